@@ -1,0 +1,114 @@
+// Package connectors holds what every channel connector promises: the
+// contract, the error verdicts, the registry, and the mapping that turns a
+// product into a channel's document. It knows no SQL, no River and no
+// connector by name; each connector is a folder below it.
+package connectors
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/sluicehub/sluice/pim"
+)
+
+// Action says what a target shall do with one item.
+type Action string
+
+// The actions of an item.
+const (
+	// Upsert makes the target's document of this lane equal to Item.Document.
+	Upsert Action = "upsert"
+	// Withdraw takes the product off the target, whatever it holds of it.
+	// Only the content lane withdraws; a target drops price, stock and media
+	// with the listing.
+	Withdraw Action = "withdraw"
+)
+
+// Item is one listing's wanted state in one lane.
+type Item struct {
+	SKU      pim.SKU
+	Lane     pim.Lane
+	Revision int64 // never falls for one SKU and lane; a target may refuse a lower one
+	Action   Action
+	Document json.RawMessage // one JSON object, sorted keys; nil for Withdraw
+}
+
+// Status is what a target said of an item it took. "Sent" is never "live".
+type Status string
+
+// What a target can say of an item it did not refuse.
+const (
+	Live     Status = "live"     // the target shows it
+	Accepted Status = "accepted" // the target holds it, and says no more
+	Pending  Status = "pending"  // the target took a ticket; Result.Token asks for the outcome
+)
+
+// Result is the target's answer for one item. Err nil means the target took
+// it, with Status; otherwise Err is (or wraps) an *Error.
+type Result struct {
+	Status Status
+	Token  string        // for Pending: what Poller.Poll takes
+	After  time.Duration // for Pending: when to poll first; 0 is the channel's default
+	Issues []pim.Issue   // warnings beside a success
+	Err    error
+}
+
+// Connector speaks one target's API for one channel. It is made anew when the
+// channel's settings change, is used by many goroutines at once, and promises:
+//
+//   - pushing the same item twice leaves the target as pushing it once;
+//   - every remote read is bounded in bytes and by ctx; after ctx is done no
+//     request is begun;
+//   - no error or issue contains a secret, a query string or a header.
+type Connector interface {
+	// Push brings up to Limits.Batch items of one lane, upserts and withdrawals
+	// mixed, to the target. It returns one Result per item in order, or an
+	// error (an *Error) that holds for the whole call. A withdrawal of what
+	// the target does not hold succeeds.
+	Push(ctx context.Context, items []Item) ([]Result, error)
+	// Probe asks the target, cheaply and changing nothing, whether it is there
+	// and takes our credentials.
+	Probe(ctx context.Context) error
+}
+
+// Poller is the power of connectors whose targets answer Pending.
+type Poller interface {
+	// Poll asks for the outcome of tokens, as Push's results in order; Pending
+	// again when there is none yet.
+	Poll(ctx context.Context, tokens []string) ([]Result, error)
+}
+
+// Preflighter is the power of connectors that know their target's field rules:
+// issues of severity error keep an item from being sent.
+type Preflighter interface {
+	Preflight(lane pim.Lane, document map[string]any) []pim.Issue
+}
+
+// Limits are a connector's bounds for one channel.
+type Limits struct {
+	Batch       int           // items in one Push, at least 1
+	Concurrency int           // Push calls in flight for one lane, at least 1
+	Timeout     time.Duration // one call's deadline
+	Settle      time.Duration // how long a request whose answer was lost may still take effect
+}
+
+// Kind describes a connector to the registry and makes its instances.
+type Kind struct {
+	Name     string     // immutable, lower case: "webhook"
+	Title    string     // for people
+	Lanes    []pim.Lane // what it can send
+	Limits   Limits     // defaults; a channel may lower them
+	Config   any        // pointer to the zero config struct; fields marked `secret:"true"` are sealed at rest
+	Versions bool       // the target refuses a lower revision than it holds
+	Mapping  Mapping    // used where a channel brings none
+	// New makes a connector from a config of Config's JSON shape, secrets
+	// included. A bad config is an error for people naming the field.
+	New func(config json.RawMessage, env Env) (Connector, error)
+}
+
+// Env is what the process lends to its connectors.
+type Env struct {
+	AllowPrivate bool // targets on loopback and private addresses may be dialled
+	Version      string
+}

@@ -1,0 +1,90 @@
+package pim
+
+// AttributeType says what an attribute's values are. See Attribute for the
+// JSON shape of each.
+type AttributeType string
+
+// The attribute types, with the JSON of one value.
+const (
+	TypeText      AttributeType = "text"      // string without markup
+	TypeRichText  AttributeType = "rich_text" // string of HTML, sanitised when stored
+	TypeNumber    AttributeType = "number"    // number; with a unit: {"amount": number or decimal string, "unit": "kg"}
+	TypeBoolean   AttributeType = "boolean"   // true or false
+	TypeDate      AttributeType = "date"      // "2026-11-27", RFC 3339 full-date
+	TypeOption    AttributeType = "option"    // an option's code
+	TypeOptions   AttributeType = "options"   // array of distinct option codes
+	TypeMedia     AttributeType = "media"     // an http(s) URL or asset code, or an array of at most 50 of them
+	TypeReference AttributeType = "reference" // another product's SKU, or an array of them
+)
+
+// Option is one choice of an option attribute.
+type Option struct {
+	Code   string            `json:"code"`
+	Labels map[Locale]string `json:"labels,omitempty"`
+}
+
+// CheckGTIN is the Attribute.Check of trade item numbers (GS1 GTIN-8, -12, -13, -14).
+const CheckGTIN = "gtin"
+
+// Attribute describes one value of products. In a product's values an
+// attribute holds its value directly; when localizable an object locale →
+// value; when scopable an object channel code → value; when both an object
+// channel code → locale → value.
+type Attribute struct {
+	Code        string            `json:"code"`
+	Type        AttributeType     `json:"type"`
+	Group       string            `json:"group,omitempty" doc:"Attribute group, for people"`
+	Labels      map[Locale]string `json:"labels,omitempty"`
+	Localizable bool              `json:"localizable,omitempty"`
+	Scopable    bool              `json:"scopable,omitempty"`
+	Options     []Option          `json:"options,omitempty" doc:"For option and options"`
+	Unit        string            `json:"unit,omitempty" doc:"For number: the standard unit, e.g. kg; others of its measurement family are taken too"`
+	MaxLength   int               `json:"max_length,omitempty" doc:"In characters, for text and rich_text; 0 is the default of 65535"`
+	Check       string            `json:"check,omitempty" doc:"gtin: warn when the value is no valid GTIN"`
+	Strict      bool              `json:"strict,omitempty" doc:"A failed check refuses the value instead of warning"`
+}
+
+// Lane is the lane that a change of this attribute travels on.
+func (a *Attribute) Lane() Lane {
+	if a.Type == TypeMedia {
+		return Media
+	}
+	return Content
+}
+
+// FamilyAttribute is an attribute's place in a family.
+type FamilyAttribute struct {
+	Code     string `json:"code"`
+	Required bool   `json:"required,omitempty" doc:"Counts for completeness; a draft without it can be stored"`
+}
+
+// FamilyVariant says in which attributes the variants of one parent differ.
+type FamilyVariant struct {
+	Code string   `json:"code"`
+	Axes []string `json:"axes" minItems:"1" maxItems:"5"`
+}
+
+// Family is a kind of product: the attributes that its products may have.
+type Family struct {
+	Code       string            `json:"code"`
+	Labels     map[Locale]string `json:"labels,omitempty"`
+	Attributes []FamilyAttribute `json:"attributes"`
+	Variants   []FamilyVariant   `json:"variants,omitempty"`
+}
+
+// Schema is everything that values are checked against, at one version. It is
+// immutable once made: readers share it.
+type Schema struct {
+	Version    int64 // rises with every change of attributes, families, locales, currencies or channels
+	Attributes map[string]*Attribute
+	Families   map[string]*Family
+	Locales    map[Locale]bool
+	Currencies map[Currency]bool
+	Channels   map[ChannelCode]bool // scopes of scopable attributes
+	PriceLists map[string]bool
+	Locations  map[string]bool
+}
+
+// Values are a product's values, decoded with json.Number so that no digit is
+// lost: attribute code → value in the shape that Attribute documents.
+type Values map[string]any
