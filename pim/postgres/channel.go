@@ -1,0 +1,299 @@
+package postgres
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/sluicehub/sluice/pim"
+)
+
+// Channel is a configured target.
+type Channel struct {
+	ID          pim.ChannelID
+	Version     int64
+	Code        pim.ChannelCode
+	Connector   string
+	Locale      pim.Locale
+	Currency    pim.Currency
+	PriceList   string
+	Locations   []string
+	Config      json.RawMessage // without secrets
+	Secrets     []byte          // sealed JSON; nil: none
+	Mapping     json.RawMessage // connectors.Mapping
+	Marks       Marks
+	Batch       int
+	Concurrency int
+	Timeout     time.Duration
+	Settle      time.Duration
+	Enabled     bool
+	CreatedAt   time.Time
+
+	// State of the road; not set by callers.
+	Fails          int
+	Allowed        int
+	NextProbeAt    *time.Time
+	ThrottledUntil *time.Time
+	LastError      string
+	Marking        bool // its first or a renewed marking of all products is under way
+}
+
+// Marks says which of a channel's lanes an event of each lane touches, as the
+// mapping reads them.
+type Marks struct{ Content, Offer, Media pim.Lanes }
+
+const channelColumns = `
+id, version, code, connector, locale, currency, price_list, locations, config, secrets, mapping, marks_content, marks_offer, marks_media,
+batch, concurrency, timeout_ms, settle_ms, enabled, created_at, fails, allowed, next_probe_at, throttled_until, coalesce(last_error, ''),
+mark_after is not null`
+
+func scanChannel(r pgx.CollectableRow) (*Channel, error) {
+	var c Channel
+	var timeout, settle int64
+	err := r.Scan(&c.ID, &c.Version, &c.Code, &c.Connector, &c.Locale, &c.Currency, &c.PriceList, &c.Locations, &c.Config, &c.Secrets, &c.Mapping,
+		&c.Marks.Content, &c.Marks.Offer, &c.Marks.Media, &c.Batch, &c.Concurrency, &timeout, &settle, &c.Enabled, &c.CreatedAt,
+		&c.Fails, &c.Allowed, &c.NextProbeAt, &c.ThrottledUntil, &c.LastError, &c.Marking)
+	c.Timeout, c.Settle = time.Duration(timeout)*time.Millisecond, time.Duration(settle)*time.Millisecond
+	return &c, err
+}
+
+func (c *Channel) args() pgx.NamedArgs {
+	if c.Locations == nil {
+		c.Locations = []string{}
+	}
+	return pgx.NamedArgs{
+		"id": c.ID, "version": c.Version, "code": c.Code, "connector": c.Connector, "locale": c.Locale, "currency": c.Currency,
+		"price_list": c.PriceList, "locations": c.Locations, "config": c.Config, "secrets": c.Secrets, "mapping": c.Mapping,
+		"marks_content": int16(c.Marks.Content), "marks_offer": int16(c.Marks.Offer), "marks_media": int16(c.Marks.Media),
+		"batch": c.Batch, "concurrency": c.Concurrency, "timeout": c.Timeout.Milliseconds(), "settle": c.Settle.Milliseconds(), "enabled": c.Enabled,
+	}
+}
+
+const (
+	sqlCreateChannel = `
+insert into channel (code, connector, locale, currency, price_list, locations, config, secrets, mapping, marks_content, marks_offer, marks_media,
+                     batch, concurrency, timeout_ms, settle_ms, enabled, mark_after)
+values (@code, @connector, @locale, @currency, @price_list, @locations, @config, @secrets, @mapping, @marks_content, @marks_offer, @marks_media,
+        @batch, @concurrency, @timeout, @settle, @enabled, 0)
+returning id`
+	sqlCreateDrains = `insert into consumer (kind, channel_id, lane) select 'drain', @channel, unnest(array[1, 2, 4]::smallint[])`
+)
+
+// CreateChannel creates a channel and has the whole catalogue published to it.
+// ErrExists when the code is taken.
+func (s *Store) CreateChannel(ctx context.Context, c Channel) (*Channel, error) {
+	err := inTx(ctx, s.pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, sqlLockCatalogue); err != nil {
+			return err
+		}
+		if err := tx.QueryRow(ctx, sqlCreateChannel, c.args()).Scan(&c.ID); err != nil {
+			if violates(err, "channel_code") {
+				return ErrExists
+			}
+			return err
+		}
+		if _, err := tx.Exec(ctx, sqlCreateDrains, pgx.NamedArgs{"channel": c.ID}); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, sqlBumpCatalogue)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("create channel %s: %w", c.Code, err)
+	}
+	if _, err := s.loadSchema(ctx); err != nil {
+		return nil, err
+	}
+	s.nudged()
+	return s.Channel(ctx, c.Code)
+}
+
+const sqlChannel = `select ` + channelColumns + ` from channel where code = @code and deleted_at is null`
+
+// Channel reads one channel by its code; ErrNotFound.
+func (s *Store) Channel(ctx context.Context, code pim.ChannelCode) (*Channel, error) {
+	return oneChannel(ctx, s, sqlChannel, pgx.NamedArgs{"code": code}, string(code))
+}
+
+const sqlChannelByID = `select ` + channelColumns + ` from channel where id = @id and deleted_at is null`
+
+// ChannelByID reads one channel by its row; ErrNotFound.
+func (s *Store) ChannelByID(ctx context.Context, id pim.ChannelID) (*Channel, error) {
+	return oneChannel(ctx, s, sqlChannelByID, pgx.NamedArgs{"id": id}, fmt.Sprint(id))
+}
+
+func oneChannel(ctx context.Context, s *Store, sql string, args pgx.NamedArgs, name string) (*Channel, error) {
+	rows, err := s.pool.Query(ctx, sql, args)
+	if err != nil {
+		return nil, fmt.Errorf("read channel %s: %w", name, err)
+	}
+	c, err := pgx.CollectExactlyOneRow(rows, scanChannel)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, fmt.Errorf("channel %s: %w", name, ErrNotFound)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read channel %s: %w", name, err)
+	}
+	return c, nil
+}
+
+const sqlChannels = `select ` + channelColumns + ` from channel where deleted_at is null order by code`
+
+// Channels reads all channels, by code.
+func (s *Store) Channels(ctx context.Context) ([]*Channel, error) {
+	rows, err := s.pool.Query(ctx, sqlChannels)
+	if err != nil {
+		return nil, fmt.Errorf("list channels: %w", err)
+	}
+	return pgx.CollectRows(rows, scanChannel)
+}
+
+const sqlUpdateChannel = `
+update channel set version = version + 1, locale = @locale, currency = @currency, price_list = @price_list, locations = @locations, config = @config,
+    secrets = @secrets, mapping = @mapping, marks_content = @marks_content, marks_offer = @marks_offer, marks_media = @marks_media,
+    batch = @batch, concurrency = @concurrency, timeout_ms = @timeout, settle_ms = @settle, enabled = @enabled,
+    allowed = least(allowed, @concurrency), mark_after = 0, fails = 0, next_probe_at = null, throttled_until = null, last_error = null
+where id = @id and version = @version and deleted_at is null`
+
+// UpdateChannel replaces a channel's settings, read at c.Version (ErrStale
+// otherwise), and renders every listing anew: only what differs is sent.
+func (s *Store) UpdateChannel(ctx context.Context, c Channel) (*Channel, error) {
+	if err := s.changeChannel(ctx, sqlUpdateChannel, c.args(), ErrStale); err != nil {
+		return nil, fmt.Errorf("update channel %s: %w", c.Code, err)
+	}
+	return s.Channel(ctx, c.Code)
+}
+
+const (
+	sqlPauseChannel  = `update channel set enabled = false where code = @code and deleted_at is null`
+	sqlResumeChannel = `
+update channel set enabled = true, fails = 0, next_probe_at = null, throttled_until = null, last_error = null
+where code = @code and deleted_at is null`
+	sqlDeleteChannel = `update channel set deleted_at = now(), enabled = false, secrets = null, mark_after = null where code = @code and deleted_at is null`
+	sqlResyncChannel = `update channel set mark_after = 0 where code = @code and deleted_at is null`
+	// A full resync forgets what was acknowledged, so that nothing is skipped.
+	sqlForgetAcked = `
+update listing set acked_hash = null where channel_id = (select id from channel where code = @code and deleted_at is null) and acked_hash is not null
+  and status is distinct from 'withdrawn'`
+	sqlDropDrains   = `delete from consumer where kind = 'drain' and channel_id not in (select id from channel where deleted_at is null)`
+	sqlDropListings = `
+delete from listing where (channel_id, lane, product_id) in (
+    select channel_id, lane, product_id from listing where channel_id in (select id from channel where deleted_at is not null)
+    order by 1, 2, 3 limit 10000)`
+)
+
+// PauseChannel stops sending to a channel; its listings are marked as ever.
+func (s *Store) PauseChannel(ctx context.Context, code pim.ChannelCode) error {
+	return s.namedChannel(ctx, "pause", sqlPauseChannel, code)
+}
+
+// ResumeChannel sends again, at once: breaker and throttle are reset.
+func (s *Store) ResumeChannel(ctx context.Context, code pim.ChannelCode) error {
+	return s.namedChannel(ctx, "resume", sqlResumeChannel, code)
+}
+
+// DeleteChannel forgets a channel and its listings; the target keeps what it has.
+func (s *Store) DeleteChannel(ctx context.Context, code pim.ChannelCode) error {
+	return s.namedChannel(ctx, "delete", sqlDeleteChannel, code)
+}
+
+// ResyncChannel renders all listings of a channel anew and sends what differs
+// from what was acknowledged; with full it sends everything, for a target that
+// lost or changed its data.
+func (s *Store) ResyncChannel(ctx context.Context, code pim.ChannelCode, full bool) error {
+	if full {
+		if _, err := s.pool.Exec(ctx, sqlForgetAcked, pgx.NamedArgs{"code": code}); err != nil {
+			return fmt.Errorf("resync channel %s: %w", code, err)
+		}
+	}
+	return s.namedChannel(ctx, "resync", sqlResyncChannel, code)
+}
+
+func (s *Store) namedChannel(ctx context.Context, what, sql string, code pim.ChannelCode) error {
+	if err := s.changeChannel(ctx, sql, pgx.NamedArgs{"code": code}, ErrNotFound); err != nil {
+		return fmt.Errorf("%s channel %s: %w", what, code, err)
+	}
+	return nil
+}
+
+func (s *Store) changeChannel(ctx context.Context, sql string, args pgx.NamedArgs, none error) error {
+	err := inTx(ctx, s.pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, sqlLockCatalogue); err != nil {
+			return err
+		}
+		tag, err := tx.Exec(ctx, sql, args)
+		if err != nil {
+			return err
+		}
+		if tag.RowsAffected() == 0 {
+			return none
+		}
+		_, err = tx.Exec(ctx, sqlBumpCatalogue)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	_, err = s.loadSchema(ctx)
+	s.nudged()
+	return err
+}
+
+const sqlFailed = `
+update channel set fails = fails + 1, last_error = @error, allowed = greatest(1, allowed / 2),
+    next_probe_at = greatest(next_probe_at, now() + @wait::interval)
+where id = @id returning fails, next_probe_at`
+
+// ChannelFailed counts a failure of the whole target; nothing is sent for wait.
+func (s *Store) ChannelFailed(ctx context.Context, id pim.ChannelID, cause string, wait time.Duration) (fails int, err error) {
+	var at time.Time
+	err = s.work.QueryRow(ctx, sqlFailed, pgx.NamedArgs{"id": id, "error": cause, "wait": wait}).Scan(&fails, &at)
+	if err != nil {
+		return 0, fmt.Errorf("note a failure of channel %d: %w", id, err)
+	}
+	return fails, nil
+}
+
+const sqlThrottled = `
+update channel set throttled_until = greatest(throttled_until, now() + @wait::interval), last_error = @error, allowed = greatest(1, allowed / 2)
+where id = @id`
+
+// ChannelThrottled keeps the channel from sending for wait.
+func (s *Store) ChannelThrottled(ctx context.Context, id pim.ChannelID, cause string, wait time.Duration) error {
+	if _, err := s.work.Exec(ctx, sqlThrottled, pgx.NamedArgs{"id": id, "error": cause, "wait": wait}); err != nil {
+		return fmt.Errorf("note a throttle of channel %d: %w", id, err)
+	}
+	return nil
+}
+
+const sqlWell = `
+update channel set fails = 0, next_probe_at = null, last_error = null,
+    allowed = case when fails > 0 then 1 else least(concurrency, allowed + 1) end
+where id = @id`
+
+// ChannelWell notes a success: the breaker closes, and concurrency grows by
+// one, from one after a failure.
+func (s *Store) ChannelWell(ctx context.Context, id pim.ChannelID) error {
+	if _, err := s.work.Exec(ctx, sqlWell, pgx.NamedArgs{"id": id}); err != nil {
+		return fmt.Errorf("note the success of channel %d: %w", id, err)
+	}
+	return nil
+}
+
+const sqlProbe = `
+update channel set next_probe_at = now() + @wait::interval
+where id = @id and fails >= 3 and coalesce(next_probe_at, '-infinity') <= now()`
+
+// TakeProbe reserves the one probe of a broken channel for the caller, whose
+// call takes up to wait; false: another lane probes.
+func (s *Store) TakeProbe(ctx context.Context, id pim.ChannelID, wait time.Duration) (bool, error) {
+	tag, err := s.work.Exec(ctx, sqlProbe, pgx.NamedArgs{"id": id, "wait": wait})
+	if err != nil {
+		return false, fmt.Errorf("reserve the probe of channel %d: %w", id, err)
+	}
+	return tag.RowsAffected() == 1, nil
+}

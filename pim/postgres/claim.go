@@ -1,0 +1,175 @@
+package postgres
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/sluicehub/sluice/pim"
+)
+
+// Claimed is one due listing with all that its projection needs, of one
+// snapshot.
+type Claimed struct {
+	Product    pim.ProductID
+	SKU        pim.SKU
+	Want       int64
+	DirtySince time.Time
+	AckedHash  []byte     // nil: nothing was acknowledged yet
+	SettleAt   *time.Time // not nil: an earlier request's outcome is uncertain
+	// Unsure: a holder vanished since the listing is dirty and nothing was
+	// heard of it after; it may have sent anything.
+	Unsure   bool
+	Born     int64 // > 0: the target holds the product's content
+	Attempts int
+	Failed   bool // the last attempt left an error that a skip clears
+	Token    string
+	SentRev  int64
+	SentWant int64
+	SentHash []byte
+
+	Gone                    bool  // deleted or disabled: to be withdrawn
+	Rev, OfferRev, MediaRev int64 // revisions to send, parent's and floor included
+	Parent                  pim.SKU
+	Family                  string
+	Enabled                 bool
+	Categories              []string
+	Values, ParentValues    json.RawMessage // nil unless asked for
+	Prices, Stock           json.RawMessage // arrays of pim.Price, pim.Stock; nil: none, or not asked for
+	ValuesKey               [3]int64        // product, own and parent's revision: equal keys mean equal values
+}
+
+// Claim is what a drain may work on now.
+type Claim struct {
+	Now     time.Time // the database's clock at the snapshot
+	Unsure  time.Time // when the last holder vanished
+	Channel ChannelState
+	Items   []Claimed
+}
+
+// ChannelState is what the nodes have to agree upon about a channel.
+type ChannelState struct {
+	Version        int64
+	Enabled        bool
+	Fails          int
+	Allowed        int
+	NextProbeAt    *time.Time
+	ThrottledUntil *time.Time
+}
+
+// BreakerFails is how many consecutive failures open a channel's breaker.
+const BreakerFails = 3
+
+// Blocked reports whether nothing may be sent at now.
+func (c ChannelState) Blocked(now time.Time) bool {
+	return !c.Enabled || c.ThrottledUntil != nil && c.ThrottledUntil.After(now) || c.NextProbeAt != nil && c.NextProbeAt.After(now)
+}
+
+// sqlClaim is hop three's reading half: epoch, channel state and products in
+// one snapshot, and no write. The revision of a variant is its own plus its
+// parent's, which cannot fall while the parent stays; a deletion takes the
+// parent's in (see sqlEdit). Texts are read for the lanes whose mapping needs
+// them, prices and stock likewise.
+const sqlClaim = `
+select now(), k.unsure_at, ch.version, ch.enabled, ch.fails, ch.allowed, ch.next_probe_at, ch.throttled_until,
+       l.product_id, p.sku, l.want, l.dirty_at, l.acked_hash, l.settle_at,
+       l.dirty_at <= k.unsure_at and coalesce(l.receipt_at, '-infinity') <= k.unsure_at,
+       case when k.lane = 1 then l.born when not @waits then 1 else coalesce(content.born, 0) end,
+       l.attempts, l.error is not null, coalesce(l.token, ''), coalesce(l.sent_rev, 0), coalesce(l.sent_want, 0), l.sent_hash,
+       p.deleted_at is not null or not p.enabled or coalesce(parent.deleted_at is not null or not parent.enabled, false),
+       cat.revision_floor + p.rev + case when p.deleted_at is null then coalesce(parent.rev, 0) else 0 end,
+       cat.revision_floor + coalesce(o.rev, 0), cat.revision_floor + p.media_rev + coalesce(parent.media_rev, 0),
+       coalesce(parent.sku, ''), p.family, p.enabled, p.categories,
+       case when @texts then p.values end, case when @texts then parent.values end,
+       case when @offers then ` + pricesValid + ` end, case when @offers then ` + stockOf + ` end,
+       p.rev, coalesce(parent.rev, 0)
+from consumer k
+join channel ch on ch.id = k.channel_id and ch.deleted_at is null
+cross join catalogue cat
+left join lateral (
+    select * from listing l
+    where l.channel_id = k.channel_id and l.lane = k.lane and l.dirty and l.due_at <= now()
+      and l.product_id <> all(@inflight::bigint[])
+    order by l.due_at limit @limit
+) l on ch.enabled and coalesce(ch.throttled_until, '-infinity') <= now() and coalesce(ch.next_probe_at, '-infinity') <= now()
+left join product p on p.id = l.product_id
+left join product parent on parent.id = p.parent_id
+left join product_offer o on o.product_id = p.id
+left join listing content on k.lane <> 1 and content.channel_id = k.channel_id and content.lane = 1 and content.product_id = l.product_id
+where k.kind = 'drain' and k.channel_id = @channel and k.lane = @lane and k.epoch = @epoch and not k.released`
+
+// pricesValid are the prices of the channel's list that are valid now.
+const pricesValid = `
+(select jsonb_agg(jsonb_build_object('price_list', price_list, 'currency', currency, 'min_quantity', min_quantity,
+    'amount', amount::text) || jsonb_strip_nulls(jsonb_build_object('valid_from', nullif(valid_from, '-infinity'), 'valid_to', nullif(valid_to, 'infinity')))
+    order by currency, min_quantity, valid_from)
+ from price where product_id = p.id and price_list = ch.price_list and valid_from <= now() and now() < valid_to)`
+
+// ClaimOptions say what a drain can take.
+type ClaimOptions struct {
+	Limit    int
+	Inflight []int64 // products that are being worked on
+	Texts    bool    // the lane's mapping reads values
+	Offers   bool    // the lane's mapping reads prices or stock
+	Waits    bool    // the lane waits for content on this channel
+}
+
+// Claim reads due listings for the holder of l; no items when there are none
+// or the channel is paused, throttled or broken. ErrFenced when l is lost.
+func (s *Store) Claim(ctx context.Context, l Lease, o ClaimOptions) (*Claim, error) {
+	args := l.args()
+	if o.Inflight == nil {
+		o.Inflight = []int64{}
+	}
+	args["limit"], args["inflight"], args["texts"], args["offers"], args["waits"] = o.Limit, o.Inflight, o.Texts, o.Offers, o.Waits
+	rows, err := s.work.Query(ctx, sqlClaim, args)
+	if err != nil {
+		return nil, fmt.Errorf("claim for %v: %w", l.Consumer, err)
+	}
+	defer rows.Close()
+	out := &Claim{}
+	found := false
+	for rows.Next() {
+		found = true
+		var (
+			c                                                             Claimed
+			id, want                                                      *int64
+			sku                                                           *pim.SKU
+			dirtySince                                                    *time.Time
+			unsure, failed, gone, enabled                                 *bool
+			born, sentRev, sentWant, rev, offerRev, mediaRev, own, parent *int64
+			attempts                                                      *int
+			token, family                                                 *string
+			parentSKU                                                     *pim.SKU
+			ch                                                            = &out.Channel
+		)
+		err := rows.Scan(&out.Now, &out.Unsure, &ch.Version, &ch.Enabled, &ch.Fails, &ch.Allowed, &ch.NextProbeAt, &ch.ThrottledUntil,
+			&id, &sku, &want, &dirtySince, &c.AckedHash, &c.SettleAt, &unsure, &born,
+			&attempts, &failed, &token, &sentRev, &sentWant, &c.SentHash,
+			&gone, &rev, &offerRev, &mediaRev, &parentSKU, &family, &enabled, &c.Categories,
+			&c.Values, &c.ParentValues, &c.Prices, &c.Stock, &own, &parent)
+		if err != nil {
+			return nil, fmt.Errorf("claim for %v: %w", l.Consumer, err)
+		}
+		if id == nil {
+			continue
+		}
+		c.Product, c.SKU, c.Want, c.DirtySince = pim.ProductID(*id), *sku, *want, *dirtySince
+		c.Unsure, c.Born, c.Attempts, c.Failed, c.Token = *unsure, *born, *attempts, *failed, *token
+		c.SentRev, c.SentWant = *sentRev, *sentWant
+		c.Gone, c.Rev, c.OfferRev, c.MediaRev = *gone, *rev, *offerRev, *mediaRev
+		c.Parent, c.Family, c.Enabled = *parentSKU, *family, *enabled
+		c.ValuesKey = [3]int64{*id, *own, *parent}
+		out.Items = append(out.Items, c)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("claim for %v: %w", l.Consumer, err)
+	}
+	if !found {
+		return nil, ErrFenced
+	}
+	return out, nil
+}

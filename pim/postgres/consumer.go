@@ -1,0 +1,194 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/sluicehub/sluice/pim"
+)
+
+// Consumer names one worker of a durable set. At most one holder works for it
+// at a time; see jobs/consumer.go for the protocol.
+type Consumer struct {
+	Kind    string        `json:"kind"` // fanout, drain, import
+	Channel pim.ChannelID `json:"channel,omitempty"`
+	Lane    pim.Lane      `json:"lane,omitempty"`
+}
+
+// The kinds of consumers.
+const (
+	Fanout = "fanout"
+	Drain  = "drain"
+	Import = "import" // Channel is the import's number
+)
+
+// Lease is the right to work for a consumer until it ends or is lost.
+type Lease struct {
+	Consumer
+	Epoch int64
+	Gen   int64
+}
+
+func (l Lease) args() pgx.NamedArgs {
+	return pgx.NamedArgs{"kind": l.Kind, "channel": l.Channel, "lane": int16(l.Lane), "epoch": l.Epoch, "gen": l.Gen}
+}
+
+// A take is durable before it is used: were it lost in a crash, the next
+// holder would get the same epoch, and the fence would stand open.
+const sqlTake = `
+update consumer set epoch = epoch + 1, holder = @holder, lease_until = now() + @lease::interval, released = false
+where kind = @kind and channel_id = @channel and lane = @lane and gen = @gen and released
+returning epoch`
+
+// Take leases c for the job of generation gen. ErrFenced: somebody else has
+// it, or the generation is over.
+func (s *Store) Take(ctx context.Context, c Consumer, gen int64, holder string, lease time.Duration) (Lease, error) {
+	l := Lease{Consumer: c, Gen: gen}
+	args := l.args()
+	args["holder"], args["lease"] = holder, lease
+	err := s.pool.QueryRow(ctx, sqlTake, args).Scan(&l.Epoch)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return l, ErrFenced
+	}
+	if err != nil {
+		return l, fmt.Errorf("take %v: %w", c, err)
+	}
+	return l, nil
+}
+
+const sqlRenew = `
+update consumer set lease_until = now() + @lease::interval
+where kind = @kind and channel_id = @channel and lane = @lane and epoch = @epoch and not released and lease_until > now()`
+
+// Renew extends l from now; ErrFenced when it is lost or has run out.
+func (s *Store) Renew(ctx context.Context, l Lease, lease time.Duration) error {
+	args := l.args()
+	args["lease"] = lease
+	tag, err := s.work.Exec(ctx, sqlRenew, args)
+	if err != nil {
+		return fmt.Errorf("renew %v: %w", l.Consumer, err)
+	}
+	if tag.RowsAffected() == 0 {
+		return ErrFenced
+	}
+	return nil
+}
+
+const sqlRelease = `
+update consumer set released = true, holder = ''
+where kind = @kind and channel_id = @channel and lane = @lane and epoch = @epoch and not released`
+
+// Release gives l back in tx, which also completes the job.
+func (s *Store) Release(ctx context.Context, tx pgx.Tx, l Lease) error {
+	tag, err := tx.Exec(ctx, sqlRelease, l.args())
+	if err != nil {
+		return fmt.Errorf("release %v: %w", l.Consumer, err)
+	}
+	if tag.RowsAffected() == 0 {
+		return ErrFenced
+	}
+	return nil
+}
+
+// Due is a consumer that nobody works for, with the generation for its job.
+type Due struct {
+	Consumer
+	Gen int64
+}
+
+// sqlExpire fences the holders whose lease ran out: the epoch shuts them out,
+// the generation makes room for a new job beside their dead one, and unsure_at
+// says that whatever was dirty until now may be on its way or on the target.
+const sqlExpire = `
+update consumer set epoch = epoch + 1, gen = gen + 1, released = true, unsure_at = now(), holder = ''
+where not released and lease_until < now()
+returning kind, channel_id, lane`
+
+// Expire takes the leases of vanished holders away, and names them.
+func (s *Store) Expire(ctx context.Context) ([]Consumer, error) {
+	rows, err := s.pool.Query(ctx, sqlExpire)
+	if err != nil {
+		return nil, fmt.Errorf("expire leases: %w", err)
+	}
+	return pgx.CollectRows(rows, func(r pgx.CollectableRow) (c Consumer, err error) {
+		return c, r.Scan(&c.Kind, &c.Channel, &c.Lane)
+	})
+}
+
+const dueWhere = `
+case k.kind
+when 'fanout' then exists (select from outbox) or exists (select from channel where mark_after is not null and deleted_at is null)
+when 'import' then exists (select from import i where i.id = k.channel_id and i.state = 'running')
+when 'drain' then exists (
+    select from channel c where c.id = k.channel_id and c.enabled and c.deleted_at is null
+      and coalesce(c.throttled_until, '-infinity') <= now() and coalesce(c.next_probe_at, '-infinity') <= now()
+      and exists (select from listing l where l.channel_id = k.channel_id and l.lane = k.lane and l.dirty and l.due_at <= now()))
+end`
+
+const sqlDue = `
+select k.kind, k.channel_id, k.lane, k.gen from consumer k where k.released and ` + dueWhere
+
+// DueConsumers lists the consumers that have something to do now and no holder.
+func (s *Store) DueConsumers(ctx context.Context) ([]Due, error) {
+	rows, err := s.work.Query(ctx, sqlDue)
+	if err != nil {
+		return nil, fmt.Errorf("look for work: %w", err)
+	}
+	return pgx.CollectRows(rows, scanDue)
+}
+
+func scanDue(r pgx.CollectableRow) (d Due, err error) {
+	return d, r.Scan(&d.Kind, &d.Channel, &d.Lane, &d.Gen)
+}
+
+const sqlIsDue = `
+select k.kind, k.channel_id, k.lane, k.gen from consumer k
+where k.kind = @kind and k.channel_id = @channel and k.lane = @lane and k.released and ` + dueWhere
+
+// IsDue looks once more after a release; nil when there is nothing to do or
+// somebody holds it.
+func (s *Store) IsDue(ctx context.Context, c Consumer) (*Due, error) {
+	rows, err := s.work.Query(ctx, sqlIsDue, Lease{Consumer: c}.args())
+	if err != nil {
+		return nil, fmt.Errorf("look for work of %v: %w", c, err)
+	}
+	due, err := pgx.CollectRows(rows, scanDue)
+	if err != nil || len(due) == 0 {
+		return nil, err
+	}
+	return &due[0], nil
+}
+
+const sqlWake = `
+select k.kind, k.channel_id, k.lane, k.gen, k.released
+from consumer k join unnest(@kinds::text[], @channels::bigint[], @lanes::smallint[]) w (kind, channel_id, lane) using (kind, channel_id, lane)`
+
+// Wake asks of each consumer whether somebody holds it: then it is in held
+// and is to be poked, else it is in idle and needs a job.
+func (s *Store) Wake(ctx context.Context, cs []Consumer) (idle []Due, held []Consumer, err error) {
+	kinds, channels, lanes := make([]string, len(cs)), make([]int64, len(cs)), make([]int16, len(cs))
+	for i, c := range cs {
+		kinds[i], channels[i], lanes[i] = c.Kind, int64(c.Channel), int16(c.Lane)
+	}
+	rows, err := s.work.Query(ctx, sqlWake, pgx.NamedArgs{"kinds": kinds, "channels": channels, "lanes": lanes})
+	if err != nil {
+		return nil, nil, fmt.Errorf("wake consumers: %w", err)
+	}
+	var (
+		d        Due
+		released bool
+	)
+	_, err = pgx.ForEachRow(rows, []any{&d.Kind, &d.Channel, &d.Lane, &d.Gen, &released}, func() error {
+		if released {
+			idle = append(idle, d)
+		} else {
+			held = append(held, d.Consumer)
+		}
+		return nil
+	})
+	return idle, held, err
+}

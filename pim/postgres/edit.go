@@ -1,0 +1,374 @@
+package postgres
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/sluicehub/sluice/pim"
+)
+
+// EditMode says what an Edit does.
+type EditMode int
+
+// The modes.
+const (
+	Put    EditMode = iota // make the product equal to the edit, creating it when there is none
+	Patch                  // change what the edit names (JSON merge patch), never creating
+	Merge                  // as Patch, creating the product when there is none
+	Delete                 // withdraw it everywhere
+)
+
+// Edit is one product's wanted change. In Patch and Merge, nil fields stay.
+type Edit struct {
+	SKU           pim.SKU
+	Mode          EditMode
+	IfMatch       int64 // the content revision the caller saw; 0: any
+	IfNoneMatch   bool  // only when there is no such product yet
+	Family        *string
+	Parent        *pim.SKU // of a variant; fixed once the product exists
+	FamilyVariant *string  // of a parent
+	Enabled       *bool
+	Categories    *[]string
+	Values        pim.Values // Patch, Merge: a merge patch, null deletes
+	// Known are warnings that the caller found on the way here; they count as
+	// this edit's own in its result.
+	Known []pim.Problem
+}
+
+// EditResult is what became of one Edit. Err is ErrNotFound, ErrStale,
+// ErrExists, ErrInUse (deleting a parent of variants), *pim.Invalid, or nil.
+type EditResult struct {
+	SKU      pim.SKU
+	ID       pim.ProductID
+	Rev      int64
+	Created  bool
+	Changed  bool // Created included
+	Warnings []pim.Problem
+	Err      error
+}
+
+// current is what an edit starts from.
+type current struct {
+	ID            int64
+	SKU           pim.SKU
+	Rev, MediaRev int64
+	Family        string
+	FamilyVariant string
+	Parent        pim.SKU
+	ParentID      int64
+	Enabled       bool
+	Deleted       bool
+	Variants      bool // has living variants
+	Categories    []string
+	Values        []byte
+}
+
+const sqlCurrent = `
+select p.id, p.sku, p.rev, p.media_rev, p.family, coalesce(p.family_variant, ''), coalesce(parent.sku, ''), coalesce(p.parent_id, 0),
+       p.enabled, p.deleted_at is not null, exists (select from product c where c.parent_id = p.id and c.deleted_at is null),
+       p.categories, p.values
+from product p left join product parent on parent.id = p.parent_id
+where p.sku = any(@skus)`
+
+// write is an edit worked out against current: one row of sqlEdit.
+type write struct {
+	at         int // index into the edits
+	id         int64
+	rev        int64 // expected; of an insert 0
+	parentID   *int64
+	sku        pim.SKU
+	family     string
+	variant    *string
+	axis       *string
+	enabled    bool
+	deleted    bool
+	media      bool
+	lanes      pim.Lanes
+	categories []byte
+	values     []byte
+	event      string
+	data       []byte
+}
+
+// sqlEdit is hop one of the main road, in one round trip and atomically: the
+// product and its revisions, its event, its outbox row. A row whose revision
+// moved, or whose SKU was created meanwhile, is left alone and does not come
+// back; if the schema's version moved, all are.
+const sqlEdit = `
+with guard as (select from catalogue where version = @schema),
+input as (
+    select * from unnest(@at::int[], @id::bigint[], @rev::bigint[], @parent::bigint[], @sku::text[], @family::text[], @variant::text[],
+                         @axis::text[], @enabled::boolean[], @deleted::boolean[], @media::boolean[], @lanes::smallint[],
+                         @categories::jsonb[], @values::jsonb[], @event::text[], @data::jsonb[])
+        as i (at, id, rev, parent_id, sku, family, family_variant, axis_key, enabled, deleted, media, lanes, categories, values, type, data)
+),
+locked as (
+    select p.id from product p join input i on i.id = p.id, guard
+    where i.rev > 0 and p.rev = i.rev order by p.id for update of p
+),
+parents as ( -- a variant's deletion takes in its parent's revision: see sqlClaim
+    select pp.id, pp.rev from product pp
+    where pp.id in (select p.parent_id from product p join input i on i.id = p.id where i.deleted) order by pp.id for share
+),
+updated as (
+    update product p set
+        rev = p.rev + 1 + case when i.deleted then coalesce((select pp.rev from parents pp where pp.id = p.parent_id), 0) else 0 end,
+        media_rev = p.media_rev + i.media::int, updated_at = now(),
+        deleted_at = case when i.deleted then now() end, parent_id = i.parent_id,
+        enabled = i.enabled, family = i.family, family_variant = i.family_variant, axis_key = i.axis_key,
+        categories = array(select jsonb_array_elements_text(i.categories)), values = i.values
+    from input i join locked on locked.id = i.id
+    where p.id = i.id and p.rev = i.rev
+    returning i.at, p.id, p.rev, i.lanes, i.type, i.data
+),
+inserted as (
+    insert into product (sku, parent_id, media_rev, enabled, family, family_variant, axis_key, categories, values)
+    select i.sku, i.parent_id, i.media::int, i.enabled, i.family, i.family_variant, i.axis_key,
+           array(select jsonb_array_elements_text(i.categories)), i.values
+    from input i, guard where i.rev = 0 order by i.sku
+    on conflict (sku) do nothing
+    returning id, rev, sku
+),
+done as (
+    select * from updated
+    union all
+    select i.at, n.id, n.rev, i.lanes, i.type, i.data from inserted n join input i on i.rev = 0 and i.sku = n.sku
+),
+logged as (
+    insert into event (product_id, rev, lanes, type, actor, data) select id, rev, lanes, type, @actor, data from done order by at
+),
+queued as (
+    insert into outbox (product_id, lanes) select id, lanes from done order by at
+)
+select at, id, rev from done`
+
+// maxEditTries bounds how often a lost race is run again. Only a product that
+// is edited faster than one round trip, all the time, gets there.
+const maxEditTries = 20
+
+// Edit works off edits of products, at most 1,000 and of different SKUs, as
+// actor. Each succeeds or fails for itself, with all of its problems; what
+// succeeds is durable, with its event, when Edit returns. The error is only of
+// the database.
+func (s *Store) Edit(ctx context.Context, actor string, edits []Edit) ([]EditResult, error) {
+	var results []EditResult
+	err := s.edit(ctx, s.pool, actor, edits, &results)
+	if err != nil {
+		return nil, fmt.Errorf("edit %s: %w", describe(edits), err)
+	}
+	s.nudged()
+	return results, nil
+}
+
+func describe(edits []Edit) string {
+	if len(edits) == 1 {
+		return "product " + string(edits[0].SKU)
+	}
+	return fmt.Sprintf("%d products", len(edits))
+}
+
+// querier is a pool or a transaction.
+type querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}
+
+func (s *Store) edit(ctx context.Context, q querier, actor string, edits []Edit, out *[]EditResult) error {
+	results := make([]EditResult, len(edits))
+	todo := make([]int, len(edits))
+	for i := range edits {
+		todo[i] = i
+		results[i].SKU = edits[i].SKU
+	}
+	schema := s.Schema()
+	for try := 0; len(todo) > 0; try++ {
+		if try == maxEditTries {
+			for _, i := range todo {
+				results[i].Err = ErrStale
+			}
+			break
+		}
+		if try > 0 {
+			var err error
+			if schema, err = s.loadSchema(ctx); err != nil {
+				return err
+			}
+		}
+		have, siblings, err := s.currents(ctx, q, edits, todo)
+		if err != nil {
+			return err
+		}
+		w := newEditor(schema, have, siblings)
+		var writes []write
+		for _, i := range todo {
+			if wr, ok := w.work(i, &edits[i], &results[i]); ok {
+				writes = append(writes, wr)
+			}
+		}
+		if todo, err = s.write(ctx, q, schema.Version, actor, writes, results); err != nil {
+			return err
+		}
+	}
+	*out = results
+	return nil
+}
+
+// write applies writes and gives the indexes of those that lost a race.
+func (s *Store) write(ctx context.Context, q querier, version int64, actor string, writes []write, results []EditResult) ([]int, error) {
+	if len(writes) == 0 {
+		return nil, nil
+	}
+	n := len(writes)
+	var (
+		at                       = make([]int32, n)
+		id, rev                  = make([]int64, n), make([]int64, n)
+		parent                   = make([]*int64, n)
+		sku, family, event       = make([]string, n), make([]string, n), make([]string, n)
+		variant, axis            = make([]*string, n), make([]*string, n)
+		enabled, deleted, media  = make([]bool, n), make([]bool, n), make([]bool, n)
+		lanes                    = make([]int16, n)
+		categories, values, data = make([]json.RawMessage, n), make([]json.RawMessage, n), make([]json.RawMessage, n)
+	)
+	lost := make(map[int]bool, n)
+	for i, w := range writes {
+		at[i], id[i], rev[i], parent[i] = int32(w.at), w.id, w.rev, w.parentID
+		sku[i], family[i], variant[i], axis[i], event[i] = string(w.sku), w.family, w.variant, w.axis, w.event
+		enabled[i], deleted[i], media[i], lanes[i] = w.enabled, w.deleted, w.media, int16(w.lanes)
+		categories[i], values[i], data[i] = w.categories, w.values, w.data
+		lost[w.at] = true
+	}
+	rows, err := q.Query(ctx, sqlEdit, pgx.NamedArgs{
+		"schema": version, "actor": actor, "at": at, "id": id, "rev": rev, "parent": parent, "sku": sku, "family": family,
+		"variant": variant, "axis": axis, "enabled": enabled, "deleted": deleted, "media": media, "lanes": lanes,
+		"categories": categories, "values": values, "event": event, "data": data,
+	})
+	if err != nil {
+		return nil, err
+	}
+	var (
+		i       int32
+		pid, rv int64
+	)
+	_, err = pgx.ForEachRow(rows, []any{&i, &pid, &rv}, func() error {
+		results[i].ID, results[i].Rev, results[i].Changed = pim.ProductID(pid), rv, true
+		delete(lost, int(i))
+		return nil
+	})
+	if violates(err, "product_axes") {
+		// Another variant with these axes was committed a moment ago. The
+		// next round sees it, and tells whose it is. In a transaction of the
+		// caller there is no next round: the statement has failed it.
+		if _, own := q.(pgx.Tx); own {
+			return nil, err
+		}
+		err = nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	again := make([]int, 0, len(lost))
+	for i := range lost {
+		results[i].Created = false
+		again = append(again, i)
+	}
+	slices.Sort(again)
+	return again, nil
+}
+
+const sqlSiblings = `
+select parent_id, axis_key, sku from product
+where parent_id = any(@parents) and axis_key is not null and deleted_at is null`
+
+type axisOf struct {
+	parent int64
+	key    string
+}
+
+func (s *Store) currents(ctx context.Context, q querier, edits []Edit, todo []int) (map[pim.SKU]*current, map[axisOf]pim.SKU, error) {
+	skus := make([]string, 0, len(todo))
+	parents := map[pim.SKU]bool{}
+	for _, i := range todo {
+		skus = append(skus, string(edits[i].SKU))
+		if p := edits[i].Parent; p != nil && *p != "" {
+			parents[*p] = true
+		}
+	}
+	for p := range parents {
+		skus = append(skus, string(p))
+	}
+	rows, err := q.Query(ctx, sqlCurrent, pgx.NamedArgs{"skus": skus})
+	if err != nil {
+		return nil, nil, err
+	}
+	have := make(map[pim.SKU]*current, len(skus))
+	list, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (*current, error) {
+		var c current
+		return &c, r.Scan(&c.ID, &c.SKU, &c.Rev, &c.MediaRev, &c.Family, &c.FamilyVariant, &c.Parent, &c.ParentID,
+			&c.Enabled, &c.Deleted, &c.Variants, &c.Categories, &c.Values)
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	var parentIDs, missing []int64
+	for _, c := range list {
+		have[c.SKU] = c
+		if c.ParentID != 0 {
+			parentIDs = append(parentIDs, c.ParentID)
+			if have[c.Parent] == nil {
+				missing = append(missing, c.ParentID)
+			}
+		}
+		if parents[c.SKU] {
+			parentIDs = append(parentIDs, c.ID)
+		}
+	}
+	if len(parentIDs) == 0 {
+		return have, nil, nil
+	}
+	if len(missing) > 0 {
+		if err := s.parents(ctx, q, missing, have); err != nil {
+			return nil, nil, err
+		}
+	}
+	rows, err = q.Query(ctx, sqlSiblings, pgx.NamedArgs{"parents": parentIDs})
+	if err != nil {
+		return nil, nil, err
+	}
+	siblings := map[axisOf]pim.SKU{}
+	var (
+		a   axisOf
+		sku pim.SKU
+	)
+	_, err = pgx.ForEachRow(rows, []any{&a.parent, &a.key, &sku}, func() error {
+		siblings[a] = sku
+		return nil
+	})
+	return have, siblings, err
+}
+
+const sqlParents = `select id, sku, family, coalesce(family_variant, ''), deleted_at is not null from product where id = any(@ids)`
+
+// parents adds the parents that the edits do not name.
+func (s *Store) parents(ctx context.Context, q querier, ids []int64, have map[pim.SKU]*current) error {
+	rows, err := q.Query(ctx, sqlParents, pgx.NamedArgs{"ids": ids})
+	if err != nil {
+		return err
+	}
+	list, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (*current, error) {
+		var c current
+		return &c, r.Scan(&c.ID, &c.SKU, &c.Family, &c.FamilyVariant, &c.Deleted)
+	})
+	for _, c := range list {
+		if have[c.SKU] == nil {
+			have[c.SKU] = c
+		}
+	}
+	return err
+}
+
+var likeEscaper = strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`)

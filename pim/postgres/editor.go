@@ -1,0 +1,302 @@
+package postgres
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"github.com/sluicehub/sluice/pim"
+)
+
+// editor works edits out against what is stored. It does no I/O.
+type editor struct {
+	schema   *pim.Schema
+	have     map[pim.SKU]*current
+	siblings map[axisOf]pim.SKU
+}
+
+func newEditor(schema *pim.Schema, have map[pim.SKU]*current, siblings map[axisOf]pim.SKU) *editor {
+	if siblings == nil {
+		siblings = map[axisOf]pim.SKU{}
+	}
+	return &editor{schema, have, siblings}
+}
+
+// work fills result, and gives the write that the edit needs; ok is false when
+// there is nothing to write, or when it failed.
+func (w *editor) work(at int, e *Edit, result *EditResult) (wr write, ok bool) {
+	*result = EditResult{SKU: e.SKU}
+	was := w.have[e.SKU]
+	exists := was != nil && !was.Deleted
+	switch {
+	case !exists && e.Mode != Put && e.Mode != Merge:
+		result.Err = ErrNotFound
+	case !exists && e.IfMatch != 0, exists && e.IfMatch != 0 && e.IfMatch != was.Rev:
+		result.Err = ErrStale
+	case exists && e.IfNoneMatch:
+		result.Err = ErrExists
+	case e.Mode == Delete && was.Variants:
+		result.Err = fmt.Errorf("product %s has variants: %w", e.SKU, ErrInUse)
+	}
+	if result.Err != nil {
+		return write{}, false
+	}
+	if e.Mode == Delete {
+		return w.delete(at, was), true
+	}
+	wr, problems := w.upsert(at, e, was, exists, result)
+	if len(problems) > 0 {
+		result.Err = &pim.Invalid{Problems: problems}
+		return write{}, false
+	}
+	if exists {
+		result.ID, result.Rev = pim.ProductID(was.ID), was.Rev
+	}
+	if wr.event == "" {
+		return write{}, false
+	}
+	if wr.axis != nil {
+		w.siblings[axisOf{*wr.parentID, *wr.axis}] = e.SKU
+	}
+	result.Created = !exists
+	return wr, true
+}
+
+func (w *editor) delete(at int, was *current) write {
+	wr := write{
+		at: at, id: was.ID, rev: was.Rev, sku: was.SKU, family: was.Family, enabled: was.Enabled, deleted: true,
+		lanes: pim.LanesOf(pim.Content), values: was.Values, event: pim.EventProductDeleted, data: []byte("{}"),
+		categories: mustJSON(was.Categories), variant: optional(was.FamilyVariant),
+	}
+	if was.ParentID != 0 {
+		wr.parentID = &was.ParentID
+	}
+	return wr
+}
+
+// changes is the data of a product's event: what was there before and what is
+// there now, so that its events are its history. A creation says only what
+// the product started as: its values are what all later events started from.
+type changes struct {
+	Values     map[string]pim.Change `json:"values,omitempty"`
+	Family     *pim.Change           `json:"family,omitempty"`
+	Enabled    *pim.Change           `json:"enabled,omitempty"`
+	Categories *pim.Change           `json:"categories,omitempty"`
+	Variant    *pim.Change           `json:"family_variant,omitempty"`
+}
+
+func (w *editor) upsert(at int, e *Edit, was *current, exists bool, result *EditResult) (write, []pim.Problem) {
+	var problems []pim.Problem
+	add := func(pointer, code, format string, args ...any) {
+		problems = append(problems, pim.Problem{Pointer: pointer, Code: code, Detail: fmt.Sprintf(format, args...)})
+	}
+	if err := pim.ValidSKU(string(e.SKU)); err != nil {
+		add("/sku", "sku", "%v", err)
+	}
+	next := current{Enabled: true, Categories: []string{}}
+	var before pim.Values
+	if exists {
+		next = *was
+		var err error
+		if before, err = pim.DecodeStored(was.Values); err != nil {
+			add("/values", "values.stored", "the stored values cannot be read")
+			return write{}, problems
+		}
+	} else if was != nil {
+		next.ID, next.Rev, next.MediaRev = was.ID, was.Rev, was.MediaRev
+	}
+	w.setFields(e, exists, &next, add)
+
+	var patch any = map[string]any(e.Values)
+	var after any = patch
+	if e.Mode != Put && e.Values != nil {
+		after = pim.MergePatch(map[string]any(before), patch)
+	} else if e.Values == nil {
+		after = map[string]any(before)
+		if e.Mode == Put {
+			after = map[string]any{}
+		}
+	}
+	afterValues, _ := after.(map[string]any)
+	clean, warnings, err := w.schema.CheckValues(next.Family, afterValues, "/values")
+	if err != nil {
+		invalid, _ := err.(*pim.Invalid)
+		problems = append(problems, invalid.Problems...)
+	}
+	result.Warnings = append(slices.Clone(e.Known), warnings...)
+	axis := w.axis(e.SKU, &next, clean, add)
+	if len(problems) > 0 {
+		return write{}, problems
+	}
+
+	changed, lanes := pim.Diff(before, clean, w.schema)
+	ch := changes{Values: changed}
+	wr := write{
+		at: at, id: next.ID, rev: next.Rev, sku: e.SKU, family: next.Family, variant: optional(next.FamilyVariant), axis: axis,
+		enabled: next.Enabled, media: lanes.Has(pim.Media), lanes: lanes | pim.LanesOf(pim.Content),
+		categories: mustJSON(next.Categories), values: mustJSON(clean),
+	}
+	if next.ParentID != 0 {
+		wr.parentID = &next.ParentID
+	}
+	if !exists {
+		if was == nil {
+			wr.id, wr.rev = 0, 0
+		} else {
+			wr.lanes |= pim.LanesOf(pim.Offer, pim.Media) // a new life: whatever it still has is listed again
+		}
+		ch.Values = nil
+		wr.event = pim.EventProductCreated
+		wr.data = mustJSON(map[string]any{"family": next.Family, "enabled": next.Enabled})
+		return wr, nil
+	}
+	ch.Family = differs(was.Family, next.Family)
+	ch.Enabled = differs(was.Enabled, next.Enabled)
+	ch.Variant = differs(was.FamilyVariant, next.FamilyVariant)
+	if !slices.Equal(was.Categories, next.Categories) {
+		ch.Categories = &pim.Change{Old: was.Categories, New: next.Categories}
+	}
+	if len(changed) == 0 && ch.Family == nil && ch.Enabled == nil && ch.Variant == nil && ch.Categories == nil {
+		return write{}, nil
+	}
+	if ch.Enabled != nil && next.Enabled {
+		wr.lanes |= pim.LanesOf(pim.Offer, pim.Media)
+	}
+	wr.event = pim.EventProductUpdated
+	wr.data = mustJSON(ch)
+	return wr, nil
+}
+
+type adder = func(pointer, code, format string, args ...any)
+
+// setFields takes all but the values from the edit.
+func (w *editor) setFields(e *Edit, exists bool, next *current, add adder) {
+	if e.Family != nil {
+		next.Family = *e.Family
+	}
+	if next.Family == "" {
+		add("/family", "family.missing", "a product needs a family")
+	} else if w.schema.Families[next.Family] == nil {
+		add("/family", "family.unknown", "there is no family %q", next.Family)
+	}
+	if e.Enabled != nil {
+		next.Enabled = *e.Enabled
+	} else if e.Mode == Put {
+		next.Enabled = true
+	}
+	if e.Categories != nil {
+		next.Categories = append([]string{}, *e.Categories...)
+		for i, c := range next.Categories {
+			if err := pim.ValidCode("category", c); err != nil {
+				add(fmt.Sprintf("/categories/%d", i), "category", "%v", err)
+			} else if slices.Contains(next.Categories[:i], c) {
+				add(fmt.Sprintf("/categories/%d", i), "category.twice", "category %q is named twice", c)
+			}
+		}
+		if len(next.Categories) > 1000 {
+			add("/categories", "category.many", "a product is in at most 1000 categories")
+		}
+	} else if e.Mode == Put {
+		next.Categories = []string{}
+	}
+	if e.FamilyVariant != nil {
+		next.FamilyVariant = *e.FamilyVariant
+	} else if e.Mode == Put {
+		next.FamilyVariant = ""
+	}
+	if next.FamilyVariant != "" && familyVariant(w.schema, next.Family, next.FamilyVariant) == nil {
+		add("/family_variant", "family_variant.unknown", "family %q has no family variant %q", next.Family, next.FamilyVariant)
+	}
+	w.setParent(e, exists, next, add)
+}
+
+func (w *editor) setParent(e *Edit, exists bool, next *current, add adder) {
+	if e.Parent == nil {
+		return // a Put without a parent leaves it: it is fixed
+	}
+	if exists {
+		if *e.Parent != next.Parent {
+			add("/parent", "parent.fixed", "the parent of an existing product stays as it is; delete the product and create it anew")
+		}
+		return
+	}
+	if *e.Parent == "" {
+		return
+	}
+	parent := w.have[*e.Parent]
+	switch {
+	case parent == nil || parent.Deleted || parent.ID == 0:
+		add("/parent", "parent.unknown", "there is no product %q", *e.Parent)
+	case *e.Parent == e.SKU, parent.ParentID != 0:
+		add("/parent", "parent.variant", "%q is a variant itself", *e.Parent)
+	case parent.FamilyVariant == "":
+		add("/parent", "parent.axes", "product %q has no family variant, so it has no variants", *e.Parent)
+	case parent.Family != next.Family:
+		add("/family", "family.parent", "a variant is of its parent's family %q", parent.Family)
+	default:
+		next.Parent, next.ParentID = *e.Parent, parent.ID
+	}
+}
+
+// axis is the variant's place among its siblings; nil for no variant.
+func (w *editor) axis(sku pim.SKU, next *current, values pim.Values, add adder) *string {
+	if next.ParentID == 0 {
+		return nil
+	}
+	parent := w.have[next.Parent]
+	if parent == nil {
+		return nil
+	}
+	fv := familyVariant(w.schema, parent.Family, parent.FamilyVariant)
+	if fv == nil {
+		return nil
+	}
+	key, problems := pim.AxisKey(*fv, values, "/values")
+	for _, p := range problems {
+		add(p.Pointer, p.Code, "%s", p.Detail)
+	}
+	if len(problems) > 0 {
+		return nil
+	}
+	if other, taken := w.siblings[axisOf{next.ParentID, key}]; taken && other != sku {
+		add("/values", "axis.taken", "variant %s of %s has the same axes", other, next.Parent)
+		return nil
+	}
+	return &key
+}
+
+func familyVariant(s *pim.Schema, family, code string) *pim.FamilyVariant {
+	f := s.Families[family]
+	if f == nil {
+		return nil
+	}
+	for i := range f.Variants {
+		if f.Variants[i].Code == code {
+			return &f.Variants[i]
+		}
+	}
+	return nil
+}
+
+func differs[T comparable](old, now T) *pim.Change {
+	if old == now {
+		return nil
+	}
+	return &pim.Change{Old: old, New: now}
+}
+
+func optional(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
+
+// mustJSON encodes what is made of decoded JSON and plain fields, which always can be.
+func mustJSON(v any) []byte {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic("postgres: encode: " + err.Error())
+	}
+	return b
+}

@@ -1,0 +1,190 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/sluicehub/sluice/pim"
+)
+
+// Marked counts what a fan-out step did.
+type Marked struct {
+	Taken int // outbox rows, or products of a channel's first marking
+	// Listings are the marked listings by the drain that has them.
+	Listings map[Consumer]int
+}
+
+// sqlFanout is hop two: it takes outbox rows, groups them by product, lets a
+// parent's change touch its variants, and marks the listings of every channel
+// and lane that the change touches. Rows are written in the order in which
+// all lock them: channel, lane, product. Holding the consumer's row keeps the
+// fence shut until commit.
+const sqlFanout = `
+with fence as (
+    select from consumer where kind = 'fanout' and channel_id = 0 and lane = 0 and epoch = @epoch and not released for share
+),
+taken as (
+    delete from outbox where id = any(array(select id from outbox order by id limit @limit)) and exists (select from fence)
+    returning product_id, lanes, urgent
+),
+touched as (
+    select product_id, bit_or(lanes) as lanes, bool_or(urgent) as urgent from (
+        select product_id, lanes, urgent from taken
+        union all
+        select v.id, t.lanes & ~2, false from taken t join product v on v.parent_id = t.product_id and v.deleted_at is null
+    ) t group by product_id
+),
+marked as (
+    insert into listing as l (channel_id, lane, product_id, due_at)
+    select c.id, lane.lane, t.product_id, case when t.urgent and lane.lane = 2 then '-infinity' else now() end
+    from channel c cross join (values (1::smallint), (2::smallint), (4::smallint)) lane (lane) cross join touched t
+    where c.deleted_at is null
+      and ((t.lanes & 1 <> 0 and c.marks_content & lane.lane <> 0) or (t.lanes & 2 <> 0 and c.marks_offer & lane.lane <> 0)
+           or (t.lanes & 4 <> 0 and c.marks_media & lane.lane <> 0))
+    order by c.id, lane.lane, t.product_id
+    on conflict (channel_id, lane, product_id) do update set
+        want = l.want + 1, dirty = true,
+        dirty_at = case when l.dirty then l.dirty_at else excluded.dirty_at end,
+        due_at = case when l.dirty then least(l.due_at, excluded.due_at) else excluded.due_at end
+    returning channel_id, lane
+)
+select (select count(*) from taken), exists (select from fence), m.channel_id, m.lane, m.n
+from (select) one left join (select channel_id, lane, count(*) as n from marked group by 1, 2) m on true`
+
+// FanOut works off up to limit outbox rows under the lease. Taken 0: there was
+// nothing to do.
+func (s *Store) FanOut(ctx context.Context, l Lease, limit int) (Marked, error) {
+	return s.mark(ctx, sqlFanout, pgx.NamedArgs{"epoch": l.Epoch, "limit": limit})
+}
+
+func (s *Store) mark(ctx context.Context, sql string, args pgx.NamedArgs) (Marked, error) {
+	out := Marked{Listings: map[Consumer]int{}}
+	rows, err := s.work.Query(ctx, sql, args)
+	if err != nil {
+		return out, fmt.Errorf("mark listings: %w", err)
+	}
+	var (
+		fence   bool
+		channel *int64
+		lane    *int16
+		n       *int
+	)
+	_, err = pgx.ForEachRow(rows, []any{&out.Taken, &fence, &channel, &lane, &n}, func() error {
+		if !fence {
+			return ErrFenced
+		}
+		if channel != nil {
+			out.Listings[Consumer{Kind: Drain, Channel: pim.ChannelID(*channel), Lane: pim.Lane(*lane)}] = *n
+		}
+		return nil
+	})
+	if err != nil {
+		return out, fmt.Errorf("mark listings: %w", err)
+	}
+	return out, nil
+}
+
+const sqlPoison = `
+with fence as (
+    select from consumer where kind = 'fanout' and channel_id = 0 and lane = 0 and epoch = @epoch and not released for share
+),
+taken as (
+    delete from outbox where id = (select min(id) from outbox) and exists (select from fence) returning id, product_id, lanes, urgent
+)
+insert into outbox_poison (id, product_id, lanes, urgent, error) select id, product_id, lanes, urgent, @error from taken`
+
+// SetAside moves the first outbox row, which fan-out cannot digest, out of the
+// way, for people to look at.
+func (s *Store) SetAside(ctx context.Context, l Lease, cause error) error {
+	_, err := s.work.Exec(ctx, sqlPoison, pgx.NamedArgs{"epoch": l.Epoch, "error": cause.Error()})
+	if err != nil {
+		return fmt.Errorf("set an outbox row aside: %w", err)
+	}
+	return nil
+}
+
+// IsPoison reports whether err comes from the rows of a statement rather than
+// from the database's state: the same rows would fail again.
+func IsPoison(err error) bool {
+	pg, ok := errors.AsType[*pgconn.PgError](err)
+	if !ok {
+		return false
+	}
+	switch pg.Code[:2] {
+	case "22", "23", "P0", "XX": // data, constraint, raised, internal
+		return true
+	}
+	return false
+}
+
+// sqlMarkChannel marks the next products of a channel that is new, or that
+// shall look at everything again. A lane that a product has nothing for is not
+// marked unless it was before.
+const sqlMarkChannel = `
+with fence as (
+    select from consumer where kind = 'fanout' and channel_id = 0 and lane = 0 and epoch = @epoch and not released for share
+),
+c as (
+    select * from channel where mark_after is not null and deleted_at is null and exists (select from fence) order by id limit 1 for no key update
+),
+span as (
+    select p.id, p.parent_id, p.media_rev, p.deleted_at from product p
+    where p.id > (select mark_after from c) order by p.id limit @limit
+),
+moved as (
+    update channel set mark_after = (select max(id) from span) where id = (select id from c)
+),
+marked as (
+    insert into listing as l (channel_id, lane, product_id)
+    select c.id, lane.lane, p.id
+    from c cross join (values (1::smallint), (2::smallint), (4::smallint)) lane (lane) cross join span p
+    where (lane.lane = 1 and c.marks_content & 1 <> 0 and (p.deleted_at is null or exists (
+               select from listing o where o.channel_id = c.id and o.lane = 1 and o.product_id = p.id)))
+       or ((c.marks_content | c.marks_offer | c.marks_media) & lane.lane & 6 <> 0 and p.deleted_at is null and (
+               (c.marks_content & lane.lane <> 0)
+               or (lane.lane = 2 and exists (select from product_offer o where o.product_id = p.id))
+               or (lane.lane = 4 and (p.media_rev > 0 or exists (select from product pp where pp.id = p.parent_id and pp.media_rev > 0)))))
+    order by 1, 2, 3
+    on conflict (channel_id, lane, product_id) do update set
+        want = l.want + 1, dirty = true,
+        dirty_at = case when l.dirty then l.dirty_at else excluded.dirty_at end,
+        due_at = case when l.dirty then least(l.due_at, excluded.due_at) else excluded.due_at end
+    returning channel_id, lane
+)
+select (select count(*) from span) + (select count(*) from c), exists (select from fence), m.channel_id, m.lane, m.n
+from (select) one left join (select channel_id, lane, count(*) as n from marked group by 1, 2) m on true`
+
+// MarkChannel marks the listings of up to limit products for a channel that
+// asked for it. Taken 0: no channel does.
+func (s *Store) MarkChannel(ctx context.Context, l Lease, limit int) (Marked, error) {
+	return s.mark(ctx, sqlMarkChannel, pgx.NamedArgs{"epoch": l.Epoch, "limit": limit})
+}
+
+// sqlPriceWindows queues the products of which a price began or ceased to be
+// valid since the last look.
+const sqlPriceWindows = `
+with c as (select priced_until from catalogue for update),
+moved as (update catalogue set priced_until = now()),
+due as (
+    select p.product_id from price p, c where p.valid_from > c.priced_until and p.valid_from <= now()
+    union
+    select p.product_id from price p, c where p.valid_to > c.priced_until and p.valid_to <= now()
+),
+queued as (insert into outbox (product_id, lanes) select product_id, 2 from due order by 1)
+select count(*) from due`
+
+// OpenPriceWindows queues what price windows changed since it was last called,
+// and says how many products these are.
+func (s *Store) OpenPriceWindows(ctx context.Context) (n int, err error) {
+	if err := s.pool.QueryRow(ctx, sqlPriceWindows).Scan(&n); err != nil {
+		return 0, fmt.Errorf("look at price windows: %w", err)
+	}
+	if n > 0 {
+		s.nudged()
+	}
+	return n, nil
+}

@@ -1,0 +1,67 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// APIKey is a client's key without its secret.
+type APIKey struct {
+	ID        int64
+	Name      string
+	Role      string
+	CreatedAt time.Time
+	RevokedAt *time.Time
+}
+
+const sqlCreateKey = `insert into api_key (name, role, hash) values (@name, @role, @hash) returning id, name, role, created_at, revoked_at`
+
+// CreateKey stores a key by the SHA-256 of its secret, which nobody can ask back.
+func (s *Store) CreateKey(ctx context.Context, name, role string, hash []byte) (APIKey, error) {
+	k, err := s.key(ctx, sqlCreateKey, pgx.NamedArgs{"name": name, "role": role, "hash": hash})
+	if err != nil {
+		return k, fmt.Errorf("create key %s: %w", name, err)
+	}
+	return k, nil
+}
+
+const sqlKeyByHash = `select id, name, role, created_at, revoked_at from api_key where hash = @hash and revoked_at is null`
+
+// KeyByHash finds a key that is not revoked; ErrNotFound.
+func (s *Store) KeyByHash(ctx context.Context, hash []byte) (APIKey, error) {
+	return s.key(ctx, sqlKeyByHash, pgx.NamedArgs{"hash": hash})
+}
+
+const sqlRevokeKey = `update api_key set revoked_at = coalesce(revoked_at, now()) where id = @id returning id, name, role, created_at, revoked_at`
+
+// RevokeKey ends a key; processes notice within seconds.
+func (s *Store) RevokeKey(ctx context.Context, id int64) (APIKey, error) {
+	return s.key(ctx, sqlRevokeKey, pgx.NamedArgs{"id": id})
+}
+
+func (s *Store) key(ctx context.Context, sql string, args pgx.NamedArgs) (APIKey, error) {
+	rows, err := s.pool.Query(ctx, sql, args)
+	if err != nil {
+		return APIKey{}, err
+	}
+	k, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByPos[APIKey])
+	if errors.Is(err, pgx.ErrNoRows) {
+		err = ErrNotFound
+	}
+	return k, err
+}
+
+const sqlKeys = `select id, name, role, created_at, revoked_at from api_key order by id`
+
+// Keys lists all keys, revoked ones included.
+func (s *Store) Keys(ctx context.Context) ([]APIKey, error) {
+	rows, err := s.pool.Query(ctx, sqlKeys)
+	if err != nil {
+		return nil, fmt.Errorf("list keys: %w", err)
+	}
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[APIKey])
+}

@@ -1,0 +1,170 @@
+package postgres
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/sluicehub/sluice/pim"
+)
+
+// stateOf is a listing's pim.ListingState.
+const stateOf = `
+case when l.dirty and l.token is not null then 'pending'
+     when l.dirty then 'waiting'
+     when l.error is not null then 'rejected'
+     else coalesce(l.status, 'none') end`
+
+// ListingFilter narrows Listings; zero fields do not.
+type ListingFilter struct {
+	Channel pim.ChannelCode
+	SKU     pim.SKU
+	Lane    pim.Lane
+	State   pim.ListingState
+	Issues  bool // only those with issues
+}
+
+const sqlListings = `
+select l.channel_id, c.code, l.lane, l.product_id, p.sku, ` + stateOf + `,
+       cat.revision_floor + case l.lane when 2 then coalesce(o.rev, 0) when 4 then p.media_rev + coalesce(parent.media_rev, 0)
+            else p.rev + case when p.deleted_at is null then coalesce(parent.rev, 0) else 0 end end,
+       coalesce(l.acked_rev, 0), l.acked_at, case when l.dirty then l.dirty_at end,
+       case when l.dirty and l.due_at > '-infinity' and l.due_at < 'infinity' then l.due_at end,
+       l.attempts, coalesce(l.error, case when l.dirty and l.due_at = 'infinity' then 'waits until the target holds the content' end, ''),
+       l.issues, l.verdict, coalesce(l.receipt_rev, 0), l.receipt_at
+from listing l join channel c on c.id = l.channel_id and c.deleted_at is null join product p on p.id = l.product_id cross join catalogue cat
+left join product parent on parent.id = p.parent_id left join product_offer o on o.product_id = p.id
+where (l.channel_id, l.lane, l.product_id) > (@after_channel, @after_lane, @after_product)
+  and (@channel = '' or c.code = @channel) and (@sku = '' or p.sku = @sku) and (@lane::smallint = 0 or l.lane = @lane)
+  and (@state = '' or ` + stateOf + ` = @state) and (not @issues or l.issues is not null)
+order by l.channel_id, l.lane, l.product_id limit @limit`
+
+// Listings reads one page of listings by channel, lane and product, and the
+// cursor of the next.
+func (s *Store) Listings(ctx context.Context, f ListingFilter, page Page) (list []pim.Listing, next string, err error) {
+	at := [3]int64{}
+	if page.After != "" {
+		parts := strings.Split(page.After, ".")
+		for i := range at {
+			if len(parts) != len(at) {
+				_, err = cursor("-")
+				return nil, "", err
+			}
+			if at[i], err = cursor(parts[i]); err != nil {
+				return nil, "", err
+			}
+		}
+	}
+	rows, err := s.pool.Query(ctx, sqlListings, pgx.NamedArgs{
+		"after_channel": at[0], "after_lane": int16(at[1]), "after_product": at[2], "channel": f.Channel, "sku": f.SKU,
+		"lane": int16(f.Lane), "state": f.State, "issues": f.Issues, "limit": page.limit() + 1,
+	})
+	if err != nil {
+		return nil, "", fmt.Errorf("list listings: %w", err)
+	}
+	var keys [][3]int64
+	list, err = pgx.CollectRows(rows, func(r pgx.CollectableRow) (l pim.Listing, err error) {
+		var (
+			key     [3]int64
+			issues  []byte
+			verdict *string
+			rev     int64
+			at      *time.Time
+		)
+		err = r.Scan(&key[0], &l.Channel, &key[1], &key[2], &l.SKU, &l.State, &l.Wanted, &l.Acked, &l.AckedAt, &l.DirtySince, &l.DueAt,
+			&l.Attempts, &l.Error, &issues, &verdict, &rev, &at)
+		if err != nil {
+			return l, err
+		}
+		l.Lane = pim.Lane(key[1])
+		keys = append(keys, key)
+		l.Issues = []pim.Issue{}
+		if issues != nil {
+			if err := json.Unmarshal(issues, &l.Issues); err != nil {
+				return l, err
+			}
+		}
+		if verdict != nil && at != nil {
+			l.Receipt = &pim.Receipt{Verdict: *verdict, Revision: rev, At: *at, Text: l.Error}
+		}
+		return l, nil
+	})
+	if err != nil {
+		return nil, "", fmt.Errorf("list listings: %w", err)
+	}
+	if len(list) > page.limit() {
+		list = list[:page.limit()]
+		k := keys[len(list)-1]
+		next = fmt.Sprintf("%d.%d.%d", k[0], k[1], k[2])
+	}
+	return list, next, nil
+}
+
+const sqlRetry = `
+with picked as (
+    select l.channel_id, l.lane, l.product_id from listing l join channel c on c.id = l.channel_id and c.deleted_at is null join product p on p.id = l.product_id
+    where c.code = @channel and (@sku = '' or p.sku = @sku) and not l.dirty and l.error is not null
+    order by 1, 2, 3 for update of l
+)
+update listing l set want = want + 1, dirty = true, dirty_at = now(), due_at = now()
+from picked k where (l.channel_id, l.lane, l.product_id) = (k.channel_id, k.lane, k.product_id)`
+
+// RetryListings un-parks the rejected listings of a channel, or of one product
+// there, and says how many these are.
+func (s *Store) RetryListings(ctx context.Context, channel pim.ChannelCode, sku pim.SKU) (int64, error) {
+	tag, err := s.pool.Exec(ctx, sqlRetry, pgx.NamedArgs{"channel": channel, "sku": sku})
+	if err != nil {
+		return 0, fmt.Errorf("retry listings of %s: %w", channel, err)
+	}
+	return tag.RowsAffected(), nil
+}
+
+// LaneStats is where one lane of a channel stands.
+type LaneStats struct {
+	Channel pim.ChannelCode
+	Lane    pim.Lane
+	States  map[pim.ListingState]int64
+	Oldest  time.Duration // age of the oldest dirty listing; 0: all is acknowledged
+}
+
+const sqlLaneStats = `
+select c.code, l.lane, ` + stateOf + ` as state, count(*),
+       coalesce(extract(epoch from now() - min(l.dirty_at) filter (where l.dirty)), 0)::float8
+from listing l join channel c on c.id = l.channel_id and c.deleted_at is null
+where @channel = '' or c.code = @channel
+group by 1, 2, 3 order by 1, 2, 3`
+
+// LaneStats counts listings by state, and measures how stale they are; of one
+// channel, or of all for "". It reads every listing: ask it every few seconds
+// at most.
+func (s *Store) LaneStats(ctx context.Context, channel pim.ChannelCode) ([]LaneStats, error) {
+	rows, err := s.pool.Query(ctx, sqlLaneStats, pgx.NamedArgs{"channel": channel})
+	if err != nil {
+		return nil, fmt.Errorf("count listings: %w", err)
+	}
+	var (
+		out   []LaneStats
+		code  pim.ChannelCode
+		lane  int16
+		state pim.ListingState
+		n     int64
+		age   float64
+	)
+	_, err = pgx.ForEachRow(rows, []any{&code, &lane, &state, &n, &age}, func() error {
+		if k := len(out); k == 0 || out[k-1].Channel != code || out[k-1].Lane != pim.Lane(lane) {
+			out = append(out, LaneStats{Channel: code, Lane: pim.Lane(lane), States: map[pim.ListingState]int64{}})
+		}
+		l := &out[len(out)-1]
+		l.States[state] = n
+		l.Oldest = max(l.Oldest, time.Duration(age*float64(time.Second)))
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("count listings: %w", err)
+	}
+	return out, nil
+}

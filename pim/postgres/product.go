@@ -1,0 +1,157 @@
+package postgres
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/sluicehub/sluice/pim"
+)
+
+// FullProduct is a product with all that hangs on it.
+type FullProduct struct {
+	pim.Product
+	FamilyVariant string
+	ParentValues  json.RawMessage // of a variant: what it inherits; nil otherwise
+	Prices        []pim.Price
+	Stock         []pim.Stock
+}
+
+const productColumns = `
+p.id, p.sku, coalesce(parent.sku, '') as parent, p.family, coalesce(p.family_variant, '') as family_variant, p.enabled,
+p.categories, p.values, parent.values as parent_values, p.rev, p.media_rev, coalesce(o.rev, 0) as offer_rev, coalesce(o.price_rev, 0) as price_rev,
+coalesce(o.stock_rev, 0) as stock_rev, p.deleted_at is not null as deleted, p.created_at, p.updated_at`
+
+const pricesOf = `
+(select jsonb_agg(jsonb_strip_nulls(jsonb_build_object('price_list', price_list, 'currency', currency, 'min_quantity', min_quantity,
+    'amount', amount::text, 'valid_from', nullif(valid_from, '-infinity'), 'valid_to', nullif(valid_to, 'infinity')))
+    order by price_list, currency, min_quantity, valid_from)
+ from price where product_id = p.id)`
+
+const stockOf = `
+(select jsonb_agg(jsonb_build_object('location', location, 'on_hand', on_hand, 'reserved', reserved) order by location)
+ from stock where product_id = p.id)`
+
+const sqlProduct = `
+select ` + productColumns + `, ` + pricesOf + `, ` + stockOf + `
+from product p left join product parent on parent.id = p.parent_id left join product_offer o on o.product_id = p.id
+where p.sku = @sku and p.deleted_at is null`
+
+// Product reads one product; ErrNotFound when there is none of that SKU.
+func (s *Store) Product(ctx context.Context, sku pim.SKU) (*FullProduct, error) {
+	rows, err := s.pool.Query(ctx, sqlProduct, pgx.NamedArgs{"sku": sku})
+	if err != nil {
+		return nil, fmt.Errorf("read product %s: %w", sku, err)
+	}
+	p, err := pgx.CollectExactlyOneRow(rows, scanProduct)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, fmt.Errorf("product %s: %w", sku, ErrNotFound)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read product %s: %w", sku, err)
+	}
+	return p, nil
+}
+
+func scanProduct(row pgx.CollectableRow) (*FullProduct, error) {
+	var (
+		p             FullProduct
+		prices, stock []byte
+	)
+	err := row.Scan(&p.ID, &p.SKU, &p.Parent, &p.Family, &p.FamilyVariant, &p.Enabled,
+		&p.Categories, &p.Values, &p.ParentValues, &p.Rev, &p.MediaRev, &p.OfferRev, &p.PriceRev,
+		&p.StockRev, &p.Deleted, &p.CreatedAt, &p.UpdatedAt, &prices, &stock)
+	if err != nil {
+		return nil, err
+	}
+	if prices != nil {
+		if err := json.Unmarshal(prices, &p.Prices); err != nil {
+			return nil, fmt.Errorf("decode prices of %s: %w", p.SKU, err)
+		}
+	}
+	if stock != nil {
+		if err := json.Unmarshal(stock, &p.Stock); err != nil {
+			return nil, fmt.Errorf("decode stock of %s: %w", p.SKU, err)
+		}
+	}
+	return &p, nil
+}
+
+// ProductFilter narrows Products; zero fields do not.
+type ProductFilter struct {
+	Family       string
+	Parent       pim.SKU
+	Category     string
+	Enabled      *bool
+	SKUPrefix    string
+	Search       string // words in the SKU or in any value, case-insensitive
+	UpdatedSince *time.Time
+}
+
+const sqlProducts = `
+select ` + productColumns + `, ` + pricesOf + `, ` + stockOf + `
+from product p left join product parent on parent.id = p.parent_id left join product_offer o on o.product_id = p.id
+where p.deleted_at is null and p.id > @after
+  and (@family = '' or p.family = @family)
+  and (@parent = '' or parent.sku = @parent)
+  and (@category = '' or p.categories @> array[@category])
+  and (@enabled::boolean is null or p.enabled = @enabled)
+  and (@prefix = '' or starts_with(p.sku, @prefix))
+  and (@search = '' or p.sku ilike @search or p.values::text ilike @search)
+  and (@since::timestamptz is null or p.updated_at >= @since)
+order by p.id limit @limit`
+
+// Products reads one page in the order of creation, and the cursor of the
+// next; "" after the last.
+func (s *Store) Products(ctx context.Context, f ProductFilter, page Page) (list []*FullProduct, next string, err error) {
+	after, err := cursor(page.After)
+	if err != nil {
+		return nil, "", err
+	}
+	search := ""
+	if f.Search != "" {
+		search = "%" + likeEscaper.Replace(f.Search) + "%"
+	}
+	rows, err := s.pool.Query(ctx, sqlProducts, pgx.NamedArgs{
+		"after": after, "family": f.Family, "parent": f.Parent, "category": f.Category, "enabled": f.Enabled,
+		"prefix": f.SKUPrefix, "search": search, "since": f.UpdatedSince, "limit": page.limit() + 1,
+	})
+	if err != nil {
+		return nil, "", fmt.Errorf("list products: %w", err)
+	}
+	list, err = pgx.CollectRows(rows, scanProduct)
+	if err != nil {
+		return nil, "", fmt.Errorf("list products: %w", err)
+	}
+	if len(list) > page.limit() {
+		list = list[:page.limit()]
+		next = strconv.FormatInt(int64(list[len(list)-1].ID), 10)
+	}
+	return list, next, nil
+}
+
+// cursor reads a cursor that is a row's number.
+func cursor(s string) (int64, error) {
+	if s == "" {
+		return 0, nil
+	}
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil || n < 0 {
+		return 0, &pim.Invalid{Problems: []pim.Problem{{Pointer: "/cursor", Code: "cursor", Detail: "is not a cursor that this list gave"}}}
+	}
+	return n, nil
+}
+
+const sqlCounts = `
+select count(*) filter (where deleted_at is null), count(*) from product`
+
+// CountProducts counts the products there are, and all rows with tombstones.
+func (s *Store) CountProducts(ctx context.Context) (live, all int64, err error) {
+	err = s.pool.QueryRow(ctx, sqlCounts).Scan(&live, &all)
+	return live, all, err
+}

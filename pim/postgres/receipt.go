@@ -1,0 +1,172 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/sluicehub/sluice/pim"
+)
+
+// Outcome is what a drain learnt of one claimed listing. Its fields are final
+// values, worked out in jobs/outcome.go: the statement only guards against
+// what changed meanwhile.
+type Outcome struct {
+	Product pim.ProductID
+	Want    int64 // the want that this outcome is of
+	// Again keeps the listing dirty, due After from now; Hold does so even
+	// where it is wanted again meanwhile, which else makes it due at once.
+	Again, Hold bool
+	After       time.Duration // Forever: until content is there
+	SettleAt    *time.Time
+	Ack         bool // acknowledged: Rev and Hash count
+	Rev         int64
+	Hash        []byte
+	Status      string // "": stays
+	Born        int64
+	Attempts    int
+	Heard       bool // the target answered, or failed to: a receipt
+	Verdict     string
+	Error       *string
+	Issues      []pim.Issue
+	Token       *string
+	SentRev     int64
+	SentWant    int64
+	SentHash    []byte
+	// Wakes: the content began a new life on the target; what waits for it,
+	// or died with the old one, is due.
+	Wakes bool
+}
+
+// Forever as Outcome.After: no time comes by itself.
+const Forever = time.Duration(1<<63 - 1)
+
+const fenceOfDrain = `
+fence as (
+    select from consumer where kind = 'drain' and channel_id = @channel and lane = @lane and epoch = @epoch and not released for share
+)`
+
+// sqlReceipt is hop four. Dirty stays what is uncertain, unsettled, or wanted
+// again since the claim.
+const sqlReceipt = `
+with ` + fenceOfDrain + `,
+r as (
+    select * from unnest(@product::bigint[], @want::bigint[], @again::boolean[], @hold::boolean[], @after::bigint[], @settle::timestamptz[],
+        @ack::boolean[], @rev::bigint[], @hash::bytea[], @status::text[], @born::bigint[], @attempts::int[], @heard::boolean[],
+        @verdict::text[], @error::text[], @issues::jsonb[], @token::text[], @sent_rev::bigint[], @sent_want::bigint[], @sent_hash::bytea[])
+    as r (product_id, want, again, hold, after_ms, settle_at, ack, rev, hash, status, born, attempts, heard,
+          verdict, error, issues, token, sent_rev, sent_want, sent_hash)
+),
+locked as (
+    select l.product_id from listing l, fence
+    where l.channel_id = @channel and l.lane = @lane and l.product_id = any(@product) order by l.product_id for update of l
+),
+updated as (
+    update listing l set
+        dirty = r.again or l.want <> r.want,
+        due_at = case when l.want <> r.want and not r.hold then least(l.due_at, now())
+                      when not r.again then l.due_at
+                      when r.after_ms is null then 'infinity'
+                      else now() + r.after_ms * interval '1 ms' end,
+        settle_at = r.settle_at,
+        acked_rev = case when r.ack then r.rev else l.acked_rev end,
+        acked_hash = case when r.ack then r.hash else l.acked_hash end,
+        acked_at = case when r.ack and r.heard then now() else l.acked_at end,
+        status = coalesce(r.status, l.status), born = r.born, attempts = r.attempts,
+        receipt_at = case when r.heard then now() else l.receipt_at end,
+        receipt_rev = case when r.heard then r.rev else l.receipt_rev end,
+        verdict = case when r.heard then r.verdict else l.verdict end,
+        error = r.error, issues = r.issues, token = r.token, sent_rev = r.sent_rev, sent_want = r.sent_want, sent_hash = r.sent_hash
+    from r join locked using (product_id)
+    where l.channel_id = @channel and l.lane = @lane and l.product_id = r.product_id
+    returning l.dirty
+)
+select count(*), count(*) filter (where dirty), exists (select from fence) from updated`
+
+const sqlReborn = `
+with ` + fenceOfDrain + `,
+locked as (
+    select l.lane, l.product_id from listing l, fence
+    where l.channel_id = @channel and l.lane in (2, 4) and l.product_id = any(@product) order by l.lane, l.product_id for update of l
+),
+updated as (
+    update listing l set want = l.want + 1, dirty = true, dirty_at = case when l.dirty then l.dirty_at else now() end, due_at = now()
+    from locked where l.channel_id = @channel and l.lane = locked.lane and l.product_id = locked.product_id
+    returning l.lane
+)
+select distinct lane from updated`
+
+// Receive writes the outcomes of claimed listings under l. It gives the lanes
+// of the channel that content's new lives woke, and how many of the outcomes'
+// listings are still dirty. ErrFenced: l was lost, and nothing was written.
+func (s *Store) Receive(ctx context.Context, l Lease, outcomes []Outcome) (woken []pim.Lane, dirty int, err error) {
+	if len(outcomes) == 0 {
+		return nil, 0, nil
+	}
+	n := len(outcomes)
+	var (
+		product, want, rev, born, sentRev, sentWant = make([]int64, n), make([]int64, n), make([]int64, n), make([]int64, n), make([]*int64, n), make([]*int64, n)
+		again, hold, ack, heard                     = make([]bool, n), make([]bool, n), make([]bool, n), make([]bool, n)
+		after                                       = make([]*int64, n)
+		settle                                      = make([]*time.Time, n)
+		hash, sentHash                              = make([][]byte, n), make([][]byte, n)
+		status, failure, token                      = make([]*string, n), make([]*string, n), make([]*string, n)
+		verdict                                     = make([]string, n)
+		attempts                                    = make([]int32, n)
+		issues                                      = make([][]byte, n)
+		reborn                                      []int64
+	)
+	for i, o := range outcomes {
+		product[i], want[i], again[i], hold[i] = int64(o.Product), o.Want, o.Again, o.Hold
+		if o.After != Forever {
+			ms := o.After.Milliseconds()
+			after[i] = &ms
+		}
+		settle[i], ack[i], rev[i], hash[i], status[i] = o.SettleAt, o.Ack, o.Rev, o.Hash, optional(o.Status)
+		born[i], attempts[i], heard[i], verdict[i], failure[i] = o.Born, int32(o.Attempts), o.Heard, o.Verdict, o.Error
+		if len(o.Issues) > 0 {
+			issues[i] = mustJSON(o.Issues)
+		}
+		if token[i] = o.Token; o.Token != nil {
+			sentRev[i], sentWant[i], sentHash[i] = &o.SentRev, &o.SentWant, o.SentHash
+		}
+		if o.Wakes {
+			reborn = append(reborn, product[i])
+		}
+	}
+	args := l.args()
+	for k, v := range map[string]any{
+		"product": product, "want": want, "again": again, "hold": hold, "after": after, "settle": settle, "ack": ack, "rev": rev,
+		"hash": hash, "status": status, "born": born, "attempts": attempts, "heard": heard, "verdict": verdict, "error": failure,
+		"issues": issues, "token": token, "sent_rev": sentRev, "sent_want": sentWant, "sent_hash": sentHash,
+	} {
+		args[k] = v
+	}
+	b := &pgx.Batch{} // both statements in one implicit transaction and one round trip
+	b.Queue(sqlReceipt, args).QueryRow(func(r pgx.Row) error {
+		var count int
+		var fence bool
+		if err := r.Scan(&count, &dirty, &fence); err != nil {
+			return err
+		}
+		if !fence {
+			return ErrFenced
+		}
+		return nil
+	})
+	if len(reborn) > 0 {
+		b.Queue(sqlReborn, pgx.NamedArgs{"channel": l.Channel, "lane": int16(l.Lane), "epoch": l.Epoch, "product": reborn}).Query(func(rows pgx.Rows) error {
+			lanes, err := pgx.CollectRows(rows, pgx.RowTo[int16])
+			for _, l := range lanes {
+				woken = append(woken, pim.Lane(l))
+			}
+			return err
+		})
+	}
+	if err := s.work.SendBatch(ctx, b).Close(); err != nil {
+		return nil, 0, fmt.Errorf("write %d receipts of %v: %w", n, l.Consumer, err)
+	}
+	return woken, dirty, nil
+}

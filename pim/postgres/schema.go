@@ -1,0 +1,284 @@
+package postgres
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/sluicehub/sluice/pim"
+)
+
+// Schema is what values are checked against, as this process knows it. Writes
+// compare its version in their own statement, so an old one does no harm.
+func (s *Store) Schema() *pim.Schema { return s.schema.Load() }
+
+// RefreshSchema reads the schema anew and gives it.
+func (s *Store) RefreshSchema(ctx context.Context) (*pim.Schema, error) { return s.loadSchema(ctx) }
+
+const sqlSchema = `
+select c.version,
+       coalesce((select jsonb_agg(definition order by code) from attribute), '[]'),
+       coalesce((select jsonb_agg(definition order by code) from family), '[]'),
+       array(select code from locale), array(select code from currency),
+       array(select code from price_list), array(select code from location),
+       array(select code from channel where deleted_at is null)
+from catalogue c`
+
+func (s *Store) loadSchema(ctx context.Context) (*pim.Schema, error) {
+	var (
+		version                                         int64
+		attributes, families                            []byte
+		locales, currencies, lists, locations, channels []string
+	)
+	err := s.pool.QueryRow(ctx, sqlSchema).Scan(&version, &attributes, &families, &locales, &currencies, &lists, &locations, &channels)
+	if err != nil {
+		return nil, fmt.Errorf("read the schema of values: %w", err)
+	}
+	out := &pim.Schema{
+		Version: version, Attributes: map[string]*pim.Attribute{}, Families: map[string]*pim.Family{},
+		Locales: set[pim.Locale](locales), Currencies: set[pim.Currency](currencies),
+		PriceLists: set[string](lists), Locations: set[string](locations), Channels: set[pim.ChannelCode](channels),
+	}
+	var as []*pim.Attribute
+	var fs []*pim.Family
+	if err := json.Unmarshal(attributes, &as); err != nil {
+		return nil, fmt.Errorf("decode attributes: %w", err)
+	}
+	if err := json.Unmarshal(families, &fs); err != nil {
+		return nil, fmt.Errorf("decode families: %w", err)
+	}
+	for _, a := range as {
+		out.Attributes[a.Code] = a
+	}
+	for _, f := range fs {
+		out.Families[f.Code] = f
+	}
+	for {
+		old := s.schema.Load()
+		if old != nil && old.Version >= out.Version {
+			return old, nil // another goroutine read a newer one meanwhile
+		}
+		if s.schema.CompareAndSwap(old, out) {
+			return out, nil
+		}
+	}
+}
+
+func set[K ~string](codes []string) map[K]bool {
+	m := make(map[K]bool, len(codes))
+	for _, c := range codes {
+		m[K(c)] = true
+	}
+	return m
+}
+
+// SchemaChange adds to, or changes, what values are checked against. Codes
+// that are there already stay as they are; definitions are replaced.
+type SchemaChange struct {
+	Attributes []pim.Attribute
+	Families   []pim.Family
+	Locales    []pim.Locale
+	Currencies []pim.Currency
+	PriceLists []string
+	Locations  []string
+}
+
+const (
+	sqlLockCatalogue = `select version from catalogue for update`
+	sqlBumpCatalogue = `update catalogue set version = version + 1`
+	sqlPutAttributes = `
+insert into attribute (code, definition) select d->>'code', d from unnest(@definitions::jsonb[]) d
+on conflict (code) do update set definition = excluded.definition`
+	sqlPutFamilies = `
+insert into family (code, definition) select d->>'code', d from unnest(@definitions::jsonb[]) d
+on conflict (code) do update set definition = excluded.definition`
+	sqlPutLocales    = `insert into locale select unnest(@codes::text[]) on conflict do nothing`
+	sqlPutCurrencies = `insert into currency select unnest(@codes::text[]) on conflict do nothing`
+	sqlPutPriceLists = `insert into price_list select unnest(@codes::text[]) on conflict do nothing`
+	sqlPutLocations  = `insert into location select unnest(@codes::text[]) on conflict do nothing`
+)
+
+// ChangeSchema checks and applies a change, all or nothing. Problems come as
+// *pim.Invalid with pointers into the arrays of SchemaChange by their JSON
+// names ("/attributes/0/type"). An attribute keeps its type and shape while a
+// family uses it: stored values must go on meaning what they say.
+func (s *Store) ChangeSchema(ctx context.Context, c SchemaChange) (*pim.Schema, error) {
+	err := inTx(ctx, s.pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, sqlLockCatalogue); err != nil {
+			return err
+		}
+		current, err := s.loadSchema(ctx)
+		if err != nil {
+			return err
+		}
+		if err := checkChange(current, c); err != nil {
+			return err
+		}
+		attributes, err := marshalAll(c.Attributes)
+		if err != nil {
+			return err
+		}
+		families, err := marshalAll(c.Families)
+		if err != nil {
+			return err
+		}
+		b := &pgx.Batch{}
+		b.Queue(sqlPutLocales, pgx.NamedArgs{"codes": c.Locales})
+		b.Queue(sqlPutCurrencies, pgx.NamedArgs{"codes": c.Currencies})
+		b.Queue(sqlPutPriceLists, pgx.NamedArgs{"codes": c.PriceLists})
+		b.Queue(sqlPutLocations, pgx.NamedArgs{"codes": c.Locations})
+		b.Queue(sqlPutAttributes, pgx.NamedArgs{"definitions": attributes})
+		b.Queue(sqlPutFamilies, pgx.NamedArgs{"definitions": families})
+		b.Queue(sqlBumpCatalogue)
+		return tx.SendBatch(ctx, b).Close()
+	})
+	if err != nil {
+		return nil, fmt.Errorf("change the schema of values: %w", err)
+	}
+	return s.loadSchema(ctx)
+}
+
+func marshalAll[T any](in []T) ([]json.RawMessage, error) {
+	out := make([]json.RawMessage, len(in))
+	for i := range in {
+		b, err := json.Marshal(in[i])
+		if err != nil {
+			return nil, err
+		}
+		out[i] = b
+	}
+	return out, nil
+}
+
+// checkChange checks c against the schema that it would make.
+func checkChange(current *pim.Schema, c SchemaChange) error {
+	next := &pim.Schema{
+		Attributes: map[string]*pim.Attribute{}, Families: map[string]*pim.Family{},
+		Locales: with(current.Locales, c.Locales), Currencies: with(current.Currencies, c.Currencies),
+		PriceLists: with(current.PriceLists, c.PriceLists), Locations: with(current.Locations, c.Locations),
+		Channels: current.Channels,
+	}
+	var problems []pim.Problem
+	for code, a := range current.Attributes {
+		next.Attributes[code] = a
+	}
+	used := map[string]bool{}
+	for code, f := range current.Families {
+		next.Families[code] = f
+		for _, a := range f.Attributes {
+			used[a.Code] = true
+		}
+	}
+	for i := range c.Attributes {
+		a := &c.Attributes[i]
+		at := fmt.Sprintf("/attributes/%d", i)
+		problems = append(problems, next.CheckAttribute(a, at)...)
+		if old := current.Attributes[a.Code]; old != nil && used[a.Code] && shape(old) != shape(a) {
+			problems = append(problems, pim.Problem{Pointer: at, Code: "attribute.shape", Detail: fmt.Sprintf(
+				"attribute %s is used by a family: its type, unit, localizable and scopable stay as they are", a.Code)})
+		}
+		next.Attributes[a.Code] = a
+	}
+	for i := range c.Families {
+		problems = append(problems, next.CheckFamily(&c.Families[i], fmt.Sprintf("/families/%d", i))...)
+	}
+	for i, l := range c.Locales {
+		if err := pim.ValidLocale(l); err != nil {
+			problems = append(problems, pim.Problem{Pointer: fmt.Sprintf("/locales/%d", i), Code: "locale", Detail: err.Error()})
+		}
+	}
+	for i, cur := range c.Currencies {
+		if err := pim.ValidCurrency(cur); err != nil {
+			problems = append(problems, pim.Problem{Pointer: fmt.Sprintf("/currencies/%d", i), Code: "currency", Detail: err.Error()})
+		}
+	}
+	for i, l := range c.PriceLists {
+		if err := pim.ValidCode("price list", l); err != nil {
+			problems = append(problems, pim.Problem{Pointer: fmt.Sprintf("/price_lists/%d", i), Code: "code", Detail: err.Error()})
+		}
+	}
+	for i, l := range c.Locations {
+		if err := pim.ValidCode("location", l); err != nil {
+			problems = append(problems, pim.Problem{Pointer: fmt.Sprintf("/locations/%d", i), Code: "code", Detail: err.Error()})
+		}
+	}
+	if len(problems) > 0 {
+		return &pim.Invalid{Problems: problems}
+	}
+	return nil
+}
+
+func shape(a *pim.Attribute) [4]any {
+	return [4]any{a.Type, a.Unit, a.Localizable, a.Scopable}
+}
+
+func with[K comparable](have map[K]bool, more []K) map[K]bool {
+	out := make(map[K]bool, len(have)+len(more))
+	for k := range have {
+		out[k] = true
+	}
+	for _, k := range more {
+		out[k] = true
+	}
+	return out
+}
+
+const (
+	sqlFamilyInUse = `select exists (select from product where family = @code)`
+	sqlDropFamily  = `delete from family where code = @code`
+	sqlDropAttr    = `delete from attribute where code = @code`
+)
+
+// DeleteFamily removes a family that no product has, tombstones included.
+func (s *Store) DeleteFamily(ctx context.Context, code string) error {
+	return s.drop(ctx, sqlDropFamily, code, func(ctx context.Context, tx pgx.Tx, _ *pim.Schema) (used bool, err error) {
+		err = tx.QueryRow(ctx, sqlFamilyInUse, pgx.NamedArgs{"code": code}).Scan(&used)
+		return used, err
+	})
+}
+
+// DeleteAttribute removes an attribute that no family has.
+func (s *Store) DeleteAttribute(ctx context.Context, code string) error {
+	return s.drop(ctx, sqlDropAttr, code, func(_ context.Context, _ pgx.Tx, now *pim.Schema) (bool, error) {
+		for _, f := range now.Families {
+			if slices.ContainsFunc(f.Attributes, func(a pim.FamilyAttribute) bool { return a.Code == code }) {
+				return true, nil
+			}
+		}
+		return false, nil
+	})
+}
+
+func (s *Store) drop(ctx context.Context, sql, code string, used func(context.Context, pgx.Tx, *pim.Schema) (bool, error)) error {
+	err := inTx(ctx, s.pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, sqlLockCatalogue); err != nil {
+			return err
+		}
+		now, err := s.loadSchema(ctx)
+		if err != nil {
+			return err
+		}
+		if inUse, err := used(ctx, tx, now); err != nil {
+			return err
+		} else if inUse {
+			return ErrInUse
+		}
+		tag, err := tx.Exec(ctx, sql, pgx.NamedArgs{"code": code})
+		if err != nil {
+			return err
+		}
+		if tag.RowsAffected() == 0 {
+			return ErrNotFound
+		}
+		_, err = tx.Exec(ctx, sqlBumpCatalogue)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("delete %s: %w", code, err)
+	}
+	_, err = s.loadSchema(ctx)
+	return err
+}

@@ -1,0 +1,147 @@
+// Package postgres is the store: every SQL statement of Sluice but the
+// migrations. Exported methods own their transaction; each statement is a
+// const beside its method, and a test prepares all of them on the migrated
+// schema. Values are checked by package pim before they come here to rest.
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/sluicehub/sluice/pim"
+)
+
+// The store's sentinels.
+var (
+	ErrNotFound = errors.New("not found")
+	// ErrStale: the row is at another revision than the caller expected.
+	ErrStale = errors.New("the revision has changed meanwhile")
+	// ErrExists: a row of that code or SKU is there already.
+	ErrExists = errors.New("exists already")
+	// ErrInUse: others refer to the row.
+	ErrInUse = errors.New("is still in use")
+	// ErrFenced: the lease was lost; another holder works now.
+	ErrFenced = errors.New("the lease was lost")
+)
+
+// Store is the product store. It is safe for concurrent use.
+type Store struct {
+	pool *pgxpool.Pool // edits: what is acknowledged is durable
+	// work is the pool of consumers. It commits asynchronously: a lost tail of
+	// its work is found dirty and done again, and the write-ahead log keeps
+	// its order, so nothing later survives something earlier (docs/decisions/002).
+	work   *pgxpool.Pool
+	schema atomic.Pointer[pim.Schema]
+	// nudge is called after a commit that left outbox rows or other work.
+	nudge atomic.Pointer[func()]
+}
+
+// Options tune a Store; the zero value is good.
+type Options struct {
+	EditConns int32 // connections for the API, default 12
+	WorkConns int32 // connections for consumers, default 12
+	// Configure may change the pools' configuration, e.g. add a tracer.
+	Configure func(*pgxpool.Config)
+}
+
+// Open connects to the migrated database at dsn and reads the schema of
+// values. The caller closes the store.
+func Open(ctx context.Context, dsn string, o Options) (*Store, error) {
+	open := func(name string, conns, fallback int32, params map[string]string) (*pgxpool.Pool, error) {
+		cfg, err := pgxpool.ParseConfig(dsn)
+		if err != nil {
+			// The parser's error quotes the address, password and all.
+			return nil, errors.New("the database address (DATABASE_URL) cannot be read")
+		}
+		cfg.MaxConns = fallback
+		if conns > 0 {
+			cfg.MaxConns = conns
+		}
+		cfg.MinIdleConns = 1
+		cfg.ConnConfig.RuntimeParams["application_name"] = name
+		cfg.ConnConfig.RuntimeParams["timezone"] = "UTC"
+		// An open old snapshot makes every claim wade through dead rows.
+		cfg.ConnConfig.RuntimeParams["idle_in_transaction_session_timeout"] = "30s"
+		for k, v := range params {
+			cfg.ConnConfig.RuntimeParams[k] = v
+		}
+		if o.Configure != nil {
+			o.Configure(cfg)
+		}
+		return pgxpool.NewWithConfig(ctx, cfg)
+	}
+	s := &Store{}
+	var err error
+	if s.pool, err = open("sluice", o.EditConns, 12, nil); err != nil {
+		return nil, fmt.Errorf("open the database: %w", err)
+	}
+	if s.work, err = open("sluice-work", o.WorkConns, 12, map[string]string{"synchronous_commit": "off"}); err != nil {
+		s.pool.Close()
+		return nil, fmt.Errorf("open the database: %w", err)
+	}
+	s.SetNudge(func() {})
+	if _, err := s.loadSchema(ctx); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// Close waits for running statements and closes all connections.
+func (s *Store) Close() {
+	s.pool.Close()
+	s.work.Close()
+}
+
+// SetNudge sets what is called, quickly and from any goroutine, after a commit
+// that left work for fan-out.
+func (s *Store) SetNudge(f func()) { s.nudge.Store(&f) }
+
+func (s *Store) nudged() { (*s.nudge.Load())() }
+
+// Pool is the durable pool, for River and for health checks.
+func (s *Store) Pool() *pgxpool.Pool { return s.pool }
+
+// WorkPool is the consumers' pool.
+func (s *Store) WorkPool() *pgxpool.Pool { return s.work }
+
+// Ping asks the database for an answer.
+func (s *Store) Ping(ctx context.Context) error { return s.pool.Ping(ctx) }
+
+// inTx runs do in a transaction of pool and commits when it returns nil.
+func inTx(ctx context.Context, pool *pgxpool.Pool, do func(pgx.Tx) error) error {
+	return pgx.BeginFunc(ctx, pool, do)
+}
+
+// violates reports whether err is a violation of the named constraint.
+func violates(err error, constraint string) bool {
+	pg, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && strings.HasPrefix(pg.Code, "23") && pg.ConstraintName == constraint
+}
+
+// Page is a reader's place in a list.
+type Page struct {
+	After string // cursor: the Next of the page before; "" is the start
+	Limit int    // 1 to 1000; 0 is 100
+}
+
+func (p Page) limit() int {
+	if p.Limit <= 0 {
+		return 100
+	}
+	return min(p.Limit, 1000)
+}
+
+// Now is the database's clock, the only one that due times are compared with.
+func (s *Store) Now(ctx context.Context) (now time.Time, err error) {
+	err = s.pool.QueryRow(ctx, `select now()`).Scan(&now)
+	return now, err
+}
