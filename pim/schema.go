@@ -83,6 +83,8 @@ type Schema struct {
 	Channels   map[ChannelCode]bool // scopes of scopable attributes
 	PriceLists map[string]bool
 	Locations  map[string]bool
+
+	cache schemaCache // lookup tables of CheckValues
 }
 
 // Values are a product's values, decoded with json.Number so that no digit is

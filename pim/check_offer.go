@@ -1,0 +1,92 @@
+package pim
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/govalues/decimal"
+)
+
+// Bounds of offers: what numeric(21,6), int4 and a sane stock take.
+const (
+	maxAmountWhole = 15
+	maxAmountPart  = 6
+	maxMinQuantity = math.MaxInt32
+	maxStock       = 1_000_000_000_000
+)
+
+// CheckPrice checks a price against the schema, and gives every problem with a
+// pointer into the price's JSON. The amount is 0 or more, has at most 15 digits
+// before the point and 6 after it; a price that only names what is to be removed
+// needs none. A minimum quantity of 0 stands for 1. Windows count in whole
+// microseconds, as the store keeps them.
+func (s *Schema) CheckPrice(p Price, remove bool) []Problem {
+	var ps problems
+	if !s.PriceLists[p.PriceList] {
+		ps.add("/price_list", "price_list.unknown", fmt.Sprintf("price list %s is not known", quote(p.PriceList)))
+	}
+	if !s.Currencies[p.Currency] {
+		ps.add("/currency", "currency.unknown", fmt.Sprintf("currency %s is not known", quote(string(p.Currency))))
+	}
+	if p.MinQuantity < 0 || p.MinQuantity > maxMinQuantity {
+		ps.add("/min_quantity", "price.min_quantity", fmt.Sprintf("the minimum quantity is from 1 to %d", maxMinQuantity))
+	}
+	switch {
+	case remove:
+	case p.Amount.IsNeg():
+		ps.add("/amount", "price.negative", "a price is 0 or more")
+	case p.Amount.MinScale() > maxAmountPart:
+		ps.add("/amount", "price.decimals", fmt.Sprintf("a price has at most %d digits after the point", maxAmountPart))
+	case p.Amount.Prec()-p.Amount.Scale() > maxAmountWhole:
+		ps.add("/amount", "price.too_large", fmt.Sprintf("a price has at most %d digits before the point", maxAmountWhole))
+	}
+	ps.instant("/valid_from", p.ValidFrom)
+	ps.instant("/valid_to", p.ValidTo)
+	if p.ValidFrom != nil && p.ValidTo != nil && !p.ValidTo.Truncate(time.Microsecond).After(p.ValidFrom.Truncate(time.Microsecond)) {
+		ps.add("/valid_to", "price.window", "valid_to is after valid_from")
+	}
+	return ps
+}
+
+func (ps *problems) instant(pointer string, t *time.Time) {
+	if t == nil {
+		return
+	}
+	if year := t.UTC().Year(); year < 1 || year > 9999 {
+		ps.add(pointer, "value.date", "the year is from 1 to 9999")
+	}
+}
+
+// CheckStock checks a stock level against the schema, and gives every problem
+// with a pointer into the level's JSON. On hand may be below 0,
+// as ERPs report it when more was sold than counted; reserved may not. Both are
+// at most 10^12.
+func (s *Schema) CheckStock(st Stock) []Problem {
+	var ps problems
+	if !s.Locations[st.Location] {
+		ps.add("/location", "location.unknown", fmt.Sprintf("location %s is not known", quote(st.Location)))
+	}
+	if st.OnHand < -maxStock || st.OnHand > maxStock {
+		ps.add("/on_hand", "stock.range", fmt.Sprintf("on hand is from -%d to %d", int64(maxStock), int64(maxStock)))
+	}
+	if st.Reserved < 0 || st.Reserved > maxStock {
+		ps.add("/reserved", "stock.range", fmt.Sprintf("reserved is from 0 to %d", int64(maxStock)))
+	}
+	return ps
+}
+
+// ParseAmount reads a number's text ("19.90", "2e3") as a Decimal, and refuses
+// what a Decimal would round: more than 19 digits, or more than 19 after the
+// point. decimal.Parse and a Decimal's UnmarshalJSON round in silence.
+func ParseAmount(n json.Number) (decimal.Decimal, error) {
+	if !isNumber(string(n)) {
+		return decimal.Decimal{}, invalid("", "value.number", fmt.Sprintf("%s is no number within %d digits", quote(string(n)), maxDigits))
+	}
+	d, err := decimal.Parse(string(n))
+	if err != nil || numberKey(d.String()) != numberKey(string(n)) {
+		return decimal.Decimal{}, invalid("", "value.number", fmt.Sprintf("%s has more than 19 digits", quote(string(n))))
+	}
+	return d, nil
+}

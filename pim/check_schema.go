@@ -1,0 +1,214 @@
+package pim
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"unicode/utf8"
+)
+
+// Bounds of definitions.
+const (
+	maxLabel          = 255
+	maxOptions        = 10_000
+	maxFamilyMembers  = 1000
+	maxFamilyVariants = 100
+	maxAxes           = 5
+	maxTextLength     = 1_000_000 // of MaxLength
+)
+
+// CheckAttribute checks an attribute's definition. It gives every problem, at
+// most 100, with its pointer below pointer, where the attribute's JSON stands.
+// Whether a change fits the values already stored is the store's to check.
+func (s *Schema) CheckAttribute(a *Attribute, pointer string) []Problem {
+	var ps problems
+	ps.note("/code", "attribute.code", ValidCode("attribute", a.Code))
+	if _, ok := typeShapes[a.Type]; !ok {
+		ps.add("/type", "attribute.type", fmt.Sprintf("attribute type %s is not known", quote(string(a.Type))))
+	}
+	ps.label("/group", a.Group, true)
+	ps.labels("/labels", a.Labels)
+	isText := a.Type == TypeText || a.Type == TypeRichText
+	if len(a.Options) > 0 && a.Type != TypeOption && a.Type != TypeOptions {
+		ps.add("/options", "attribute.options", "only option and options attributes have options")
+	} else {
+		ps.options(a.Options)
+	}
+	if a.Unit != "" {
+		if a.Type != TypeNumber {
+			ps.add("/unit", "attribute.unit", "only a number has a unit")
+		} else if _, ok := UnitFamily(a.Unit); !ok {
+			ps.add("/unit", "unit.unknown", fmt.Sprintf("unit %s is not known", quote(a.Unit)))
+		}
+	}
+	if a.MaxLength != 0 && !isText || a.MaxLength < 0 || a.MaxLength > maxTextLength {
+		ps.add("/max_length", "attribute.max_length", fmt.Sprintf("only text and rich_text have a length limit, from 1 to %d characters", maxTextLength))
+	}
+	if a.Check != "" && (a.Check != CheckGTIN || a.Type != TypeText) {
+		ps.add("/check", "attribute.check", "the only check is gtin, of a text")
+	}
+	if a.Strict && a.Check == "" {
+		ps.add("/strict", "attribute.strict", "strict has no meaning without a check")
+	}
+	return ps.under(pointer)
+}
+
+func (ps *problems) options(options []Option) {
+	if len(options) > maxOptions {
+		ps.add("/options", "attribute.options", fmt.Sprintf("an attribute has at most %d options", maxOptions))
+		return
+	}
+	seen := make(map[string]bool, len(options))
+	for i, o := range options {
+		at := "/options/" + strconv.Itoa(i)
+		ps.note(at+"/code", "option.code", ValidCode("option", o.Code))
+		if seen[o.Code] {
+			ps.add(at+"/code", "option.duplicate", fmt.Sprintf("option %s stands more than once", quote(o.Code)))
+		}
+		seen[o.Code] = true
+		ps.labels(at+"/labels", o.Labels)
+	}
+}
+
+func (ps *problems) labels(pointer string, labels map[Locale]string) {
+	for _, l := range slices.Sorted(maps.Keys(labels)) {
+		at := JoinPointer(pointer, string(l))
+		ps.note(at, "locale.tag", ValidLocale(l))
+		ps.label(at, labels[l], false)
+	}
+}
+
+func (ps *problems) label(pointer, text string, mayBeEmpty bool) {
+	if _, code, detail := cleanText(text, maxLabel); code != "" {
+		ps.add(pointer, code, detail)
+	} else if !mayBeEmpty && text == "" {
+		ps.add(pointer, "label.empty", "a label has at least one character")
+	}
+}
+
+// CheckFamily checks a family's definition, new or changed, against the
+// schema's attributes. It gives every problem, at most 100, with its pointer
+// below pointer, where the family's JSON stands. Axes are text, number, boolean
+// or option attributes of the family without scopes. A family variant that the
+// schema has keeps its axes: its variants were told apart by them.
+func (s *Schema) CheckFamily(f *Family, pointer string) []Problem {
+	var ps problems
+	ps.note("/code", "family.code", ValidCode("family", f.Code))
+	ps.labels("/labels", f.Labels)
+	if len(f.Attributes) > maxFamilyMembers {
+		ps.add("/attributes", "family.attributes", fmt.Sprintf("a family has at most %d attributes", maxFamilyMembers))
+	}
+	members := make(map[string]bool, len(f.Attributes))
+	for i, fa := range f.Attributes {
+		at := "/attributes/" + strconv.Itoa(i) + "/code"
+		if s.Attributes[fa.Code] == nil {
+			ps.add(at, "attribute.unknown", fmt.Sprintf("attribute %s is not known", quote(fa.Code)))
+		} else if members[fa.Code] {
+			ps.add(at, "attribute.duplicate", fmt.Sprintf("attribute %s stands more than once", quote(fa.Code)))
+		}
+		members[fa.Code] = true
+	}
+	if len(f.Variants) > maxFamilyVariants {
+		ps.add("/variants", "family.variants", fmt.Sprintf("a family has at most %d variants", maxFamilyVariants))
+	}
+	seen := make(map[string]bool, len(f.Variants))
+	for i, v := range f.Variants {
+		at := "/variants/" + strconv.Itoa(i)
+		ps.note(at+"/code", "family_variant.code", ValidCode("family variant", v.Code))
+		if seen[v.Code] {
+			ps.add(at+"/code", "family_variant.duplicate", fmt.Sprintf("family variant %s stands more than once", quote(v.Code)))
+		}
+		seen[v.Code] = true
+		s.axes(&ps, at+"/axes", v.Axes, members)
+		if old := s.Families[f.Code]; old != nil {
+			if j := slices.IndexFunc(old.Variants, func(o FamilyVariant) bool { return o.Code == v.Code }); j >= 0 && !slices.Equal(old.Variants[j].Axes, v.Axes) {
+				ps.add(at+"/axes", "family_variant.fixed", "the axes cannot be changed once the family variant exists")
+			}
+		}
+	}
+	return ps.under(pointer)
+}
+
+func (s *Schema) axes(ps *problems, pointer string, axes []string, members map[string]bool) {
+	if len(axes) < 1 || len(axes) > maxAxes {
+		ps.add(pointer, "axis.count", fmt.Sprintf("a family variant has 1 to %d axes", maxAxes))
+	}
+	for i, code := range axes {
+		at := pointer + "/" + strconv.Itoa(i)
+		a := s.Attributes[code]
+		switch {
+		case !members[code]:
+			ps.add(at, "attribute.not_in_family", fmt.Sprintf("axis %s is no attribute of the family", quote(code)))
+		case slices.Contains(axes[:i], code):
+			ps.add(at, "axis.duplicate", fmt.Sprintf("axis %s stands more than once", quote(code)))
+		case a == nil: // told as a member
+		case a.Type != TypeOption && a.Type != TypeText && a.Type != TypeNumber && a.Type != TypeBoolean:
+			ps.add(at, "axis.type", fmt.Sprintf("an axis is an option, text, number or boolean, not %s", a.Type))
+		case a.Localizable || a.Scopable:
+			ps.add(at, "axis.scope", "an axis has one value, not one per locale or channel")
+		}
+	}
+}
+
+// Completeness counts the required attributes of a family, and those of them
+// that have a value for one channel and locale; missing are the others' codes, in
+// the family's order. Empty text and an empty array are no value. An unknown
+// family requires nothing.
+func Completeness(s *Schema, family string, values Values, channel ChannelCode, locale Locale) (filled, required int, missing []string) {
+	f := s.Families[family]
+	if f == nil {
+		return 0, 0, nil
+	}
+	for _, fa := range f.Attributes {
+		if !fa.Required {
+			continue
+		}
+		required++
+		if a := s.Attributes[fa.Code]; a != nil && isFilled(scopeOf(a, values[fa.Code], channel, locale)) {
+			filled++
+		} else {
+			missing = append(missing, fa.Code)
+		}
+	}
+	return filled, required, missing
+}
+
+// scopeOf finds an attribute's value for one channel and locale; nil: none.
+func scopeOf(a *Attribute, v any, channel ChannelCode, locale Locale) any {
+	if a.Scopable {
+		m, _ := v.(map[string]any)
+		v = m[string(channel)]
+	}
+	if a.Localizable {
+		m, _ := v.(map[string]any)
+		v = m[string(locale)]
+	}
+	return v
+}
+
+func isFilled(v any) bool {
+	switch v := v.(type) {
+	case nil:
+		return false
+	case string:
+		return !isBlank(v)
+	case []any:
+		return len(v) > 0
+	case map[string]any:
+		return len(v) > 0
+	}
+	return true
+}
+
+// isBlank reports text of nothing but white space.
+func isBlank(s string) bool {
+	for i := 0; i < len(s); {
+		r, size := utf8.DecodeRuneInString(s[i:])
+		if r != ' ' && r != '\t' && r != '\n' && r != '\r' && r != '\u00A0' {
+			return false
+		}
+		i += size
+	}
+	return true
+}
