@@ -1,0 +1,15 @@
+// Package all lists the connectors that Sluice is built with. A new connector
+// is one folder and one line here.
+package all
+
+import (
+	"github.com/sluicehub/sluice/connectors"
+	"github.com/sluicehub/sluice/connectors/webhook"
+)
+
+// Registry is every connector there is.
+func Registry() *connectors.Registry {
+	return connectors.NewRegistry(
+		webhook.Kind,
+	)
+}

@@ -1,0 +1,140 @@
+package webhooktest
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// Server is a Fake that listens.
+type Server struct {
+	*Fake
+	addr string
+
+	mu   sync.Mutex
+	http *http.Server // nil while it refuses
+	end  bool
+}
+
+// NewServer starts a fake on addr; "" is a free port of 127.0.0.1.
+func NewServer(addr string, opts Options) (*Server, error) {
+	f, err := New(opts)
+	if err != nil {
+		return nil, err
+	}
+	if addr == "" {
+		addr = "127.0.0.1:0"
+	}
+	s := &Server{Fake: f, addr: addr}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.listen(); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// TB is what Start needs of a test.
+type TB interface {
+	Helper()
+	Cleanup(func())
+	Errorf(format string, args ...any)
+	Fatalf(format string, args ...any)
+}
+
+// Start starts a fake for a test. At the test's end it is closed, and the test
+// fails when the contract was violated and nobody called Forgive.
+func Start(t TB, opts Options) *Server {
+	t.Helper()
+	s, err := NewServer("", opts)
+	if err != nil {
+		t.Fatalf("starting the fake target: %v", err)
+	}
+	t.Cleanup(func() {
+		s.Close()
+		for _, v := range s.Violations() {
+			t.Errorf("the fake target's contract was violated: %s", v)
+		}
+	})
+	return s
+}
+
+// listen opens the port and serves. Callers hold s.mu.
+func (s *Server) listen() error {
+	l, err := net.Listen("tcp", s.addr)
+	if err != nil {
+		return fmt.Errorf("listening for the fake target: %w", err)
+	}
+	s.addr = l.Addr().String()
+	srv := &http.Server{
+		Handler:           s.Fake,
+		ReadHeaderTimeout: 10 * time.Second,
+		// Aborted handlers are the faults at work, nothing to write about.
+		ErrorLog: log.New(io.Discard, "", 0),
+	}
+	s.http = srv
+	go func() { _ = srv.Serve(l) }()
+	return nil
+}
+
+// Base is "http://host:port".
+func (s *Server) Base() string { return "http://" + s.addr }
+
+// URL is where items go.
+func (s *Server) URL() string { return s.Base() + ItemsPath }
+
+// StatusURL is where tokens are asked for.
+func (s *Server) StatusURL() string { return s.Base() + StatusPath }
+
+// AdminURL is where the paths of AdminPath begin.
+func (s *Server) AdminURL() string { return s.Base() + AdminPath }
+
+// Refuse closes the port and all connections, so that dialling is refused, the
+// admin paths included; or opens the same port again. Calls in flight end
+// without an answer.
+func (s *Server) Refuse(refuse bool) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if refuse == (s.http == nil) || s.end {
+		return nil
+	}
+	if refuse {
+		err := s.http.Close()
+		s.http = nil
+		return err
+	}
+	var err error
+	// Another process may hold the free port for a moment as its own end of a
+	// connection.
+	for range 50 {
+		if err = s.listen(); err == nil {
+			return nil
+		}
+		<-time.After(100 * time.Millisecond)
+	}
+	return err
+}
+
+// Close ends the server and what hangs in it.
+func (s *Server) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.end {
+		return nil
+	}
+	s.end = true
+	close(s.closed)
+	defer s.closeJournal()
+	if s.http == nil {
+		return nil
+	}
+	if err := s.http.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+		return fmt.Errorf("closing the fake target: %w", err)
+	}
+	return nil
+}
