@@ -125,7 +125,7 @@ func takeLock(path string) (*os.File, error) {
 }
 
 // readSecrets returns the folder's passwords, and makes them when the folder is new.
-func readSecrets(path string) (secrets, error) {
+func readSecrets(path string, sync bool) (secrets, error) {
 	var s secrets
 	text, err := os.ReadFile(path)
 	if err == nil {
@@ -137,7 +137,7 @@ func readSecrets(path string) (secrets, error) {
 		s = secrets{Admin: rand.Text(), Sluice: rand.Text()}
 		text, err = json.Marshal(s)
 		if err == nil {
-			err = writeFile(path, text)
+			err = writeFile(path, text, sync)
 		}
 	}
 	if err != nil {
@@ -146,14 +146,14 @@ func readSecrets(path string) (secrets, error) {
 	return s, nil
 }
 
-// writeFile writes a file that only this user may read, whole or not at all.
-func writeFile(path string, content []byte) error {
+// writeFile writes a file that only this user may read, whole or not at all. With sync it outlives a power loss.
+func writeFile(path string, content []byte, sync bool) error {
 	f, err := os.CreateTemp(filepath.Dir(path), workPrefix) // 0600
 	if err != nil {
 		return err
 	}
 	_, err = f.Write(content)
-	if err == nil {
+	if err == nil && sync {
 		err = f.Sync()
 	}
 	if err := errors.Join(err, f.Close()); err != nil {
@@ -181,11 +181,11 @@ func (s *Server) makeDatabase(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("read the seed's passwords: %w", err)
 		}
-		if err := writeFile(s.path("passwords.json"), text); err != nil {
+		if err := writeFile(s.path("passwords.json"), text, s.opts.Durable); err != nil {
 			return fmt.Errorf("copy the seed's passwords: %w", err)
 		}
 	}
-	if s.secrets, err = readSecrets(s.path("passwords.json")); err != nil {
+	if s.secrets, err = readSecrets(s.path("passwords.json"), s.opts.Durable); err != nil {
 		return err
 	}
 	if exists(filepath.Join(data, "PG_VERSION")) {
@@ -211,6 +211,9 @@ func (s *Server) makeDatabase(ctx context.Context) error {
 	// rename replaces an empty folder and no other.
 	if err := os.Rename(made, data); err != nil {
 		return fmt.Errorf("put the new database in its place: %w", err)
+	}
+	if !s.opts.Durable {
+		return nil
 	}
 	return syncDir(s.home)
 }

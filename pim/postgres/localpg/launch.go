@@ -176,7 +176,7 @@ func (s *Server) choosePort() int {
 }
 
 func (s *Server) notePort() error {
-	if err := writeFile(s.path("port"), []byte(strconv.Itoa(s.port)+"\n")); err != nil {
+	if err := writeFile(s.path("port"), []byte(strconv.Itoa(s.port)+"\n"), false); err != nil {
 		return fmt.Errorf("note the port: %w", err)
 	}
 	return nil
