@@ -1,0 +1,135 @@
+package connectors
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"cel.dev/cel-go/interpreter"
+	"github.com/govalues/decimal"
+
+	"github.com/sluicehub/sluice/pim"
+)
+
+// try evaluates each expression on invented products and reports those that
+// reach a limit. Other errors say nothing: an invented value may be of a type
+// that the expression does not take. See Compile.
+func (c *compiler) try(p *Program) {
+	ctx, cancel := context.WithTimeout(context.Background(), maxTrial)
+	defer cancel()
+	for _, lane := range p.lanes.List() {
+		total := uint64(0)
+		for _, f := range p.fields[lane] {
+			pointer := "/" + lane.String() + "/" + escapePointer(f.name)
+			cost, err := f.tryAll(ctx, lane)
+			switch {
+			case ctx.Err() != nil:
+				c.problem(pointer, "mapping.cost", "trying the mapping took longer than %s, and ended at this field", maxTrial)
+				return
+			case err != nil:
+				c.problem(pointer, "mapping.cost", "tried on an invented product, the expression went too far: %v", err)
+			}
+			total += cost
+		}
+		if total > maxCost && len(c.problems) == 0 {
+			c.problem("/"+lane.String(), "mapping.cost", "tried on an invented product, the lane's fields cost %d steps together; %d are allowed", total, maxCost)
+		}
+	}
+}
+
+// tryAll evaluates one field on every kind of invented product, and gives the
+// highest cost, or the limit that was reached. A field without interpreter
+// costs nothing.
+func (f *field) tryAll(ctx context.Context, lane pim.Lane) (highest uint64, reached error) {
+	if f.direct {
+		return 0, nil
+	}
+	kinds := trialKinds
+	if len(f.codes) == 0 {
+		kinds = kinds[:1]
+	}
+	for _, value := range kinds {
+		cost, err := f.tryOn(ctx, trialView(lane, f.codes, value))
+		highest = max(highest, cost)
+		if err != nil {
+			return highest, err
+		}
+	}
+	return highest, nil
+}
+
+func (f *field) tryOn(ctx context.Context, v *view) (uint64, error) {
+	frame, err := interpreter.NewExecutionFrame(v)
+	if err != nil {
+		return 0, fmt.Errorf("open an execution frame: %w", err)
+	}
+	defer frame.Close()
+	if err := frame.SetContext(ctx, interruptEvery); err != nil {
+		return 0, fmt.Errorf("open an execution frame: %w", err)
+	}
+	result, details, err := f.trial.Eval(frame)
+	cost := uint64(0)
+	if actual := details.ActualCost(); actual != nil {
+		cost = *actual
+	}
+	if err == nil {
+		_, err = (&writer{}).value(result, 0)
+	}
+	if err != nil && tooCostly(err) && !errors.Is(err, interpreter.InterruptError{}) {
+		return cost, err
+	}
+	return cost, nil
+}
+
+// The invented product: far larger than most, so that what only just passes
+// still passes in real life.
+const (
+	trialWords  = 2000
+	trialList   = 200
+	trialOthers = 200 // attributes that the expression does not name
+	trialMany   = 50  // categories, media, prices, locations
+)
+
+var trialLongText = "<p>" + strings.Repeat("lorem 12.5 ", trialWords/2) + "</p>"
+
+// trialKinds are what a named attribute may hold.
+var trialKinds = []any{
+	trialLongText,
+	func() []any {
+		l := make([]any, trialList)
+		for i := range l {
+			l[i] = fmt.Sprintf("option-%d", i)
+		}
+		return l
+	}(),
+	json.Number("12.5"),
+	map[string]any{"amount": json.Number("12.5"), "unit": "kg"},
+}
+
+// trialView is an invented product whose named attributes all hold value.
+func trialView(lane pim.Lane, codes []string, value any) *view {
+	s := &Subject{SKU: "SKU-1", Parent: "SKU", Family: "family", Enabled: true, Values: pim.Values{}}
+	schema := &pim.Schema{Attributes: map[string]*pim.Attribute{}}
+	set := func(code string, t pim.AttributeType, v any) {
+		s.Values[code] = v
+		schema.Attributes[code] = &pim.Attribute{Code: code, Type: t}
+	}
+	for i := range trialOthers {
+		set(fmt.Sprintf("attribute_%d", i), pim.TypeText, "Some words that say little")
+	}
+	for i := range trialMany {
+		code := fmt.Sprintf("category_%d", i)
+		s.Categories = append(s.Categories, code)
+		set(fmt.Sprintf("picture_%d", i), pim.TypeMedia, "https://media.example/"+code+".jpg")
+		s.Prices = append(s.Prices, pim.Price{Currency: "EUR", MinQuantity: i, Amount: decimal.MustNew(1990, 2)})
+		s.Stock = append(s.Stock, pim.Stock{Location: code, OnHand: 10, Reserved: 1})
+	}
+	for _, code := range codes {
+		set(code, pim.TypeText, value)
+	}
+	scope := &Scope{Channel: "channel", Locale: "en-GB", Currency: "EUR", Now: time.Unix(0, 0)}
+	return &view{lane: lane, subject: s, schema: schema, scope: scope}
+}

@@ -1,0 +1,288 @@
+package connectors
+
+import (
+	"cmp"
+	"errors"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+
+	"cel.dev/cel-go/interpreter"
+
+	"github.com/sluicehub/sluice/pim"
+)
+
+// view is what one rendering sees of a product: the activation of its
+// expressions. What costs something to make is made when it is first asked for.
+// It is used by one goroutine.
+type view struct {
+	lane    pim.Lane
+	subject *Subject
+	schema  *pim.Schema
+	scope   *Scope
+
+	values, raw  map[string]any
+	price        any
+	prices       []any
+	priced       bool
+	pricesListed bool
+	media        []string
+	mediaListed  bool
+}
+
+// viewName is where nodes of ours find the view; no expression can spell it.
+const viewName = "@view"
+
+func viewOf(frame *interpreter.ExecutionFrame) (*view, error) {
+	if v, ok := frame.ResolveName(viewName); ok {
+		if v, ok := v.(*view); ok {
+			return v, nil
+		}
+	}
+	return nil, errors.New("there is no product to look at")
+}
+
+// Parent implements interpreter.Activation.
+func (v *view) Parent() interpreter.Activation { return nil }
+
+// ResolveName implements interpreter.Activation.
+func (v *view) ResolveName(name string) (any, bool) {
+	switch name {
+	case "sku":
+		return string(v.subject.SKU), true
+	case "parent":
+		return string(v.subject.Parent), true
+	case "family":
+		return v.subject.Family, true
+	case "enabled":
+		return v.subject.Enabled, true
+	case "categories":
+		return v.subject.Categories, true
+	case "values":
+		return v.allValues(), true
+	case "raw":
+		return v.allRaw(), true
+	case "locale":
+		return string(v.scope.Locale), true
+	case "currency":
+		return string(v.scope.Currency), true
+	case "channel":
+		return string(v.scope.Channel), true
+	case "price":
+		return v.bestPrice(), true
+	case "prices":
+		return v.validPrices(), true
+	case "stock":
+		return v.stock(), true
+	case "media":
+		return v.allMedia(), true
+	case viewName:
+		return v, true
+	}
+	return nil, false
+}
+
+// allValues are the values as this channel and locale see them.
+func (v *view) allValues() map[string]any {
+	if v.values == nil {
+		v.values = make(map[string]any, len(v.subject.Values))
+		for code := range v.subject.Values {
+			if found, ok := v.value(code); ok {
+				v.values[code] = found
+			}
+		}
+	}
+	return v.values
+}
+
+// allRaw are the values as they are stored.
+func (v *view) allRaw() map[string]any {
+	if v.raw == nil {
+		v.raw = make(map[string]any, len(v.subject.Values))
+		for code, stored := range v.subject.Values {
+			if v.visible(code) {
+				v.raw[code] = stored
+			}
+		}
+	}
+	return v.raw
+}
+
+// visible reports whether values and raw show an attribute. Attributes that the
+// schema does not know any more are not shown. Those of media travel on a lane
+// of their own: did the content document hold them, each new picture would push
+// the texts again.
+func (v *view) visible(code string) bool {
+	a := v.schema.Attributes[code]
+	return a != nil && (v.lane != pim.Content || a.Lane() == pim.Content)
+}
+
+func (v *view) isMedia(code string) bool {
+	a := v.schema.Attributes[code]
+	return a != nil && a.Type == pim.TypeMedia
+}
+
+// value is one attribute of values.
+func (v *view) value(code string) (any, bool) {
+	if !v.visible(code) {
+		return nil, false
+	}
+	return v.lookUp(code, string(v.scope.Channel), string(v.scope.Locale))
+}
+
+// lookUp resolves an attribute's value for a channel and a locale; false when
+// there is none.
+func (v *view) lookUp(code, channel, locale string) (any, bool) {
+	a := v.schema.Attributes[code]
+	found, ok := v.subject.Values[code]
+	if a == nil || !ok {
+		return nil, false
+	}
+	if a.Scopable {
+		if found, ok = step(found, channel); !ok {
+			return nil, false
+		}
+	}
+	if a.Localizable {
+		if found, ok = step(found, locale); !ok {
+			return nil, false
+		}
+	}
+	return found, found != nil
+}
+
+func step(v any, key string) (any, bool) {
+	m, ok := v.(map[string]any)
+	if !ok {
+		return nil, false
+	}
+	v, ok = m[key]
+	return v, ok
+}
+
+// bestPrice is the price variable: nil, or the price that counts for one piece.
+func (v *view) bestPrice() any {
+	if !v.priced {
+		v.priced = true
+		var best *pim.Price
+		for i := range v.subject.Prices {
+			p := &v.subject.Prices[i]
+			if v.valid(p) && p.Currency == v.scope.Currency && p.MinQuantity <= 1 && (best == nil || comparePrices(p, best) < 0) {
+				best = p
+			}
+		}
+		if best != nil {
+			v.price = priceMap(best)
+		}
+	}
+	return v.price
+}
+
+// validPrices is the prices variable.
+func (v *view) validPrices() []any {
+	if !v.pricesListed {
+		v.pricesListed = true
+		var valid []*pim.Price
+		for i := range v.subject.Prices {
+			if p := &v.subject.Prices[i]; v.valid(p) {
+				valid = append(valid, p)
+			}
+		}
+		slices.SortStableFunc(valid, func(a, b *pim.Price) int {
+			return cmp.Or(strings.Compare(string(a.Currency), string(b.Currency)),
+				cmp.Compare(a.MinQuantity, b.MinQuantity), comparePrices(a, b))
+		})
+		v.prices = make([]any, len(valid))
+		for i, p := range valid {
+			v.prices[i] = priceMap(p)
+		}
+	}
+	return v.prices
+}
+
+// valid reports whether a price of the scope's list holds now.
+func (v *view) valid(p *pim.Price) bool {
+	now := v.scope.Now
+	return p.PriceList == v.scope.PriceList &&
+		(p.ValidFrom == nil || !now.Before(*p.ValidFrom)) && (p.ValidTo == nil || now.Before(*p.ValidTo))
+}
+
+// comparePrices puts the price first that wins: the one that came into force
+// later, a price without beginning being the oldest; then the one for more
+// pieces; then the lower.
+func comparePrices(a, b *pim.Price) int {
+	switch {
+	case a.ValidFrom == nil && b.ValidFrom != nil:
+		return 1
+	case a.ValidFrom != nil && b.ValidFrom == nil:
+		return -1
+	case a.ValidFrom != nil:
+		if c := b.ValidFrom.Compare(*a.ValidFrom); c != 0 {
+			return c
+		}
+	}
+	return cmp.Or(cmp.Compare(b.MinQuantity, a.MinQuantity), a.Amount.CmpTotal(b.Amount))
+}
+
+func priceMap(p *pim.Price) map[string]any {
+	return map[string]any{
+		"amount":       p.Amount.String(),
+		"currency":     string(p.Currency),
+		"min_quantity": int64(p.MinQuantity),
+	}
+}
+
+// stock is the stock variable: nil for a product whose stock nobody keeps. A
+// product that has stock, but none at the locations that count, has 0.
+func (v *view) stock() any {
+	if len(v.subject.Stock) == 0 {
+		return nil
+	}
+	var available, onHand, reserved int64
+	for _, s := range v.subject.Stock {
+		if len(v.scope.Locations) == 0 || slices.Contains(v.scope.Locations, s.Location) {
+			available = addStock(available, s.Available())
+			onHand = addStock(onHand, s.OnHand)
+			reserved = addStock(reserved, s.Reserved)
+		}
+	}
+	return map[string]any{"available": available, "on_hand": onHand, "reserved": reserved}
+}
+
+// addStock adds without running over.
+func addStock(a, b int64) int64 {
+	switch {
+	case b > 0 && a > math.MaxInt64-b:
+		return math.MaxInt64
+	case b < 0 && a < math.MinInt64-b:
+		return math.MinInt64
+	}
+	return a + b
+}
+
+// allMedia is the media variable.
+func (v *view) allMedia() []string {
+	if v.mediaListed {
+		return v.media
+	}
+	v.mediaListed = true
+	v.media = []string{}
+	for _, code := range slices.Sorted(maps.Keys(v.subject.Values)) {
+		if !v.isMedia(code) {
+			continue
+		}
+		found, _ := v.lookUp(code, string(v.scope.Channel), string(v.scope.Locale))
+		switch found := found.(type) {
+		case string:
+			v.media = append(v.media, found)
+		case []any:
+			for _, el := range found {
+				if s, ok := el.(string); ok {
+					v.media = append(v.media, s)
+				}
+			}
+		}
+	}
+	return v.media
+}
