@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -454,4 +455,33 @@ func BenchmarkRender(b *testing.B) {
 	b.Run("default offer", func(b *testing.B) { benchmark(b, DefaultMapping(), pim.Offer) })
 	b.Run("default media", func(b *testing.B) { benchmark(b, DefaultMapping(), pim.Media) })
 	b.Run("ten fields", func(b *testing.B) { benchmark(b, tenFields, pim.Content) })
+}
+
+// The manual's mappings compile, and the default one is what it says.
+func TestManual(t *testing.T) {
+	manual, err := os.ReadFile("../docs/mapping.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := strings.Split(string(manual), "```json\n")[1:]
+	for i, block := range blocks {
+		text, _, _ := strings.Cut(block, "```")
+		var m Mapping
+		if err := json.Unmarshal([]byte(text), &m); err != nil {
+			t.Fatalf("mapping %d: %v", i, err)
+		}
+		if _, err := Compile(m); err != nil {
+			t.Errorf("mapping %d: %v", i, err)
+		}
+		if i == len(blocks)-1 {
+			if diff := cmp.Diff(DefaultMapping(), m); diff != "" {
+				t.Errorf("the default mapping: %s", diff)
+			}
+		}
+	}
+	for _, v := range mappingVariables {
+		if !strings.Contains(string(manual), "`"+v.name+"`") {
+			t.Errorf("the manual does not tell of %s", v.name)
+		}
+	}
 }
