@@ -100,6 +100,7 @@ type Kind struct {
 	Lanes    []pim.Lane // what it can send
 	Limits   Limits     // defaults; a channel may lower them
 	Config   any        // pointer to the zero config struct; fields marked `secret:"true"` are sealed at rest
+	MaxBatch int        // what a channel may raise Limits.Batch to
 	Versions bool       // the target refuses a lower revision than it holds
 	Mapping  Mapping    // used where a channel brings none
 	// New makes a connector from a config of Config's JSON shape, secrets
@@ -107,8 +108,9 @@ type Kind struct {
 	New func(config json.RawMessage, env Env) (Connector, error)
 }
 
-// Env is what the process lends to its connectors.
+// Env is what the process and the channel lend to a connector.
 type Env struct {
+	Limits       Limits // the channel's
 	AllowPrivate bool // targets on loopback and private addresses may be dialled
 	Version      string
 }

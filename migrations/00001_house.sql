@@ -114,18 +114,19 @@ select event_partitions(2);
 
 -- What fan-out has still to look at. One row per change, deleted when its listings are marked.
 create table outbox (
-    id         bigint generated always as identity primary key,
+    id         bigint not null generated always as identity,
     product_id bigint not null,
     lanes      smallint not null,
-    urgent     boolean not null default false        -- sold out: goes before everything else
+    priority   smallint not null default 1           -- 0 bulk, 1 somebody's edit, 2 sold out
 ) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0);
+create index outbox_order on outbox (priority desc, id);
 
 -- Rows that fan-out could not digest, for people: nothing waits for them and nothing is lost.
 create table outbox_poison (
     id         bigint primary key,
     product_id bigint not null,
     lanes      smallint not null,
-    urgent     boolean not null,
+    priority   smallint not null,
     at         timestamptz not null default now(),
     error      text not null
 );
@@ -167,7 +168,7 @@ create table consumer (
     epoch       bigint not null default 0,
     gen         bigint not null default 0,           -- part of the job's unique arguments
     lease_until timestamptz not null default '-infinity',
-    unsure_at   timestamptz not null default '-infinity', -- the last holder vanished then: what it sent is unknown
+    unsure_at   timestamptz not null default 'epoch'    , -- the last holder vanished then: what it sent is unknown
     lane        smallint not null default 0,
     released    boolean not null default true,
     kind        text not null,

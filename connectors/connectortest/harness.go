@@ -83,13 +83,8 @@ type run struct {
 	said []string // every text the connector gave out
 }
 
-// limits are the connector's own, or its kind's.
-func (r *run) limits() connectors.Limits {
-	if l, ok := r.Connector.(interface{ Limits() connectors.Limits }); ok {
-		return l.Limits()
-	}
-	return r.h.Kind.Limits
-}
+// limits are its kind's; a harness makes the connector with them.
+func (r *run) limits() connectors.Limits { return r.h.Kind.Limits }
 
 // upsert is an item of a SKU; its revision is the version.
 func (r *run) upsert(lane pim.Lane, sku pim.SKU, version int) connectors.Item {

@@ -7,32 +7,19 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
-	"time"
 
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
 	"github.com/sluicehub/sluice/connectors"
 )
 
-// Config are the settings of a webhook channel. Numbers of 0 mean the default.
+// Config are the settings of a webhook channel.
 type Config struct {
 	URL           string `json:"url" doc:"Where items are posted, http or https" example:"https://shop.example/hooks/sluice"`
 	Secret        string `json:"secret" secret:"true" doc:"Signing secret by Standard Webhooks: whsec_ and base64 of 24 to 64 random bytes"`
 	StatusURL     string `json:"status_url,omitempty" doc:"Where the outcome of pending items is asked for; needed by targets that answer pending"`
 	Authorization string `json:"authorization,omitempty" secret:"true" doc:"Value of an Authorization header, for a gateway in front of the target"`
-	Batch         int    `json:"batch,omitempty" minimum:"0" maximum:"1000" default:"100" doc:"Most items in one call"`
-	Concurrency   int    `json:"concurrency,omitempty" minimum:"0" maximum:"256" default:"4" doc:"Most calls in flight for one lane"`
-	Timeout       int    `json:"timeout_seconds,omitempty" minimum:"0" maximum:"300" default:"30" doc:"How long one call may take"`
-	Settle        int    `json:"settle_seconds,omitempty" minimum:"0" maximum:"3600" default:"30" doc:"How long a request whose answer was lost may still take effect at the target"`
 }
-
-// Defaults and bounds of the numbers.
-const (
-	defaultBatch, maxBatch             = 100, 1000
-	defaultConcurrency, maxConcurrency = 4, 256
-	defaultTimeout, maxTimeout         = 30, 300
-	defaultSettle, maxSettle           = 30, 3600
-)
 
 // settings are a checked Config.
 type settings struct {
@@ -82,27 +69,6 @@ func parse(raw json.RawMessage) (*settings, error) {
 		if _, credential, ok := strings.Cut(c.Authorization, " "); ok && len(credential) >= minSecret {
 			s.secrets = append(s.secrets, strings.TrimSpace(credential))
 		}
-	}
-	for _, n := range []struct {
-		name      string
-		value     *int
-		def, most int
-	}{
-		{"batch", &c.Batch, defaultBatch, maxBatch},
-		{"concurrency", &c.Concurrency, defaultConcurrency, maxConcurrency},
-		{"timeout_seconds", &c.Timeout, defaultTimeout, maxTimeout},
-		{"settle_seconds", &c.Settle, defaultSettle, maxSettle},
-	} {
-		if *n.value == 0 {
-			*n.value = n.def
-		}
-		if *n.value < 1 || *n.value > n.most {
-			return nil, fmt.Errorf("webhook config: %s is %d and must be 1 to %d", n.name, *n.value, n.most)
-		}
-	}
-	s.limits = connectors.Limits{
-		Batch: c.Batch, Concurrency: c.Concurrency,
-		Timeout: time.Duration(c.Timeout) * time.Second, Settle: time.Duration(c.Settle) * time.Second,
 	}
 	return s, nil
 }

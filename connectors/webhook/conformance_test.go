@@ -25,29 +25,37 @@ func start(t testing.TB, opts webhooktest.Options, change func(*webhook.Config))
 	fake := webhooktest.Start(t, opts)
 	config := webhook.Config{
 		URL: fake.URL() + "?" + query, StatusURL: fake.StatusURL() + "?" + query,
-		Secret: fake.Secret(), Authorization: authorization, Batch: 5,
+		Secret: fake.Secret(), Authorization: authorization,
 	}
 	if change != nil {
 		change(&config)
 	}
-	return fake, connect(t, config)
+	return fake, connect(t, config, 5)
 }
 
-func connect(t testing.TB, config webhook.Config) connectors.Connector {
+func connect(t testing.TB, config webhook.Config, batch int) connectors.Connector {
 	t.Helper()
 	raw, err := json.Marshal(config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := webhook.Kind.New(raw, connectors.Env{AllowPrivate: true, Version: "test"})
+	c, err := webhook.Kind.New(raw, connectors.Env{AllowPrivate: true, Version: "test", Limits: limits(batch)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return c
 }
 
+func limits(batch int) connectors.Limits {
+	l := webhook.Kind.Limits
+	l.Batch = batch
+	return l
+}
+
 func TestConformance(t *testing.T) {
-	connectortest.Run(t, connectortest.Harness{Kind: webhook.Kind, New: func(t *testing.T) connectortest.Target {
+	kind := *webhook.Kind
+	kind.Limits = limits(5)
+	connectortest.Run(t, connectortest.Harness{Kind: &kind, New: func(t *testing.T) connectortest.Target {
 		secret := webhooktest.NewSecret()
 		secrets := []string{secret, strings.TrimPrefix(secret, "whsec_"), authorization, strings.TrimPrefix(authorization, "Bearer "), query}
 		fake, c := start(t, webhooktest.Options{

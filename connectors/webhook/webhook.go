@@ -27,19 +27,18 @@ import (
 // Kind is the webhook target. Versions is false: a target may refuse a lower
 // revision, with conflict, but nothing obliges it to.
 var Kind = &connectors.Kind{
-	Name:   "webhook",
-	Title:  "Webhook (signed JSON over HTTP)",
-	Lanes:  []pim.Lane{pim.Content, pim.Offer, pim.Media},
-	Config: &Config{},
-	Limits: connectors.Limits{
-		Batch: defaultBatch, Concurrency: defaultConcurrency,
-		Timeout: defaultTimeout * time.Second, Settle: defaultSettle * time.Second,
-	},
+	Name:     "webhook",
+	Title:    "Webhook (signed JSON over HTTP)",
+	Lanes:    []pim.Lane{pim.Content, pim.Offer, pim.Media},
+	Config:   &Config{},
+	Limits:   connectors.Limits{Batch: 100, Concurrency: 4, Timeout: 30 * time.Second, Settle: 30 * time.Second},
+	MaxBatch: 1000,
 	New: func(config json.RawMessage, env connectors.Env) (connectors.Connector, error) {
 		s, err := parse(config)
 		if err != nil {
 			return nil, err
 		}
+		s.limits = env.Limits
 		c := &Connector{settings: s, client: httpx.New(httpx.Options{
 			Timeout:      s.limits.Timeout,
 			MaxBody:      64<<10 + int64(s.limits.Batch)*maxAnswer,
@@ -65,9 +64,6 @@ type Connector struct {
 
 // Asker is a Connector with a status URL: it can poll.
 type Asker struct{ *Connector }
-
-// Limits are the bounds that this channel's config asks for.
-func (c *Connector) Limits() connectors.Limits { return c.limits }
 
 // Push posts the items in one call; see connectors.Connector. More items than
 // the batch limit are refused before anything is sent.

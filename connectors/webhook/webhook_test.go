@@ -30,7 +30,7 @@ func answering(t testing.TB, handler http.HandlerFunc) connectors.Connector {
 	t.Helper()
 	srv := httptest.NewServer(handler)
 	t.Cleanup(srv.Close)
-	return connect(t, webhook.Config{URL: srv.URL, StatusURL: srv.URL + "/status", Secret: secret, Batch: 3})
+	return connect(t, webhook.Config{URL: srv.URL, StatusURL: srv.URL + "/status", Secret: secret}, 3)
 }
 
 func item(sku pim.SKU, rev int64) connectors.Item {
@@ -49,7 +49,7 @@ func TestRequest(t *testing.T) {
 		got <- request{r.Method, r.RequestURI, string(b), r.Header}
 	}))
 	defer srv.Close()
-	c := connect(t, webhook.Config{URL: srv.URL + "/in?k=v#frag", Secret: secret, Authorization: "Basic abcd"})
+	c := connect(t, webhook.Config{URL: srv.URL + "/in?k=v#frag", Secret: secret, Authorization: "Basic abcd"}, 100)
 	_, err := c.Push(t.Context(), []connectors.Item{
 		{SKU: "A", Lane: pim.Offer, Revision: 7, Action: connectors.Upsert, Document: json.RawMessage(`{"price":"9.99","text":"<b>"}`)},
 		{SKU: `q"ü\`, Lane: pim.Content, Revision: 1 << 40, Action: connectors.Withdraw},
@@ -272,7 +272,7 @@ func TestConfig(t *testing.T) {
 	const sneaky = "hunter2-hunter2"
 	for _, c := range []struct{ config, want string }{
 		{`{"url":"https://x.example","secret":"` + secret + `"}`, ""},
-		{`{"url":"https://x.example","secret":"` + secret + `","batch":1000,"concurrency":256,"timeout_seconds":300,"settle_seconds":3600}`, ""},
+		{`{"url":"https://x.example","secret":"` + secret + `"}`, ""},
 		{`{"secret":"` + secret + `"}`, "url must"},
 		{`{"url":"ftp://x.example","secret":"` + secret + `"}`, "url must"},
 		{`{"url":"http://a b/` + sneaky + `","secret":"` + secret + `"}`, "url is not a URL"},
@@ -282,8 +282,6 @@ func TestConfig(t *testing.T) {
 		{`{"url":"https://x.example","secret":"whsec_"}`, "secret is not"},
 		{`{"url":"https://x.example","secret":"whsec_` + sneaky + `"}`, "secret is not"},
 		{`{"url":"https://x.example","secret":"` + secret + `","authorization":"` + sneaky + `\r\nX: y"}`, "authorization has"},
-		{`{"url":"https://x.example","secret":"` + secret + `","batch":1001}`, "batch is 1001"},
-		{`{"url":"https://x.example","secret":"` + secret + `","concurrency":-1}`, "concurrency is -1"},
 		{`{"url":"https://x.example","secret":["` + sneaky + `"]}`, "secret cannot be"},
 		{`{"url":"https://x.example","secret":"` + secret + `","colour":"red"}`, "colour"},
 		{`{`, "webhook config"},
@@ -296,15 +294,6 @@ func TestConfig(t *testing.T) {
 		case err != nil && (strings.Contains(err.Error(), sneaky) || strings.Contains(err.Error(), secret)):
 			t.Errorf("a secret was told: %v", err)
 		}
-	}
-}
-
-func TestLimits(t *testing.T) {
-	c := connect(t, webhook.Config{URL: "https://x.example", Secret: secret, Batch: 7, Settle: 60})
-	got := c.(interface{ Limits() connectors.Limits }).Limits()
-	want := connectors.Limits{Batch: 7, Concurrency: 4, Timeout: 30 * time.Second, Settle: time.Minute}
-	if got != want {
-		t.Errorf("%+v, want %+v", got, want)
 	}
 }
 
@@ -350,7 +339,7 @@ func FuzzAnswer(f *testing.F) {
 		_, _ = io.WriteString(w, body)
 	}))
 	f.Cleanup(srv.Close)
-	c := connect(f, webhook.Config{URL: srv.URL, StatusURL: srv.URL, Secret: secret})
+	c := connect(f, webhook.Config{URL: srv.URL, StatusURL: srv.URL, Secret: secret}, 100)
 	f.Fuzz(func(t *testing.T, s int, b string) {
 		if s < 200 || s > 599 {
 			return
@@ -385,7 +374,8 @@ func FuzzAnswer(f *testing.F) {
 func BenchmarkPush(b *testing.B) {
 	for _, n := range []int{1, 100} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
-			_, c := start(b, webhooktest.Options{Quiet: true}, func(c *webhook.Config) { c.Batch = 100 })
+			fake := webhooktest.Start(b, webhooktest.Options{Quiet: true})
+			c := connect(b, webhook.Config{URL: fake.URL(), Secret: fake.Secret()}, 100)
 			doc := json.RawMessage(`{"text":"` + strings.Repeat("x", 600) + `"}`)
 			items := make([]connectors.Item, n)
 			for i := range items {

@@ -179,7 +179,6 @@ where code = @code and deleted_at is null`
 	sqlForgetAcked = `
 update listing set acked_hash = null where channel_id = (select id from channel where code = @code and deleted_at is null) and acked_hash is not null
   and status is distinct from 'withdrawn'`
-	sqlDropDrains   = `delete from consumer where kind = 'drain' and channel_id not in (select id from channel where deleted_at is null)`
 	sqlDropListings = `
 delete from listing where (channel_id, lane, product_id) in (
     select channel_id, lane, product_id from listing where channel_id in (select id from channel where deleted_at is not null)

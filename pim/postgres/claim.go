@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/sluicehub/sluice/pim"
 )
 
@@ -172,4 +170,22 @@ func (s *Store) Claim(ctx context.Context, l Lease, o ClaimOptions) (*Claim, err
 		return nil, ErrFenced
 	}
 	return out, nil
+}
+
+const sqlNextDue = `
+select min(due_at) - now() from (
+    select due_at from listing
+    where channel_id = @channel and lane = @lane and dirty and due_at > now() and due_at < 'infinity' order by due_at limit 1) l`
+
+// NextDue says in what time the next listing of the lane falls due by itself;
+// false: none does.
+func (s *Store) NextDue(ctx context.Context, l Lease) (time.Duration, bool, error) {
+	var d *time.Duration
+	if err := s.work.QueryRow(ctx, sqlNextDue, l.args()).Scan(&d); err != nil {
+		return 0, false, fmt.Errorf("look ahead for %v: %w", l.Consumer, err)
+	}
+	if d == nil {
+		return 0, false, nil
+	}
+	return *d, true, nil
 }

@@ -143,7 +143,7 @@ logged as (
     insert into event (product_id, rev, lanes, type, actor, data) select id, rev, lanes, type, @actor, data from done order by at
 ),
 queued as (
-    insert into outbox (product_id, lanes) select id, lanes from done order by at
+    insert into outbox (product_id, lanes, priority) select id, lanes, @priority::smallint from done order by at
 )
 select at, id, rev from done`
 
@@ -157,7 +157,7 @@ const maxEditTries = 20
 // the database.
 func (s *Store) Edit(ctx context.Context, actor string, edits []Edit) ([]EditResult, error) {
 	var results []EditResult
-	err := s.edit(ctx, s.pool, actor, edits, &results)
+	err := s.edit(ctx, s.pool, actor, interactive, edits, &results)
 	if err != nil {
 		return nil, fmt.Errorf("edit %s: %w", describe(edits), err)
 	}
@@ -172,13 +172,21 @@ func describe(edits []Edit) string {
 	return fmt.Sprintf("%d products", len(edits))
 }
 
+// priority orders the outbox; sold out, 2, is sqlStock's to give.
+type priority int16
+
+const (
+	bulk        priority = 0
+	interactive priority = 1
+)
+
 // querier is a pool or a transaction.
 type querier interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }
 
-func (s *Store) edit(ctx context.Context, q querier, actor string, edits []Edit, out *[]EditResult) error {
+func (s *Store) edit(ctx context.Context, q querier, actor string, p priority, edits []Edit, out *[]EditResult) error {
 	results := make([]EditResult, len(edits))
 	todo := make([]int, len(edits))
 	for i := range edits {
@@ -210,7 +218,7 @@ func (s *Store) edit(ctx context.Context, q querier, actor string, edits []Edit,
 				writes = append(writes, wr)
 			}
 		}
-		if todo, err = s.write(ctx, q, schema.Version, actor, writes, results); err != nil {
+		if todo, err = s.write(ctx, q, schema.Version, actor, p, writes, results); err != nil {
 			return err
 		}
 	}
@@ -219,7 +227,7 @@ func (s *Store) edit(ctx context.Context, q querier, actor string, edits []Edit,
 }
 
 // write applies writes and gives the indexes of those that lost a race.
-func (s *Store) write(ctx context.Context, q querier, version int64, actor string, writes []write, results []EditResult) ([]int, error) {
+func (s *Store) write(ctx context.Context, q querier, version int64, actor string, p priority, writes []write, results []EditResult) ([]int, error) {
 	if len(writes) == 0 {
 		return nil, nil
 	}
@@ -243,7 +251,7 @@ func (s *Store) write(ctx context.Context, q querier, version int64, actor strin
 		lost[w.at] = true
 	}
 	rows, err := q.Query(ctx, sqlEdit, pgx.NamedArgs{
-		"schema": version, "actor": actor, "at": at, "id": id, "rev": rev, "parent": parent, "sku": sku, "family": family,
+		"schema": version, "actor": actor, "priority": int16(p), "at": at, "id": id, "rev": rev, "parent": parent, "sku": sku, "family": family,
 		"variant": variant, "axis": axis, "enabled": enabled, "deleted": deleted, "media": media, "lanes": lanes,
 		"categories": categories, "values": values, "event": event, "data": data,
 	})

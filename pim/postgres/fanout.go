@@ -22,25 +22,28 @@ type Marked struct {
 // parent's change touch its variants, and marks the listings of every channel
 // and lane that the change touches. Rows are written in the order in which
 // all lock them: channel, lane, product. Holding the consumer's row keeps the
-// fence shut until commit.
+// fence shut until commit. What is sold out goes to the head of its queue, and
+// somebody's edit before the bulk of an import or a new channel: due times
+// order the queue, so they are due since for ever, and for an hour.
 const sqlFanout = `
 with fence as (
     select from consumer where kind = 'fanout' and channel_id = 0 and lane = 0 and epoch = @epoch and not released for share
 ),
 taken as (
-    delete from outbox where id = any(array(select id from outbox order by id limit @limit)) and exists (select from fence)
-    returning product_id, lanes, urgent
+    delete from outbox where ctid = any(array(select ctid from outbox order by priority desc, id limit @limit)) and exists (select from fence)
+    returning product_id, lanes, priority
 ),
 touched as (
-    select product_id, bit_or(lanes) as lanes, bool_or(urgent) as urgent from (
-        select product_id, lanes, urgent from taken
+    select product_id, bit_or(lanes) as lanes, max(priority) as priority from (
+        select product_id, lanes, priority from taken
         union all
-        select v.id, t.lanes & ~2, false from taken t join product v on v.parent_id = t.product_id and v.deleted_at is null
+        select v.id, t.lanes & ~2, least(t.priority, 1) from taken t join product v on v.parent_id = t.product_id and v.deleted_at is null
     ) t group by product_id
 ),
 marked as (
     insert into listing as l (channel_id, lane, product_id, due_at)
-    select c.id, lane.lane, t.product_id, case when t.urgent and lane.lane = 2 then '-infinity' else now() end
+    select c.id, lane.lane, t.product_id, 
+           case when t.priority = 2 and lane.lane = 2 then '-infinity' when t.priority >= 1 then now() - interval '1 hour' else now() end
     from channel c cross join (values (1::smallint), (2::smallint), (4::smallint)) lane (lane) cross join touched t
     where c.deleted_at is null
       and ((t.lanes & 1 <> 0 and c.marks_content & lane.lane <> 0) or (t.lanes & 2 <> 0 and c.marks_offer & lane.lane <> 0)
@@ -93,9 +96,10 @@ with fence as (
     select from consumer where kind = 'fanout' and channel_id = 0 and lane = 0 and epoch = @epoch and not released for share
 ),
 taken as (
-    delete from outbox where id = (select min(id) from outbox) and exists (select from fence) returning id, product_id, lanes, urgent
+    delete from outbox where ctid = any(array(select ctid from outbox order by priority desc, id limit 1)) and exists (select from fence)
+    returning id, product_id, lanes, priority
 )
-insert into outbox_poison (id, product_id, lanes, urgent, error) select id, product_id, lanes, urgent, @error from taken`
+insert into outbox_poison (id, product_id, lanes, priority, error) select id, product_id, lanes, priority, @error from taken`
 
 // SetAside moves the first outbox row, which fan-out cannot digest, out of the
 // way, for people to look at.

@@ -195,7 +195,7 @@ func (s *Store) ImportChunk(ctx context.Context, l Lease, actor string, edits []
 		}
 		var results []EditResult
 		if len(edits) > 0 {
-			if err := s.edit(ctx, tx, actor, edits, &results); err != nil {
+			if err := s.edit(ctx, tx, actor, bulk, edits, &results); err != nil {
 				return err
 			}
 		}

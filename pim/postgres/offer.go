@@ -191,9 +191,9 @@ logged as (
     from offers o
 ),
 queued as (
-    insert into outbox (product_id, lanes, urgent)
-    select o.product_id, 2, (select bool_and(greatest(f.on_hand - f.reserved, 0) = 0)
-                             and bool_or(greatest(coalesce(f.old_on_hand - f.old_reserved, 0), 0) > 0) from fresh f where f.product_id = o.product_id)
+    insert into outbox (product_id, lanes, priority)
+    select o.product_id, 2, (select 1 + (bool_and(greatest(f.on_hand - f.reserved, 0) = 0)
+                             and bool_or(greatest(coalesce(f.old_on_hand - f.old_reserved, 0), 0) > 0))::int from fresh f where f.product_id = o.product_id)
     from offers o
 )
 select i.at, coalesce(o.stock_rev, po.stock_rev, 0), f.at is not null

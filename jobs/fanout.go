@@ -1,0 +1,56 @@
+package jobs
+
+import (
+	"context"
+
+	"github.com/sluicehub/sluice/pim/postgres"
+)
+
+const (
+	// fanoutRows is how many outbox rows one statement takes.
+	fanoutRows = 2000
+	// markRows is how many products one statement marks for a new channel.
+	markRows = 5000
+)
+
+// fanner is hop two of the main road.
+type fanner struct {
+	r     *Runner
+	limit int // shrinks to one while a poisonous row is looked for
+}
+
+// step implements worker.
+func (f *fanner) step(ctx context.Context, l postgres.Lease) (next, error) {
+	m, err := f.r.store.FanOut(ctx, l, f.limit)
+	if postgres.IsPoison(err) {
+		if f.limit > 1 {
+			f.limit = max(1, f.limit/8)
+			return next{again: true}, nil
+		}
+		f.r.log.ErrorContext(ctx, "set an outbox row aside", "err", err)
+		f.r.metrics.poisoned.Inc()
+		return next{again: true}, f.r.store.SetAside(ctx, l, err)
+	}
+	if err != nil {
+		return next{}, err
+	}
+	f.limit = min(fanoutRows, f.limit*2)
+	f.woke(m)
+	if m.Taken > 0 {
+		return next{again: true}, nil
+	}
+	if m, err = f.r.store.MarkChannel(ctx, l, markRows); err != nil {
+		return next{}, err
+	}
+	f.woke(m)
+	return next{again: m.Taken > 0}, nil
+}
+
+func (f *fanner) woke(m postgres.Marked) {
+	cs := make([]postgres.Consumer, 0, len(m.Listings))
+	for c, n := range m.Listings {
+		cs = append(cs, c)
+		f.r.metrics.marked.Add(float64(n))
+	}
+	f.r.Wake(cs...)
+}

@@ -1,0 +1,311 @@
+package jobs
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/sluicehub/sluice/connectors"
+	"github.com/sluicehub/sluice/pim"
+	"github.com/sluicehub/sluice/pim/postgres"
+)
+
+// This file decides, for one listing, what is to be done with it and what an
+// answer means for it. It is pure: no clock, no I/O.
+//
+// The in-doubt rule. A timeout, a reset, a 5xx or a crash leaves the target's
+// state unknown, and a late request can be applied after a newer one. So an
+// uncertain outcome sets settle_at, now plus the channel's settle time. While a
+// listing is in doubt it is never skipped for its hash; a success before
+// settle_at stores no hash and leaves the listing dirty, due at settle_at; a
+// success of a request begun after it confirms and ends the doubt. A vanished
+// holder puts all that was dirty then in doubt in the same way. Without this,
+// an edit from A to B whose answer is lost, and back to A, leaves B on the
+// target for ever.
+//
+// The born rule. What a target holds of offers and media goes with its content
+// when that is withdrawn. born, on the content listing, is above zero while
+// the target may hold the content, and grows with each new life there; the
+// other lanes wait for it to be above zero, and mix it into their hashes.
+
+// withdrawnHash stands for "the target was told to drop it".
+var withdrawnHash = []byte("withdrawn")
+
+// hashOf is the hash by which a document counts as acknowledged.
+func hashOf(document json.RawMessage, lane pim.Lane, born int64) []byte {
+	h := sha256.New()
+	h.Write(document)
+	if lane != pim.Content {
+		_ = binary.Write(h, binary.BigEndian, born)
+	}
+	return h.Sum(nil)[:16]
+}
+
+// task is a claimed listing on its way through a step.
+type task struct {
+	*postgres.Claimed
+	lane     pim.Lane
+	rev      int64 // to send
+	document json.RawMessage
+	hash     []byte
+	item     connectors.Item
+}
+
+// doubt reports whether an earlier request may have taken, or may yet take,
+// effect without our knowing.
+func (t *task) doubt() bool { return t.SettleAt != nil || t.Unsure }
+
+// round is what the tasks of one step share.
+type round struct {
+	now     time.Time // the database's clock at the claim
+	unsure  time.Time // when the last holder vanished
+	settle  time.Duration
+	elapsed func() time.Duration // since the claim
+}
+
+// settleUntil is when the task's doubt ends; nil: it is in none.
+func (r *round) settleUntil(t *task) *time.Time {
+	at := t.SettleAt
+	if t.Unsure {
+		if after := r.unsure.Add(r.settle); at == nil || at.Before(after) {
+			at = &after
+		}
+	}
+	return at
+}
+
+// keep is the outcome that changes nothing yet.
+func (t *task) keep() postgres.Outcome {
+	o := postgres.Outcome{
+		Product: t.Product, Want: t.Want, SettleAt: t.SettleAt, Born: t.Born, Attempts: t.Attempts, Rev: t.rev,
+	}
+	if t.lane != pim.Content {
+		o.Born = 0 // born is the content row's
+	}
+	return o
+}
+
+// plan decides whether the task is to be sent. If not, the outcome says what
+// becomes of it. The document is rendered already, unless the product is gone.
+func (r *round) plan(t *task) (outcome postgres.Outcome, send bool) {
+	o := t.keep()
+	never := t.AckedHash == nil && !t.doubt() && (t.lane != pim.Content || t.Born <= 0)
+	switch {
+	case t.Gone && t.lane != pim.Content:
+		// It goes with the content's withdrawal. If it comes back it is born anew.
+		o.Ack, o.Hash, o.SettleAt, o.Status = true, nil, nil, string(pim.StateNone)
+		return o, false
+	case t.Gone:
+		if never {
+			o.Ack, o.Status = true, string(pim.StateNone)
+			return o, false
+		}
+		t.hash = withdrawnHash
+		t.item = connectors.Item{SKU: t.SKU, Lane: t.lane, Revision: t.rev, Action: connectors.Withdraw}
+	case t.lane != pim.Content && t.Born <= 0:
+		o.Again, o.After = true, postgres.Forever
+		return o, false
+	case t.document == nil && never:
+		o.Ack, o.Status = true, string(pim.StateNone)
+		return o, false
+	default:
+		if t.document == nil {
+			t.document = json.RawMessage("{}")
+		}
+		t.hash = hashOf(t.document, t.lane, t.Born)
+		t.item = connectors.Item{SKU: t.SKU, Lane: t.lane, Revision: t.rev, Action: connectors.Upsert, Document: t.document}
+	}
+	if !t.doubt() && bytes.Equal(t.hash, t.AckedHash) {
+		o.Ack, o.Hash, o.Attempts = true, t.hash, 0
+		return o, false
+	}
+	return o, true
+}
+
+// took is the outcome of an answer without an error.
+func (r *round) took(t *task, res connectors.Result, pollEvery time.Duration) postgres.Outcome {
+	o := t.keep()
+	o.Heard, o.Verdict, o.Issues = true, string(res.Status), res.Issues
+	withdraw := t.item.Action == connectors.Withdraw
+	until := r.settleUntil(t)
+	confirmed := until == nil || !r.now.Before(*until)
+	if res.Status == connectors.Pending {
+		o.Again, o.Hold, o.After = true, true, max(res.After, 0)
+		if res.After <= 0 {
+			o.After = pollEvery
+		}
+		o.SettleAt = until
+		o.Token, o.SentRev, o.SentWant = &res.Token, t.rev, t.Want
+		if confirmed {
+			o.SentHash = t.hash // else the ticket's success will not be the last word
+		}
+		if withdraw && t.lane == pim.Content {
+			o.Born = -abs(t.Born) // it may vanish at any moment
+		}
+		return o
+	}
+	r.acknowledge(&o, t, t.hash, confirmed, until)
+	o.Status = string(res.Status)
+	if withdraw {
+		o.Status = string(pim.StateWithdrawn)
+	}
+	if t.lane == pim.Content {
+		bear(&o, t, withdraw)
+	}
+	return o
+}
+
+// acknowledge fills in what a success means under doubt.
+func (r *round) acknowledge(o *postgres.Outcome, t *task, hash []byte, confirmed bool, until *time.Time) {
+	o.Ack, o.Attempts = true, 0
+	if confirmed {
+		o.Hash, o.SettleAt = hash, nil
+		return
+	}
+	o.SettleAt = until
+	o.Again, o.After = true, until.Sub(r.now)-r.elapsed()
+	if o.After < 0 {
+		o.After = 0
+	}
+}
+
+// bear keeps count of the content's lives on the target.
+func bear(o *postgres.Outcome, t *task, withdraw bool) {
+	switch {
+	case withdraw:
+		o.Born = -abs(t.Born)
+	case t.Born <= 0 || t.Unsure:
+		o.Born = max(t.Want, abs(t.Born)+1)
+		o.Wakes = true
+	}
+}
+
+// polled is the outcome of asking for a ticket's.
+func (r *round) polled(t *task, res connectors.Result, pollEvery time.Duration) postgres.Outcome {
+	if res.Err != nil {
+		return r.refused(t, res.Err)
+	}
+	o := t.keep()
+	o.Heard, o.Verdict, o.Issues, o.Rev = true, string(res.Status), res.Issues, t.SentRev
+	if res.Status == connectors.Pending {
+		o.Again, o.Hold, o.After = true, true, res.After
+		if res.After <= 0 {
+			o.After = pollEvery
+		}
+		o.SettleAt = r.settleUntil(t)
+		o.Token, o.SentRev, o.SentWant, o.SentHash = &t.Token, t.SentRev, t.SentWant, t.SentHash
+		return o
+	}
+	o.Want = t.SentWant
+	o.Status = string(res.Status)
+	withdraw := bytes.Equal(t.SentHash, withdrawnHash)
+	if withdraw {
+		o.Status = string(pim.StateWithdrawn)
+	}
+	if t.SentHash == nil || t.Unsure {
+		// The ticket was drawn in doubt: what it says is not the last word.
+		o.Ack, o.Again, o.SettleAt, o.Attempts = true, true, r.settleUntil(t), 0
+		return o
+	}
+	o.Ack, o.Hash, o.SettleAt, o.Attempts = true, t.SentHash, nil, 0
+	if t.lane == pim.Content {
+		bear(&o, t, withdraw)
+	}
+	return o
+}
+
+// refused is the outcome of a ticket that ended badly, or could not be asked for.
+func (r *round) refused(t *task, err error) postgres.Outcome {
+	o := r.failed(t, err)
+	switch e := connectors.AsError(err); {
+	case e.Verdict == connectors.Conflict || e.Verdict == connectors.Permanent && len(e.Issues) == 0:
+		// The target does not know the ticket any more, so we do not know what
+		// became of it: send anew, in doubt.
+		until := r.now.Add(r.elapsed() + r.settle)
+		o.Again, o.Hold, o.After, o.SettleAt, o.Token = true, true, backoff(o.Attempts), &until, nil
+	case !o.Again && !e.Uncertain:
+		o.Want, o.Rev = t.SentWant, t.SentRev // it was that revision which was refused
+	case o.Again || e.Uncertain:
+		o.Token, o.SentRev, o.SentWant, o.SentHash = &t.Token, t.SentRev, t.SentWant, t.SentHash
+		o.Again, o.Hold, o.Rev, o.SettleAt = true, true, t.SentRev, r.settleUntil(t)
+		o.After = max(o.After, backoff(o.Attempts))
+	}
+	return o
+}
+
+// failed is the outcome of an error that is this listing's own.
+func (r *round) failed(t *task, err error) postgres.Outcome {
+	e := connectors.AsError(err)
+	o := t.keep()
+	o.Heard, o.Verdict, o.Issues = true, string(e.Verdict), e.Issues
+	text := errorText(e)
+	o.Error = &text
+	if t.Unsure {
+		o.SettleAt = r.settleUntil(t)
+	}
+	if e.Uncertain {
+		until := r.now.Add(r.elapsed() + r.settle)
+		o.SettleAt = &until
+		if t.lane == pim.Content && t.item.Action == connectors.Withdraw {
+			o.Born = -abs(t.Born)
+		}
+	}
+	switch e.Verdict {
+	case connectors.Validation, connectors.Permanent:
+		// Parked, until something relevant changes.
+		o.Attempts = t.Attempts + 1
+	case connectors.Throttled:
+		o.Again, o.Hold, o.After = true, true, e.After
+		if o.After <= 0 {
+			o.After = throttleDefault
+		}
+	default: // conflict, or unavailable for this item alone
+		o.Again, o.Hold = true, true
+		o.Attempts = t.Attempts + 1
+		o.After = max(e.After, backoff(o.Attempts))
+	}
+	return o
+}
+
+// down is the outcome of a call that failed as a whole because of the target:
+// the listing is in doubt, burns no attempt, and waits for the channel.
+func (r *round) down(t *task, err error) postgres.Outcome {
+	if t.Token != "" {
+		o := r.refused(t, err)
+		o.Attempts = t.Attempts
+		return o
+	}
+	o := r.failed(t, err)
+	o.Attempts = t.Attempts
+	o.Again, o.Hold, o.After = true, false, 0
+	return o
+}
+
+// backoff is how long a listing waits after its n-th failure in a row, the
+// first being 1.
+func backoff(n int) time.Duration {
+	return min(time.Second<<min(max(n-1, 0), 20), 10*time.Minute)
+}
+
+// errorText is what people read; the target's own words are in it.
+func errorText(e *connectors.Error) string {
+	text := string(e.Verdict)
+	if e.Err != nil {
+		text = e.Err.Error()
+	}
+	if nested, ok := errors.AsType[*connectors.Error](e.Err); ok && nested.Err != nil {
+		text = nested.Err.Error()
+	}
+	return strings.ToValidUTF8(strings.ReplaceAll(text[:min(len(text), 1000)], "\x00", ""), "")
+}
+
+func abs(n int64) int64 {
+	if n < 0 {
+		return -n
+	}
+	return n
+}

@@ -1,0 +1,57 @@
+package jobs
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+)
+
+const (
+	// sweepEvery is how often each process looks for what nobody works on.
+	// It bounds the delay that any lost wake, job or process can cause.
+	sweepEvery = 2 * time.Second
+	// tidyEvery is how often old rows are thrown away.
+	tidyEvery = 10 * time.Minute
+)
+
+// sweep is the safety net under everything: it expires leases, opens price
+// windows, and makes a job for every consumer that has work and no holder. It
+// runs in every process, since a leader's periodic job would take a leader's
+// time to come back. Its cost is O(channels).
+func (r *Runner) sweep(ctx context.Context) {
+	tidy := time.Now()
+	for {
+		jittered := sweepEvery/2 + rand.N(sweepEvery)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(jittered):
+		}
+		r.sweepOnce(ctx)
+		if time.Since(tidy) > tidyEvery {
+			tidy = time.Now()
+			if err := r.store.Tidy(ctx); err != nil && ctx.Err() == nil {
+				r.log.WarnContext(ctx, "tidy", "err", err)
+			}
+		}
+	}
+}
+
+func (r *Runner) sweepOnce(ctx context.Context) {
+	expired, err := r.store.Expire(ctx)
+	for _, c := range expired {
+		r.metrics.takeovers.WithLabelValues(c.Kind).Inc()
+		r.log.InfoContext(ctx, "a holder vanished", "consumer", c.Kind, "channel", c.Channel, "lane", c.Lane.String())
+	}
+	if err == nil {
+		_, err = r.store.OpenPriceWindows(ctx)
+	}
+	if err == nil {
+		due, e := r.store.DueConsumers(ctx)
+		err = e
+		r.ensure(ctx, due...)
+	}
+	if err != nil && ctx.Err() == nil {
+		r.log.WarnContext(ctx, "sweep", "err", err)
+	}
+}
