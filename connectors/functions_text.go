@@ -84,7 +84,7 @@ var letters = strings.NewReplacer("ß", "ss", "æ", "ae", "œ", "oe", "ø", "o",
 func slug(s string) string {
 	var b strings.Builder
 	pending := false
-	for _, r := range norm.NFD.String(letters.Replace(strings.ToLower(s))) {
+	for _, r := range letters.Replace(norm.NFD.String(strings.ToLower(s))) {
 		switch {
 		case unicode.IsLetter(r) || unicode.IsDigit(r):
 			if pending && b.Len() > 0 {

@@ -32,6 +32,8 @@ const (
 	// maxElements its elements alone, since to measure it they have to be walked.
 	maxMemory   = 1_000_000
 	maxElements = 20_000
+	// maxElementsTrial is for evaluating all branches, where CEL's lists grow slowly.
+	maxElementsTrial = 5_000
 	// maxRender bounds the time of one document, for what costs more than CEL's
 	// model believes. It is looked at in loops and between fields.
 	maxRender = time.Second
@@ -88,7 +90,7 @@ type field struct {
 	path   []string
 
 	eval  cel.Program
-	trial cel.Program // all branches at once; nil after Compile
+	trial cel.Program // all branches at once, where there are any; nil after Compile
 	codes []string    // attributes that the expression names; nil after Compile
 }
 
@@ -232,9 +234,12 @@ func (c *compiler) field(pointer string, lane pim.Lane, name, expression string)
 		into    *cel.Program
 		options []cel.ProgramOption
 	}{
-		{&f.eval, found.options()},
-		{&f.trial, append(found.options(), cel.EvalOptions(cel.OptExhaustiveEval))},
+		{&f.eval, found.options(maxElements, false)},
+		{&f.trial, found.options(maxElementsTrial, true)},
 	} {
+		if plan.into == &f.trial && !found.forks {
+			break
+		}
 		program, err := env.Program(checked, plan.options...)
 		if err != nil {
 			c.problem(pointer, "mapping.syntax", "%v", err)

@@ -26,6 +26,7 @@ type surveyed struct {
 	// that is the id under which CEL plans it.
 	exact   map[int64]bool
 	loops   bool      // has a comprehension
+	forks   bool      // has a branch that one evaluation may not reach
 	message bool      // builds a protobuf message
 	inputs  pim.Lanes // see Program.Inputs
 	codes   []string  // attributes that it names
@@ -41,16 +42,23 @@ func survey(tree *ast.AST, lane pim.Lane) *surveyed {
 }
 
 // options plan an expression as surveyed. Only loops can make a value that is
-// larger than the expression and the product, so only they pay for its measure.
-func (s *surveyed) options() []cel.ProgramOption {
+// larger than the expression and the product, so only they pay for its measure,
+// and may make lists of so many elements.
+// With all, no branch is spared: see Compile.
+func (s *surveyed) options(elements int, all bool) []cel.ProgramOption {
 	o := []cel.ProgramOption{
 		cel.EvalOptions(cel.OptOptimize),
 		cel.CostLimit(maxCost),
-		cel.CustomDecoratorV2(s.decorate),
+		cel.CustomDecoratorV2(func(i interpreter.InterpretableV2) (interpreter.InterpretableV2, error) {
+			return s.decorate(i, all), nil
+		}),
+	}
+	if all {
+		o = append(o, cel.EvalOptions(cel.OptExhaustiveEval))
 	}
 	if s.loops {
 		// The depth has no limit of its own: lists that are added up nest as deep as they are long.
-		sizes := types.NewSizeCalculator(types.SizeCalculatorMaxDepth(maxElements), types.SizeCalculatorMaxTraversal(maxElements))
+		sizes := types.NewSizeCalculator(types.SizeCalculatorMaxDepth(elements), types.SizeCalculatorMaxTraversal(elements))
 		o = append(o, cel.MemoryTracking(types.MemoryTrackerSizeCalculator(sizes), types.MemoryTrackerSampleInterval(64)),
 			cel.MemoryLimit(maxMemory), cel.InterruptCheckFrequency(interruptEvery))
 	}
@@ -84,7 +92,11 @@ func (s *surveyed) walk(e ast.Expr, exact bool) {
 		s.loops = true
 		c := e.AsComprehension()
 		for _, part := range []ast.Expr{c.IterRange(), c.AccuInit(), c.LoopCondition(), c.LoopStep(), c.Result()} {
+			forks := s.forks
 			s.walk(part, false)
+			if part == c.LoopCondition() || part == c.LoopStep() && !hasFork(c.LoopStep()) {
+				s.forks = forks // a macro's own
+			}
 		}
 	case ast.CallKind:
 		s.walkCall(e, exact)
@@ -99,9 +111,13 @@ func (s *surveyed) walkCall(e ast.Expr, exact bool) {
 	case "add", "sub", "mul", "round", "number", "unit":
 		// They read a number's text, so nothing is lost on the way in.
 		exact, through = true, func(int) bool { return true }
+	case operators.LogicalAnd, operators.LogicalOr:
+		s.forks = true
 	case operators.Conditional, "mapValue":
+		s.forks = true
 		through = func(i int) bool { return i > 0 }
 	case "firstOf", "dyn":
+		s.forks = s.forks || call.FunctionName() == "firstOf"
 		through = func(int) bool { return true }
 	case operators.Index:
 		if operand, name, ok := constantIndex(e); ok {
@@ -139,6 +155,19 @@ func (s *surveyed) inputOf(name string) pim.Lanes {
 		return pim.LanesOf(pim.Content)
 	}
 	return 0
+}
+
+// hasFork reports whether a loop's step forks beyond the operator that filter,
+// exists and all are made of.
+func hasFork(step ast.Expr) bool {
+	inner := surveyed{exact: map[int64]bool{}}
+	if step.Kind() != ast.CallKind {
+		return true
+	}
+	for _, arg := range step.AsCall().Args() {
+		inner.walk(arg, false)
+	}
+	return inner.forks
 }
 
 // names notes an attribute selected from values or raw.
@@ -181,34 +210,34 @@ func constantIndex(e ast.Expr) (operand ast.Expr, name string, ok bool) {
 }
 
 // decorate replaces the nodes that behave differently from CEL's own.
-func (s *surveyed) decorate(i interpreter.InterpretableV2) (interpreter.InterpretableV2, error) {
+func (s *surveyed) decorate(i interpreter.InterpretableV2, all bool) interpreter.InterpretableV2 {
 	exact := s.exact[i.ID()]
 	switch n := i.(type) {
 	case *exactPlace, *orderedLiteral:
-		return i, nil
+		return i
 	case interpreter.InterpretableAttribute:
 		if exact {
-			return &exactPlace{n}, nil
+			return &exactPlace{n}
 		}
 	case interpreter.InterpretableConstructor:
 		if n.Type() == types.MapType {
-			return planMap(n), nil
+			return planMap(n)
 		}
 	case interpreter.InterpretableCall:
 		switch n.Function() {
 		case "text", "value":
-			return &valueNode{InterpretableV2: n, args: n.Args(), exact: exact, text: n.Function() == "text"}, nil
+			return &valueNode{InterpretableV2: n, args: n.Args(), exact: exact, text: n.Function() == "text"}
 		case "firstOf":
-			return planFirstOf(n), nil
+			return planFirstOf(n, all)
 		case "mapValue":
-			return &mapValueNode{InterpretableV2: n, args: n.Args()}, nil
+			return &mapValueNode{InterpretableV2: n, args: n.Args(), all: all}
 		case "number":
-			return &numberNode{InterpretableV2: n, arg: n.Args()[0], exact: exact}, nil
+			return &numberNode{InterpretableV2: n, arg: n.Args()[0], exact: exact}
 		case "replace", "join", "indexOf", "lastIndexOf":
-			return interpreter.NewCall(n.ID(), n.Function(), n.OverloadID(), n.Args(), boundedText[n.Function()]), nil
+			return interpreter.NewCall(n.ID(), n.Function(), n.OverloadID(), n.Args(), boundedText[n.Function()])
 		}
 	}
-	return i, nil
+	return i
 }
 
 // exactPlace gives a number with its text.
@@ -319,10 +348,10 @@ func (n *valueNode) Eval(vars interpreter.Activation) ref.Val {
 
 // planFirstOf evaluates the elements of a list literal one after the other, so
 // that an absent one does not make the whole absent.
-func planFirstOf(n interpreter.InterpretableCall) interpreter.InterpretableV2 {
+func planFirstOf(n interpreter.InterpretableCall, all bool) interpreter.InterpretableV2 {
 	arg := n.Args()[0]
 	if list, ok := arg.(interpreter.InterpretableConstructor); ok && list.Type() == types.ListType {
-		return &firstOfNode{InterpretableV2: n, candidates: list.InitVals()}
+		return &firstOfNode{InterpretableV2: n, candidates: list.InitVals(), all: all}
 	}
 	return &firstOfNode{InterpretableV2: n, list: arg}
 }
@@ -332,13 +361,17 @@ type firstOfNode struct {
 	interpreter.InterpretableV2
 	candidates []interpreter.InterpretableV2
 	list       interpreter.InterpretableV2 // when it is no literal
+	all        bool                        // look at all candidates, to see what they cost
 }
 
 // Exec implements interpreter.InterpretableV2.
 func (n *firstOfNode) Exec(frame *interpreter.ExecutionFrame) ref.Val {
 	charge(frame, n.ID())
-	for _, c := range n.candidates {
+	for i, c := range n.candidates {
 		v := c.Exec(frame)
+		if n.all && i < len(n.candidates)-1 {
+			continue
+		}
 		if err, ok := v.(*types.Err); ok && isAbsent(err) {
 			continue
 		}
@@ -383,12 +416,18 @@ func isEmpty(v ref.Val) bool {
 type mapValueNode struct {
 	interpreter.InterpretableV2
 	args []interpreter.InterpretableV2
+	all  bool // look at the table and at what is otherwise, to see what they cost
 }
 
 // Exec implements interpreter.InterpretableV2.
 func (n *mapValueNode) Exec(frame *interpreter.ExecutionFrame) ref.Val {
 	charge(frame, n.ID())
 	key := n.args[0].Exec(frame)
+	if n.all {
+		for _, arg := range n.args[1:] {
+			arg.Exec(frame)
+		}
+	}
 	missing := key == types.NullValue
 	if err, ok := key.(*types.Err); ok {
 		if missing = isAbsent(err); !missing {

@@ -267,6 +267,10 @@ func problems(err error) string {
 var hostile = []string{
 	`[1,2,3,4,5,6,7,8,9,0]` + nest(8, `[1,2,3,4,5,6,7,8,9,0]`),
 	`sku == 'other' ? [1,2,3,4,5,6,7,8,9,0]` + nest(8, `[1,2,3,4,5,6,7,8,9,0]`) + ` : dyn(false)`,
+	`firstOf([sku, string(size(categories` + nest(6, `categories`) + `))])`,
+	`mapValue(sku, {'a': size(categories` + nest(6, `categories`) + `)}, 1)`, `mapValue('a', {'a': 1}, size(categories` + nest(6, `categories`) + `))`,
+	`sku == 'a' && size(categories` + nest(6, `categories`) + `) > 1`, `sku == 'a' ? size(categories` + nest(6, `categories`) + `) : 1`,
+	`[1].map(i, sku == 'a' ? size(categories` + nest(6, `categories`) + `) : 1)`,
 	`categories` + nest(6, `categories`),
 	`['x']` + strings.Repeat(`.map(s, s + s)`, 60),
 	`[[1]]` + strings.Repeat(`.map(l, [l, l, l, l])`, 60),

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/interpreter"
 	"github.com/govalues/decimal"
 
@@ -51,17 +52,22 @@ func (f *field) tryAll(ctx context.Context, lane pim.Lane) (highest uint64, reac
 	if len(f.codes) == 0 {
 		kinds = kinds[:1]
 	}
-	for _, value := range kinds {
-		cost, err := f.tryOn(ctx, trialView(lane, f.codes, value))
-		highest = max(highest, cost)
-		if err != nil {
-			return highest, err
+	for _, program := range []cel.Program{f.eval, f.trial} {
+		if program == nil {
+			continue
+		}
+		for _, value := range kinds {
+			cost, err := tryOn(ctx, program, trialView(lane, f.codes, value))
+			highest = max(highest, cost)
+			if err != nil {
+				return highest, err
+			}
 		}
 	}
 	return highest, nil
 }
 
-func (f *field) tryOn(ctx context.Context, v *view) (uint64, error) {
+func tryOn(ctx context.Context, program cel.Program, v *view) (uint64, error) {
 	frame, err := interpreter.NewExecutionFrame(v)
 	if err != nil {
 		return 0, fmt.Errorf("open an execution frame: %w", err)
@@ -70,7 +76,7 @@ func (f *field) tryOn(ctx context.Context, v *view) (uint64, error) {
 	if err := frame.SetContext(ctx, interruptEvery); err != nil {
 		return 0, fmt.Errorf("open an execution frame: %w", err)
 	}
-	result, details, err := f.trial.Eval(frame)
+	result, details, err := program.Eval(frame)
 	cost := uint64(0)
 	if actual := details.ActualCost(); actual != nil {
 		cost = *actual
@@ -87,7 +93,7 @@ func (f *field) tryOn(ctx context.Context, v *view) (uint64, error) {
 // The invented product: far larger than most, so that what only just passes
 // still passes in real life.
 const (
-	trialWords  = 2000
+	trialWords  = 800
 	trialList   = 200
 	trialOthers = 200 // attributes that the expression does not name
 	trialMany   = 50  // categories, media, prices, locations
