@@ -1,0 +1,388 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"maps"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/sluicehub/sluice/connectors"
+	"github.com/sluicehub/sluice/jobs"
+	"github.com/sluicehub/sluice/pim"
+	"github.com/sluicehub/sluice/pim/postgres"
+)
+
+const tagChannels = "channels"
+
+// Channel is a channel as the API shows it: secrets never come back.
+type Channel struct {
+	Code           pim.ChannelCode `json:"code"`
+	Connector      string          `json:"connector"`
+	Locale         pim.Locale      `json:"locale"`
+	Currency       pim.Currency    `json:"currency"`
+	PriceList      string          `json:"price_list"`
+	Locations      []string        `json:"locations" doc:"Whose stock counts; empty: every location's"`
+	Config         object          `json:"config" doc:"Shaped by the connector, without its secrets"`
+	Secrets        []string        `json:"secrets" doc:"Names of the secrets that are set"`
+	Mapping        object          `json:"mapping" doc:"Lane → field of the channel's document → CEL expression"`
+	Batch          int             `json:"batch"`
+	Concurrency    int             `json:"concurrency"`
+	TimeoutSeconds float64         `json:"timeout_seconds"`
+	SettleSeconds  float64         `json:"settle_seconds"`
+	Enabled        bool            `json:"enabled" doc:"false: paused"`
+	Version        int64           `json:"version" doc:"Of the settings: what the ETag names"`
+	Status         ChannelStatus   `json:"status"`
+	CreatedAt      time.Time       `json:"created_at"`
+}
+
+// ChannelStatus is how a channel fares.
+type ChannelStatus struct {
+	State          string     `json:"state" enum:"ok,paused,down,throttled" doc:"down: the target failed three times or more, and is probed until it answers"`
+	Fails          int        `json:"fails" doc:"Failures of the target in a row"`
+	Allowed        int        `json:"allowed" doc:"Calls in flight that are allowed now"`
+	NextProbeAt    *time.Time `json:"next_probe_at,omitempty"`
+	ThrottledUntil *time.Time `json:"throttled_until,omitempty"`
+	LastError      string     `json:"last_error,omitempty"`
+	Publishing     bool       `json:"publishing" doc:"The whole catalogue is being marked for this channel"`
+}
+
+type channelAnswer struct {
+	Status   int
+	ETag     string `header:"ETag" doc:"The version of the settings"`
+	Location string `header:"Location"`
+	Body     Channel
+}
+
+type putChannel struct {
+	CodePath
+	Preconditions
+	RawInput
+}
+
+type resyncChannel struct {
+	CodePath
+	Full bool `query:"full" doc:"Send everything, also what the target is believed to hold"`
+}
+
+type retryChannel struct {
+	CodePath
+	SKU string `query:"sku" maxLength:"128" doc:"Only this product"`
+}
+
+// Retried says how many listings are tried again.
+type Retried struct {
+	Retried int64 `json:"retried"`
+}
+
+// Tested says that a target answers and takes the credentials.
+type Tested struct {
+	OK bool `json:"ok"`
+}
+
+func (s *server) registerChannels() {
+	handle(s, op("list-connectors", http.MethodGet, "/v1/connectors", tagChannels, "List the connectors that channels can use"), s.listConnectors)
+	handle(s, op("list-channels", http.MethodGet, "/v1/channels", tagChannels, "List all channels by code"), s.listChannels)
+	handle(s, op("get-channel", http.MethodGet, "/v1/channels/{code}", tagChannels, "Get a channel"), s.getChannel)
+	handle(s, op("create-channel", http.MethodPost, "/v1/channels", tagChannels, "Create a channel and publish the whole catalogue to it",
+		status(http.StatusCreated), takesJSON[jobs.ChannelSpec](s)), s.createChannel)
+	handle(s, op("put-channel", http.MethodPut, "/v1/channels/{code}", tagChannels, "Replace a channel's settings",
+		says("Secrets that the body leaves out stay, and so does whether it is paused. What differs afterwards is sent."),
+		takesJSON[jobs.ChannelSpec](s, "code", "connector")), s.putChannel)
+	handle(s, op("patch-channel", http.MethodPatch, "/v1/channels/{code}", tagChannels, "Change what the body names of a channel's settings (JSON merge patch)",
+		takes(maxEdit, map[string]*huma.Schema{typeMerge: anyObject(), typeJSON: anyObject()})), s.patchChannel)
+	handle(s, op("delete-channel", http.MethodDelete, "/v1/channels/{code}", tagChannels, "Delete a channel; its target keeps what it has"),
+		func(ctx context.Context, in *CodePath) (*struct{}, error) {
+			return nil, s.Store.DeleteChannel(ctx, pim.ChannelCode(in.Code))
+		})
+	handle(s, op("test-channel", http.MethodPost, "/v1/channels/{code}/test", tagChannels, "Ask a channel's target whether it answers",
+		says("Changes nothing there. A target that does not answer, or refuses the credentials, is a 502 that says why."), takesLong), s.testChannel)
+	handle(s, op("pause-channel", http.MethodPost, "/v1/channels/{code}/pause", tagChannels, "Stop sending to a channel; what changes meanwhile waits"),
+		func(ctx context.Context, in *CodePath) (*channelAnswer, error) {
+			return s.command(ctx, in.Code, s.Store.PauseChannel)
+		})
+	handle(s, op("resume-channel", http.MethodPost, "/v1/channels/{code}/resume", tagChannels, "Send to a channel again, at once"),
+		func(ctx context.Context, in *CodePath) (*channelAnswer, error) {
+			return s.command(ctx, in.Code, s.Store.ResumeChannel)
+		})
+	handle(s, op("resync-channel", http.MethodPost, "/v1/channels/{code}/resync", tagChannels, "Compare the whole catalogue with a channel, and send what differs"),
+		func(ctx context.Context, in *resyncChannel) (*channelAnswer, error) {
+			return s.command(ctx, in.Code, func(ctx context.Context, code pim.ChannelCode) error {
+				return s.Store.ResyncChannel(ctx, code, in.Full)
+			})
+		})
+	handle(s, op("retry-channel", http.MethodPost, "/v1/channels/{code}/retry", tagChannels, "Try a channel's rejected listings again"), s.retryChannel)
+}
+
+func anyObject() *huma.Schema {
+	return &huma.Schema{Type: huma.TypeObject, AdditionalProperties: true, Description: "Fields as in PUT; null resets one"}
+}
+
+func (s *server) viewChannel(c *postgres.Channel) Channel {
+	config, secrets := s.Channels.Public(c)
+	v := Channel{
+		Code: c.Code, Connector: c.Connector, Locale: c.Locale, Currency: c.Currency, PriceList: c.PriceList, Locations: none(c.Locations),
+		Config: object(config), Secrets: none(secrets), Mapping: object(c.Mapping), Batch: c.Batch, Concurrency: c.Concurrency,
+		TimeoutSeconds: c.Timeout.Seconds(), SettleSeconds: c.Settle.Seconds(), Enabled: c.Enabled, Version: c.Version, CreatedAt: c.CreatedAt,
+		Status: ChannelStatus{
+			State: "ok", Fails: c.Fails, Allowed: c.Allowed, NextProbeAt: c.NextProbeAt, ThrottledUntil: c.ThrottledUntil,
+			LastError: c.LastError, Publishing: c.Marking,
+		},
+	}
+	switch {
+	case !c.Enabled:
+		v.Status.State = "paused"
+	case c.Fails >= breakerOpens:
+		v.Status.State = "down"
+	case c.ThrottledUntil != nil && c.ThrottledUntil.After(time.Now()):
+		v.Status.State = "throttled"
+	}
+	return v
+}
+
+// breakerOpens is the number of failures at which a channel counts as down.
+const breakerOpens = 3
+
+func (s *server) answerChannel(c *postgres.Channel) *channelAnswer {
+	return &channelAnswer{Status: http.StatusOK, ETag: etag(c.Version), Body: s.viewChannel(c)}
+}
+
+func (s *server) listChannels(ctx context.Context, _ *struct{}) (*answer[page[Channel]], error) {
+	list, err := s.Store.Channels(ctx)
+	if err != nil {
+		return nil, err
+	}
+	items := make([]Channel, len(list))
+	for i, c := range list {
+		items[i] = s.viewChannel(c)
+	}
+	return pageOf(items, ""), nil
+}
+
+func (s *server) getChannel(ctx context.Context, in *CodePath) (*channelAnswer, error) {
+	c, err := s.Store.Channel(ctx, pim.ChannelCode(in.Code))
+	if err != nil {
+		return nil, err
+	}
+	return s.answerChannel(c), nil
+}
+
+func (s *server) createChannel(ctx context.Context, in *RawInput) (*channelAnswer, error) {
+	spec, err := decode[jobs.ChannelSpec](in.RawBody, nil)
+	if err == nil {
+		err = sane(spec)
+	}
+	if err != nil {
+		return nil, err
+	}
+	c, err := s.Channels.Create(ctx, spec)
+	if err != nil {
+		return nil, err
+	}
+	a := s.answerChannel(c)
+	a.Status, a.Location = http.StatusCreated, "/v1/channels/"+string(c.Code)
+	return a, nil
+}
+
+func (s *server) putChannel(ctx context.Context, in *putChannel) (*channelAnswer, error) {
+	v, err := pim.DecodeJSON(in.RawBody, 0)
+	if err != nil {
+		return nil, err
+	}
+	return s.changeChannel(ctx, in, func(old *postgres.Channel) (jobs.ChannelSpec, error) {
+		if m, ok := v.(map[string]any); ok && m["connector"] == nil {
+			m["connector"] = old.Connector
+		}
+		spec, err := bind[jobs.ChannelSpec](v, map[string]string{"code": in.Code})
+		if spec.Enabled == nil {
+			spec.Enabled = &old.Enabled
+		}
+		return spec, err
+	})
+}
+
+func (s *server) patchChannel(ctx context.Context, in *putChannel) (*channelAnswer, error) {
+	v, err := pim.DecodeJSON(in.RawBody, 0)
+	if err != nil {
+		return nil, err
+	}
+	patch, ok := v.(map[string]any)
+	if !ok {
+		return nil, &pim.Invalid{Problems: []pim.Problem{{Code: "field.type", Detail: "an object is expected, not " + kindOf(v)}}}
+	}
+	return s.changeChannel(ctx, in, func(old *postgres.Channel) (jobs.ChannelSpec, error) {
+		now, err := s.settings(old)
+		if err != nil {
+			return jobs.ChannelSpec{}, err
+		}
+		return bind[jobs.ChannelSpec](mergeSettings(now, patch), map[string]string{"code": in.Code})
+	})
+}
+
+// settings are a channel's as a PUT would bring them, without secrets.
+func (s *server) settings(c *postgres.Channel) (map[string]any, error) {
+	config, _ := s.Channels.Public(c)
+	raw, err := json.Marshal(map[string]any{
+		"code": c.Code, "connector": c.Connector, "locale": c.Locale, "currency": c.Currency, "price_list": c.PriceList,
+		"locations": none(c.Locations), "config": config, "mapping": c.Mapping, "batch": c.Batch, "concurrency": c.Concurrency,
+		"timeout_seconds": c.Timeout.Seconds(), "settle_seconds": c.Settle.Seconds(), "enabled": c.Enabled,
+	})
+	if err != nil {
+		return nil, err
+	}
+	v, err := pim.DecodeJSON(raw, 0)
+	if err != nil {
+		return nil, err
+	}
+	return v.(map[string]any), nil
+}
+
+// mergeSettings is a merge patch but for one thing: a null in config that
+// names no open field is kept, since it takes a secret away.
+func mergeSettings(now, patch map[string]any) map[string]any {
+	out, _ := pim.MergePatch(now, patch).(map[string]any)
+	changes, _ := patch["config"].(map[string]any)
+	open, _ := now["config"].(map[string]any)
+	config, ok := out["config"].(map[string]any)
+	if !ok {
+		return out
+	}
+	config = maps.Clone(config)
+	for name, v := range changes {
+		if _, isOpen := open[name]; v == nil && !isOpen {
+			config[name] = nil
+		}
+	}
+	out["config"] = config
+	return out
+}
+
+// changeChannel is PUT and PATCH: work makes the wanted settings of those that
+// stand, and is asked again when they have changed meanwhile.
+func (s *server) changeChannel(ctx context.Context, in *putChannel, work func(*postgres.Channel) (jobs.ChannelSpec, error)) (*channelAnswer, error) {
+	want, p := parseIfMatch(in.IfMatch)
+	if p != nil {
+		return nil, p
+	}
+	code := pim.ChannelCode(in.Code)
+	for race := 0; ; race++ {
+		old, err := s.Store.Channel(ctx, code)
+		if err != nil {
+			return nil, err
+		}
+		if want.given && !want.any && !slices.Contains(want.revisions, old.Version) {
+			return nil, stale(old.Version)
+		}
+		spec, err := work(old)
+		if err == nil {
+			err = sane(spec)
+		}
+		if err != nil {
+			return nil, err
+		}
+		now, err := s.Channels.Update(ctx, code, spec, old.Version)
+		if errors.Is(err, postgres.ErrStale) && race < maxRaces {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		s.wakeDrains(now)
+		return s.answerChannel(now), nil
+	}
+}
+
+// sane keeps out times that no clock can hold; Channels knows the bounds.
+func sane(spec jobs.ChannelSpec) error {
+	const most = 1e6 // seconds
+	var b binder
+	for at, v := range map[string]float64{"/settle_seconds": spec.SettleSeconds, "/timeout_seconds": spec.TimeoutSeconds} {
+		if !(v >= 0 && v <= most) {
+			b.fault(at, "limit", "is out of bounds")
+		}
+	}
+	if len(b.problems) > 0 {
+		return &pim.Invalid{Problems: b.problems}
+	}
+	return nil
+}
+
+func (s *server) testChannel(ctx context.Context, in *CodePath) (*answer[Tested], error) {
+	if err := s.Channels.Test(ctx, pim.ChannelCode(in.Code)); err != nil {
+		return nil, err
+	}
+	return &answer[Tested]{Tested{OK: true}}, nil
+}
+
+// command runs a command on a channel, wakes it and shows it.
+func (s *server) command(ctx context.Context, code string, do func(context.Context, pim.ChannelCode) error) (*channelAnswer, error) {
+	if err := do(ctx, pim.ChannelCode(code)); err != nil {
+		return nil, err
+	}
+	c, err := s.Store.Channel(ctx, pim.ChannelCode(code))
+	if err != nil {
+		return nil, err
+	}
+	s.wakeDrains(c)
+	return s.answerChannel(c), nil
+}
+
+func (s *server) retryChannel(ctx context.Context, in *retryChannel) (*answer[Retried], error) {
+	c, err := s.Store.Channel(ctx, pim.ChannelCode(in.Code))
+	if err != nil {
+		return nil, err
+	}
+	n, err := s.Store.RetryListings(ctx, c.Code, pim.SKU(in.SKU))
+	if err != nil {
+		return nil, err
+	}
+	s.wakeDrains(c)
+	return &answer[Retried]{Retried{n}}, nil
+}
+
+func (s *server) wakeDrains(c *postgres.Channel) {
+	for _, lane := range pim.AllLanes {
+		s.Wake(postgres.Consumer{Kind: postgres.Drain, Channel: c.ID, Lane: lane})
+	}
+}
+
+// Connector is a kind of channel.
+type Connector struct {
+	Name         string             `json:"name"`
+	Title        string             `json:"title"`
+	Lanes        []pim.Lane         `json:"lanes" doc:"What it can send"`
+	Versions     bool               `json:"versions" doc:"The target itself refuses what is older than it holds"`
+	Limits       ConnectorLimits    `json:"limits" doc:"Defaults; a channel may set its own"`
+	ConfigSchema object             `json:"config_schema" doc:"JSON Schema of a channel's config; secrets are writeOnly"`
+	Mapping      connectors.Mapping `json:"mapping" doc:"What a channel gets that brings none"`
+}
+
+// ConnectorLimits bound the calls of a channel.
+type ConnectorLimits struct {
+	Batch          int     `json:"batch" doc:"Items in one call"`
+	Concurrency    int     `json:"concurrency" doc:"Calls in flight for one lane"`
+	TimeoutSeconds float64 `json:"timeout_seconds"`
+	SettleSeconds  float64 `json:"settle_seconds" doc:"How long a request whose answer was lost may still take effect"`
+}
+
+func (s *server) listConnectors(context.Context, *struct{}) (*answer[page[Connector]], error) {
+	var items []Connector
+	for _, k := range s.Registry.Kinds() {
+		schema, err := configSchema(k)
+		if err != nil {
+			return nil, err
+		}
+		items = append(items, Connector{
+			Name: k.Name, Title: k.Title, Lanes: k.Lanes, Versions: k.Versions, Mapping: k.Mapping, ConfigSchema: schema,
+			Limits: ConnectorLimits{
+				Batch: k.Limits.Batch, Concurrency: k.Limits.Concurrency,
+				TimeoutSeconds: k.Limits.Timeout.Seconds(), SettleSeconds: k.Limits.Settle.Seconds(),
+			},
+		})
+	}
+	return pageOf(items, ""), nil
+}

@@ -1,0 +1,140 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"github.com/sluicehub/sluice/jobs/importing"
+	"github.com/sluicehub/sluice/pim"
+	"github.com/sluicehub/sluice/pim/postgres"
+)
+
+const tagImports = "imports"
+
+// Import is one import: an uploaded file and how far it has come.
+type Import struct {
+	postgres.ImportRun
+	Options importing.Options `json:"options"`
+}
+
+// createImport is an upload. The options are parameters, or fields of a
+// multipart form; the file is the body, or the form's file.
+type createImport struct {
+	Filename  string `query:"filename" maxLength:"255" doc:"Of a body that is the file itself; its ending says what it is"`
+	SKUColumn string `query:"sku_column" maxLength:"1000"`
+	Map       string `query:"map" maxLength:"100000" doc:"JSON object: sku, or an attribute's code → CEL expression over row"`
+	Family    string `query:"family" maxLength:"100"`
+	DryRun    bool   `query:"dry_run"`
+	Locale    string `query:"locale" maxLength:"35"`
+
+	w http.ResponseWriter
+	r *http.Request
+}
+
+// Resolve takes the request itself from huma: a file is not read into memory.
+func (in *createImport) Resolve(ctx huma.Context) []error {
+	in.r, in.w = humago.Unwrap(ctx)
+	return nil
+}
+
+// ImportPath is an import's number in an address.
+type ImportPath struct {
+	ID int64 `path:"id" minimum:"1"`
+}
+
+type importReport struct {
+	ImportPath
+	Paging
+	Accept string `header:"Accept" hidden:"true"`
+}
+
+type importAnswer struct {
+	Location string `header:"Location"`
+	Body     Import
+}
+
+func (s *server) registerImports() {
+	o := op("create-import", http.MethodPost, "/v1/imports", tagImports, "Import a file of products: CSV, JSON lines or a JSON array, gzipped or not",
+		says("The answer comes when the file is stored; the import runs on by itself. Options are query parameters or, in a multipart form, fields beside the file."),
+		status(http.StatusAccepted), takesLong)
+	handle(s, o, s.createImport)
+	file := &huma.Schema{Type: huma.TypeString, Format: "binary"}
+	body := &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{}}
+	for _, t := range []string{typeCSV, typeJSON, typeNDJSON, "application/gzip", "application/octet-stream"} {
+		body.Content[t] = &huma.MediaType{Schema: file}
+	}
+	text := &huma.Schema{Type: huma.TypeString}
+	body.Content["multipart/form-data"] = &huma.MediaType{Schema: &huma.Schema{
+		Type: huma.TypeObject, Required: []string{"file"}, Properties: map[string]*huma.Schema{
+			"file": file, "sku_column": text, "map": text, "family": text, "dry_run": {Type: huma.TypeBoolean}, "locale": text,
+		},
+	}}
+	// Told only now: huma would read the body itself, into memory.
+	s.api.OpenAPI().Paths[o.Path].Post.RequestBody = body
+
+	handle(s, op("list-imports", http.MethodGet, "/v1/imports", tagImports, "List imports, newest first"), s.listImports)
+	handle(s, op("get-import", http.MethodGet, "/v1/imports/{id}", tagImports, "Get an import and how far it has come"), s.getImport)
+	report := op("get-import-report", http.MethodGet, "/v1/imports/{id}/report", tagImports, "Read what an import rejected or doubts, in the order of its rows",
+		says("With `Accept: text/csv` or `application/x-ndjson` the whole report comes at once."), takesLong)
+	item := schemaOf[page[postgres.ImportFinding]](s)
+	report.Responses = map[string]*huma.Response{"200": {Description: "OK", Content: map[string]*huma.MediaType{
+		typeJSON: {Schema: item}, typeNDJSON: {Schema: text}, typeCSV: {Schema: text},
+	}}}
+	handle(s, report, s.importReport)
+}
+
+func viewImport(r postgres.ImportRun) (Import, error) {
+	v := Import{ImportRun: r}
+	// What is stored was checked when it came; an unknown option of a newer
+	// version is left out.
+	return v, json.Unmarshal(r.Options, &v.Options)
+}
+
+func (s *server) createImport(ctx context.Context, in *createImport) (*importAnswer, error) {
+	up, err := s.receive(in)
+	if err != nil {
+		return nil, err
+	}
+	defer up.discard()
+	options, err := json.Marshal(up.options)
+	if err != nil {
+		return nil, err
+	}
+	id, err := s.Store.CreateImport(ctx, up.filename, callOf(ctx).key.Name, options, up.file)
+	if err != nil {
+		return nil, err
+	}
+	s.Wake(postgres.Consumer{Kind: postgres.Import, Channel: pim.ChannelID(id)})
+	got, err := s.getImport(ctx, &ImportPath{id})
+	if err != nil {
+		return nil, err
+	}
+	return &importAnswer{Location: importAddress(id), Body: got.Body}, nil
+}
+
+func (s *server) listImports(ctx context.Context, in *struct{ Paging }) (*answer[page[Import]], error) {
+	list, next, err := s.Store.ImportRuns(ctx, in.page())
+	if err != nil {
+		return nil, inCursor(err)
+	}
+	items := make([]Import, len(list))
+	for i, r := range list {
+		if items[i], err = viewImport(r); err != nil {
+			return nil, err
+		}
+	}
+	return pageOf(items, next), nil
+}
+
+func (s *server) getImport(ctx context.Context, in *ImportPath) (*answer[Import], error) {
+	r, err := s.Store.ImportRun(ctx, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	v, err := viewImport(r)
+	return &answer[Import]{v}, err
+}

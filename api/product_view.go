@@ -1,0 +1,123 @@
+package api
+
+import (
+	"encoding/json"
+	"errors"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/sluicehub/sluice/pim"
+	"github.com/sluicehub/sluice/pim/postgres"
+)
+
+// object is a JSON object that is passed through as it is.
+type object json.RawMessage
+
+// MarshalJSON gives the object itself; {} for none.
+func (o object) MarshalJSON() ([]byte, error) {
+	if len(o) == 0 {
+		return []byte("{}"), nil
+	}
+	return o, nil
+}
+
+// UnmarshalJSON keeps the text.
+func (o *object) UnmarshalJSON(b []byte) error {
+	*o = append((*o)[:0], b...)
+	return nil
+}
+
+// Schema says that it is any object.
+func (object) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{Type: huma.TypeObject, AdditionalProperties: true}
+}
+
+// Product is a product as the API shows it.
+type Product struct {
+	SKU             pim.SKU       `json:"sku"`
+	Family          string        `json:"family"`
+	Parent          pim.SKU       `json:"parent,omitempty" doc:"SKU of the product that this is a variant of"`
+	FamilyVariant   string        `json:"family_variant,omitempty" doc:"Of a parent: in which axes its variants differ"`
+	Enabled         bool          `json:"enabled"`
+	Categories      []string      `json:"categories"`
+	Values          object        `json:"values" doc:"The product's own values"`
+	InheritedValues object        `json:"inherited_values,omitempty" doc:"Of a variant: its parent's values, which hold where it has none of its own"`
+	Prices          []Price       `json:"prices"`
+	Stock           []Stock       `json:"stock"`
+	Revision        int64         `json:"revision" doc:"Of texts, categories and status: what the ETag names"`
+	PriceRevision   int64         `json:"price_revision"`
+	StockRevision   int64         `json:"stock_revision"`
+	OfferRevision   int64         `json:"offer_revision" doc:"Rises with each change of price or stock"`
+	MediaRevision   int64         `json:"media_revision"`
+	Warnings        []pim.Problem `json:"warnings" doc:"Doubts about stored values, e.g. a GTIN whose check digit is wrong"`
+	CreatedAt       time.Time     `json:"created_at"`
+	UpdatedAt       time.Time     `json:"updated_at"`
+}
+
+// Price is one price of a product.
+type Price struct {
+	PriceList   string       `json:"price_list"`
+	Currency    pim.Currency `json:"currency"`
+	MinQuantity int          `json:"min_quantity"`
+	Amount      string       `json:"amount" doc:"A decimal number, as text so that no digit is lost" example:"19.90"`
+	ValidFrom   *time.Time   `json:"valid_from,omitempty" doc:"Inclusive"`
+	ValidTo     *time.Time   `json:"valid_to,omitempty" doc:"Exclusive"`
+}
+
+// Stock is a product's stock at one location.
+type Stock struct {
+	Location  string `json:"location"`
+	OnHand    int64  `json:"on_hand"`
+	Reserved  int64  `json:"reserved"`
+	Available int64  `json:"available" doc:"What can be sold: on hand less reserved, never below 0"`
+}
+
+// shownDecimals is how many digits after the point an amount keeps at least.
+const shownDecimals = 2
+
+func viewProduct(p *postgres.FullProduct, schema *pim.Schema) *Product {
+	v := &Product{
+		SKU: p.SKU, Family: p.Family, Parent: p.Parent, FamilyVariant: p.FamilyVariant, Enabled: p.Enabled,
+		Categories: p.Categories, Values: object(p.Values), InheritedValues: object(p.ParentValues),
+		Prices: make([]Price, len(p.Prices)), Stock: make([]Stock, len(p.Stock)), Revision: p.Rev,
+		PriceRevision: p.PriceRev, StockRevision: p.StockRev, OfferRevision: p.OfferRev, MediaRevision: p.MediaRev,
+		Warnings: warningsOf(p, schema), CreatedAt: p.CreatedAt, UpdatedAt: p.UpdatedAt,
+	}
+	if v.Categories == nil {
+		v.Categories = []string{}
+	}
+	for i, at := range p.Prices {
+		v.Prices[i] = Price{
+			PriceList: at.PriceList, Currency: at.Currency, MinQuantity: at.MinQuantity, Amount: at.Amount.Trim(shownDecimals).String(),
+			ValidFrom: at.ValidFrom, ValidTo: at.ValidTo,
+		}
+	}
+	for i, at := range p.Stock {
+		v.Stock[i] = Stock{Location: at.Location, OnHand: at.OnHand, Reserved: at.Reserved, Available: at.Available()}
+	}
+	return v
+}
+
+// warningsOf finds the doubts about stored values anew: they follow from the
+// values and from today's attributes, so there is nothing to store.
+func warningsOf(p *postgres.FullProduct, schema *pim.Schema) []pim.Problem {
+	values, err := pim.DecodeStored(p.Values)
+	if err != nil {
+		return []pim.Problem{{Pointer: "/values", Code: "values.stored", Detail: "the stored values cannot be read"}}
+	}
+	_, warnings, err := schema.CheckValues(p.Family, values, "/values")
+	// What was right when it was stored may have become wrong since.
+	if invalid, ok := errors.AsType[*pim.Invalid](err); ok {
+		warnings = append(warnings, invalid.Problems...)
+	}
+	return none(warnings)
+}
+
+// none turns nil into an empty array, as JSON has it.
+func none[T any](list []T) []T {
+	if list == nil {
+		return []T{}
+	}
+	return list
+}

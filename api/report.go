@@ -1,0 +1,111 @@
+package api
+
+import (
+	"context"
+	"encoding/csv"
+	"encoding/json"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"github.com/sluicehub/sluice/pim/postgres"
+)
+
+func importAddress(id int64) string { return "/v1/imports/" + strconv.FormatInt(id, 10) }
+
+// importReport answers one page, or the whole report as a stream.
+func (s *server) importReport(ctx context.Context, in *importReport) (*huma.StreamResponse, error) {
+	if _, err := s.Store.ImportRun(ctx, in.ID); err != nil {
+		return nil, err
+	}
+	first := in.page()
+	streamed := strings.Contains(in.Accept, typeCSV) || strings.Contains(in.Accept, typeNDJSON)
+	if streamed {
+		first.Limit = 1000
+	}
+	list, next, err := s.Store.ImportReport(ctx, in.ID, first)
+	if err != nil {
+		return nil, inCursor(err)
+	}
+	return &huma.StreamResponse{Body: func(c huma.Context) {
+		_, w := humago.Unwrap(c)
+		if !streamed {
+			w.Header().Set("Content-Type", typeJSON)
+			_ = json.NewEncoder(w).Encode(pageOf(list, next).Body) // the client may be gone
+			return
+		}
+		var out findingWriter = &lineFindings{json.NewEncoder(w)}
+		w.Header().Set("Content-Type", typeNDJSON)
+		if strings.Contains(in.Accept, typeCSV) {
+			w.Header().Set("Content-Type", typeCSV+"; charset=utf-8")
+			out = newTableFindings(w)
+		}
+		for {
+			_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(stall))
+			if err := out.write(list); err != nil {
+				return // the client is gone
+			}
+			if next == "" {
+				return
+			}
+			if list, next, err = s.Store.ImportReport(ctx, in.ID, postgres.Page{After: next, Limit: first.Limit}); err != nil {
+				s.logFailure(ctx, err)
+				panic(http.ErrAbortHandler) // a cut report must not look whole
+			}
+		}
+	}}, nil
+}
+
+type findingWriter interface {
+	write([]postgres.ImportFinding) error
+}
+
+type lineFindings struct{ *json.Encoder }
+
+func (l *lineFindings) write(list []postgres.ImportFinding) error {
+	for i := range list {
+		if err := l.Encode(&list[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+type tableFindings struct{ *csv.Writer }
+
+func newTableFindings(w io.Writer) *tableFindings {
+	t := &tableFindings{csv.NewWriter(w)}
+	_ = t.Write([]string{"row", "severity", "sku", "column", "value", "code", "problem"}) // told by the flush
+	return t
+}
+
+func (t *tableFindings) write(list []postgres.ImportFinding) error {
+	for _, f := range list {
+		cells := []string{strconv.FormatInt(f.Row, 10), string(f.Severity), f.SKU, f.Column, f.Value, f.Code, f.Problem}
+		for i := range cells {
+			cells[i] = harmless(cells[i])
+		}
+		if err := t.Write(cells); err != nil {
+			return err
+		}
+	}
+	t.Flush()
+	return t.Error()
+}
+
+// harmless keeps a spreadsheet from taking somebody's cell for a formula
+// (https://owasp.org/www-community/attacks/CSV_Injection). Numbers stay.
+func harmless(cell string) string {
+	if cell == "" || !strings.ContainsRune("=+-@\t\r", rune(cell[0])) {
+		return cell
+	}
+	if _, err := strconv.ParseFloat(cell, 64); err == nil {
+		return cell
+	}
+	return "'" + cell
+}

@@ -1,0 +1,134 @@
+package api
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+)
+
+// Role is what an API key may do.
+type Role string
+
+// The roles.
+const (
+	Viewer         Role = "viewer"          // reads
+	Editor         Role = "editor"          // reads, and edits the catalogue
+	ChannelManager Role = "channel-manager" // reads, and runs the channels
+	Integration    Role = "integration"     // reads, and brings prices, stock and imports
+	Admin          Role = "admin"           // everything, keys included
+)
+
+// Roles in the order in which people read them.
+var Roles = []Role{Viewer, Editor, ChannelManager, Integration, Admin}
+
+// ParseRole reads a role's name; the error lists the names there are.
+func ParseRole(s string) (Role, error) {
+	if slices.Contains(Roles, Role(s)) {
+		return Role(s), nil
+	}
+	names := make([]string, len(Roles))
+	for i, r := range Roles {
+		names[i] = string(r)
+	}
+	return "", fmt.Errorf("role %q is not one of %s", s, strings.Join(names, ", "))
+}
+
+var (
+	everyone  = Roles
+	catalogue = []Role{Editor, Admin}
+	offers    = []Role{Editor, Integration, Admin}
+	managers  = []Role{ChannelManager, Admin}
+	admins    = []Role{Admin}
+)
+
+// allowed is the one table of who may do what: operation × role. An operation
+// that needs no key declares that in the API's description instead; New
+// refuses an API whose operations and this table differ.
+var allowed = map[string][]Role{
+	"list-attributes":  everyone,
+	"get-attribute":    everyone,
+	"put-attribute":    catalogue,
+	"delete-attribute": catalogue,
+	"list-families":    everyone,
+	"get-family":       everyone,
+	"put-family":       catalogue,
+	"delete-family":    catalogue,
+	"list-locales":     everyone,
+	"put-locale":       catalogue,
+	"list-currencies":  everyone,
+	"put-currency":     catalogue,
+	"list-price-lists": everyone,
+	"put-price-list":   catalogue,
+	"list-locations":   everyone,
+	"put-location":     catalogue,
+
+	"list-products":         everyone,
+	"get-product":           everyone,
+	"put-product":           catalogue,
+	"patch-product":         catalogue,
+	"delete-product":        catalogue,
+	"get-product-history":   everyone,
+	"list-product-listings": everyone,
+
+	"set-prices": offers,
+	"set-stock":  offers,
+
+	"list-connectors": everyone,
+	"list-channels":   everyone,
+	"get-channel":     everyone,
+	"create-channel":  managers,
+	"put-channel":     managers,
+	"patch-channel":   managers,
+	"delete-channel":  managers,
+	"test-channel":    managers,
+	"pause-channel":   managers,
+	"resume-channel":  managers,
+	"resync-channel":  managers,
+	"retry-channel":   managers,
+
+	"list-listings": everyone,
+	"list-events":   everyone,
+
+	"create-import":     offers,
+	"list-imports":      everyone,
+	"get-import":        everyone,
+	"get-import-report": everyone,
+
+	"list-keys":  admins,
+	"create-key": admins,
+	"revoke-key": admins,
+}
+
+// may reports whether a key of role may run operation.
+func may(role, operation string) bool { return slices.Contains(allowed[operation], Role(role)) }
+
+// checkRoles holds the table against the description.
+func checkRoles(doc *huma.OpenAPI) error {
+	there := map[string]bool{}
+	for _, o := range operations(doc) {
+		there[o.OperationID] = true
+		public := o.Security != nil && len(o.Security) == 0
+		if listed := allowed[o.OperationID] != nil; listed == public {
+			return fmt.Errorf("operation %s must either be in the table of roles or need no key", o.OperationID)
+		}
+	}
+	for id := range allowed {
+		if !there[id] {
+			return fmt.Errorf("the table of roles names operation %s, which there is not", id)
+		}
+	}
+	return nil
+}
+
+func operations(doc *huma.OpenAPI) (list []*huma.Operation) {
+	for _, p := range doc.Paths {
+		for _, o := range []*huma.Operation{p.Get, p.Put, p.Post, p.Patch, p.Delete, p.Head, p.Options, p.Trace} {
+			if o != nil {
+				list = append(list, o)
+			}
+		}
+	}
+	return list
+}

@@ -1,0 +1,230 @@
+package api
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"os"
+	"path"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/sluicehub/sluice/jobs/importing"
+	"github.com/sluicehub/sluice/pim"
+)
+
+const (
+	// stall is how long an upload may bring nothing; uploadMost is how long it
+	// may take in all.
+	stall       = 20 * time.Second
+	uploadMost  = time.Hour
+	maxField    = 256 << 10 // bytes of one field of a form
+	maxFileName = 255
+)
+
+// upload is a file that has come whole, with its options.
+type upload struct {
+	filename string
+	options  importing.Options
+	file     *os.File
+}
+
+func (u *upload) discard() {
+	if u.file != nil {
+		_ = u.file.Close()
+		_ = os.Remove(u.file.Name()) // a left-over is the system's temporary file
+	}
+}
+
+// receive reads an upload into a temporary file. It is stored from there: a
+// slow client must hold no transaction open, and the fields of a form may come
+// behind its file.
+func (s *server) receive(in *createImport) (*upload, error) {
+	if in.r.ContentLength > s.MaxUpload {
+		return nil, &http.MaxBytesError{Limit: s.MaxUpload}
+	}
+	body := &paced{
+		rc: http.NewResponseController(in.w), from: http.MaxBytesReader(in.w, in.r.Body, s.MaxUpload), end: time.Now().Add(uploadMost),
+	}
+	fields := map[string]string{"sku_column": in.SKUColumn, "map": in.Map, "family": in.Family, "locale": in.Locale, "dry_run": strconv.FormatBool(in.DryRun)}
+	u := &upload{filename: in.Filename}
+	err := s.fill(u, in.r, body, fields)
+	if err == nil {
+		u.options, err = readOptions(fields)
+	}
+	if err == nil {
+		_, err = u.file.Seek(0, io.SeekStart)
+	}
+	if err != nil {
+		u.discard()
+		return nil, err
+	}
+	// From here on only the answer is to be written.
+	_ = body.rc.SetWriteDeadline(time.Now().Add(uploadMost))
+	u.filename = fileName(u.filename, in.r.Header.Get("Content-Type"))
+	return u, nil
+}
+
+// fill stores the file, and the fields of a form over those of the address.
+func (s *server) fill(u *upload, r *http.Request, body io.Reader, fields map[string]string) error {
+	kind, params, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if kind != "multipart/form-data" {
+		return s.keep(u, body)
+	}
+	if params["boundary"] == "" {
+		return problem(http.StatusBadRequest, "bad-request", "the form names no boundary")
+	}
+	r.Body = io.NopCloser(body)
+	form, err := r.MultipartReader()
+	if err != nil {
+		return problem(http.StatusBadRequest, "bad-request", "the form cannot be read")
+	}
+	for parts := 0; ; parts++ {
+		part, err := form.NextPart()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return formError(err)
+		}
+		name := part.FormName()
+		_, known := fields[name]
+		switch {
+		case parts > len(fields):
+			return problem(http.StatusUnprocessableEntity, "invalid", "the form has too many fields")
+		case name == "file" && u.file != nil:
+			return badParameter("form.file", "field.twice", "one file at a time")
+		case name == "file":
+			if part.FileName() != "" {
+				u.filename = part.FileName()
+			}
+			if err := s.keep(u, part); err != nil {
+				return formError(err)
+			}
+		case known:
+			text, err := io.ReadAll(io.LimitReader(part, maxField+1))
+			if err != nil {
+				return formError(err)
+			}
+			if len(text) > maxField {
+				return badParameter("form."+name, "field.size", "the field is too long")
+			}
+			fields[name] = string(text)
+		default:
+			return badParameter("form."+clip(name), "field.unknown", "there is no such field")
+		}
+	}
+	if u.file == nil {
+		return badParameter("form.file", "field.missing", "the form has no file")
+	}
+	return nil
+}
+
+// formError keeps what paced and MaxBytesReader say; else the form is broken.
+func formError(err error) error {
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok || errors.Is(err, os.ErrDeadlineExceeded) {
+		return err
+	}
+	if _, ok := errors.AsType[*os.PathError](err); ok {
+		return err
+	}
+	return problem(http.StatusBadRequest, "bad-request", "the form cannot be read to its end")
+}
+
+func (s *server) keep(u *upload, from io.Reader) (err error) {
+	if u.file, err = os.CreateTemp(s.TempDir, "sluice-import-"); err != nil {
+		return err
+	}
+	_, err = io.Copy(u.file, from)
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		return problem(http.StatusBadRequest, "bad-request", "the file ended before its announced length")
+	}
+	return err
+}
+
+// readOptions makes importing.Options of the fields, each a parameter's text.
+func readOptions(fields map[string]string) (importing.Options, error) {
+	o := map[string]any{}
+	for _, name := range []string{"sku_column", "family", "locale"} {
+		if fields[name] != "" {
+			o[name] = fields[name]
+		}
+	}
+	if text := fields["dry_run"]; text != "" {
+		is, err := strconv.ParseBool(text)
+		if err != nil {
+			return importing.Options{}, badParameter("dry_run", "field.type", "true or false is expected")
+		}
+		o["dry_run"] = is
+	}
+	if fields["map"] != "" {
+		m, err := pim.DecodeJSON([]byte(fields["map"]), 0)
+		if err != nil {
+			return importing.Options{}, pim.Under("/map", err)
+		}
+		o["map"] = m
+	}
+	out, err := bind[importing.Options](o, nil)
+	if err != nil {
+		return out, err
+	}
+	// The texts of a form's fields have been read by nobody yet.
+	raw, err := json.Marshal(out)
+	if err != nil {
+		return out, err
+	}
+	if _, err := pim.DecodeJSON(raw, 0); err != nil {
+		return out, err
+	}
+	return out, out.Check()
+}
+
+// fileName is a name fit to be shown; its ending says what the file is, and
+// one is made up of the media type where there is none.
+func fileName(name, contentType string) string {
+	name = path.Base(strings.ReplaceAll(name, `\`, "/"))
+	name = strings.Map(func(r rune) rune {
+		if r == unicode.ReplacementChar || !unicode.IsPrint(r) {
+			return -1
+		}
+		return r
+	}, name)
+	if len(name) > maxFileName { // from the front: the ending counts
+		name = strings.ToValidUTF8(name[len(name)-maxFileName:], "")
+	}
+	if name != "" && name != "." && name != "/" {
+		return name
+	}
+	kind, _, _ := mime.ParseMediaType(contentType)
+	switch kind {
+	case typeJSON:
+		return "upload.json"
+	case typeNDJSON, "application/jsonl":
+		return "upload.jsonl"
+	case typeCSV:
+		return "upload.csv"
+	}
+	return "upload"
+}
+
+// paced lifts the server's limit on a request's time for as long as bytes keep
+// coming.
+type paced struct {
+	rc   *http.ResponseController
+	from io.Reader
+	end  time.Time
+}
+
+// Read reads on, and sets the time by which the next bytes must be there.
+func (p *paced) Read(b []byte) (int, error) {
+	limit := time.Now().Add(stall)
+	if limit.After(p.end) {
+		limit = p.end
+	}
+	_ = p.rc.SetReadDeadline(limit) // a test's recorder knows none
+	return p.from.Read(b)
+}
