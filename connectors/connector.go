@@ -111,6 +111,6 @@ type Kind struct {
 // Env is what the process and the channel lend to a connector.
 type Env struct {
 	Limits       Limits // the channel's
-	AllowPrivate bool // targets on loopback and private addresses may be dialled
+	AllowPrivate bool   // targets on loopback and private addresses may be dialled
 	Version      string
 }

@@ -48,13 +48,10 @@ import (
 
 const (
 	// leaseFor is how long a holder may go unheard. Takeover of a killed
-	// process takes this and up to one sweep.
+	// process takes this and up to one sweep. A fifth of it is the time
+	// between renewals, and also how much earlier than the database a holder
+	// considers its lease over.
 	leaseFor = 5 * time.Second
-	// heartbeat is how often a lease is renewed.
-	heartbeat = time.Second
-	// leaseMargin is how much earlier than the database a holder considers
-	// its lease over.
-	leaseMargin = time.Second
 	// linger is how long a holder without work waits for a poke. Waking a job
 	// for each edit costs milliseconds that a poke does not.
 	linger = time.Second
@@ -81,7 +78,7 @@ type next struct {
 // consume runs one job of consumer c. It returns nil always: see above.
 func consume[A river.JobArgs](ctx context.Context, r *Runner, job *river.Job[A], c postgres.Consumer, gen int64, w worker) error {
 	log := r.log.With("consumer", c.Kind, "channel", c.Channel, "lane", c.Lane.String(), "job", job.ID)
-	lease, err := r.store.Take(ctx, c, gen, r.holder, leaseFor)
+	lease, err := r.store.Take(ctx, c, gen, r.holder, r.lease)
 	if err != nil {
 		if !errors.Is(err, postgres.ErrFenced) {
 			log.WarnContext(ctx, "take", "err", err)
@@ -96,6 +93,9 @@ func consume[A river.JobArgs](ctx context.Context, r *Runner, job *river.Job[A],
 			log.WarnContext(ctx, "work ended; the lease is left to expire", "err", err)
 		}
 		return nil
+	}
+	if r.beforeFinish != nil {
+		r.beforeFinish(c)
 	}
 	if err := finish(ctx, r, job, lease); err != nil {
 		log.WarnContext(ctx, "finish", "err", err)
@@ -147,10 +147,11 @@ func (r *Runner) hold(ctx context.Context, l postgres.Lease) *hold {
 	ctx, cancel := context.WithCancelCause(ctx)
 	h := &hold{r: r, lease: l, ctx: ctx, poke: r.hub.arrive(l.Consumer)}
 	ended := make(chan struct{})
-	timer := time.AfterFunc(leaseFor-leaseMargin, func() { cancel(postgres.ErrFenced) })
+	safe := r.lease - r.lease/5
+	timer := time.AfterFunc(safe, func() { cancel(postgres.ErrFenced) })
 	go func() {
 		defer close(ended)
-		tick := time.NewTicker(heartbeat)
+		tick := time.NewTicker(r.lease / 5)
 		defer tick.Stop()
 		for {
 			select {
@@ -159,15 +160,15 @@ func (r *Runner) hold(ctx context.Context, l postgres.Lease) *hold {
 			case <-tick.C:
 			}
 			asked := time.Now()
-			rctx, stop := context.WithTimeout(ctx, leaseFor-leaseMargin)
-			err := r.store.Renew(rctx, l, leaseFor)
+			rctx, stop := context.WithTimeout(ctx, safe)
+			err := r.store.Renew(rctx, l, r.lease)
 			stop()
 			if errors.Is(err, postgres.ErrFenced) {
 				cancel(err)
 				return
 			}
 			// A renewal that was not heard of leaves the timer running.
-			if err == nil && !timer.Reset(leaseFor-leaseMargin-time.Since(asked)) {
+			if err == nil && !timer.Reset(safe-time.Since(asked)) {
 				cancel(postgres.ErrFenced)
 				return
 			}

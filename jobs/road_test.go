@@ -33,6 +33,10 @@ type road struct {
 	metrics  *prometheus.Registry
 	fakes    map[pim.ChannelCode]*webhooktest.Server
 	log      *slog.Logger
+	lease    time.Duration // of the workers; 0 is the default
+	sweep    time.Duration
+
+	beforeFinish func(postgres.Consumer)
 }
 
 // newRoad opens a store on a database of its own with the small schema of
@@ -93,10 +97,11 @@ func (r *road) open() {
 func (r *road) work() (stop func()) {
 	r.Helper()
 	r.metrics = prometheus.NewRegistry()
-	runner, err := jobs.New(jobs.Config{Store: r.store, Channels: r.channels, Log: r.log, Metrics: r.metrics, Holder: "test", Work: true})
+	runner, err := jobs.New(jobs.Config{Store: r.store, Channels: r.channels, Log: r.log, Metrics: r.metrics, Holder: "test", Work: true, Lease: r.lease, Sweep: r.sweep})
 	if err != nil {
 		r.Fatal(err)
 	}
+	runner.BeforeFinish(r.beforeFinish)
 	if err := runner.Start(r.ctx); err != nil {
 		r.Fatal(err)
 	}

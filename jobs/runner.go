@@ -4,6 +4,7 @@
 package jobs
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -38,6 +39,9 @@ type Config struct {
 	// Only limits the consumers that a working process takes: a list of
 	// postgres.Fanout, Drain, Import. Empty: all.
 	Only []string
+	// Lease and Sweep are how long a holder may go unheard, and how often to
+	// look for what nobody works on; 0 is 5 and 2 seconds.
+	Lease, Sweep time.Duration
 }
 
 // Runner runs this process's part of the road.
@@ -50,6 +54,10 @@ type Runner struct {
 	hub      *hub
 	river    *river.Client[pgx.Tx]
 	works    bool
+	lease    time.Duration
+	every    time.Duration // between sweeps
+
+	beforeFinish func(postgres.Consumer) // tests stand between the last look and the release
 
 	stop     chan struct{}
 	stopOnce sync.Once
@@ -61,6 +69,7 @@ type Runner struct {
 func New(c Config) (*Runner, error) {
 	r := &Runner{
 		store: c.Store, channels: c.Channels, log: c.Log, holder: c.Holder, works: c.Work,
+		lease: cmp.Or(c.Lease, leaseFor), every: cmp.Or(c.Sweep, sweepEvery),
 		hub: newHub(), stop: make(chan struct{}), metrics: newMetrics(c.Metrics, c.Store),
 	}
 	rc := &river.Config{

@@ -21,7 +21,7 @@ const (
 func (r *Runner) sweep(ctx context.Context) {
 	tidy := time.Now()
 	for {
-		jittered := sweepEvery/2 + rand.N(sweepEvery)
+		jittered := r.every/2 + rand.N(r.every)
 		select {
 		case <-ctx.Done():
 			return

@@ -58,7 +58,7 @@ create table price (
     min_quantity integer not null default 1,
     valid_from   timestamptz not null default '-infinity', -- inclusive
     valid_to     timestamptz not null default 'infinity',  -- exclusive
-    amount       numeric(21, 6) not null,
+    amount       numeric not null check (amount >= 0),       -- with the digits it was given
     currency     text not null,
     price_list   text not null,
     primary key (product_id, price_list, currency, min_quantity, valid_from)
