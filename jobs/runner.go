@@ -74,6 +74,8 @@ func New(c Config) (*Runner, error) {
 	}
 	rc := &river.Config{
 		Logger: slog.New(quiet{c.Log.Handler()}),
+		// A process that works only some kinds makes jobs of the others too.
+		SkipUnknownJobCheck: true,
 		// The wake of an idle consumer waits this long; a poked one does not.
 		FetchCooldown:     10 * time.Millisecond,
 		FetchPollInterval: time.Second,

@@ -1,0 +1,157 @@
+package jobs_test
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/sluicehub/sluice/connectors/webhook/webhooktest"
+	"github.com/sluicehub/sluice/pim"
+	"github.com/sluicehub/sluice/pim/postgres"
+)
+
+// machine drives random edits, faults, worker deaths and job deletions against
+// a model: whatever happened, after quiet the target holds exactly what the
+// model says, computed here without the store's or the mapping's code.
+type machine struct {
+	*road
+	fake  *webhooktest.Server
+	stop  func()
+	model map[pim.SKU]*wanted
+}
+
+// wanted is the model's product.
+type wanted struct {
+	exists, offered bool
+	title           string
+	stock           int64
+}
+
+func (m *machine) sku(t *rapid.T) pim.SKU {
+	return rapid.SampledFrom(skus(4)).Draw(t, "sku")
+}
+
+func (m *machine) edit(t *rapid.T) {
+	sku, title := m.sku(t), rapid.SampledFrom([]string{"A", "B", "C"}).Draw(t, "title")
+	m.set(sku, title)
+}
+
+func (m *machine) set(sku pim.SKU, text string) {
+	m.put([]pim.SKU{sku}, title("%s", text))
+	w := m.model[sku]
+	w.exists, w.title = true, text
+}
+
+func (m *machine) remove(t *rapid.T) {
+	sku := m.sku(t)
+	if !m.model[sku].exists {
+		return
+	}
+	res, err := m.store.Edit(m.ctx, "machine", []postgres.Edit{{SKU: sku, Mode: postgres.Delete}})
+	if err != nil || res[0].Err != nil {
+		m.Fatal(res, err)
+	}
+	m.model[sku].exists = false
+}
+
+func (m *machine) sell(t *rapid.T) {
+	sku, n := m.sku(t), rapid.Int64Range(0, 2).Draw(t, "stock")
+	if w := m.model[sku]; w.exists {
+		m.offer(sku, "", n)
+		w.offered, w.stock = true, n
+	}
+}
+
+func (m *machine) fault(t *rapid.T) {
+	kind := rapid.SampledFrom([]webhooktest.FaultKind{
+		webhooktest.Lose, webhooktest.Fail, webhooktest.Reset, webhooktest.Garbage, webhooktest.Slow, webhooktest.Throttle,
+	}).Draw(t, "fault")
+	m.fake.Script(webhooktest.Fault{
+		Kind: kind, Times: rapid.IntRange(1, 2).Draw(t, "times"), Apply: rapid.Bool().Draw(t, "apply"), After: 20 * time.Millisecond,
+	})
+}
+
+// late has a request arrive after a newer one, within the settle time.
+func (m *machine) late(t *rapid.T) {
+	m.quiet()
+	sku := m.sku(t)
+	m.fake.Script(webhooktest.Fault{Kind: webhooktest.Late, Times: 1})
+	m.set(sku, "late")
+	m.wait(m.fake, func(s webhooktest.State) bool { return s.Waiting() > 0 })
+	m.set(sku, rapid.SampledFrom([]string{"A", "B", "C"}).Draw(t, "title"))
+	m.fake.ApplyLate()
+}
+
+// die ends the workers without a release, as kill -9 does, and begins anew.
+func (m *machine) die(*rapid.T) {
+	m.crash()
+	m.stop = m.work()
+}
+
+func (r *road) crash() {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	_ = r.runner.Stop(ctx)
+}
+
+func (m *machine) loseJobs(*rapid.T) {
+	if _, err := m.store.Pool().Exec(m.ctx, `delete from river_job`); err != nil {
+		m.Fatal(err)
+	}
+}
+
+func (m *machine) quiet() {
+	m.fake.Up()
+	m.settled("shop")
+}
+
+// check compares the target with the model.
+func (m *machine) check(t *rapid.T) {
+	m.quiet()
+	for sku, w := range m.model {
+		content, offer := "", ""
+		if w.exists {
+			content = fmt.Sprintf(`{"categories":[],"family":"thing","sku":"%s","values":{"name":"%s"}}`, sku, w.title)
+			if w.offered {
+				offer = fmt.Sprintf(`{"stock":%d}`, w.stock)
+			}
+		}
+		for lane, want := range map[pim.Lane]string{pim.Content: content, pim.Offer: offer} {
+			l, _ := m.fake.Listing(sku, lane)
+			if string(l.Document) != want {
+				t.Errorf("%s %s: the target holds %s, wanted is %s", sku, lane, l.Document, want)
+			}
+		}
+	}
+}
+
+func TestMachine(t *testing.T) {
+	if !flagGiven("rapid.checks") {
+		if err := flag.Set("rapid.checks", "5"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := newRoad(t)
+	r.lease, r.sweep = time.Second, 100*time.Millisecond
+	fake := r.channel("shop", webhooktest.Options{}, nil)
+	m := &machine{road: r, fake: fake, stop: r.work(), model: map[pim.SKU]*wanted{}}
+	for _, sku := range skus(4) {
+		m.model[sku] = &wanted{}
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		t.Repeat(map[string]func(*rapid.T){
+			"edit": m.edit, "edit again": m.edit, "remove": m.remove, "sell": m.sell, "fault": m.fault, "fault again": m.fault,
+			"late": m.late, "die": m.die, "lose jobs": m.loseJobs,
+		})
+		m.check(t)
+	})
+}
+
+func flagGiven(name string) (given bool) {
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == name })
+	return given
+}
