@@ -1,0 +1,249 @@
+package importing
+
+import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"errors"
+	"fmt"
+	"io"
+	"unicode/utf8"
+
+	"github.com/sluicehub/sluice/pim"
+)
+
+// Bounds of files. A record is held whole in memory, a file never.
+const (
+	maxRecord   = 1 << 20  // bytes of one record
+	maxColumns  = 1000     // of one file
+	maxUnpacked = 64 << 30 // bytes of a file after decompression
+	bufferSize  = 256 << 10
+)
+
+// fault is what ends an import as failed: the file, or what was asked for,
+// cannot be read on. Its text is for people and says where.
+type fault struct {
+	text string
+	// damaged: what was read before it may be wrong too, so nothing is taken.
+	damaged bool
+}
+
+func (f *fault) Error() string { return f.text }
+
+func faultf(format string, args ...any) error {
+	return &fault{text: clip(fmt.Sprintf(format, args...), 1000)}
+}
+
+// record is one record of a file. Readers fill the same one again and again:
+// the texts in cells last, the slices do not.
+type record struct {
+	row      int64          // the first is 1; a CSV's header is none
+	cells    []any          // decoded JSON by column, of CSV always text; nil: absent
+	object   map[string]any // the record itself, of JSON; nil of CSV
+	stripped []int          // columns that lost control characters
+	nul      bool           // escaped U+0000 was taken out, of JSON
+	bad      *problem       // not nil: nothing else but row counts
+	size     int            // bytes of it in the file
+}
+
+// problem is why a record, or a part of it, cannot be taken.
+type problem struct{ column, value, code, text string }
+
+// reader reads one format. next fills the record it is given; io.EOF is the
+// end, a *fault an end before it, any other error is not the file's.
+type reader interface {
+	next(*record) error
+	columns() *table
+}
+
+// table is the columns of a file. A CSV's are known from its header, JSON's as
+// far as records were read.
+type table struct {
+	names    []string
+	index    map[string]int
+	csv      bool
+	findings []problem // of the header
+}
+
+// add gives a column's number, a new one to a new name.
+func (t *table) add(name string) (int, error) {
+	if i, ok := t.index[name]; ok {
+		return i, nil
+	}
+	if len(t.names) == maxColumns {
+		return 0, faultf("there are more than %d columns", maxColumns)
+	}
+	t.index[name] = len(t.names)
+	t.names = append(t.names, name)
+	return len(t.names) - 1, nil
+}
+
+// source remembers an error of what it reads: that is not the file's fault.
+type source struct {
+	r   io.Reader
+	err error
+}
+
+func (s *source) Read(p []byte) (int, error) {
+	n, err := s.r.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		s.err = err
+	}
+	return n, err
+}
+
+// file counts bytes, and tells a damaged file from a source that failed.
+type file struct {
+	src *source
+	r   io.Reader
+	n   int64
+}
+
+func (f *file) Read(p []byte) (int, error) {
+	n, err := f.r.Read(p)
+	f.n += int64(n)
+	switch {
+	case f.src.err != nil:
+		return n, f.src.err
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return n, faultf("the compressed file ends too early, behind byte %d of its content", f.n)
+	case err != nil && !errors.Is(err, io.EOF):
+		return n, &fault{text: fmt.Sprintf("the compressed file is damaged, which shows behind byte %d of its content (%v): nothing of it was taken", f.n, err), damaged: true}
+	case f.n > maxUnpacked:
+		return n, faultf("the file has more than %d bytes", int64(maxUnpacked))
+	}
+	return n, err
+}
+
+// open finds out what r is by its content, and makes its reader.
+func open(r io.Reader) (reader, error) {
+	src := &source{r: r}
+	packed := bufio.NewReaderSize(src, bufferSize)
+	head, err := packed.Peek(4)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	f := &file{src: src, r: packed}
+	if bytes.HasPrefix(head, []byte{0x1f, 0x8b}) {
+		if f.r, err = gzip.NewReader(packed); err != nil {
+			if src.err != nil {
+				return nil, src.err
+			}
+			return nil, faultf("the file begins like gzip, but cannot be unpacked: %v", err)
+		}
+	}
+	text := bufio.NewReaderSize(f, bufferSize)
+	head, err = text.Peek(bufferSize)
+	if err != nil && !errors.Is(err, io.EOF) && !errors.As(err, new(*fault)) {
+		return nil, err
+	}
+	switch {
+	case len(head) == 0 && errors.As(err, new(*fault)):
+		return nil, err
+	case bytes.HasPrefix(head, []byte("\xff\xfe")), bytes.HasPrefix(head, []byte("\xfe\xff")):
+		return nil, faultf("the file is in UTF-16; save it as UTF-8")
+	case bytes.HasPrefix(head, []byte("PK\x03\x04")):
+		return nil, faultf("the file is a ZIP archive or a spreadsheet; save it as CSV in UTF-8")
+	case bytes.HasPrefix(head, []byte{0x1f, 0x8b}):
+		return nil, faultf("the file is packed twice; unpack it once")
+	}
+	if bom := []byte("\xef\xbb\xbf"); bytes.HasPrefix(head, bom) {
+		head = head[len(bom):]
+		_, _ = text.Discard(len(bom))
+	}
+	body := bytes.TrimLeft(head, " \t\r\n")
+	switch {
+	case len(body) == 0 && errors.Is(err, io.EOF):
+		return nil, faultf("the file is empty")
+	case isArray(body):
+		return newJSON(text, array), nil
+	case bytes.HasPrefix(body, []byte("{")):
+		if endsWithin(body) {
+			return newJSON(text, values), nil
+		}
+		return newLines(text), nil
+	}
+	return newCSV(text)
+}
+
+// isArray tells a JSON array from a CSV whose first name begins with a bracket.
+func isArray(body []byte) bool {
+	if len(body) == 0 || body[0] != '[' {
+		return false
+	}
+	body = bytes.TrimLeft(body[1:], " \t\r\n")
+	return len(body) == 0 || bytes.IndexByte([]byte(`{}[]"-0123456789`), body[0]) >= 0 ||
+		bytes.HasPrefix(body, []byte("null")) || bytes.HasPrefix(body, []byte("true")) || bytes.HasPrefix(body, []byte("false"))
+}
+
+// endsWithin reports that the first line ends within an object and outside of
+// its strings: then the objects are written over several lines.
+func endsWithin(body []byte) bool {
+	depth, text := 0, false
+	for i := 0; i < len(body); i++ {
+		switch c := body[i]; {
+		case c == '\n':
+			return depth > 0 && !text
+		case text && c == '\\':
+			i++
+		case c == '"':
+			text = !text
+		case text:
+		case c == '{' || c == '[':
+			depth++
+		case c == '}' || c == ']':
+			depth--
+		}
+	}
+	return false
+}
+
+// notUTF8 finds the first of a record's fields that is not UTF-8.
+func notUTF8(names, fields []string) *problem {
+	for i, f := range fields {
+		if utf8.ValidString(f) {
+			continue
+		}
+		at := 0
+		for at < len(f) {
+			r, size := utf8.DecodeRuneInString(f[at:])
+			if r == utf8.RuneError && size == 1 {
+				break
+			}
+			at += size
+		}
+		p := &problem{value: f, code: "text.utf8", text: fmt.Sprintf("the text is not valid UTF-8, at its byte %d", at+1)}
+		if i < len(names) {
+			p.column = names[i]
+		}
+		return p
+	}
+	return nil
+}
+
+// scrub takes control characters out of everything in v.
+func scrub(v any) (clean any, stripped bool) {
+	switch v := v.(type) {
+	case string:
+		s, stripped := pim.StripControls(v)
+		if !stripped {
+			return v, false // boxed already
+		}
+		return s, true
+	case []any:
+		for i := range v {
+			if c, s := scrub(v[i]); s {
+				v[i], stripped = c, true
+			}
+		}
+		return v, stripped
+	case map[string]any:
+		for k := range v {
+			if c, s := scrub(v[k]); s {
+				v[k], stripped = c, true
+			}
+		}
+		return v, stripped
+	}
+	return v, false
+}

@@ -1,0 +1,310 @@
+// Package importing is the import job: it reads a stored file of products to
+// its end and writes them to the store, chunk by chunk. What lives here: the
+// formats (CSV, JSON Lines, a JSON array, each packed or not), what columns
+// mean, the expressions of a map, the job. What does not: uploading, the job
+// queue, and whatever decides that values are good, which is package pim.
+//
+// Each chunk's products and the import's progress are one transaction under
+// the job's lease, so that a job which is killed anywhere goes on behind the
+// last one, and its end is the same as without: the plan is made again from
+// the same file, and rows that are done are read again only for their SKUs.
+//
+// docs/import.md tells people what an import does.
+package importing
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/sluicehub/sluice/pim"
+	"github.com/sluicehub/sluice/pim/postgres"
+)
+
+const (
+	chunkRows  = 1000
+	chunkBytes = 4 << 20
+	planTries  = 5 // of a plan whose schema change another one has overtaken
+)
+
+// Importer runs import jobs. It is safe for concurrent use.
+type Importer struct {
+	store *postgres.Store
+	log   *slog.Logger
+	rows  *prometheus.CounterVec
+	chunk prometheus.Histogram
+
+	chunkRows int
+	// step is called between any two commits: tests die there.
+	step func(where string)
+}
+
+// New makes an Importer. Its metrics go to reg, which may be nil:
+// sluice_import_rows_total by outcome and sluice_import_chunk_seconds.
+func New(store *postgres.Store, log *slog.Logger, reg prometheus.Registerer) *Importer {
+	im := &Importer{
+		store: store, log: log, chunkRows: chunkRows, step: func(string) {},
+		rows: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "sluice_import_rows_total", Help: "Rows of imports by outcome: created, changed, unchanged, rejected.",
+		}, []string{"outcome"}),
+		chunk: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "sluice_import_chunk_seconds", Help: "Time to write one chunk of an import.",
+			Buckets: []float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
+		}),
+	}
+	if reg != nil {
+		reg.MustRegister(im.rows, im.chunk)
+	}
+	return im
+}
+
+// Run works an import off under its lease, from where it stands to its end.
+// nil: it is finished, or failed with its cause in the import's row, or was
+// over already. An error means that it goes on when Run is called again:
+// postgres.ErrFenced when the lease is lost, ctx's when that ends, else the
+// database's.
+func (im *Importer) Run(ctx context.Context, lease postgres.Lease) error {
+	id := int64(lease.Channel)
+	run, err := im.store.ImportRun(ctx, id)
+	if err != nil {
+		return err
+	}
+	if run.State != "running" {
+		return nil
+	}
+	log := im.log.With("import", id)
+	err = im.run(ctx, lease, &run)
+	if f, ok := errors.AsType[*fault](err); ok {
+		log.Info("import failed", "cause", f.text)
+		return im.store.FinishImport(ctx, lease, f.text)
+	}
+	if err != nil {
+		return fmt.Errorf("import %d: %w", id, err)
+	}
+	log.Info("import finished")
+	return im.store.FinishImport(ctx, lease, "")
+}
+
+func (im *Importer) run(ctx context.Context, lease postgres.Lease, run *postgres.ImportRun) error {
+	opts, err := ParseOptions(run.Options)
+	if inv, ok := errors.AsType[*pim.Invalid](err); ok {
+		return faultf("the options are not valid: %v", inv)
+	}
+	fields, err := opts.compile()
+	if err != nil {
+		return faultf("the options are not valid: %v", err)
+	}
+	found, err := look(ctx, im.store.ImportFile(ctx, run.ID), fields, opts.Family == "")
+	if err != nil {
+		return err
+	}
+	im.step("surveyed")
+	p, err := im.plan(ctx, found, opts, fields, run.Filename)
+	if err != nil {
+		return err
+	}
+	im.step("planned")
+	write := func(edits []postgres.Edit, tally func([]postgres.EditResult) postgres.ImportProgress) error {
+		if opts.DryRun {
+			return im.store.ImportDryChunk(ctx, lease, p.schema, edits, tally)
+		}
+		return im.store.ImportChunk(ctx, lease, run.Actor, edits, tally)
+	}
+	if run.RowsTotal == nil {
+		// What is true of the whole file is told once, with its number of rows.
+		err := write(nil, func([]postgres.EditResult) postgres.ImportProgress {
+			progress := postgres.ImportProgress{RowsDone: run.RowsDone, RowsTotal: &found.rows, Warnings: int64(len(p.findings))}
+			for _, f := range p.findings {
+				progress.Findings = append(progress.Findings, finding(0, pim.SeverityWarning, "", f))
+			}
+			return progress
+		})
+		if err != nil {
+			return err
+		}
+		im.step("begun")
+	}
+	return im.rowsFrom(ctx, run, p, write)
+}
+
+// plan makes the plan and brings the store's schema to it. Another import may
+// change the schema in between: then the plan is made anew.
+func (im *Importer) plan(ctx context.Context, found *survey, opts Options, fields map[string]*expression, filename string) (*plan, error) {
+	for try := 1; ; try++ {
+		schema, err := im.store.RefreshSchema(ctx)
+		if err != nil {
+			return nil, err
+		}
+		p, err := makePlan(schema, found, opts, fields, filename)
+		if err != nil || p.change == nil || opts.DryRun {
+			return p, err
+		}
+		_, err = im.store.ChangeSchema(ctx, *p.change)
+		if inv, ok := errors.AsType[*pim.Invalid](err); ok {
+			if try < planTries {
+				continue
+			}
+			return nil, faultf("family %s cannot be made of the columns: %v", p.family, inv)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+}
+
+// part is what the reader hands to the writer: one transaction's rows.
+type part struct {
+	last     int64 // row
+	edits    []postgres.Edit
+	rows     []int64 // of the edits
+	findings []postgres.ImportFinding
+	rejected int64
+	bytes    int
+	count    int
+	end      error // nil: more follows; io.EOF or a *fault
+}
+
+type writeFunc func(edits []postgres.Edit, tally func([]postgres.EditResult) postgres.ImportProgress) error
+
+// rowsFrom reads the file once more and writes what is behind run.RowsDone.
+// Reading goes on while a chunk is written.
+func (im *Importer) rowsFrom(ctx context.Context, run *postgres.ImportRun, p *plan, write writeFunc) error {
+	group, ctx := errgroup.WithContext(ctx)
+	parts := make(chan *part, 1)
+	group.Go(func() error {
+		defer close(parts)
+		return im.read(ctx, run, p, parts)
+	})
+	group.Go(func() error {
+		for c := range parts {
+			if c.count > 0 {
+				if err := im.write(c, p, write); err != nil {
+					return err
+				}
+				im.step("chunk")
+			}
+			if c.end != nil && !errors.Is(c.end, io.EOF) {
+				return c.end
+			}
+		}
+		return nil
+	})
+	return group.Wait()
+}
+
+func (im *Importer) read(ctx context.Context, run *postgres.ImportRun, p *plan, parts chan<- *part) error {
+	send := func(c *part) error {
+		select {
+		case parts <- c:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	in, err := open(im.store.ImportFile(ctx, run.ID))
+	if err != nil {
+		return err
+	}
+	conv := converter{plan: p, table: in.columns(), seen: newSeen()}
+	var rec record
+	c := &part{}
+	for {
+		err := in.next(&rec)
+		if errors.Is(err, io.EOF) || errors.As(err, new(*fault)) {
+			c.end = err
+			return send(c)
+		}
+		if err != nil {
+			return err
+		}
+		if rec.row <= run.RowsDone {
+			if rec.row%1024 == 0 && ctx.Err() != nil {
+				return ctx.Err()
+			}
+			conv.pass(&rec)
+			continue
+		}
+		e, findings := conv.edit(&rec)
+		c.last = rec.row
+		c.count++
+		c.bytes += size(&rec, findings)
+		c.findings = append(c.findings, findings...)
+		if e == nil {
+			c.rejected++
+		} else {
+			c.edits = append(c.edits, *e)
+			c.rows = append(c.rows, rec.row)
+		}
+		if c.count >= im.chunkRows || c.bytes >= chunkBytes {
+			if err := send(c); err != nil {
+				return err
+			}
+			c = &part{}
+		}
+	}
+}
+
+func (im *Importer) write(c *part, p *plan, write writeFunc) error {
+	began := time.Now()
+	var done postgres.ImportProgress
+	err := write(c.edits, func(results []postgres.EditResult) postgres.ImportProgress {
+		done = postgres.ImportProgress{RowsDone: c.last, Rejected: c.rejected}
+		done.Findings = append(done.Findings, c.findings...)
+		for i := range results {
+			res := &results[i]
+			switch {
+			case res.Err != nil:
+				done.Rejected++
+			case res.Created:
+				done.Created++
+			case res.Changed:
+				done.Changed++
+			default:
+				done.Unchanged++
+			}
+			if res.Err != nil || len(res.Warnings) > 0 {
+				done.Findings = append(done.Findings, p.outcome(c.rows[i], &c.edits[i], res)...)
+			}
+		}
+		sortByRow(done.Findings)
+		for i := range done.Findings {
+			if done.Findings[i].Severity == pim.SeverityWarning {
+				done.Warnings++
+			}
+		}
+		return done
+	})
+	if err != nil {
+		return err
+	}
+	im.chunk.Observe(time.Since(began).Seconds())
+	for outcome, n := range map[string]int64{"created": done.Created, "changed": done.Changed, "unchanged": done.Unchanged, "rejected": done.Rejected} {
+		im.rows.WithLabelValues(outcome).Add(float64(n))
+	}
+	return nil
+}
+
+// Progress gives how fast an import that began at started goes, and how long
+// it still takes at that pace; 0 when it is over, or when that cannot be told
+// yet. Readers compute it from the import's row: nothing is kept for it.
+func Progress(run postgres.ImportRun, started time.Time) (rowsPerSecond float64, eta time.Duration) {
+	end := time.Now()
+	if run.FinishedAt != nil {
+		end = *run.FinishedAt
+	}
+	elapsed := end.Sub(started).Seconds()
+	if elapsed <= 0 || run.RowsDone == 0 {
+		return 0, 0
+	}
+	rowsPerSecond = float64(run.RowsDone) / elapsed
+	if run.FinishedAt == nil && run.RowsTotal != nil && *run.RowsTotal > run.RowsDone {
+		eta = time.Duration(float64(*run.RowsTotal-run.RowsDone) / rowsPerSecond * float64(time.Second))
+	}
+	return rowsPerSecond, eta
+}
