@@ -351,12 +351,14 @@ func (c *Channels) unseal(ch *postgres.Channel) (map[string]json.RawMessage, err
 	return m, nil
 }
 
-// Target makes the channel of id ready, as of the given version or a newer one.
+// Target makes the channel of id ready, as of the given version or a newer
+// one. For version 0 any that this process knows will do: a claim tells the
+// current one.
 func (c *Channels) Target(ctx context.Context, id pim.ChannelID, version int64) (*Target, error) {
 	c.mu.Lock()
 	t := c.open[id]
 	c.mu.Unlock()
-	if t != nil && t.Version >= version && version > 0 {
+	if t != nil && t.Version >= version {
 		return t, nil
 	}
 	ch, err := c.store.ChannelByID(ctx, id)

@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"context"
+	"sync/atomic"
 
 	"github.com/sluicehub/sluice/pim/postgres"
 )
@@ -16,15 +17,22 @@ const (
 // fanner is hop two of the main road.
 type fanner struct {
 	r     *Runner
-	limit int // shrinks to one while a poisonous row is looked for
+	limit atomic.Int64 // shrinks to one while a poisonous row is looked for
+}
+
+func newFanner(r *Runner) *fanner {
+	f := &fanner{r: r}
+	f.limit.Store(fanoutRows)
+	return f
 }
 
 // step implements worker.
 func (f *fanner) step(ctx context.Context, l postgres.Lease) (next, error) {
-	m, err := f.r.store.FanOut(ctx, l, f.limit)
+	limit := f.limit.Load()
+	m, err := f.r.store.FanOut(ctx, l, int(limit))
 	if postgres.IsPoison(err) {
-		if f.limit > 1 {
-			f.limit = max(1, f.limit/8)
+		if limit > 1 {
+			f.limit.Store(max(1, limit/8))
 			return next{again: true}, nil
 		}
 		f.r.log.ErrorContext(ctx, "set an outbox row aside", "err", err)
@@ -34,7 +42,7 @@ func (f *fanner) step(ctx context.Context, l postgres.Lease) (next, error) {
 	if err != nil {
 		return next{}, err
 	}
-	f.limit = min(fanoutRows, f.limit*2)
+	f.limit.Store(min(fanoutRows, limit*2))
 	f.woke(m)
 	if m.Taken > 0 {
 		return next{again: true}, nil

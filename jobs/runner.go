@@ -97,7 +97,7 @@ func New(c Config) (*Runner, error) {
 			rc.Queues[kind] = river.QueueConfig{MaxWorkers: workers}
 			return register()
 		}
-		f, d := &fanner{r: r, limit: fanoutRows}, newDrainer(r)
+		f, d := newFanner(r), newDrainer(r)
 		err := errors.Join(
 			add(postgres.Fanout, 2, func() error {
 				return river.AddWorkerSafely(rc.Workers, river.WorkFunc(func(ctx context.Context, job *river.Job[fanoutArgs]) error {
