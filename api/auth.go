@@ -47,6 +47,14 @@ func (s *server) admit(ctx huma.Context, next func(huma.Context)) {
 		p.write(w)
 		return
 	}
+	if o.Metadata[metaSlow] != nil {
+		// The server's own limits would end the answer, and also the request:
+		// net/http takes a read deadline that passes for a client that left.
+		_, w := humago.Unwrap(ctx)
+		rc := http.NewResponseController(w)
+		_ = rc.SetReadDeadline(time.Time{}) // a test's recorder knows none
+		_ = rc.SetWriteDeadline(time.Now().Add(uploadMost + time.Minute))
+	}
 	next(ctx)
 }
 

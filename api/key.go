@@ -108,4 +108,3 @@ func ValidKey(name, role string) error {
 	}
 	return nil
 }
-

@@ -56,8 +56,13 @@ func (b *lockedBuffer) String() string {
 
 func newKit(t testing.TB, more ...func(*Config)) *kit {
 	t.Helper()
+	return newKitOn(t, dbtest.New(t), more...)
+}
+
+func newKitOn(t testing.TB, dsn string, more ...func(*Config)) *kit {
+	t.Helper()
 	ctx := context.Background()
-	store, err := postgres.Open(ctx, dbtest.New(t), postgres.Options{})
+	store, err := postgres.Open(ctx, dsn, postgres.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

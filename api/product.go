@@ -126,10 +126,9 @@ func (s *server) listProducts(ctx context.Context, in *listProducts) (*answer[pa
 	if err != nil {
 		return nil, inCursor(err)
 	}
-	schema := s.Store.Schema()
-	items := make([]*Product, len(list))
-	for i, p := range list {
-		items[i] = viewProduct(p, schema)
+	items, err := s.viewProducts(ctx, list...)
+	if err != nil {
+		return nil, err
 	}
 	return pageOf(items, next), nil
 }
@@ -153,7 +152,11 @@ func (s *server) getProduct(ctx context.Context, in *getProduct) (*productAnswer
 	if err != nil {
 		return nil, err
 	}
-	return &productAnswer{ETag: etag(p.Rev), Body: viewProduct(p, s.Store.Schema())}, nil
+	views, err := s.viewProducts(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	return &productAnswer{ETag: etag(p.Rev), Body: views[0]}, nil
 }
 
 // edit is PUT and PATCH.

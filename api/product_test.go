@@ -134,6 +134,27 @@ func TestWarnings(t *testing.T) {
 	k.refused(k.do(Editor, "PATCH", "/v1/products/P", `{"values":{"strict_gtin":"4006381333932"}}`), 422, "/values/strict_gtin", "gtin.check_digit")
 }
 
+// TestSchemaOfAnotherProcess: values that need a definition which this process
+// has not seen yet are no reason for doubts.
+func TestSchemaOfAnotherProcess(t *testing.T) {
+	k := newKit(t).seed()
+	other, err := postgres.Open(t.Context(), k.store.Pool().Config().ConnString(), postgres.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	if _, err := other.ChangeSchema(t.Context(), postgres.SchemaChange{Families: []pim.Family{{Code: "hat", Attributes: []pim.FamilyAttribute{{Code: "spare"}}}}}); err != nil {
+		t.Fatal(err)
+	}
+	hat := "hat"
+	if _, err := other.Edit(t.Context(), "other", []postgres.Edit{{SKU: "H", Mode: postgres.Put, Family: &hat, Values: pim.Values{"spare": "x"}}}); err != nil {
+		t.Fatal(err)
+	}
+	if p := k.product("H"); len(p.Warnings) != 0 || p.Family != "hat" {
+		t.Errorf("read as %+v", p)
+	}
+}
+
 // TestListProducts walks pages, and holds each filter to what it says.
 func TestListProducts(t *testing.T) {
 	k := newKit(t).seed()

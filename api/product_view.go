@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"time"
@@ -76,20 +77,40 @@ type Stock struct {
 // shownDecimals is how many digits after the point an amount keeps at least.
 const shownDecimals = 2
 
-func viewProduct(p *postgres.FullProduct, schema *pim.Schema) *Product {
+// viewProducts shows products. Stored values that the schema does not take are
+// looked at once more with the newest: another process may have changed it.
+func (s *server) viewProducts(ctx context.Context, list ...*postgres.FullProduct) ([]*Product, error) {
+	schema, newest := s.Store.Schema(), false
+	views := make([]*Product, len(list))
+	for i, p := range list {
+		warnings, fits := warningsOf(p, schema)
+		if !fits && !newest {
+			var err error
+			if schema, err = s.Store.RefreshSchema(ctx); err != nil {
+				return nil, err
+			}
+			newest = true
+			warnings, _ = warningsOf(p, schema)
+		}
+		views[i] = viewProduct(p, warnings)
+	}
+	return views, nil
+}
+
+func viewProduct(p *postgres.FullProduct, warnings []pim.Problem) *Product {
 	v := &Product{
 		SKU: p.SKU, Family: p.Family, Parent: p.Parent, FamilyVariant: p.FamilyVariant, Enabled: p.Enabled,
 		Categories: p.Categories, Values: object(p.Values), InheritedValues: object(p.ParentValues),
 		Prices: make([]Price, len(p.Prices)), Stock: make([]Stock, len(p.Stock)), Revision: p.Rev,
 		PriceRevision: p.PriceRev, StockRevision: p.StockRev, OfferRevision: p.OfferRev, MediaRevision: p.MediaRev,
-		Warnings: warningsOf(p, schema), CreatedAt: p.CreatedAt, UpdatedAt: p.UpdatedAt,
+		Warnings: none(warnings), CreatedAt: p.CreatedAt, UpdatedAt: p.UpdatedAt,
 	}
 	if v.Categories == nil {
 		v.Categories = []string{}
 	}
 	for i, at := range p.Prices {
 		v.Prices[i] = Price{
-			PriceList: at.PriceList, Currency: at.Currency, MinQuantity: at.MinQuantity, Amount: at.Amount.Trim(shownDecimals).String(),
+			PriceList: at.PriceList, Currency: at.Currency, MinQuantity: at.MinQuantity, Amount: at.Amount.Trim(shownDecimals).Pad(shownDecimals).String(),
 			ValidFrom: at.ValidFrom, ValidTo: at.ValidTo,
 		}
 	}
@@ -101,17 +122,17 @@ func viewProduct(p *postgres.FullProduct, schema *pim.Schema) *Product {
 
 // warningsOf finds the doubts about stored values anew: they follow from the
 // values and from today's attributes, so there is nothing to store.
-func warningsOf(p *postgres.FullProduct, schema *pim.Schema) []pim.Problem {
+// fits is false when the schema would not take them today.
+func warningsOf(p *postgres.FullProduct, schema *pim.Schema) (warnings []pim.Problem, fits bool) {
 	values, err := pim.DecodeStored(p.Values)
 	if err != nil {
-		return []pim.Problem{{Pointer: "/values", Code: "values.stored", Detail: "the stored values cannot be read"}}
+		return []pim.Problem{{Pointer: "/values", Code: "values.stored", Detail: "the stored values cannot be read"}}, false
 	}
-	_, warnings, err := schema.CheckValues(p.Family, values, "/values")
-	// What was right when it was stored may have become wrong since.
+	_, warnings, err = schema.CheckValues(p.Family, values, "/values")
 	if invalid, ok := errors.AsType[*pim.Invalid](err); ok {
-		warnings = append(warnings, invalid.Problems...)
+		return append(warnings, invalid.Problems...), false
 	}
-	return none(warnings)
+	return warnings, true
 }
 
 // none turns nil into an empty array, as JSON has it.

@@ -9,8 +9,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/danielgtaylor/huma/v2"
-
 	"github.com/sluicehub/sluice/pim"
 	"github.com/sluicehub/sluice/pim/postgres"
 )
@@ -51,14 +49,18 @@ func (s *server) registerSchema() {
 	handle(s, op("put-attribute", http.MethodPut, "/v1/attributes/{code}", tagSchema, "Create or replace an attribute", creates,
 		says("While a family has it, its type, unit and scopes stay as they are."), takesJSON[pim.Attribute](s, "code")), s.putAttribute)
 	handle(s, op("delete-attribute", http.MethodDelete, "/v1/attributes/{code}", tagSchema, "Delete an attribute that no family has"),
-		func(ctx context.Context, in *CodePath) (*struct{}, error) { return nil, s.Store.DeleteAttribute(ctx, in.Code) })
+		func(ctx context.Context, in *CodePath) (*struct{}, error) {
+			return nil, s.Store.DeleteAttribute(ctx, in.Code)
+		})
 
 	handle(s, op("list-families", http.MethodGet, "/v1/families", tagSchema, "List all families by code"), s.listFamilies)
 	handle(s, op("get-family", http.MethodGet, "/v1/families/{code}", tagSchema, "Get a family"), s.getFamily)
 	handle(s, op("put-family", http.MethodPut, "/v1/families/{code}", tagSchema, "Create or replace a family", creates,
 		takesJSON[pim.Family](s, "code")), s.putFamily)
 	handle(s, op("delete-family", http.MethodDelete, "/v1/families/{code}", tagSchema, "Delete a family that no product has or had"),
-		func(ctx context.Context, in *CodePath) (*struct{}, error) { return nil, s.Store.DeleteFamily(ctx, in.Code) })
+		func(ctx context.Context, in *CodePath) (*struct{}, error) {
+			return nil, s.Store.DeleteFamily(ctx, in.Code)
+		})
 
 	registerCodes(s, codeList[pim.Locale]{
 		one: "locale", many: "locales", path: "/v1/locales", what: "locale (BCP 47, such as en-GB)",
@@ -67,8 +69,10 @@ func (s *server) registerSchema() {
 	})
 	registerCodes(s, codeList[pim.Currency]{
 		one: "currency", many: "currencies", path: "/v1/currencies", what: "currency (ISO 4217, such as EUR)",
-		have:   func(x *pim.Schema) map[pim.Currency]bool { return x.Currencies },
-		change: func(c pim.Currency) postgres.SchemaChange { return postgres.SchemaChange{Currencies: []pim.Currency{c}} },
+		have: func(x *pim.Schema) map[pim.Currency]bool { return x.Currencies },
+		change: func(c pim.Currency) postgres.SchemaChange {
+			return postgres.SchemaChange{Currencies: []pim.Currency{c}}
+		},
 	})
 	registerCodes(s, codeList[string]{
 		one: "price-list", many: "price-lists", path: "/v1/price-lists", what: "price list",
@@ -104,7 +108,11 @@ func registerCodes[K ~string](s *server, l codeList[K]) {
 		})
 	handle(s, op("put-"+l.one, http.MethodPut, l.path+"/{code}", tagSchema, "Add a "+l.what, creates, says("It needs no body, and stays once it is there.")),
 		func(ctx context.Context, in *CodePath) (*putAnswer[Code], error) {
-			before := l.have(s.Store.Schema())[K(in.Code)]
+			old, err := s.Store.RefreshSchema(ctx)
+			if err != nil {
+				return nil, err
+			}
+			before := l.have(old)[K(in.Code)]
 			if _, err := s.Store.ChangeSchema(ctx, l.change(K(in.Code))); err != nil {
 				if invalid, ok := errors.AsType[*pim.Invalid](err); ok {
 					return nil, badParameter("path.code", invalid.Problems[0].Code, invalid.Problems[0].Detail)
@@ -140,7 +148,11 @@ func (s *server) putAttribute(ctx context.Context, in *putDefinition) (*putAnswe
 	if err != nil {
 		return nil, err
 	}
-	before := s.Store.Schema().Attributes[in.Code] != nil
+	old, err := s.Store.RefreshSchema(ctx)
+	if err != nil {
+		return nil, err
+	}
+	before := old.Attributes[in.Code] != nil
 	now, err := s.Store.ChangeSchema(ctx, postgres.SchemaChange{Attributes: []pim.Attribute{a}})
 	if err != nil {
 		return nil, fromFirst("/attributes/0", err)
@@ -173,7 +185,11 @@ func (s *server) putFamily(ctx context.Context, in *putDefinition) (*putAnswer[*
 	if err != nil {
 		return nil, err
 	}
-	before := s.Store.Schema().Families[in.Code] != nil
+	old, err := s.Store.RefreshSchema(ctx)
+	if err != nil {
+		return nil, err
+	}
+	before := old.Families[in.Code] != nil
 	now, err := s.Store.ChangeSchema(ctx, postgres.SchemaChange{Families: []pim.Family{f}})
 	if err != nil {
 		return nil, fromFirst("/families/0", err)
@@ -194,5 +210,3 @@ func fromFirst(prefix string, err error) error {
 	}
 	return out
 }
-
-var _ huma.SchemaProvider = object(nil)

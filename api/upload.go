@@ -1,7 +1,7 @@
 package api
 
 import (
-	"encoding/json"
+	"bytes"
 	"errors"
 	"io"
 	"mime"
@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/sluicehub/sluice/jobs/importing"
 	"github.com/sluicehub/sluice/pim"
@@ -63,8 +64,7 @@ func (s *server) receive(in *createImport) (*upload, error) {
 		u.discard()
 		return nil, err
 	}
-	// From here on only the answer is to be written.
-	_ = body.rc.SetWriteDeadline(time.Now().Add(uploadMost))
+	_ = body.rc.SetReadDeadline(time.Time{}) // nothing more is to come
 	u.filename = fileName(u.filename, in.r.Header.Get("Content-Type"))
 	return u, nil
 }
@@ -112,6 +112,9 @@ func (s *server) fill(u *upload, r *http.Request, body io.Reader, fields map[str
 			}
 			if len(text) > maxField {
 				return badParameter("form."+name, "field.size", "the field is too long")
+			}
+			if !utf8.Valid(text) || bytes.IndexByte(text, 0) >= 0 {
+				return badParameter("form."+name, "text", "not UTF-8, or with U+0000")
 			}
 			fields[name] = string(text)
 		default:
@@ -172,14 +175,6 @@ func readOptions(fields map[string]string) (importing.Options, error) {
 	if err != nil {
 		return out, err
 	}
-	// The texts of a form's fields have been read by nobody yet.
-	raw, err := json.Marshal(out)
-	if err != nil {
-		return out, err
-	}
-	if _, err := pim.DecodeJSON(raw, 0); err != nil {
-		return out, err
-	}
 	return out, out.Check()
 }
 
@@ -196,7 +191,7 @@ func fileName(name, contentType string) string {
 	if len(name) > maxFileName { // from the front: the ending counts
 		name = strings.ToValidUTF8(name[len(name)-maxFileName:], "")
 	}
-	if name != "" && name != "." && name != "/" {
+	if name != "" && name != "." && name != ".." && name != "/" {
 		return name
 	}
 	kind, _, _ := mime.ParseMediaType(contentType)

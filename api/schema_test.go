@@ -1,0 +1,79 @@
+package api
+
+import (
+	"testing"
+
+	"github.com/sluicehub/sluice/pim"
+)
+
+// TestSchema puts, reads and deletes definitions.
+func TestSchema(t *testing.T) {
+	k := newKit(t)
+	for _, path := range []string{"/v1/locales/en-GB", "/v1/currencies/EUR", "/v1/price-lists/sale", "/v1/locations/berlin"} {
+		k.want(k.do(Editor, "PUT", path, nil), 201, nil)
+		k.want(k.do(Editor, "PUT", path, nil), 200, nil)
+	}
+	for _, path := range []string{"/v1/locales/en_gb", "/v1/currencies/euro", "/v1/price-lists/-x", "/v1/locations/a%20b"} {
+		r := k.do(Editor, "PUT", path, nil)
+		k.want(r, 422, nil)
+	}
+	var codes page[Code]
+	k.want(k.do(Viewer, "GET", "/v1/price-lists", nil), 200, &codes)
+	if len(codes.Items) != 2 || codes.Items[1].Code != "sale" {
+		t.Errorf("price lists: %+v", codes)
+	}
+	var a pim.Attribute
+	k.want(k.do(Editor, "PUT", "/v1/attributes/name", `{"type":"text","localizable":true,"labels":{"en-GB":"Name"}}`), 201, &a)
+	if a.Code != "name" || !a.Localizable {
+		t.Errorf("put %+v", a)
+	}
+	k.want(k.do(Editor, "PUT", "/v1/attributes/name", `{"code":"name","type":"text","localizable":true}`), 200, &a)
+	var f pim.Family
+	k.want(k.do(Editor, "PUT", "/v1/families/shoe", `{"attributes":[{"code":"name","required":true}]}`), 201, &f)
+	k.want(k.do(Viewer, "GET", "/v1/families/shoe", nil), 200, &f)
+	if f.Code != "shoe" || len(f.Attributes) != 1 || !f.Attributes[0].Required {
+		t.Errorf("family %+v", f)
+	}
+	for list, want := range map[string]string{"/v1/attributes": "name", "/v1/families": "shoe"} {
+		var l page[Code]
+		if k.want(k.do(Viewer, "GET", list, nil), 200, &l); len(l.Items) != 1 || l.Items[0].Code != want {
+			t.Errorf("%s: %+v", list, l)
+		}
+	}
+	k.want(k.do(Editor, "DELETE", "/v1/attributes/name", nil), 409, nil)
+	k.want(k.do(Editor, "DELETE", "/v1/families/shoe", nil), 204, nil)
+	k.want(k.do(Editor, "DELETE", "/v1/attributes/name", nil), 204, nil)
+	for _, path := range []string{"/v1/attributes/name", "/v1/families/shoe"} {
+		k.want(k.do(Viewer, "GET", path, nil), 404, nil)
+		k.want(k.do(Editor, "DELETE", path, nil), 404, nil)
+	}
+}
+
+// TestSchemaBadInput gives every fault its place in the request's own body.
+func TestSchemaBadInput(t *testing.T) {
+	k := newKit(t).seed()
+	for _, c := range []struct{ path, body, place, code string }{
+		{"attributes/x", `{"type":"colour"}`, "/type", "attribute.type"},
+		{"attributes/x", `{}`, "/type", "field.missing"},
+		{"attributes/x", `{"type":7}`, "/type", "field.type"},
+		{"attributes/x", `{"type":"text","code":"y"}`, "/code", "field.address"},
+		{"attributes/x", `{"type":"text","size":1}`, "/size", "field.unknown"},
+		{"attributes/x", `{"type":"text","unit":"kg"}`, "/unit", "attribute.unit"},
+		{"attributes/x", `{"type":"option","options":[{"code":"a"},{"code":"a"}]}`, "/options/1/code", "option.duplicate"},
+		{"attributes/x", `{"type":"option","options":[{"code":"a","labels":{"en_gb":"A"}}]}`, "/options/0/labels/en_gb", "locale.tag"},
+		{"attributes/x", `{"type":"text","max_length":1.5}`, "/max_length", "field.type"},
+		{"attributes/x", `{"type":"text","max_length":99999999999999999999}`, "/max_length", "field.type"},
+		{"attributes/-x", `{"type":"text"}`, "/code", "attribute.code"},
+		{"attributes/name", `{"type":"number"}`, "", "attribute.shape"},
+		{"families/x", `{"attributes":[{"code":"none"}]}`, "/attributes/0/code", "attribute.unknown"},
+		{"families/x", `{"attributes":[{"code":"name"}],"variants":[{"code":"v","axes":["name"]}]}`, "/variants/0/axes/0", "axis.scope"},
+		{"families/x", `{"attributes":{}}`, "/attributes", "field.type"},
+		{"families/x", `{"attributes":[7]}`, "/attributes/0", "field.type"},
+		{"families/x", `{"attributes":[],"attributes":[]}`, "/attributes", "json.duplicate_key"},
+	} {
+		k.refused(k.do(Editor, "PUT", "/v1/"+c.path, c.body), 422, c.place, c.code)
+	}
+	if k.count("attribute") != 7 || k.count("family") != 1 {
+		t.Errorf("%d attributes and %d families are stored", k.count("attribute"), k.count("family"))
+	}
+}
