@@ -1,0 +1,305 @@
+//go:build unix
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/sluicehub/sluice/connectors"
+	"github.com/sluicehub/sluice/connectors/all"
+	"github.com/sluicehub/sluice/jobs"
+	"github.com/sluicehub/sluice/pim"
+	"github.com/sluicehub/sluice/pim/postgres"
+	"github.com/sluicehub/sluice/pim/seal"
+)
+
+type channelCmd struct {
+	List   channelListCmd   `cmd:"" help:"List channels and where they stand."`
+	Show   channelShowCmd   `cmd:"" help:"Show a channel's settings and mapping, without secrets."`
+	Create channelCreateCmd `cmd:"" help:"Create a channel; the whole catalogue is published to it."`
+	Test   channelTestCmd   `cmd:"" help:"Ask a channel's target whether it is there and takes our credentials."`
+	Pause  channelPauseCmd  `cmd:"" help:"Stop sending to a channel; what changes meanwhile waits."`
+	Resume channelResumeCmd `cmd:"" help:"Send to a channel again, at once."`
+	Resync channelResyncCmd `cmd:"" help:"Render all of a channel's listings anew and send what differs."`
+	Retry  channelRetryCmd  `cmd:"" help:"Try rejected listings of a channel again."`
+	Delete channelDeleteCmd `cmd:"" help:"Delete a channel and its listings; the target keeps what it has."`
+}
+
+// channelView is a channel as it is printed.
+type channelView struct {
+	Code      pim.ChannelCode            `json:"code"`
+	Connector string                     `json:"connector"`
+	Locale    pim.Locale                 `json:"locale"`
+	Currency  pim.Currency               `json:"currency"`
+	State     string                     `json:"state"` // what keeps it from sending, or "sending"
+	LastError string                     `json:"last_error,omitempty"`
+	Listings  map[pim.ListingState]int64 `json:"listings,omitempty"`
+	OldestAge float64                    `json:"oldest_unsent_seconds"`
+	Settings  *settings                  `json:"settings,omitempty"`
+}
+
+// settings are what show adds.
+type settings struct {
+	PriceList      string          `json:"price_list"`
+	Locations      []string        `json:"locations"`
+	Config         json.RawMessage `json:"config"`
+	SealedSecrets  bool            `json:"sealed_secrets"`
+	Mapping        json.RawMessage `json:"mapping"`
+	Batch          int             `json:"batch"`
+	Concurrency    int             `json:"concurrency"`
+	TimeoutSeconds float64         `json:"timeout_seconds"`
+	SettleSeconds  float64         `json:"settle_seconds"`
+	Version        int64           `json:"version"`
+	CreatedAt      time.Time       `json:"created_at"`
+}
+
+// channelState is what keeps a channel from sending, in a few words.
+func channelState(ch *postgres.Channel, now time.Time) string {
+	switch {
+	case !ch.Enabled:
+		return "paused"
+	case ch.Fails >= postgres.BreakerFails:
+		return "breaker open"
+	case ch.ThrottledUntil != nil && ch.ThrottledUntil.After(now):
+		return "throttled"
+	case ch.Fails > 0:
+		return "failing"
+	}
+	return "sending"
+}
+
+func viewOf(ch *postgres.Channel, lanes []postgres.LaneStats, now time.Time) channelView {
+	v := channelView{
+		Code: ch.Code, Connector: ch.Connector, Locale: ch.Locale, Currency: ch.Currency, State: channelState(ch, now), LastError: ch.LastError,
+		Listings: map[pim.ListingState]int64{},
+	}
+	for _, l := range lanes {
+		if l.Channel != ch.Code {
+			continue
+		}
+		for state, n := range l.States {
+			v.Listings[state] += n
+		}
+		v.OldestAge = max(v.OldestAge, l.Oldest.Seconds())
+	}
+	return v
+}
+
+type channelListCmd struct {
+	JSON bool `name:"json" help:"Print a JSON array."`
+}
+
+// Run lists the channels.
+func (l channelListCmd) Run(ctx context.Context, c console) error {
+	store, err := openStore(ctx, few)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	channels, err := store.Channels(ctx)
+	if err != nil {
+		return err
+	}
+	lanes, err := store.LaneStats(ctx, "")
+	if err != nil {
+		return err
+	}
+	now, err := store.Now(ctx)
+	if err != nil {
+		return err
+	}
+	views := make([]channelView, len(channels))
+	rows := [][]string{{"CHANNEL", "CONNECTOR", "LOCALE", "CURRENCY", "STATE", "WAITING", "PENDING", "ON TARGET", "REJECTED", "OLDEST"}}
+	for i, ch := range channels {
+		v := viewOf(ch, lanes, now)
+		views[i] = v
+		count := func(states ...pim.ListingState) string {
+			var n int64
+			for _, s := range states {
+				n += v.Listings[s]
+			}
+			return strconv.FormatInt(n, 10)
+		}
+		oldest := "-"
+		if v.OldestAge > 0 {
+			oldest = (time.Duration(v.OldestAge * float64(time.Second))).Round(time.Second).String()
+		}
+		rows = append(rows, []string{
+			string(v.Code), v.Connector, string(v.Locale), string(v.Currency), v.State, count(pim.StateWaiting), count(pim.StatePending),
+			count(pim.StateAccepted, pim.StateLive), count(pim.StateRejected), oldest,
+		})
+	}
+	if l.JSON {
+		return printJSON(c.out, views)
+	}
+	return printTable(c.out, rows)
+}
+
+type channelShowCmd struct {
+	Code pim.ChannelCode `arg:"" help:"The channel's code."`
+}
+
+// Run prints the channel as JSON.
+func (s channelShowCmd) Run(ctx context.Context, c console) error {
+	store, err := openStore(ctx, few)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	ch, err := store.Channel(ctx, s.Code)
+	if err != nil {
+		return err
+	}
+	lanes, err := store.LaneStats(ctx, s.Code)
+	if err != nil {
+		return err
+	}
+	now, err := store.Now(ctx)
+	if err != nil {
+		return err
+	}
+	v := viewOf(ch, lanes, now)
+	v.Settings = &settings{
+		PriceList: ch.PriceList, Locations: ch.Locations, Config: ch.Config, SealedSecrets: ch.Secrets != nil, Mapping: ch.Mapping,
+		Batch: ch.Batch, Concurrency: ch.Concurrency, TimeoutSeconds: ch.Timeout.Seconds(), SettleSeconds: ch.Settle.Seconds(),
+		Version: ch.Version, CreatedAt: ch.CreatedAt,
+	}
+	return printJSON(c.out, v)
+}
+
+type channelCreateCmd struct {
+	keyset
+	Code      pim.ChannelCode `arg:"" optional:"" help:"The channel's code; with --file it may come from there."`
+	File      string          `placeholder:"FILE" type:"path" help:"JSON file with all settings, as POST /v1/channels takes them; - is standard input."`
+	Connector string          `help:"The connector, for example webhook."`
+	Locale    pim.Locale      `help:"The locale, for example en-GB."`
+	Currency  pim.Currency    `help:"The currency, for example EUR."`
+	Set       []string        `sep:"none" placeholder:"KEY=VALUE" help:"A setting of the connector; can be repeated. KEY=@FILE takes the value from a file, which keeps secrets off the command line."`
+}
+
+// maxSpec bounds a channel's JSON and each file of --set, in bytes.
+const maxSpec = 1 << 20
+
+// Run creates the channel.
+func (k channelCreateCmd) Run(ctx context.Context, c console) error {
+	spec, err := k.spec(c.in)
+	if err != nil {
+		return err
+	}
+	keys, err := k.open()
+	if err != nil {
+		return err
+	}
+	store, err := openStore(ctx, few)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	ch, err := jobs.NewChannels(store, all.Registry(), keys, connectors.Env{Version: versionText()}).Create(ctx, spec)
+	if errors.Is(err, postgres.ErrExists) {
+		return fmt.Errorf("there is a channel %s already", spec.Code)
+	}
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(c.out, "Channel %s is created; running workers publish the catalogue to it.\n", ch.Code)
+	return err
+}
+
+// spec puts the file's settings and the flags together; flags win.
+func (k channelCreateCmd) spec(in io.Reader) (spec jobs.ChannelSpec, err error) {
+	if k.File != "" {
+		text, err := readBounded(k.File, in)
+		if err != nil {
+			return spec, err
+		}
+		d := json.NewDecoder(bytes.NewReader(text))
+		d.DisallowUnknownFields()
+		if err := d.Decode(&spec); err != nil {
+			return spec, fmt.Errorf("read %s: %w", k.File, err)
+		}
+	}
+	spec.Code = pim.ChannelCode(or(string(k.Code), string(spec.Code)))
+	spec.Connector = or(k.Connector, spec.Connector)
+	spec.Locale = pim.Locale(or(string(k.Locale), string(spec.Locale)))
+	spec.Currency = pim.Currency(or(string(k.Currency), string(spec.Currency)))
+	if len(k.Set) == 0 {
+		return spec, nil
+	}
+	config := map[string]json.RawMessage{}
+	if len(spec.Config) > 0 {
+		if err := json.Unmarshal(spec.Config, &config); err != nil {
+			return spec, fmt.Errorf("read the config in %s: %w", k.File, err)
+		}
+	}
+	for _, s := range k.Set {
+		name, value, ok := strings.Cut(s, "=")
+		if !ok {
+			return spec, fmt.Errorf("--set %s: KEY=VALUE is expected", s)
+		}
+		if file, ok := strings.CutPrefix(value, "@"); ok {
+			text, err := readBounded(file, in)
+			if err != nil {
+				return spec, err
+			}
+			value = strings.TrimRight(string(text), "\r\n")
+		}
+		if config[name], err = json.Marshal(value); err != nil {
+			return spec, err
+		}
+	}
+	spec.Config, err = json.Marshal(config)
+	return spec, err
+}
+
+// readBounded reads a small file, or standard input for "-".
+func readBounded(path string, in io.Reader) ([]byte, error) {
+	if path != "-" {
+		f, err := os.Open(path)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		in = f
+	}
+	text, err := io.ReadAll(io.LimitReader(in, maxSpec+1))
+	if err == nil && len(text) > maxSpec {
+		err = fmt.Errorf("%s has more than %d bytes", path, maxSpec)
+	}
+	return text, err
+}
+
+type channelTestCmd struct {
+	keyset
+	Code                pim.ChannelCode `arg:"" help:"The channel's code."`
+	AllowPrivateTargets bool            `env:"SLUICE_ALLOW_PRIVATE_TARGETS" help:"Allow loopback and private addresses."`
+}
+
+// Run probes the target.
+func (t channelTestCmd) Run(ctx context.Context, c console) error {
+	var keys *seal.Keyset
+	keys, err := t.open()
+	if err != nil {
+		return err
+	}
+	store, err := openStore(ctx, few)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	env := connectors.Env{AllowPrivate: t.AllowPrivateTargets, Version: versionText()}
+	if err := jobs.NewChannels(store, all.Registry(), keys, env).Test(ctx, t.Code); err != nil {
+		return fmt.Errorf("channel %s: %w", t.Code, err)
+	}
+	_, err = fmt.Fprintf(c.out, "The target of channel %s is there and takes our credentials.\n", t.Code)
+	return err
+}

@@ -1,0 +1,144 @@
+//go:build unix
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/sluicehub/sluice/pim/postgres/dbtest"
+)
+
+func TestNoDatabase(t *testing.T) {
+	for _, args := range [][]string{
+		{"serve"}, {"migrate"}, {"channel", "list"}, {"key", "list"}, {"import", "/dev/null"}, {"doctor"},
+	} {
+		for name, dsn := range map[string]string{
+			"unset": "", "garbled": "postgres://sluice:hunter2@[::/x", "unreachable": "postgres://sluice:hunter2@127.0.0.1:1/sluice",
+		} {
+			stdout, stderr, status := output(t, []string{"DATABASE_URL=" + dsn, "SLUICE_KEYSET=" + filepath.Join(t.TempDir(), "k")}, append(args, reportFlag(t, args)...)...)
+			said := stdout + stderr
+			if status != 1 || !strings.Contains(said, "DATABASE_URL") {
+				t.Errorf("%v, %s: status %d, said %q", args, name, status, said)
+			}
+			if strings.Contains(said, "hunter2") {
+				t.Errorf("%v, %s: the password is told: %q", args, name, said)
+			}
+		}
+	}
+}
+
+// reportFlag keeps reports out of the package's folder.
+func reportFlag(t *testing.T, args []string) []string {
+	if args[0] != "import" {
+		return nil
+	}
+	return []string{"--report", filepath.Join(t.TempDir(), "report.csv")}
+}
+
+func TestUsage(t *testing.T) {
+	for want, args := range map[int][]string{0: {"--help"}, 2: {"nonsense"}} {
+		if _, _, status := output(t, nil, args...); status != want {
+			t.Errorf("%v: status %d, want %d", args, status, want)
+		}
+	}
+	if stdout, _, status := output(t, nil, "version"); status != 0 || !strings.HasPrefix(stdout, "sluice ") {
+		t.Errorf("version: %d, %q", status, stdout)
+	}
+}
+
+func TestServeWantsTheKeyset(t *testing.T) {
+	dsn := "DATABASE_URL=" + dbtest.New(t)
+	if _, stderr, status := output(t, []string{dsn}, "serve", "--listen", "127.0.0.1:0"); status != 1 || !strings.Contains(stderr, "SLUICE_KEYSET") {
+		t.Errorf("without: status %d, %q", status, stderr)
+	}
+	keys := "SLUICE_KEYSET=" + filepath.Join(t.TempDir(), "keyset.json")
+	p := start(t, []string{dsn, keys}, "serve", "--listen", "127.0.0.1:0") // nothing is sealed yet: it makes one
+	p.hear("msg=serving")
+	p.signal(15)
+	if status := p.exit(); status != 0 {
+		t.Errorf("status %d", status)
+	}
+	if _, stderr, status := output(t, []string{dsn, keys}, "key", "create", "x", "--role", "admin"); status != 0 {
+		t.Errorf("status %d: %s", status, stderr)
+	}
+	db := connect(t, strings.TrimPrefix(dsn, "DATABASE_URL="))
+	if _, err := db.Exec(t.Context(), `insert into channel (code, connector, locale, currency, batch, concurrency, timeout_ms, settle_ms, marks_content, marks_offer,
+		marks_media, config, secrets, mapping) values ('x', 'webhook', 'en-GB', 'EUR', 1, 1, 1, 1, 1, 2, 4, '{}', 'sealed', '{}')`); err != nil {
+		t.Fatal(err)
+	}
+	other := "SLUICE_KEYSET=" + filepath.Join(t.TempDir(), "keyset.json")
+	if _, stderr, status := output(t, []string{dsn, other}, "serve", "--listen", "127.0.0.1:0"); status != 1 || !strings.Contains(stderr, "channel x") {
+		t.Errorf("with a keyset that is not there: status %d, %q", status, stderr)
+	}
+	if said, _, status := output(t, []string{dsn, keys}, "doctor"); status != 1 || !strings.Contains(said, "wrong  channel x: it cannot be opened") ||
+		!strings.Contains(said, "no worker is running") {
+		t.Errorf("doctor: status %d, says %s", status, said)
+	}
+}
+
+// The bash script, run by bash, offers what can stand at the cursor.
+func TestBashCompletion(t *testing.T) {
+	bash, err := exec.LookPath("bash")
+	if err != nil {
+		t.Skip("there is no bash to complete for")
+	}
+	script, _, status := output(t, nil, "completion", "bash")
+	if status != 0 {
+		t.Fatal(status)
+	}
+	for line, want := range map[string]string{
+		"sluice ch":                      "channel",
+		"sluice channel re":              "resume resync retry",
+		"sluice --log-format json ke":    "key",
+		"sluice serve --allow":           "--allow-private-targets",
+		"sluice serve --no":              "--no-migrate",
+		"sluice key create x --role ":    "viewer editor channel-manager integration admin",
+		"sluice channel create --set ch": "",
+		"sluice completion z":            "zsh",
+		"sluice demo --exit":             "--exit-after-publish",
+	} {
+		cmd := exec.CommandContext(t.Context(), bash, "-c", script+`
+COMP_WORDS=("$@")
+COMP_CWORD=$(($# - 1))
+_sluice
+echo "${COMPREPLY[*]}"`, "bash")
+		cmd.Args = append(cmd.Args, strings.Split(line, " ")...)
+		out, err := cmd.CombinedOutput()
+		if got := strings.TrimSpace(string(out)); err != nil || got != want {
+			t.Errorf("%q: offers %q (%v), want %q", line, got, err, want)
+		}
+	}
+}
+
+// Every shell's script has every command and flag there is.
+func TestCompletionIsWhole(t *testing.T) {
+	parser, err := kong.New(&cli{}, kong.Name("sluice"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, shell := range []string{"bash", "zsh", "fish"} {
+		var out, complaints bytes.Buffer
+		if status := run(context.Background(), []string{"completion", shell}, console{strings.NewReader(""), &out, &complaints}); status != 0 {
+			t.Fatalf("%s: %d, %s", shell, status, complaints.String())
+		}
+		for _, p := range placesOf(parser.Model.Node) {
+			for _, c := range p.commands {
+				if !strings.Contains(out.String(), c.name) {
+					t.Errorf("%s knows no command %s", shell, c.name)
+				}
+			}
+			for _, f := range p.flags {
+				if !strings.Contains(out.String(), strings.TrimPrefix(f.name, "--")) {
+					t.Errorf("%s knows no flag %s", shell, f.name)
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,251 @@
+//go:build unix
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/sluicehub/sluice/cmd/sluice/node"
+	"github.com/sluicehub/sluice/connectors"
+	"github.com/sluicehub/sluice/connectors/all"
+	"github.com/sluicehub/sluice/jobs"
+	"github.com/sluicehub/sluice/jobs/importing"
+	"github.com/sluicehub/sluice/pim"
+	"github.com/sluicehub/sluice/pim/postgres"
+)
+
+type importCmd struct {
+	File      string     `arg:"" help:"The file: CSV, JSON Lines or a JSON array, gzipped or not; - is standard input."`
+	SKUColumn string     `name:"sku-column" placeholder:"COLUMN" help:"Column with the SKU. By default one that is called so, else one that is called GTIN, EAN or barcode."`
+	Map       []string   `sep:"none" placeholder:"KEY=CEL" help:"Make sku, or an attribute, by a CEL expression over row; can be repeated. Example: --map \"sku=regexFind(row.image, '/([0-9]+)_')\""`
+	Family    string     `placeholder:"CODE" help:"Family of the products. Without it and without --map, one is made from the file's name and columns."`
+	Locale    pim.Locale `placeholder:"TAG" help:"Locale of columns for localizable attributes that name none themselves."`
+	DryRun    bool       `help:"Check and report, store no product."`
+	Report    string     `placeholder:"FILE" type:"path" help:"Where the report goes, as CSV. By default FILE.report.csv in the working directory."`
+	JSON      bool       `name:"json" help:"Print the outcome as one JSON object."`
+}
+
+// Help is the command's longer text.
+func (importCmd) Help() string {
+	return `The file is stored in the database first, then imported in steps: this process works on it, and so does any running server, so an import that is interrupted goes on. ` +
+		`Progress goes to stderr. A finished import has status 0, also when rows were rejected: the report names each with its row, column, value and problem.`
+}
+
+// outcome is what --json prints.
+type outcome struct {
+	Import    int64   `json:"import"`
+	File      string  `json:"file"`
+	State     string  `json:"state"` // finished or failed
+	DryRun    bool    `json:"dry_run"`
+	Rows      int64   `json:"rows"`
+	Created   int64   `json:"created"`
+	Changed   int64   `json:"changed"`
+	Unchanged int64   `json:"unchanged"`
+	Rejected  int64   `json:"rejected"`
+	Warnings  int64   `json:"warnings"`
+	Seconds   float64 `json:"seconds"`
+	Report    string  `json:"report"` // path of a CSV file with a line per rejected or doubtful value
+	Error     string  `json:"error,omitempty"`
+}
+
+// options turns the flags into what the import's row keeps.
+func (i importCmd) options() (importing.Options, error) {
+	o := importing.Options{SKUColumn: i.SKUColumn, Family: i.Family, DryRun: i.DryRun, Locale: i.Locale}
+	for _, m := range i.Map {
+		key, expression, ok := strings.Cut(m, "=")
+		if key = strings.TrimSpace(key); !ok || key == "" {
+			return o, fmt.Errorf("--map %s: KEY=CEL is expected", m)
+		}
+		if o.Map == nil {
+			o.Map = map[string]string{}
+		}
+		if _, twice := o.Map[key]; twice {
+			return o, fmt.Errorf("--map names %s twice", key)
+		}
+		o.Map[key] = strings.TrimSpace(expression)
+	}
+	return o, o.Check()
+}
+
+// Run imports the file.
+func (i importCmd) Run(ctx context.Context, c console, log *slog.Logger) error {
+	opts, err := i.options()
+	if err != nil {
+		return err
+	}
+	if err := i.readable(); err != nil {
+		return err
+	}
+	report, err := i.reportPath()
+	if err != nil {
+		return err
+	}
+	store, err := openStore(ctx, postgres.Options{EditConns: 4, WorkConns: 6})
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	began := time.Now()
+	id, err := i.upload(ctx, c, store, opts)
+	if err != nil {
+		return err
+	}
+	run, err := i.follow(ctx, c, log, store, id)
+	if err != nil {
+		if ctx.Err() != nil {
+			fmt.Fprintf(c.err, "Import %d is stored: it goes on when a server, or another `sluice import`, runs.\n", id)
+		}
+		return err
+	}
+	if err := writeReport(ctx, store, id, report); err != nil {
+		return err
+	}
+	return i.finish(c, run, report, time.Since(began))
+}
+
+// readable checks the file before anything is done.
+func (i importCmd) readable() error {
+	if i.File == "-" {
+		return nil
+	}
+	f, err := os.Open(i.File)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err == nil && st.IsDir() {
+		err = fmt.Errorf("%s is a folder", i.File)
+	}
+	return err
+}
+
+// reportPath is where the report goes, tried before anything is done.
+func (i importCmd) reportPath() (string, error) {
+	path := i.Report
+	if path == "" {
+		path = filepath.Base(i.File)
+		if i.File == "-" {
+			path = "import"
+		}
+		path += ".report.csv"
+	}
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o644)
+	if err != nil {
+		return "", fmt.Errorf("write the report: %w; name another file with --report", err)
+	}
+	return path, f.Close()
+}
+
+// upload stores the file. Where the database goes away, it is stored again: an
+// import that was stored twice changes nothing the second time.
+func (i importCmd) upload(ctx context.Context, c console, store *postgres.Store, opts importing.Options) (id int64, err error) {
+	raw, err := json.Marshal(opts)
+	if err != nil {
+		return 0, err
+	}
+	if i.File == "-" {
+		return store.CreateImport(ctx, "import", actorImport, raw, c.in)
+	}
+	err = outlast(ctx, c.err, func() error {
+		f, err := os.Open(i.File)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		id, err = store.CreateImport(ctx, filepath.Base(i.File), actorImport, raw, f)
+		return err
+	})
+	return id, err
+}
+
+// actorImport is who events say made an import's changes.
+const actorImport = "sluice import"
+
+// lookEvery is how often an import's progress is read.
+const lookEvery = 250 * time.Millisecond
+
+// follow works on the import, as a server would, and shows its progress until
+// it is over.
+func (i importCmd) follow(ctx context.Context, c console, log *slog.Logger, store *postgres.Store, id int64) (run postgres.ImportRun, err error) {
+	runner, err := jobs.New(jobs.Config{
+		Store: store, Channels: jobs.NewChannels(store, all.Registry(), nil, connectors.Env{Version: versionText()}),
+		Importer: importing.New(store, log, nil), Log: quietLog(log), Holder: node.Holder(), Work: true, Only: []string{postgres.Import},
+	})
+	if err != nil {
+		return run, err
+	}
+	if err := runner.Start(ctx); err != nil {
+		return run, err
+	}
+	defer func() {
+		bounded, cancel := context.WithTimeout(context.Background(), stopMay)
+		defer cancel()
+		if stopped := runner.Stop(bounded); err == nil {
+			err = stopped
+		}
+	}()
+	runner.Wake(postgres.Consumer{Kind: postgres.Import, Channel: pim.ChannelID(id)})
+	show := newImportProgress(c.err, isTerminal(c.err))
+	defer show.end()
+	for {
+		err := outlast(ctx, c.err, func() (err error) {
+			run, err = store.ImportRun(ctx, id)
+			return err
+		})
+		if err != nil {
+			return run, err
+		}
+		show.at(run)
+		if run.State == "finished" || run.State == "failed" {
+			return run, nil
+		}
+		select {
+		case <-ctx.Done():
+			return run, ctx.Err()
+		case <-time.After(lookEvery):
+		}
+	}
+}
+
+func (i importCmd) finish(c console, run postgres.ImportRun, report string, took time.Duration) error {
+	o := outcome{
+		Import: run.ID, File: i.File, State: run.State, DryRun: i.DryRun, Rows: run.RowsDone,
+		Created: run.Created, Changed: run.Changed, Unchanged: run.Unchanged, Rejected: run.Rejected, Warnings: run.Warnings,
+		Seconds: took.Seconds(), Report: report, Error: run.Error,
+	}
+	var err error
+	if i.JSON {
+		err = printJSON(c.out, o)
+	} else {
+		_, err = fmt.Fprintf(c.out, "%d rows in %s: %d created, %d changed, %d unchanged, %d rejected, %d warnings.\nReport: %s\n",
+			o.Rows, took.Round(10*time.Millisecond), o.Created, o.Changed, o.Unchanged, o.Rejected, o.Warnings, report)
+		if i.DryRun {
+			fmt.Fprintln(c.out, "This was a dry run: nothing was stored.")
+		}
+	}
+	if err == nil && run.State == "failed" {
+		return fmt.Errorf("the import failed: %s", run.Error)
+	}
+	return err
+}
+
+// quietLog keeps what a database that is away makes the workers say out of the
+// progress: the command tells that itself.
+func quietLog(log *slog.Logger) *slog.Logger {
+	if log.Enabled(context.Background(), slog.LevelInfo) {
+		return log
+	}
+	return slog.New(slog.DiscardHandler)
+}

@@ -1,0 +1,163 @@
+//go:build unix
+
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// The tests run the binary as people do, as processes of their own, so that
+// they can be killed.
+var binary string
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "sluice-cmd-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	binary = filepath.Join(dir, "sluice")
+	build := exec.Command("go", "build", "-o", binary, ".")
+	build.Stderr = os.Stderr
+	status := 1
+	if err := build.Run(); err == nil {
+		status = m.Run()
+	}
+	os.RemoveAll(dir)
+	os.Exit(status)
+}
+
+// patience bounds each wait; it is only reached when something is wrong.
+const patience = 90 * time.Second
+
+// process is a running sluice.
+type process struct {
+	t    *testing.T
+	cmd  *exec.Cmd
+	over chan struct{}
+
+	mu   sync.Mutex
+	out  bytes.Buffer // stdout and stderr as they came
+	more chan struct{}
+}
+
+// start starts sluice with env added to an environment that names no database.
+func start(t *testing.T, env []string, args ...string) *process {
+	t.Helper()
+	p := &process{t: t, cmd: exec.Command(binary, args...), over: make(chan struct{}), more: make(chan struct{})}
+	p.cmd.Env = append(cleanEnv(), env...)
+	p.cmd.Stdout, p.cmd.Stderr = p, p
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		_ = p.cmd.Wait() // exit reads the status
+		close(p.over)
+	}()
+	t.Cleanup(func() {
+		_ = p.cmd.Process.Kill() // has ended, as a rule
+		<-p.over
+		if t.Failed() {
+			t.Logf("sluice %s said:\n%s", strings.Join(args, " "), p.text())
+		}
+	})
+	return p
+}
+
+func cleanEnv() []string {
+	var env []string
+	for _, v := range os.Environ() {
+		if !strings.HasPrefix(v, "DATABASE_URL=") && !strings.HasPrefix(v, "SLUICE_") {
+			env = append(env, v)
+		}
+	}
+	return env
+}
+
+// Write takes what the process says.
+func (p *process) Write(b []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.out.Write(b)
+	close(p.more)
+	p.more = make(chan struct{})
+	return len(b), nil
+}
+
+func (p *process) text() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.out.String()
+}
+
+// hear waits until the process has said something that matches, and gives the
+// match's groups.
+func (p *process) hear(pattern string) []string {
+	p.t.Helper()
+	re := regexp.MustCompile(pattern)
+	timeout := time.After(patience)
+	for {
+		p.mu.Lock()
+		found, more := re.FindStringSubmatch(p.out.String()), p.more
+		p.mu.Unlock()
+		if found != nil {
+			return found
+		}
+		select {
+		case <-more:
+		case <-p.over:
+			if found := re.FindStringSubmatch(p.text()); found != nil {
+				return found
+			}
+			p.t.Fatalf("the process ended with %d before it said %q", p.cmd.ProcessState.ExitCode(), pattern)
+		case <-timeout:
+			p.t.Fatalf("the process did not say %q", pattern)
+		}
+	}
+}
+
+func (p *process) signal(s syscall.Signal) {
+	p.t.Helper()
+	if err := p.cmd.Process.Signal(s); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// exit waits for the end and gives the status; -1 after a kill.
+func (p *process) exit() int {
+	p.t.Helper()
+	select {
+	case <-p.over:
+	case <-time.After(patience):
+		p.t.Fatal("the process did not end")
+	}
+	return p.cmd.ProcessState.ExitCode()
+}
+
+// output runs sluice to its end.
+func output(t *testing.T, env []string, args ...string) (stdout, stderr string, status int) {
+	t.Helper()
+	cmd := exec.Command(binary, args...)
+	cmd.Env = append(cleanEnv(), env...)
+	var out, complaints bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &complaints
+	err := cmd.Run()
+	if _, ended := errors.AsType[*exec.ExitError](err); err != nil && !ended {
+		t.Fatal(err)
+	}
+	return out.String(), complaints.String(), cmd.ProcessState.ExitCode()
+}
+
+var _ io.Writer = (*process)(nil)
