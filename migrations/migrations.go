@@ -94,9 +94,15 @@ func (v version) ahead() bool  { return v.has > v.knows }
 func (v version) behind() bool { return v.has < v.knows }
 
 func with(ctx context.Context, dsn string, do func(context.Context, *migrator) error) error {
-	pool, err := pgxpool.New(ctx, dsn)
+	cfg, err := pgxpool.ParseConfig(dsn)
 	if err != nil {
-		return fmt.Errorf("read the database address: %w", err)
+		// The parser's error quotes the address, password and all.
+		return errors.New("the database address (DATABASE_URL) cannot be read")
+	}
+	cfg.MaxConns = max(cfg.MaxConns, 4) // one holds the lock while others work
+	pool, err := pgxpool.NewWithConfig(ctx, cfg)
+	if err != nil {
+		return fmt.Errorf("open the database: %w", err)
 	}
 	defer pool.Close()
 	// The lock lives in a session of its own: it ends with it, whatever happens.

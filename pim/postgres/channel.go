@@ -105,7 +105,7 @@ func (s *Store) CreateChannel(ctx context.Context, c Channel) (*Channel, error) 
 	if err != nil {
 		return nil, fmt.Errorf("create channel %s: %w", c.Code, err)
 	}
-	if _, err := s.loadSchema(ctx); err != nil {
+	if _, err := s.loadSchema(ctx, s.pool); err != nil {
 		return nil, err
 	}
 	s.nudged()
@@ -177,12 +177,16 @@ where code = @code and deleted_at is null`
 	sqlResyncChannel = `update channel set mark_after = 0 where code = @code and deleted_at is null`
 	// A full resync forgets what was acknowledged, so that nothing is skipped.
 	sqlForgetAcked = `
-update listing set acked_hash = null where channel_id = (select id from channel where code = @code and deleted_at is null) and acked_hash is not null
-  and status is distinct from 'withdrawn'`
+with picked as (
+    select channel_id, lane, product_id from listing
+    where channel_id = (select id from channel where code = @code and deleted_at is null) and acked_hash is not null and status is distinct from 'withdrawn'
+    order by 1, 2, 3 for update
+)
+update listing l set acked_hash = null from picked p where (l.channel_id, l.lane, l.product_id) = (p.channel_id, p.lane, p.product_id)`
 	sqlDropListings = `
 delete from listing where (channel_id, lane, product_id) in (
     select channel_id, lane, product_id from listing where channel_id in (select id from channel where deleted_at is not null)
-    order by 1, 2, 3 limit 10000)`
+    order by 1, 2, 3 limit 10000 for update)`
 )
 
 // PauseChannel stops sending to a channel; its listings are marked as ever.
@@ -237,7 +241,7 @@ func (s *Store) changeChannel(ctx context.Context, sql string, args pgx.NamedArg
 	if err != nil {
 		return err
 	}
-	_, err = s.loadSchema(ctx)
+	_, err = s.loadSchema(ctx, s.pool)
 	s.nudged()
 	return err
 }

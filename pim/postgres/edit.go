@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -68,9 +69,13 @@ type current struct {
 	Values        []byte
 }
 
+// Whether a product has variants is asked as a limited subquery, since of an
+// exists PostgreSQL makes a hash of all variants when it plans on an empty
+// database, and keeps that plan while the catalogue grows.
 const sqlCurrent = `
 select p.id, p.sku, p.rev, p.media_rev, p.family, coalesce(p.family_variant, ''), coalesce(parent.sku, ''), coalesce(p.parent_id, 0),
-       p.enabled, p.deleted_at is not null, exists (select from product c where c.parent_id = p.id and c.deleted_at is null),
+       p.enabled, p.deleted_at is not null,
+       coalesce((select true from product c where c.parent_id = p.id and c.deleted_at is null limit 1), false),
        p.categories, p.values
 from product p left join product parent on parent.id = p.parent_id
 where p.sku = any(@skus)`
@@ -81,6 +86,9 @@ type write struct {
 	id         int64
 	rev        int64 // expected; of an insert 0
 	parentID   *int64
+	parentRev  *int64 // of a new variant: its parent's revision that this was worked out from
+	oldParent  *int64 // of a variant that goes, or comes back elsewhere: whose revision it takes in
+	alone      bool   // only right as long as the product has no variants
 	sku        pim.SKU
 	family     string
 	variant    *string
@@ -97,40 +105,52 @@ type write struct {
 
 // sqlEdit is hop one of the main road, in one round trip and atomically: the
 // product and its revisions, its event, its outbox row. A row whose revision
-// moved, or whose SKU was created meanwhile, is left alone and does not come
-// back; if the schema's version moved, all are.
+// moved, whose SKU was created meanwhile, or whose parent is not what it was,
+// is left alone and does not come back; if the schema's version moved, all are.
+//
+// Rows are locked in the order of their ids, and never FOR UPDATE: prices and
+// stock, whose foreign keys look at the row, would wait for editors.
+//
+// The revision that a target sees of a variant is its own plus its parent's.
+// A tombstone has no parent, so a deletion takes the parent's revision in; a
+// variant that comes back under another parent takes in the old one's media
+// revision, which tombstones go on counting. Else either would fall.
 const sqlEdit = `
 with guard as (select from catalogue where version = @schema),
 input as (
-    select * from unnest(@at::int[], @id::bigint[], @rev::bigint[], @parent::bigint[], @sku::text[], @family::text[], @variant::text[],
+    select * from unnest(@at::int[], @id::bigint[], @rev::bigint[], @parent::bigint[], @parent_rev::bigint[], @old_parent::bigint[],
+                         @sku::text[], @family::text[], @variant::text[],
                          @axis::text[], @enabled::boolean[], @deleted::boolean[], @media::boolean[], @lanes::smallint[],
                          @categories::jsonb[], @values::jsonb[], @event::text[], @data::jsonb[])
-        as i (at, id, rev, parent_id, sku, family, family_variant, axis_key, enabled, deleted, media, lanes, categories, values, type, data)
+        as i (at, id, rev, parent_id, parent_rev, old_parent, sku, family, family_variant, axis_key, enabled, deleted, media, lanes,
+              categories, values, type, data)
 ),
 locked as (
-    select p.id from product p join input i on i.id = p.id, guard
-    where i.rev > 0 and p.rev = i.rev order by p.id for update of p
+    select p.id, p.rev, p.media_rev from product p
+    where p.id = any(@locks::bigint[]) and exists (select from guard) order by p.id for no key update
 ),
-parents as ( -- a variant's deletion takes in its parent's revision: see sqlClaim
-    select pp.id, pp.rev from product pp
-    where pp.id in (select p.parent_id from product p join input i on i.id = p.id where i.deleted) order by pp.id for share
-),
+ready as (select count(*) as n from locked), -- all locks first, in their order
 updated as (
     update product p set
-        rev = p.rev + 1 + case when i.deleted then coalesce((select pp.rev from parents pp where pp.id = p.parent_id), 0) else 0 end,
-        media_rev = p.media_rev + i.media::int, updated_at = now(),
-        deleted_at = case when i.deleted then now() end, parent_id = i.parent_id,
+        rev = p.rev + 1 + case when i.deleted and i.old_parent > 0 then (select o.rev from locked o where o.id = i.old_parent) else 0 end,
+        media_rev = p.media_rev + i.media::int
+            + case when not i.deleted and i.old_parent > 0 then (select o.media_rev from locked o where o.id = i.old_parent) else 0 end,
+        updated_at = now(), deleted_at = case when i.deleted then now() end, parent_id = i.parent_id,
         enabled = i.enabled, family = i.family, family_variant = i.family_variant, axis_key = i.axis_key,
         categories = array(select jsonb_array_elements_text(i.categories)), values = i.values
-    from input i join locked on locked.id = i.id
-    where p.id = i.id and p.rev = i.rev
+    from input i
+    where (select n from ready) > 0 and p.id = i.id and p.rev = i.rev
+      and (i.parent_rev is null or (i.parent_id, i.parent_rev) in (select id, rev from locked))
     returning i.at, p.id, p.rev, i.lanes, i.type, i.data
 ),
 inserted as (
     insert into product (sku, parent_id, media_rev, enabled, family, family_variant, axis_key, categories, values)
     select i.sku, i.parent_id, i.media::int, i.enabled, i.family, i.family_variant, i.axis_key,
            array(select jsonb_array_elements_text(i.categories)), i.values
-    from input i, guard where i.rev = 0 order by i.sku
+    from input i, guard
+    where (select n from ready) >= 0 and i.rev = 0
+      and (i.parent_rev is null or (i.parent_id, i.parent_rev) in (select id, rev from locked))
+    order by i.sku
     on conflict (sku) do nothing
     returning id, rev, sku
 ),
@@ -147,14 +167,11 @@ queued as (
 )
 select at, id, rev from done`
 
-// maxEditTries bounds how often a lost race is run again. Only a product that
-// is edited faster than one round trip, all the time, gets there.
-const maxEditTries = 20
-
 // Edit works off edits of products, at most 1,000 and of different SKUs, as
 // actor. Each succeeds or fails for itself, with all of its problems; what
-// succeeds is durable, with its event, when Edit returns. The error is only of
-// the database.
+// succeeds is durable, with its event, when Edit returns. Of edits with the
+// same SKU all but the first are refused: which of them came first is the
+// caller's to know. The error is only of the database.
 func (s *Store) Edit(ctx context.Context, actor string, edits []Edit) ([]EditResult, error) {
 	var results []EditResult
 	err := s.edit(ctx, s.pool, actor, interactive, edits, &results)
@@ -182,48 +199,10 @@ const (
 
 // querier is a pool or a transaction.
 type querier interface {
+	Begin(ctx context.Context) (pgx.Tx, error)
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
-}
-
-func (s *Store) edit(ctx context.Context, q querier, actor string, p priority, edits []Edit, out *[]EditResult) error {
-	results := make([]EditResult, len(edits))
-	todo := make([]int, len(edits))
-	for i := range edits {
-		todo[i] = i
-		results[i].SKU = edits[i].SKU
-	}
-	schema := s.Schema()
-	for try := 0; len(todo) > 0; try++ {
-		if try == maxEditTries {
-			for _, i := range todo {
-				results[i].Err = ErrStale
-			}
-			break
-		}
-		if try > 0 {
-			var err error
-			if schema, err = s.loadSchema(ctx); err != nil {
-				return err
-			}
-		}
-		have, siblings, err := s.currents(ctx, q, edits, todo)
-		if err != nil {
-			return err
-		}
-		w := newEditor(schema, have, siblings)
-		var writes []write
-		for _, i := range todo {
-			if wr, ok := w.work(i, &edits[i], &results[i]); ok {
-				writes = append(writes, wr)
-			}
-		}
-		if todo, err = s.write(ctx, q, schema.Version, actor, p, writes, results); err != nil {
-			return err
-		}
-	}
-	*out = results
-	return nil
+	SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults
 }
 
 // write applies writes and gives the indexes of those that lost a race.
@@ -233,25 +212,36 @@ func (s *Store) write(ctx context.Context, q querier, version int64, actor strin
 	}
 	n := len(writes)
 	var (
-		at                       = make([]int32, n)
-		id, rev                  = make([]int64, n), make([]int64, n)
-		parent                   = make([]*int64, n)
-		sku, family, event       = make([]string, n), make([]string, n), make([]string, n)
-		variant, axis            = make([]*string, n), make([]*string, n)
-		enabled, deleted, media  = make([]bool, n), make([]bool, n), make([]bool, n)
-		lanes                    = make([]int16, n)
-		categories, values, data = make([]json.RawMessage, n), make([]json.RawMessage, n), make([]json.RawMessage, n)
+		at                           = make([]int32, n)
+		id, rev                      = make([]int64, n), make([]int64, n)
+		parent, parentRev, oldParent = make([]*int64, n), make([]*int64, n), make([]*int64, n)
+		sku, family, event           = make([]string, n), make([]string, n), make([]string, n)
+		variant, axis                = make([]*string, n), make([]*string, n)
+		enabled, deleted, media      = make([]bool, n), make([]bool, n), make([]bool, n)
+		lanes                        = make([]int16, n)
+		categories, values, data     = make([]json.RawMessage, n), make([]json.RawMessage, n), make([]json.RawMessage, n)
+		locks                        = make([]int64, 0, n)
 	)
 	lost := make(map[int]bool, n)
 	for i, w := range writes {
-		at[i], id[i], rev[i], parent[i] = int32(w.at), w.id, w.rev, w.parentID
+		at[i], id[i], rev[i], parent[i], parentRev[i], oldParent[i] = int32(w.at), w.id, w.rev, w.parentID, w.parentRev, w.oldParent
 		sku[i], family[i], variant[i], axis[i], event[i] = string(w.sku), w.family, w.variant, w.axis, w.event
 		enabled[i], deleted[i], media[i], lanes[i] = w.enabled, w.deleted, w.media, int16(w.lanes)
 		categories[i], values[i], data[i] = w.categories, w.values, w.data
 		lost[w.at] = true
+		if w.rev > 0 {
+			locks = append(locks, w.id)
+		}
+		if w.parentRev != nil {
+			locks = append(locks, *w.parentID)
+		}
+		if w.oldParent != nil {
+			locks = append(locks, *w.oldParent)
+		}
 	}
 	rows, err := q.Query(ctx, sqlEdit, pgx.NamedArgs{
-		"schema": version, "actor": actor, "priority": int16(p), "at": at, "id": id, "rev": rev, "parent": parent, "sku": sku, "family": family,
+		"schema": version, "actor": actor, "priority": int16(p), "at": at, "id": id, "rev": rev, "parent": parent, "parent_rev": parentRev,
+		"old_parent": oldParent, "locks": locks, "sku": sku, "family": family,
 		"variant": variant, "axis": axis, "enabled": enabled, "deleted": deleted, "media": media, "lanes": lanes,
 		"categories": categories, "values": values, "event": event, "data": data,
 	})
@@ -267,25 +257,10 @@ func (s *Store) write(ctx context.Context, q querier, version int64, actor strin
 		delete(lost, int(i))
 		return nil
 	})
-	if violates(err, "product_axes") {
-		// Another variant with these axes was committed a moment ago. The
-		// next round sees it, and tells whose it is. In a transaction of the
-		// caller there is no next round: the statement has failed it.
-		if _, own := q.(pgx.Tx); own {
-			return nil, err
-		}
-		err = nil
-	}
 	if err != nil {
 		return nil, err
 	}
-	again := make([]int, 0, len(lost))
-	for i := range lost {
-		results[i].Created = false
-		again = append(again, i)
-	}
-	slices.Sort(again)
-	return again, nil
+	return slices.Sorted(maps.Keys(lost)), nil
 }
 
 const sqlSiblings = `
@@ -298,17 +273,13 @@ type axisOf struct {
 }
 
 func (s *Store) currents(ctx context.Context, q querier, edits []Edit, todo []int) (map[pim.SKU]*current, map[axisOf]pim.SKU, error) {
-	skus := make([]string, 0, len(todo))
 	parents := map[pim.SKU]bool{}
 	for _, i := range todo {
-		skus = append(skus, string(edits[i].SKU))
-		if p := edits[i].Parent; p != nil && *p != "" {
+		if p := edits[i].Parent; p != nil {
 			parents[*p] = true
 		}
 	}
-	for p := range parents {
-		skus = append(skus, string(p))
-	}
+	skus := named(edits, todo)
 	rows, err := q.Query(ctx, sqlCurrent, pgx.NamedArgs{"skus": skus})
 	if err != nil {
 		return nil, nil, err

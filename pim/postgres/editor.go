@@ -2,7 +2,9 @@ package postgres
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/sluicehub/sluice/pim"
@@ -42,7 +44,9 @@ func (w *editor) work(at int, e *Edit, result *EditResult) (wr write, ok bool) {
 		return write{}, false
 	}
 	if e.Mode == Delete {
-		return w.delete(at, was), true
+		wr = w.delete(at, was)
+		was.Deleted = true // for variants of it further down
+		return wr, true
 	}
 	wr, problems := w.upsert(at, e, was, exists, result)
 	if len(problems) > 0 {
@@ -58,6 +62,14 @@ func (w *editor) work(at int, e *Edit, result *EditResult) (wr write, ok bool) {
 	if wr.axis != nil {
 		w.siblings[axisOf{*wr.parentID, *wr.axis}] = e.SKU
 	}
+	if exists { // for variants of it further down
+		was.Family, was.FamilyVariant = wr.family, ""
+		if wr.variant != nil {
+			was.FamilyVariant = *wr.variant
+		}
+	} else if wr.parentID != nil {
+		w.have[*e.Parent].Variants = true
+	}
 	result.Created = !exists
 	return wr, true
 }
@@ -65,18 +77,29 @@ func (w *editor) work(at int, e *Edit, result *EditResult) (wr write, ok bool) {
 func (w *editor) delete(at int, was *current) write {
 	wr := write{
 		at: at, id: was.ID, rev: was.Rev, sku: was.SKU, family: was.Family, enabled: was.Enabled, deleted: true,
-		lanes: pim.LanesOf(pim.Content), values: was.Values, event: pim.EventProductDeleted, data: []byte("{}"),
-		categories: mustJSON(was.Categories), variant: optional(was.FamilyVariant),
+		lanes: pim.LanesOf(pim.Content), values: was.Values, event: pim.EventProductDeleted,
+		categories: mustJSON(was.Categories), variant: optional(was.FamilyVariant), alone: was.FamilyVariant != "",
 	}
 	if was.ParentID != 0 {
-		wr.parentID = &was.ParentID
+		wr.parentID, wr.oldParent = &was.ParentID, &was.ParentID
 	}
+	gone := changes{
+		Family: &pim.Change{Old: was.Family}, Enabled: &pim.Change{Old: was.Enabled}, Variant: differs(was.FamilyVariant, ""),
+	}
+	if len(was.Categories) > 0 {
+		gone.Categories = &pim.Change{Old: was.Categories}
+	}
+	if before, err := pim.DecodeStored(was.Values); err == nil {
+		gone.Values, _ = pim.Diff(before, nil, w.schema)
+	}
+	wr.data = mustJSON(gone)
 	return wr
 }
 
 // changes is the data of a product's event: what was there before and what is
-// there now, so that its events are its history. A creation says only what
-// the product started as: its values are what all later events started from.
+// there now, so that its events are its history, also of an earlier life: a
+// deletion says what went. A creation says only what the product started as:
+// its values are what all later events started from.
 type changes struct {
 	Values     map[string]pim.Change `json:"values,omitempty"`
 	Family     *pim.Change           `json:"family,omitempty"`
@@ -103,33 +126,43 @@ func (w *editor) upsert(at int, e *Edit, was *current, exists bool, result *Edit
 			return write{}, problems
 		}
 	} else if was != nil {
-		next.ID, next.Rev, next.MediaRev = was.ID, was.Rev, was.MediaRev
+		next.ID, next.Rev = was.ID, was.Rev
 	}
 	w.setFields(e, exists, &next, add)
 
-	var patch any = map[string]any(e.Values)
-	var after any = patch
-	if e.Mode != Put && e.Values != nil {
-		after = pim.MergePatch(map[string]any(before), patch)
-	} else if e.Values == nil {
-		after = map[string]any(before)
-		if e.Mode == Put {
-			after = map[string]any{}
+	afterValues := e.Values
+	if e.Mode != Put {
+		afterValues = pim.PatchValues(before, e.Values)
+	}
+	clean, warnings, err := w.schema.CheckValues(next.Family, afterValues, "/values")
+	own, pruned := before, false
+	if err != nil && exists && next.Family == was.Family && e.Mode != Put {
+		if own, pruned = w.prune(before, e.Values, next.Family); pruned {
+			afterValues = pim.PatchValues(own, e.Values)
+			clean, warnings, err = w.schema.CheckValues(next.Family, afterValues, "/values")
 		}
 	}
-	afterValues, _ := after.(map[string]any)
-	clean, warnings, err := w.schema.CheckValues(next.Family, afterValues, "/values")
+	axes := clean
 	if err != nil {
-		invalid, _ := err.(*pim.Invalid)
-		problems = append(problems, invalid.Problems...)
+		axes = afterValues // whatever else is wrong: is there a value for each axis?
+		invalid, _ := errors.AsType[*pim.Invalid](err)
+		for _, p := range invalid.Problems {
+			if !told(problems, p.Pointer) {
+				problems = append(problems, p)
+			}
+		}
 	}
 	result.Warnings = append(slices.Clone(e.Known), warnings...)
-	axis := w.axis(e.SKU, &next, clean, add)
+	axis := w.axis(e.SKU, &next, axes, func(pointer, code, format string, args ...any) {
+		if !told(problems, pointer) {
+			add(pointer, code, format, args...)
+		}
+	})
 	if len(problems) > 0 {
 		return write{}, problems
 	}
 
-	changed, lanes := pim.Diff(before, clean, w.schema)
+	changed, lanes := pim.Diff(own, clean, w.schema)
 	ch := changes{Values: changed}
 	wr := write{
 		at: at, id: next.ID, rev: next.Rev, sku: e.SKU, family: next.Family, variant: optional(next.FamilyVariant), axis: axis,
@@ -144,6 +177,12 @@ func (w *editor) upsert(at int, e *Edit, was *current, exists bool, result *Edit
 			wr.id, wr.rev = 0, 0
 		} else {
 			wr.lanes |= pim.LanesOf(pim.Offer, pim.Media) // a new life: whatever it still has is listed again
+			if was.ParentID != 0 && was.ParentID != next.ParentID {
+				wr.oldParent = &was.ParentID
+			}
+		}
+		if next.ParentID != 0 {
+			wr.parentRev = &w.have[next.Parent].Rev
 		}
 		ch.Values = nil
 		wr.event = pim.EventProductCreated
@@ -153,11 +192,16 @@ func (w *editor) upsert(at int, e *Edit, was *current, exists bool, result *Edit
 	ch.Family = differs(was.Family, next.Family)
 	ch.Enabled = differs(was.Enabled, next.Enabled)
 	ch.Variant = differs(was.FamilyVariant, next.FamilyVariant)
+	wr.alone = was.FamilyVariant != "" && (ch.Family != nil || ch.Variant != nil)
 	if !slices.Equal(was.Categories, next.Categories) {
 		ch.Categories = &pim.Change{Old: was.Categories, New: next.Categories}
 	}
 	if len(changed) == 0 && ch.Family == nil && ch.Enabled == nil && ch.Variant == nil && ch.Categories == nil {
 		return write{}, nil
+	}
+	if pruned {
+		ch.Values, lanes = pim.Diff(before, clean, w.schema)
+		wr.media, wr.lanes = lanes.Has(pim.Media), lanes|pim.LanesOf(pim.Content)
 	}
 	if ch.Enabled != nil && next.Enabled {
 		wr.lanes |= pim.LanesOf(pim.Offer, pim.Media)
@@ -201,26 +245,35 @@ func (w *editor) setFields(e *Edit, exists bool, next *current, add adder) {
 	}
 	if e.FamilyVariant != nil {
 		next.FamilyVariant = *e.FamilyVariant
-	} else if e.Mode == Put {
-		next.FamilyVariant = ""
+	} else if e.Mode == Put && !next.Variants {
+		next.FamilyVariant = "" // with variants it is fixed, as a parent is
 	}
 	if next.FamilyVariant != "" && familyVariant(w.schema, next.Family, next.FamilyVariant) == nil {
 		add("/family_variant", "family_variant.unknown", "family %q has no family variant %q", next.Family, next.FamilyVariant)
 	}
 	w.setParent(e, exists, next, add)
+	if was := w.have[e.SKU]; exists && was.Variants {
+		// Its variants are of its family, and told apart by its family variant's axes.
+		if next.Family != was.Family {
+			add("/family", "family.variants", "the product has variants of family %q: delete them first", was.Family)
+		}
+		if next.FamilyVariant != was.FamilyVariant {
+			add("/family_variant", "family_variant.variants", "the product has variants by %q: delete them first", was.FamilyVariant)
+		}
+	}
 }
 
 func (w *editor) setParent(e *Edit, exists bool, next *current, add adder) {
-	if e.Parent == nil {
-		return // a Put without a parent leaves it: it is fixed
-	}
-	if exists {
-		if *e.Parent != next.Parent {
+	if exists { // a Put without a parent leaves it: it is fixed
+		if e.Parent != nil && *e.Parent != next.Parent {
 			add("/parent", "parent.fixed", "the parent of an existing product stays as it is; delete the product and create it anew")
+		}
+		if p := w.have[next.Parent]; next.ParentID != 0 && p != nil && p.Family != next.Family {
+			add("/family", "family.parent", "a variant is of its parent's family %q", p.Family)
 		}
 		return
 	}
-	if *e.Parent == "" {
+	if e.Parent == nil || *e.Parent == "" {
 		return
 	}
 	parent := w.have[*e.Parent]
@@ -263,6 +316,44 @@ func (w *editor) axis(sku pim.SKU, next *current, values pim.Values, add adder) 
 		return nil
 	}
 	return &key
+}
+
+// told reports whether the place pointer has a problem already.
+func told(problems []pim.Problem, pointer string) bool {
+	return slices.ContainsFunc(problems, func(p pim.Problem) bool { return p.Pointer == pointer })
+}
+
+// prune gives stored values without what the schema has no place for any more:
+// attributes that the family lost, and channels that are gone. Nobody could
+// mend these, so they must not keep a product from being edited, and they go
+// with its next change. What patch names stays for the check to find.
+func (w *editor) prune(stored, patch pim.Values, family string) (out pim.Values, pruned bool) {
+	f := w.schema.Families[family]
+	if f == nil {
+		return stored, false
+	}
+	out = maps.Clone(stored)
+	for code, v := range stored {
+		if _, named := patch[code]; named {
+			continue
+		}
+		a := w.schema.Attributes[code]
+		if a == nil || !slices.ContainsFunc(f.Attributes, func(m pim.FamilyAttribute) bool { return m.Code == code }) {
+			delete(out, code)
+			pruned = true
+			continue
+		}
+		scopes, ok := v.(map[string]any)
+		if !ok || !a.Scopable {
+			continue
+		}
+		kept := maps.Clone(scopes)
+		maps.DeleteFunc(kept, func(channel string, _ any) bool { return !w.schema.Channels[pim.ChannelCode(channel)] })
+		if len(kept) != len(scopes) {
+			out[code], pruned = kept, true
+		}
+	}
+	return out, pruned
 }
 
 func familyVariant(s *pim.Schema, family, code string) *pim.FamilyVariant {

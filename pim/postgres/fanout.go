@@ -172,11 +172,11 @@ func (s *Store) MarkChannel(ctx context.Context, l Lease, limit int) (Marked, er
 // valid since the last look.
 const sqlPriceWindows = `
 with c as (select priced_until from catalogue for update),
-moved as (update catalogue set priced_until = now()),
-due as (
-    select p.product_id from price p, c where p.valid_from > c.priced_until and p.valid_from <= now()
+moved as (update catalogue set priced_until = greatest(priced_until, now())),
+due as ( -- the bounds at infinity are the indexes' own: without them all prices would be read
+    select p.product_id from price p, c where p.valid_from > '-infinity' and p.valid_from > c.priced_until and p.valid_from <= now()
     union
-    select p.product_id from price p, c where p.valid_to > c.priced_until and p.valid_to <= now()
+    select p.product_id from price p, c where p.valid_to < 'infinity' and p.valid_to > c.priced_until and p.valid_to <= now()
 ),
 queued as (insert into outbox (product_id, lanes) select product_id, 2 from due order by 1)
 select count(*) from due`

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -61,7 +62,7 @@ const (
 // caller bounds it.
 func (s *Store) CreateImport(ctx context.Context, filename, actor string, options json.RawMessage, r io.Reader) (id int64, err error) {
 	err = inTx(ctx, s.pool, func(tx pgx.Tx) error {
-		if err := tx.QueryRow(ctx, sqlBeginImport, pgx.NamedArgs{"filename": filename, "actor": actor, "options": options}).Scan(&id); err != nil {
+		if err := tx.QueryRow(ctx, sqlBeginImport, pgx.NamedArgs{"filename": storable(filename), "actor": actor, "options": options}).Scan(&id); err != nil {
 			return err
 		}
 		var total int64
@@ -222,6 +223,11 @@ func (s *Store) ImportChunk(ctx context.Context, l Lease, actor string, edits []
 	return nil
 }
 
+// storable is text that PostgreSQL takes, of a file that may hold anything.
+func storable(s string) string {
+	return strings.ToValidUTF8(strings.ReplaceAll(s, "\x00", ""), "\uFFFD")
+}
+
 func report(ctx context.Context, tx pgx.Tx, id int64, fs []ImportFinding) error {
 	if len(fs) == 0 {
 		return nil
@@ -230,7 +236,8 @@ func report(ctx context.Context, tx pgx.Tx, id int64, fs []ImportFinding) error 
 	row := make([]int64, n)
 	severity, sku, column, value, code, problem := make([]string, n), make([]string, n), make([]string, n), make([]string, n), make([]string, n), make([]string, n)
 	for i, f := range fs {
-		row[i], severity[i], sku[i], column[i], value[i], code[i], problem[i] = f.Row, string(f.Severity), f.SKU, f.Column, f.Value, f.Code, f.Problem
+		row[i], severity[i], code[i] = f.Row, string(f.Severity), f.Code
+		sku[i], column[i], value[i], problem[i] = storable(f.SKU), storable(f.Column), storable(f.Value), storable(f.Problem)
 	}
 	_, err := tx.Exec(ctx, sqlImportReport, pgx.NamedArgs{
 		"id": id, "row": row, "severity": severity, "sku": sku, "column": column, "value": value, "code": code, "problem": problem,
@@ -275,8 +282,11 @@ from import_report where import_id = @id and (row, seq) > (@row, @seq) order by 
 func (s *Store) ImportReport(ctx context.Context, id int64, page Page) (list []ImportFinding, next string, err error) {
 	row, seq := int64(0), int64(0)
 	if page.After != "" {
-		if _, err := fmt.Sscanf(page.After, "%d.%d", &row, &seq); err != nil {
-			_, err = cursor("-")
+		r, q, _ := strings.Cut(page.After, ".")
+		if row, err = cursor(r); err == nil {
+			seq, err = cursor(q)
+		}
+		if err != nil {
 			return nil, "", err
 		}
 	}

@@ -55,6 +55,12 @@ type Idempotency struct {
 // ErrKeyReused: the idempotency key was used for another request.
 var ErrKeyReused = errors.New("the idempotency key was used for another request")
 
+// sqlLockOffers comes before sqlPrices and sqlStock, in their transaction: what
+// they compare with, and write into the history as old, is then what they
+// replace. A product's first offer has no row to lock yet, and nothing old.
+const sqlLockOffers = `
+select from product_offer where product_id in (select id from product where sku = any(@sku::text[])) order by product_id for no key update`
+
 // sqlPrices sets prices as one statement: the offer's revisions under its row
 // lock, the event, the outbox row. Rows that change nothing touch nothing.
 const sqlPrices = `
@@ -90,7 +96,7 @@ logged as (
     select o.product_id, o.rev, 2, 'price.changed', @actor, jsonb_build_object('prices', (
         select jsonb_agg(jsonb_strip_nulls(jsonb_build_object('price_list', price_list, 'currency', currency, 'min_quantity', min_quantity,
             'valid_from', nullif(valid_from, '-infinity'), 'valid_to', nullif(valid_to, 'infinity'),
-            'old', old_amount::text, 'new', case when not gone then amount::text end)) order by at) from fresh f where f.product_id = o.product_id))
+            'old', trim_scale(old_amount)::text, 'new', case when not gone then trim_scale(amount)::text end)) order by at) from fresh f where f.product_id = o.product_id))
     from offers o
 ),
 queued as (insert into outbox (product_id, lanes) select product_id, 2 from offers)
@@ -102,66 +108,56 @@ from input i left join fresh f using (at) left join offers o on o.product_id = i
 // when it returns. Of rows with the same key the last counts. A request seen
 // before under idem gets its first answer.
 func (s *Store) SetPrices(ctx context.Context, actor string, rows []PriceRow, idem Idempotency) ([]RowResult, error) {
-	results := make([]RowResult, len(rows))
-	schema := s.Schema()
+	for i := range rows {
+		if r := &rows[i]; r.PriceList == "" {
+			r.PriceList = "default"
+		}
+		if r := &rows[i]; r.MinQuantity == 0 {
+			r.MinQuantity = 1
+		}
+	}
 	type key struct {
 		sku      pim.SKU
 		list     string
 		currency pim.Currency
 		quantity int
-		from     time.Time
+		from     string
 	}
-	last := make(map[key]int, len(rows))
-	keys := make([]key, len(rows))
-	for i := range rows {
-		r := &rows[i]
-		results[i] = RowResult{SKU: r.SKU, Status: RowUnchanged}
-		if r.PriceList == "" {
-			r.PriceList = "default"
-		}
-		if r.MinQuantity == 0 {
-			r.MinQuantity = 1
-		}
-		if problems := schema.CheckPrice(r.Price, r.Delete); len(problems) > 0 {
-			results[i].Status, results[i].Problems = RowRejected, problems
-			continue
-		}
-		keys[i] = key{r.SKU, r.PriceList, r.Currency, r.MinQuantity, orTime(r.ValidFrom, time.Time{}).UTC()}
-		last[keys[i]] = i
+	results, good, err := judge(ctx, s, rows,
+		func(r PriceRow) key {
+			return key{r.SKU, r.PriceList, r.Currency, r.MinQuantity, timeOr(r.ValidFrom, "-infinity")}
+		},
+		func(r PriceRow) pim.SKU { return r.SKU },
+		func(schema *pim.Schema, r PriceRow) []pim.Problem { return schema.CheckPrice(r.Price, r.Delete) })
+	if err != nil {
+		return nil, fmt.Errorf("set %d prices: %w", len(rows), err)
 	}
+	n := len(good)
 	var (
-		at, quantity        []int32
-		sku, list, currency []string
-		from, to            []string
-		amount              []string
-		gone                []bool
+		quantity            = make([]int32, n)
+		sku, list, currency = make([]string, n), make([]string, n), make([]string, n)
+		from, to, amount    = make([]string, n), make([]string, n), make([]string, n)
+		gone                = make([]bool, n)
 	)
-	for i, r := range rows {
-		if results[i].Status == RowRejected {
-			continue
-		}
-		if last[keys[i]] != i {
-			results[i].Status = RowSuperseded
-			continue
-		}
-		at, quantity, sku = append(at, int32(i)), append(quantity, int32(r.MinQuantity)), append(sku, string(r.SKU))
-		list, currency = append(list, r.PriceList), append(currency, string(r.Currency))
-		from, to = append(from, timeOr(r.ValidFrom, "-infinity")), append(to, timeOr(r.ValidTo, "infinity"))
-		amount, gone = append(amount, r.Amount.String()), append(gone, r.Delete)
+	for i, at := range good {
+		r := rows[at]
+		quantity[i], sku[i], list[i], currency[i] = int32(r.MinQuantity), string(r.SKU), r.PriceList, string(r.Currency)
+		from[i], to[i] = timeOr(r.ValidFrom, "-infinity"), timeOr(r.ValidTo, "infinity")
+		amount[i], gone[i] = r.Amount.String(), r.Delete
 	}
 	args := pgx.NamedArgs{
-		"at": at, "sku": sku, "list": list, "currency": currency, "quantity": quantity, "from": from, "to": to,
+		"at": good, "sku": sku, "list": list, "currency": currency, "quantity": quantity, "from": from, "to": to,
 		"amount": amount, "drop": gone, "actor": actor,
 	}
-	results, err := s.batch(ctx, sqlPrices, args, len(at), results, idem)
+	results, err = s.batch(ctx, sqlPrices, args, good, results, idem)
 	if err != nil {
 		return nil, fmt.Errorf("set %d prices: %w", len(rows), err)
 	}
 	return results, nil
 }
 
-// sqlStock is sqlPrices for stock levels; a product whose last available
-// piece goes is queued as urgent.
+// sqlStock is sqlPrices for stock levels. A product whose last available piece
+// goes at a location is queued as urgent: a channel may sell from there only.
 const sqlStock = `
 with input as (
     select i.*, p.id as product_id
@@ -192,8 +188,7 @@ logged as (
 ),
 queued as (
     insert into outbox (product_id, lanes, priority)
-    select o.product_id, 2, (select 1 + (bool_and(greatest(f.on_hand - f.reserved, 0) = 0)
-                             and bool_or(greatest(coalesce(f.old_on_hand - f.old_reserved, 0), 0) > 0))::int from fresh f where f.product_id = o.product_id)
+    select o.product_id, 2, (select 1 + coalesce(bool_or(f.on_hand <= f.reserved and f.old_on_hand > f.old_reserved), false)::int from fresh f where f.product_id = o.product_id)
     from offers o
 )
 select i.at, coalesce(o.stock_rev, po.stock_rev, 0), f.at is not null
@@ -201,47 +196,81 @@ from input i left join fresh f using (at) left join offers o on o.product_id = i
 
 // SetStock sets up to 1,000 stock levels, as SetPrices does prices.
 func (s *Store) SetStock(ctx context.Context, actor string, rows []StockRow, idem Idempotency) ([]RowResult, error) {
-	results := make([]RowResult, len(rows))
-	schema := s.Schema()
+	for i := range rows {
+		if rows[i].Location == "" {
+			rows[i].Location = "default"
+		}
+	}
 	type key struct {
 		sku      pim.SKU
 		location string
 	}
-	last := make(map[key]int, len(rows))
-	for i := range rows {
-		r := &rows[i]
-		results[i] = RowResult{SKU: r.SKU, Status: RowUnchanged}
-		if r.Location == "" {
-			r.Location = "default"
-		}
-		if problems := schema.CheckStock(r.Stock); len(problems) > 0 {
-			results[i].Status, results[i].Problems = RowRejected, problems
-			continue
-		}
-		last[key{r.SKU, r.Location}] = i
+	results, good, err := judge(ctx, s, rows,
+		func(r StockRow) key { return key{r.SKU, r.Location} },
+		func(r StockRow) pim.SKU { return r.SKU },
+		func(schema *pim.Schema, r StockRow) []pim.Problem { return schema.CheckStock(r.Stock) })
+	if err != nil {
+		return nil, fmt.Errorf("set %d stock levels: %w", len(rows), err)
 	}
-	var (
-		at               []int32
-		sku, location    []string
-		onHand, reserved []int64
-	)
-	for i, r := range rows {
-		if results[i].Status == RowRejected {
-			continue
-		}
-		if last[key{r.SKU, r.Location}] != i {
-			results[i].Status = RowSuperseded
-			continue
-		}
-		at, sku, location = append(at, int32(i)), append(sku, string(r.SKU)), append(location, r.Location)
-		onHand, reserved = append(onHand, r.OnHand), append(reserved, r.Reserved)
+	n := len(good)
+	sku, location, onHand, reserved := make([]string, n), make([]string, n), make([]int64, n), make([]int64, n)
+	for i, at := range good {
+		r := rows[at]
+		sku[i], location[i], onHand[i], reserved[i] = string(r.SKU), r.Location, r.OnHand, r.Reserved
 	}
-	args := pgx.NamedArgs{"at": at, "sku": sku, "location": location, "on_hand": onHand, "reserved": reserved, "actor": actor}
-	results, err := s.batch(ctx, sqlStock, args, len(at), results, idem)
+	args := pgx.NamedArgs{"at": good, "sku": sku, "location": location, "on_hand": onHand, "reserved": reserved, "actor": actor}
+	results, err = s.batch(ctx, sqlStock, args, good, results, idem)
 	if err != nil {
 		return nil, fmt.Errorf("set %d stock levels: %w", len(rows), err)
 	}
 	return results, nil
+}
+
+// judge checks the rows of a batch, and gives the indexes of those to write:
+// the good ones, of which the last counts where several have the same key. A
+// row is refused by the newest schema only: another process may have made what
+// it needs.
+func judge[R any, K comparable](ctx context.Context, s *Store, rows []R, key func(R) K, sku func(R) pim.SKU, check func(*pim.Schema, R) []pim.Problem) ([]RowResult, []int32, error) {
+	results := make([]RowResult, len(rows))
+	schema, newest := s.Schema(), false
+	last := make(map[K]int, len(rows))
+	for i, r := range rows {
+		results[i] = RowResult{SKU: sku(r), Status: RowUnchanged}
+		problems := check(schema, r)
+		if len(problems) > 0 && !newest {
+			var err error
+			if schema, err = s.loadSchema(ctx, s.pool); err != nil {
+				return nil, nil, err
+			}
+			newest = true
+			problems = check(schema, r)
+		}
+		if pim.ValidSKU(string(sku(r))) != nil {
+			// It cannot be there, and PostgreSQL may not even take it as text.
+			results[i].SKU = pim.SKU(storable(string(sku(r))))
+			problems = append(problems, unknownSKU(results[i].SKU))
+		}
+		if len(problems) > 0 {
+			results[i].Status, results[i].Problems = RowRejected, problems
+			continue
+		}
+		last[key(r)] = i
+	}
+	good := make([]int32, 0, len(last))
+	for i, r := range rows {
+		switch {
+		case results[i].Status == RowRejected:
+		case last[key(r)] != i:
+			results[i].Status = RowSuperseded
+		default:
+			good = append(good, int32(i))
+		}
+	}
+	return results, good, nil
+}
+
+func unknownSKU(sku pim.SKU) pim.Problem {
+	return pim.Problem{Pointer: "/sku", Code: "sku.unknown", Detail: fmt.Sprintf("there is no product %q", sku)}
 }
 
 const (
@@ -252,38 +281,41 @@ on conflict (key_id, key) do nothing`
 	sqlAnswer     = `update idempotency set response = @response where key_id = @key_id and key = @key`
 )
 
-// batch runs the statement of a batch, n rows of which are good, and fills in
-// their results; under an idempotency key at most once.
-func (s *Store) batch(ctx context.Context, sql string, args pgx.NamedArgs, n int, results []RowResult, idem Idempotency) ([]RowResult, error) {
+// batch runs the statement of a batch for its good rows, and fills in their
+// results; under an idempotency key at most once.
+func (s *Store) batch(ctx context.Context, sql string, args pgx.NamedArgs, good []int32, results []RowResult, idem Idempotency) ([]RowResult, error) {
 	run := func(q querier) error {
-		if n == 0 {
+		if len(good) == 0 {
 			return nil
 		}
-		rows, err := q.Query(ctx, sql, args)
-		if err != nil {
+		seen := make(map[int32]bool, len(good))
+		b := &pgx.Batch{} // one transaction and one round trip
+		b.Queue(sqlLockOffers, args)
+		b.Queue(sql, args).Query(func(rows pgx.Rows) error {
+			var (
+				at      int32
+				rev     int64
+				changed bool
+			)
+			_, err := pgx.ForEachRow(rows, []any{&at, &rev, &changed}, func() error {
+				seen[at] = true
+				results[at].Revision = rev
+				if changed {
+					results[at].Status = RowChanged
+				}
+				return nil
+			})
+			return err
+		})
+		if err := q.SendBatch(ctx, b).Close(); err != nil {
 			return err
 		}
-		seen := map[int32]bool{}
-		var (
-			at      int32
-			rev     int64
-			changed bool
-		)
-		_, err = pgx.ForEachRow(rows, []any{&at, &rev, &changed}, func() error {
-			seen[at] = true
-			results[at].Revision = rev
-			if changed {
-				results[at].Status = RowChanged
-			}
-			return nil
-		})
-		for _, at := range args["at"].([]int32) {
+		for _, at := range good {
 			if !seen[at] {
-				results[at].Status = RowRejected
-				results[at].Problems = []pim.Problem{{Pointer: "/sku", Code: "sku.unknown", Detail: fmt.Sprintf("there is no product %q", results[at].SKU)}}
+				results[at].Status, results[at].Problems = RowRejected, []pim.Problem{unknownSKU(results[at].SKU)}
 			}
 		}
-		return err
+		return nil
 	}
 	if idem.Key == "" {
 		if err := run(s.pool); err != nil {
@@ -306,6 +338,7 @@ func (s *Store) batch(ctx context.Context, sql string, args pgx.NamedArgs, n int
 			if string(request) != string(idem.Request) {
 				return ErrKeyReused
 			}
+			results = nil // not into what this call worked out: fields left out would shine through
 			return json.Unmarshal(response, &results)
 		}
 		if err := run(tx); err != nil {
@@ -324,17 +357,11 @@ func (s *Store) batch(ctx context.Context, sql string, args pgx.NamedArgs, n int
 
 const sqlForget = `delete from idempotency where created_at < now() - interval '1 day'`
 
-// timeOr is t as PostgreSQL reads it, or what stands for none.
+// timeOr is t as PostgreSQL reads it, or what stands for none. The store keeps
+// whole microseconds, and rounds where pim's rules cut off.
 func timeOr(t *time.Time, none string) string {
 	if t == nil {
 		return none
 	}
-	return t.UTC().Format(time.RFC3339Nano)
-}
-
-func orTime(t *time.Time, or time.Time) time.Time {
-	if t == nil {
-		return or
-	}
-	return *t
+	return t.UTC().Truncate(time.Microsecond).Format(time.RFC3339Nano)
 }

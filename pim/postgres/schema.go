@@ -16,7 +16,9 @@ import (
 func (s *Store) Schema() *pim.Schema { return s.schema.Load() }
 
 // RefreshSchema reads the schema anew and gives it.
-func (s *Store) RefreshSchema(ctx context.Context) (*pim.Schema, error) { return s.loadSchema(ctx) }
+func (s *Store) RefreshSchema(ctx context.Context) (*pim.Schema, error) {
+	return s.loadSchema(ctx, s.pool)
+}
 
 const sqlSchema = `
 select c.version,
@@ -27,13 +29,16 @@ select c.version,
        array(select code from channel where deleted_at is null)
 from catalogue c`
 
-func (s *Store) loadSchema(ctx context.Context) (*pim.Schema, error) {
+// loadSchema reads through q, which in a transaction is the transaction: a
+// second connection, asked for while others that wait for this one's locks hold
+// the rest of the pool, would never come.
+func (s *Store) loadSchema(ctx context.Context, q querier) (*pim.Schema, error) {
 	var (
 		version                                         int64
 		attributes, families                            []byte
 		locales, currencies, lists, locations, channels []string
 	)
-	err := s.pool.QueryRow(ctx, sqlSchema).Scan(&version, &attributes, &families, &locales, &currencies, &lists, &locations, &channels)
+	err := q.QueryRow(ctx, sqlSchema).Scan(&version, &attributes, &families, &locales, &currencies, &lists, &locations, &channels)
 	if err != nil {
 		return nil, fmt.Errorf("read the schema of values: %w", err)
 	}
@@ -110,11 +115,14 @@ func (s *Store) ChangeSchema(ctx context.Context, c SchemaChange) (*pim.Schema, 
 		if _, err := tx.Exec(ctx, sqlLockCatalogue); err != nil {
 			return err
 		}
-		current, err := s.loadSchema(ctx)
+		current, err := s.loadSchema(ctx, tx)
 		if err != nil {
 			return err
 		}
 		if err := checkChange(current, c); err != nil {
+			return err
+		}
+		if err := variantsInUse(ctx, tx, current, c.Families); err != nil {
 			return err
 		}
 		attributes, err := marshalAll(c.Attributes)
@@ -138,7 +146,39 @@ func (s *Store) ChangeSchema(ctx context.Context, c SchemaChange) (*pim.Schema, 
 	if err != nil {
 		return nil, fmt.Errorf("change the schema of values: %w", err)
 	}
-	return s.loadSchema(ctx)
+	return s.loadSchema(ctx, s.pool)
+}
+
+const sqlVariantInUse = `
+select exists (select from product where family = @family and family_variant = @variant and deleted_at is null)`
+
+// variantsInUse refuses to take a family variant away that parents have: their
+// variants would not be told apart any more.
+func variantsInUse(ctx context.Context, tx pgx.Tx, current *pim.Schema, families []pim.Family) error {
+	var problems []pim.Problem
+	for i, f := range families {
+		old := current.Families[f.Code]
+		if old == nil {
+			continue
+		}
+		for _, v := range old.Variants {
+			if slices.ContainsFunc(f.Variants, func(n pim.FamilyVariant) bool { return n.Code == v.Code }) {
+				continue
+			}
+			var used bool
+			if err := tx.QueryRow(ctx, sqlVariantInUse, pgx.NamedArgs{"family": f.Code, "variant": v.Code}).Scan(&used); err != nil {
+				return err
+			}
+			if used {
+				problems = append(problems, pim.Problem{Pointer: fmt.Sprintf("/families/%d/variants", i), Code: "family_variant.used", Detail: fmt.Sprintf(
+					"products have the family variant %s", v.Code)})
+			}
+		}
+	}
+	if len(problems) > 0 {
+		return &pim.Invalid{Problems: problems}
+	}
+	return nil
 }
 
 func marshalAll[T any](in []T) ([]json.RawMessage, error) {
@@ -172,9 +212,17 @@ func checkChange(current *pim.Schema, c SchemaChange) error {
 			used[a.Code] = true
 		}
 	}
+	named := map[string]bool{}
+	twice := func(code, at string) {
+		if named[at[:2]+code] { // "/a…" or "/f…"
+			problems = append(problems, pim.Problem{Pointer: at + "/code", Code: "code.twice", Detail: fmt.Sprintf("%s is defined twice", code)})
+		}
+		named[at[:2]+code] = true
+	}
 	for i := range c.Attributes {
 		a := &c.Attributes[i]
 		at := fmt.Sprintf("/attributes/%d", i)
+		twice(a.Code, at)
 		problems = append(problems, next.CheckAttribute(a, at)...)
 		if old := current.Attributes[a.Code]; old != nil && used[a.Code] && shape(old) != shape(a) {
 			problems = append(problems, pim.Problem{Pointer: at, Code: "attribute.shape", Detail: fmt.Sprintf(
@@ -183,6 +231,7 @@ func checkChange(current *pim.Schema, c SchemaChange) error {
 		next.Attributes[a.Code] = a
 	}
 	for i := range c.Families {
+		twice(c.Families[i].Code, fmt.Sprintf("/families/%d", i))
 		problems = append(problems, next.CheckFamily(&c.Families[i], fmt.Sprintf("/families/%d", i))...)
 	}
 	for i, l := range c.Locales {
@@ -257,7 +306,7 @@ func (s *Store) drop(ctx context.Context, sql, code string, used func(context.Co
 		if _, err := tx.Exec(ctx, sqlLockCatalogue); err != nil {
 			return err
 		}
-		now, err := s.loadSchema(ctx)
+		now, err := s.loadSchema(ctx, tx)
 		if err != nil {
 			return err
 		}
@@ -267,6 +316,9 @@ func (s *Store) drop(ctx context.Context, sql, code string, used func(context.Co
 			return ErrInUse
 		}
 		tag, err := tx.Exec(ctx, sql, pgx.NamedArgs{"code": code})
+		if violates(err, "product_family_fkey") {
+			return ErrInUse // by a product that was being created meanwhile
+		}
 		if err != nil {
 			return err
 		}
@@ -279,6 +331,6 @@ func (s *Store) drop(ctx context.Context, sql, code string, used func(context.Co
 	if err != nil {
 		return fmt.Errorf("delete %s: %w", code, err)
 	}
-	_, err = s.loadSchema(ctx)
+	_, err = s.loadSchema(ctx, s.pool)
 	return err
 }

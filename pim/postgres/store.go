@@ -88,7 +88,7 @@ func Open(ctx context.Context, dsn string, o Options) (*Store, error) {
 		return nil, fmt.Errorf("open the database: %w", err)
 	}
 	s.SetNudge(func() {})
-	if _, err := s.loadSchema(ctx); err != nil {
+	if _, err := s.loadSchema(ctx, s.pool); err != nil {
 		s.Close()
 		return nil, err
 	}

@@ -2,13 +2,16 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 const (
 	sqlPartitions    = `select event_partitions(2)`
+	sqlImpatient     = `select set_config('lock_timeout', '1s', true)`
 	sqlDropConsumers = `
 delete from consumer k where released and (
     kind = 'drain' and not exists (select from channel c where c.id = k.channel_id and c.deleted_at is null)
@@ -18,10 +21,13 @@ delete from consumer k where released and (
 // Tidy throws away what nobody needs any more, and makes the event log's next
 // partitions. It is cheap, and safe to run in many processes at once.
 func (s *Store) Tidy(ctx context.Context) error {
-	for _, sql := range []string{sqlForget, sqlPartitions, sqlDropConsumers} {
+	for _, sql := range []string{sqlForget, sqlDropConsumers} {
 		if _, err := s.work.Exec(ctx, sql); err != nil {
 			return fmt.Errorf("tidy: %w", err)
 		}
+	}
+	if err := s.partitions(ctx); err != nil {
+		return fmt.Errorf("make partitions of the event log: %w", err)
 	}
 	for {
 		tag, err := s.work.Exec(ctx, sqlDropListings)
@@ -34,10 +40,37 @@ func (s *Store) Tidy(ctx context.Context) error {
 	}
 }
 
-const sqlRaiseFloor = `
-update catalogue set revision_floor = revision_floor + (select 1000 + 2 * coalesce(max(rev), 0) + 2 * coalesce(max(media_rev), 0)
-    + coalesce((select max(rev) from product_offer), 0) from product)
+// partitions makes them two months ahead. A new one locks the log for a
+// moment, and while it waits for a slow reader of the log, all edits would
+// wait behind it: rather the next tidying tries again.
+func (s *Store) partitions(ctx context.Context) error {
+	err := inTx(ctx, s.work, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, sqlImpatient); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, sqlPartitions)
+		return err
+	})
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok && pg.Code == "55P03" { // lock_not_available
+		return nil
+	}
+	return err
+}
+
+const (
+	// A lane of a product changes less than once a millisecond; of a variant
+	// that sum is its own and its parent's. So the floor outgrows whatever was
+	// lost since the last event that was not.
+	sqlRaiseFloor = `
+update catalogue set revision_floor = revision_floor + 1000
+    + 2 * (select coalesce(greatest(0, extract(epoch from clock_timestamp() - max(at)) * 1000), 0)::bigint from event)
+    + (select 2 * coalesce(max(rev), 0) + 2 * coalesce(max(media_rev), 0) from product) + (select coalesce(max(rev), 0) from product_offer)
 returning revision_floor`
+	sqlForgetAllAcked = `
+with picked as (select channel_id, lane, product_id from listing where acked_hash is not null order by 1, 2, 3 for update)
+update listing l set acked_hash = null from picked p where (l.channel_id, l.lane, l.product_id) = (p.channel_id, p.lane, p.product_id)`
+	sqlMarkAll = `update channel set mark_after = 0 where deleted_at is null`
+)
 
 // Restored tells the store that its data is an older state, restored from a
 // backup: revisions jump above all that targets may have seen, and every
@@ -50,10 +83,10 @@ func (s *Store) Restored(ctx context.Context) (floor int64, err error) {
 		if err := tx.QueryRow(ctx, sqlRaiseFloor).Scan(&floor); err != nil {
 			return err
 		}
-		if _, err := tx.Exec(ctx, `update listing set acked_hash = null where acked_hash is not null`); err != nil {
+		if _, err := tx.Exec(ctx, sqlForgetAllAcked); err != nil {
 			return err
 		}
-		_, err := tx.Exec(ctx, `update channel set mark_after = 0 where deleted_at is null`)
+		_, err := tx.Exec(ctx, sqlMarkAll)
 		return err
 	})
 	if err != nil {

@@ -1,0 +1,186 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/sluicehub/sluice/pim"
+)
+
+// Edits are optimistic: read, work out, write under the revision that was
+// read, and once more when another writer came between. After calmTries lost
+// races the rows are locked before they are read, so that a product which many
+// edit at once cannot starve one of them; maxEditTries is then only reached by
+// a schema that never stands still.
+const (
+	calmTries    = 3
+	maxEditTries = 20
+)
+
+// batchEdit is one call's edits on their way.
+type batchEdit struct {
+	store    *Store
+	actor    string
+	priority priority
+	edits    []Edit
+	results  []EditResult
+}
+
+func (s *Store) edit(ctx context.Context, q querier, actor string, p priority, edits []Edit, out *[]EditResult) error {
+	b := &batchEdit{store: s, actor: actor, priority: p, edits: edits, results: make([]EditResult, len(edits))}
+	todo := make([]int, 0, len(edits))
+	seen := make(map[pim.SKU]bool, len(edits))
+	for i := range edits {
+		sku := edits[i].SKU
+		b.results[i].SKU = sku
+		if seen[sku] {
+			b.results[i].Err = &pim.Invalid{Problems: []pim.Problem{{
+				Pointer: "/sku", Code: "sku.twice", Detail: "an edit of this SKU stands further up already: send them one after the other",
+			}}}
+			continue
+		}
+		seen[sku] = true
+		todo = append(todo, i)
+	}
+	_, callers := q.(pgx.Tx) // a failed statement fails the caller's transaction: no second try
+	schema := s.Schema()
+	for try := 0; len(todo) > 0; try++ {
+		if try == maxEditTries {
+			for _, i := range todo {
+				b.results[i].Err = ErrStale
+			}
+			break
+		}
+		if try > 0 {
+			var err error
+			if schema, err = s.loadSchema(ctx, q); err != nil {
+				return err
+			}
+		}
+		again, err := b.try(ctx, q, schema, todo, try >= calmTries)
+		if err != nil {
+			if callers || !lostRace(err) {
+				return err
+			}
+			continue // nothing of this round was written
+		}
+		if todo = again; try == 0 {
+			stale, err := b.outdated(ctx, q, schema)
+			if err != nil {
+				return err
+			}
+			todo = append(todo, stale...)
+		}
+	}
+	*out = b.results
+	return nil
+}
+
+// lostRace reports errors of a write that came too late for what it was worked
+// out from: another variant took its axes, its family was deleted, or two
+// edits wait for each other. The next round sees why, and says it.
+func lostRace(err error) bool {
+	pg, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && pg.Code == "40P01" || violates(err, "product_axes") || violates(err, "product_family_fkey")
+}
+
+// outdated gives the edits that were refused by a schema which is not the
+// newest any more: another process may have made what they need.
+func (b *batchEdit) outdated(ctx context.Context, q querier, used *pim.Schema) ([]int, error) {
+	var refused []int
+	for i := range b.results {
+		if _, ok := errors.AsType[*pim.Invalid](b.results[i].Err); ok {
+			refused = append(refused, i)
+		}
+	}
+	if len(refused) == 0 {
+		return nil, nil
+	}
+	newest, err := b.store.loadSchema(ctx, q)
+	if err != nil || newest.Version == used.Version {
+		return nil, err
+	}
+	out := refused[:0]
+	for _, i := range refused {
+		if !b.twice(i) {
+			out = append(out, i)
+		}
+	}
+	return out, nil
+}
+
+// twice reports an edit that was refused for an earlier one of its SKU.
+func (b *batchEdit) twice(i int) bool {
+	for j := range i {
+		if b.edits[j].SKU == b.edits[i].SKU {
+			return true
+		}
+	}
+	return false
+}
+
+const sqlLockProducts = `select from product where sku = any(@skus) order by id for no key update`
+
+// try works todo out and writes it, and gives those that lost a race. A write
+// that counts on its product having no variants is worked out under the
+// product's lock, which a new variant takes too: no snapshot could tell.
+func (b *batchEdit) try(ctx context.Context, q querier, schema *pim.Schema, todo []int, lock bool) ([]int, error) {
+	if !lock {
+		writes, alone, err := b.work(ctx, q, schema, todo)
+		if err != nil {
+			return nil, err
+		}
+		if !alone {
+			return b.store.write(ctx, q, schema.Version, b.actor, b.priority, writes, b.results)
+		}
+	}
+	var again []int
+	err := pgx.BeginFunc(ctx, q, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, sqlLockProducts, pgx.NamedArgs{"skus": named(b.edits, todo)}); err != nil {
+			return err
+		}
+		writes, _, err := b.work(ctx, tx, schema, todo)
+		if err != nil {
+			return err
+		}
+		again, err = b.store.write(ctx, tx, schema.Version, b.actor, b.priority, writes, b.results)
+		return err
+	})
+	return again, err
+}
+
+func (b *batchEdit) work(ctx context.Context, q querier, schema *pim.Schema, todo []int) (writes []write, alone bool, err error) {
+	have, siblings, err := b.store.currents(ctx, q, b.edits, todo)
+	if err != nil {
+		return nil, false, err
+	}
+	w := newEditor(schema, have, siblings)
+	for _, i := range todo {
+		if wr, ok := w.work(i, &b.edits[i], &b.results[i]); ok {
+			writes = append(writes, wr)
+			alone = alone || wr.alone
+		}
+	}
+	return writes, alone, nil
+}
+
+// named are the SKUs that edits name, as products or parents. What is no SKU
+// is left out: it cannot be there, and PostgreSQL may not even take its text.
+func named(edits []Edit, todo []int) []string {
+	skus := make([]string, 0, len(todo))
+	add := func(sku pim.SKU) {
+		if pim.ValidSKU(string(sku)) == nil {
+			skus = append(skus, string(sku))
+		}
+	}
+	for _, i := range todo {
+		add(edits[i].SKU)
+		if p := edits[i].Parent; p != nil {
+			add(*p)
+		}
+	}
+	return skus
+}

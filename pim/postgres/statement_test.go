@@ -1,0 +1,210 @@
+package postgres
+
+import (
+	"encoding/json"
+	"go/ast"
+	"go/constant"
+	"go/parser"
+	"go/token"
+	"go/types"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/sluicehub/sluice/pim/postgres/dbtest"
+)
+
+// statements are the SQL constants of this package by name: every constant
+// whose name begins with sql, also those within functions, read from the
+// source so that a new one cannot be forgotten.
+func statements(t *testing.T) map[string]string {
+	t.Helper()
+	fset := token.NewFileSet()
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var parsed []*ast.File
+	for _, name := range files {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		f, err := parser.ParseFile(fset, name, nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		parsed = append(parsed, f)
+	}
+	// Constants are worked out whatever else cannot be: imports stay unknown.
+	conf := types.Config{Importer: noImports{}, Error: func(error) {}}
+	info := &types.Info{Defs: map[*ast.Ident]types.Object{}}
+	_, _ = conf.Check("postgres", fset, parsed, info)
+	out := map[string]string{}
+	for id, obj := range info.Defs {
+		c, ok := obj.(*types.Const)
+		if !ok || !strings.HasPrefix(id.Name, "sql") {
+			continue
+		}
+		if c.Val().Kind() != constant.String {
+			t.Errorf("%s: %s is no string that can be read here", fset.Position(id.Pos()), id.Name)
+			continue
+		}
+		out[id.Name] = constant.StringVal(c.Val())
+	}
+	return out
+}
+
+type noImports struct{}
+
+// Import knows no package.
+func (noImports) Import(path string) (*types.Package, error) { return nil, os.ErrNotExist }
+
+var placeholder = regexp.MustCompile(`@[a-z_]+`)
+
+func TestEveryStatementPrepares(t *testing.T) {
+	all := statements(t)
+	if len(all) < 60 || all["sqlClaim"] == "" || all["sqlEdit"] == "" {
+		t.Fatalf("only %d statements found", len(all))
+	}
+	pool := dbtest.Pool(t)
+	for name, sql := range all {
+		args := pgx.NamedArgs{}
+		for _, p := range placeholder.FindAllString(sql, -1) {
+			args[p[1:]] = nil
+		}
+		rewritten, _, err := args.RewriteQuery(t.Context(), nil, sql, nil)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if _, err := pool.Exec(t.Context(), "prepare this as "+rewritten); err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if _, err := pool.Exec(t.Context(), "deallocate this"); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// node is a node of EXPLAIN's plan.
+type node struct {
+	Type     string `json:"Node Type"`
+	Relation string `json:"Relation Name"`
+	Index    string `json:"Index Name"`
+	Plans    []node
+}
+
+func (n node) each(visit func(node)) {
+	visit(n)
+	for _, p := range n.Plans {
+		p.each(visit)
+	}
+}
+
+// plan is how the database would run sql, whatever the arguments are: the
+// generic plan, which prepared statements end with.
+func (h *house) plan(sql string, args pgx.NamedArgs) node {
+	h.Helper()
+	rewritten, list, err := args.RewriteQuery(h.ctx, nil, sql, nil)
+	if err != nil {
+		h.Fatal(err)
+	}
+	conn, err := h.pool.Acquire(h.ctx)
+	if err != nil {
+		h.Fatal(err)
+	}
+	defer conn.Release()
+	if _, err := conn.Exec(h.ctx, "prepare this as "+rewritten); err != nil {
+		h.Fatal(err)
+	}
+	call := "this"
+	if len(list) > 0 {
+		call += "(" + strings.TrimSuffix(strings.Repeat("null, ", len(list)), ", ") + ")"
+	}
+	var out []struct{ Plan node }
+	var raw []byte
+	for _, set := range []string{"set plan_cache_mode = force_generic_plan", "set jit = off"} {
+		if _, err := conn.Exec(h.ctx, set); err != nil {
+			h.Fatal(err)
+		}
+	}
+	if err := conn.QueryRow(h.ctx, "explain (format json) execute "+call, pgx.QueryExecModeSimpleProtocol).Scan(&raw); err != nil {
+		h.Fatal(err)
+	}
+	if _, err := conn.Exec(h.ctx, "deallocate this; reset all", pgx.QueryExecModeSimpleProtocol); err != nil {
+		h.Fatal(err)
+	}
+	if err := json.Unmarshal(raw, &out); err != nil || len(out) != 1 {
+		h.Fatalf("read the plan: %v", err)
+	}
+	return out[0].Plan
+}
+
+// The road's statements run many times a second beside millions of rows: one
+// that reads a whole table is a bug even where it is right.
+func TestRoadUsesItsIndexes(t *testing.T) {
+	h := newHouse(t)
+	c := h.channel("shop")
+	h.checkPlans("an empty database") // a fresh installation's connections keep these plans while it fills
+	h.exec(`insert into product (sku, family) select 'P-' || n, 'thing' from generate_series(1, 20000) n`)
+	h.exec(`insert into product_offer (product_id, price_rev) select id, 1 from product`)
+	h.exec(`insert into price (product_id, amount, currency, price_list) select id, 1, 'EUR', 'default' from product`)
+	h.exec(`insert into stock (product_id, on_hand, location) select id, 1, 'default' from product`)
+	h.exec(`insert into event (product_id, rev, lanes, type, actor, data) select id, 1, 1, 'product.created', 'x', '{}' from product`)
+	h.exec(`insert into outbox (product_id, lanes) select id, 1 from product`)
+	h.exec(`insert into listing (channel_id, lane, product_id, dirty) select $1, lane, id, id % 10 = 0 from product, (values (1), (2), (4)) l (lane)`, c.ID)
+	h.exec(`vacuum analyze`)
+	h.checkPlans("20,000 products")
+}
+
+func (h *house) checkPlans(of string) {
+	h.Helper()
+	for name, want := range map[string]struct {
+		sql   string
+		index string // must be used
+		free  string // tables that may be read whole
+	}{
+		"claim":    {sqlClaim, "listing_due", "channel catalogue consumer"},
+		"next due": {sqlNextDue, "listing_due", ""},
+		"due":      {sqlDue, "", "channel catalogue consumer outbox import"}, // exists: one row is enough
+		"fan-out":  {sqlFanout, "outbox_order", "channel consumer"},
+		"mark":     {sqlMarkChannel, "product_pkey", "channel consumer"},
+		"poison":   {sqlPoison, "outbox_order", "consumer"},
+		"receipt":  {sqlReceipt, "", "consumer"},
+		"reborn":   {sqlReborn, "", "consumer"},
+		"edit":     {sqlEdit, "product_pkey", "catalogue"},
+		"current":  {sqlCurrent, "product_sku_key", ""},
+		"lock":     {sqlLockProducts, "product_sku_key", ""},
+		"prices":   {sqlPrices, "product_sku_key", ""},
+		"stock":    {sqlStock, "product_sku_key", ""},
+		"offers":   {sqlLockOffers, "product_offer_pkey", ""},
+		"product":  {sqlProduct, "product_sku_key", ""},
+		"windows":  {sqlPriceWindows, "price_opens", "catalogue"},
+		"events":   {sqlEvents, "", "event_default"},
+		"forget":   {sqlForget, "", "idempotency"},
+	} {
+		args := pgx.NamedArgs{}
+		for _, p := range placeholder.FindAllString(want.sql, -1) {
+			args[p[1:]] = nil
+		}
+		plan := h.plan(want.sql, args)
+		used, indexes := false, []string{}
+		plan.each(func(n node) {
+			used = used || n.Index == want.index
+			if n.Index != "" {
+				indexes = append(indexes, n.Index)
+			}
+			if n.Type == "Seq Scan" && !strings.Contains(" "+want.free+" ", " "+n.Relation+" ") {
+				h.Errorf("%s: %s reads all of %s", of, name, n.Relation)
+			}
+		})
+		if !used && want.index != "" {
+			h.Errorf("%s: %s uses %v, not %s", of, name, indexes, want.index)
+		}
+	}
+}
