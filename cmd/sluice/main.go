@@ -17,6 +17,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/sluicehub/sluice/cmd/sluice/bench"
 	"github.com/sluicehub/sluice/pim"
 )
 
@@ -38,6 +39,7 @@ type cli struct {
 	Key        keyCmd        `cmd:"" help:"Create, list and revoke API keys."`
 	Import     importCmd     `cmd:"" help:"Import products from a file of CSV, JSON Lines or a JSON array."`
 	Doctor     doctorCmd     `cmd:"" help:"Say in words what is wrong with the database, the queues and the channels."`
+	Bench      bench.Command `cmd:"" help:"Measure this machine: imports, edits, deliveries, beside what a bare database and a bare River do."`
 	Version    versionCmd    `cmd:"" help:"Print the version."`
 	Completion completionCmd `cmd:"" help:"Print the completion script of a shell."`
 }

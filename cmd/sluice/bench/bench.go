@@ -1,0 +1,174 @@
+//go:build unix
+
+// Package bench is `sluice bench`: it measures Sluice beside yardsticks of the
+// same run, machine and database, and says which aims it meets. What lives
+// here: the workloads, the yardsticks (COPY, plain transactions, a bare River,
+// plain HTTP), the target process that receives, and the report. Nothing here
+// is used by the rest of the program, and nothing here is faster than what
+// users get: the node that is measured is the one that `sluice serve` runs.
+//
+// docs/performance.md shows a run and says what limits each figure.
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Command is `sluice bench`. Its zero value is not usable: kong fills in the
+// defaults.
+type Command struct {
+	JSON        bool     `name:"json" help:"Write one JSON object instead of tables."`
+	Quick       bool     `help:"A run of about 40 seconds: fewer products, shorter measures."`
+	Only        []string `help:"Measures to run: ${enum}." enum:"import,fanout,edits,push,paced" placeholder:"MEASURE"`
+	Products    int      `default:"20000" help:"Products in the catalogue, which are also the listings of each channel (100 to 1,000,000)."`
+	Seconds     float64  `default:"6" help:"Length of each measure that lasts a time, in seconds."`
+	Connections int      `default:"12" help:"Connections that edit at once, over HTTP and in the yardstick."`
+	Profile     string   `type:"path" placeholder:"DIR" help:"Write a CPU profile of each measure there, and (on the private server) the statements' times."`
+	Sink        bool     `hidden:"" help:"Be the target process of a bench that runs already."`
+
+	dsn string // DATABASE_URL; "" starts a private server
+	log *slog.Logger
+}
+
+// The measures, in the order in which they run: each leaves the database as
+// the next one wants it.
+const (
+	measureImport = "import"
+	measureFanout = "fanout"
+	measureEdits  = "edits"
+	measurePush   = "push"
+	measurePaced  = "paced"
+)
+
+const (
+	minProducts = 100
+	maxProducts = 1_000_000
+	// channels is how many channels the catalogue is published on.
+	channels = 5
+)
+
+// Help is what `sluice bench --help` says beside the flags.
+func (*Command) Help() string {
+	return "The server that DATABASE_URL names is measured: two databases are made there and dropped in the end. " +
+		"Without it, a private server is started with production's durability, and removed. " +
+		"Everything stays on loopback. docs/performance.md says what the figures mean."
+}
+
+// Run measures, and writes the report to standard output and progress to
+// standard error. Aims that are missed are told in the report and are no error.
+func (c *Command) Run(ctx context.Context, log *slog.Logger) error {
+	if c.Sink {
+		return serveSink(os.Stdin, os.Stdout)
+	}
+	c.dsn, c.log = os.Getenv("DATABASE_URL"), log
+	return c.run(ctx, os.Stdout, os.Stderr)
+}
+
+func (c *Command) run(ctx context.Context, out, progress io.Writer) error {
+	if c.Products < minProducts || c.Products > maxProducts {
+		return fmt.Errorf("--products is %d, it must be from %d to %d", c.Products, minProducts, maxProducts)
+	}
+	if c.Connections < 1 || c.Connections > 64 {
+		return fmt.Errorf("--connections is %d, it must be from 1 to 64", c.Connections)
+	}
+	if c.Seconds < 0.2 || c.Seconds > 600 {
+		return fmt.Errorf("--seconds is %v, it must be from 0.2 to 600", c.Seconds)
+	}
+	if c.Quick {
+		c.Products, c.Seconds = min(c.Products, 5000), min(c.Seconds, 1.5)
+	}
+	r, err := c.measure(ctx, progress)
+	if err != nil {
+		return fmt.Errorf("bench: %w", err)
+	}
+	if c.JSON {
+		return r.writeJSON(out)
+	}
+	return r.writeTables(out)
+}
+
+// bench is one run.
+type bench struct {
+	*Command
+	progress io.Writer
+	report   *Report
+	db       *database
+	sink     *sink
+	catalog  *catalogue
+	house    *house
+	bare     *bareRiver
+
+	copied float64 // COPY's rows/s; 0: not measured
+	edited int     // paced edits so far, so that each changes something
+}
+
+func (c *Command) measure(ctx context.Context, progress io.Writer) (_ *Report, err error) {
+	b := &bench{Command: c, progress: progress, report: &Report{Started: time.Now().UTC().Truncate(time.Second)}}
+	closers := []func() error{}
+	defer func() {
+		for _, f := range slices.Backward(closers) {
+			err = errors.Join(err, f())
+		}
+	}()
+	b.say("starting")
+	if b.db, err = openDatabase(ctx, c.dsn, c.Profile != ""); err != nil {
+		return nil, err
+	}
+	closers = append(closers, b.db.close)
+	if b.sink, err = startSink(ctx); err != nil {
+		return nil, err
+	}
+	closers = append(closers, b.sink.close)
+	b.catalog = newCatalogue(c.Products)
+	if b.house, err = openHouse(ctx, b.db, b.sink, c.log); err != nil {
+		return nil, err
+	}
+	closers = append(closers, b.house.close)
+	if b.bare, err = openRiver(ctx, b.db, b.sink, b.catalog); err != nil {
+		return nil, err
+	}
+	closers = append(closers, b.bare.close)
+	if b.report.Settings, err = b.settings(ctx); err != nil {
+		return nil, err
+	}
+	for _, step := range []struct {
+		name string
+		run  func(context.Context) error
+	}{
+		{measureImport, b.importing}, {measureFanout, b.fanout}, {measureEdits, b.edits}, {measurePush, b.push}, {measurePaced, b.paced},
+	} {
+		// The catalogue is needed by all.
+		if !b.wants(step.name) && step.name != measureImport {
+			continue
+		}
+		if err := step.run(ctx); err != nil {
+			return nil, fmt.Errorf("%s: %w", step.name, err)
+		}
+	}
+	if bad := b.sink.violations(ctx); len(bad) > 0 {
+		return nil, fmt.Errorf("the target was spoken to wrongly, so nothing that was measured counts: %s", strings.Join(bad, "; "))
+	}
+	b.report.Seconds = time.Since(b.report.Started).Seconds()
+	return b.report, nil
+}
+
+// wants reports whether a measure was asked for.
+func (c *Command) wants(name string) bool { return len(c.Only) == 0 || slices.Contains(c.Only, name) }
+
+func (b *bench) say(format string, args ...any) {
+	fmt.Fprintf(b.progress, "bench: "+format+"\n", args...)
+}
+
+// span is how long a timed measure lasts.
+func (c *Command) span() time.Duration { return time.Duration(c.Seconds * float64(time.Second)) }
+
+// perSecond is a rate.
+func perSecond(n int, d time.Duration) float64 { return float64(n) / d.Seconds() }
