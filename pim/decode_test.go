@@ -134,7 +134,7 @@ func TestUnder(t *testing.T) {
 	if got := codes(t, err); got[0] != "x /items/3/a~1b" {
 		t.Errorf("Under = %v", got)
 	}
-	if other := errors.New("other"); Under("/x", other) != other || Under("/x", nil) != nil {
+	if other := errors.New("other"); Under("/x", other) != other || Under("/x", nil) != nil { //nolint:errorlint // the same error, not one around it
 		t.Error("Under changed what is no *Invalid")
 	}
 	if got := JoinPointer("/v", "a/b", "c~d", "\xff"); got != "/v/a~1b/c~0d/\uFFFD" {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"code.dny.dev/ssrf"
+
 	"github.com/sluicehub/sluice/connectors"
 )
 

@@ -15,8 +15,9 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/sluicehub/sluice/connectors"
 	"pgregory.net/rapid"
+
+	"github.com/sluicehub/sluice/connectors"
 )
 
 func TestCheck(t *testing.T) {
@@ -186,7 +187,7 @@ func TestScrub(t *testing.T) {
 	if c.Scrub(nil) != nil {
 		t.Error("no error became one")
 	}
-	_, bad := url.Parse("http://user:pass word:9x@host:port/?q=1")
+	_, bad := url.Parse("http://user:pass word:9x@host:port/?q=1") //nolint:staticcheck // it is bad on purpose
 	for _, err := range []error{
 		&url.Error{Op: "Post", URL: "https://u:pass@h/p?token=tok", Err: fs.ErrClosed},
 		fmt.Errorf("ask: %w", &url.Error{Op: "Post", URL: "https://u:pass@h/p?token=tok", Err: fs.ErrClosed}),
@@ -202,7 +203,7 @@ func TestScrub(t *testing.T) {
 		if _, ok := errors.AsType[*url.Error](got); ok {
 			t.Errorf("%q hands its cause out", got)
 		}
-		if err != bad && !errors.Is(got, fs.ErrClosed) {
+		if err != bad && !errors.Is(got, fs.ErrClosed) { //nolint:errorlint // which of the table it is
 			t.Errorf("%q is not fs.ErrClosed any more", got)
 		}
 	}

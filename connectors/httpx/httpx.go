@@ -71,6 +71,7 @@ import (
 	"time"
 
 	"code.dny.dev/ssrf"
+
 	"github.com/sluicehub/sluice/connectors"
 )
 

@@ -122,7 +122,7 @@ func (n *nextFile) replace(content []byte) error {
 func (n *nextFile) abandon() {
 	if !n.done {
 		n.f.Close()
-		os.Remove(n.f.Name())
+		_ = os.Remove(n.f.Name())
 	}
 }
 

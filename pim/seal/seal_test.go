@@ -11,8 +11,9 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/sluicehub/sluice/pim/seal"
 	"pgregory.net/rapid"
+
+	"github.com/sluicehub/sluice/pim/seal"
 )
 
 func create(t *testing.T) (*seal.Keyset, string) {

@@ -122,6 +122,8 @@ func removeAfterwards(dir string) error {
 }
 
 // broom is our end of the shell's pipe. It must not be collected, which would close it.
+//
+//nolint:unused // being held is its use
 var broom any
 
 // ours says that nobody else made the folder, in a place where everybody may make some.

@@ -114,7 +114,8 @@ func takeLock(path string) (*os.File, error) {
 		}
 		return nil, fmt.Errorf("%w by the process with pid %s: stop that one, or choose another data folder", ErrInUse, strings.TrimSpace(string(holder)))
 	}
-	if err := f.Truncate(0); err == nil {
+	err = f.Truncate(0)
+	if err == nil {
 		_, err = fmt.Fprintln(f, os.Getpid())
 	}
 	if err != nil {

@@ -214,7 +214,7 @@ func stopOrphan(ctx context.Context, data string, log *slog.Logger) (stranger in
 	}
 	pid, err := strconv.Atoi(strings.TrimSpace(lines[0]))
 	if err != nil || pid <= 1 {
-		return 0, nil
+		return 0, nil //nolint:nilerr // a file that names nobody is as good as none
 	}
 	if !serves(pid, real) {
 		return pid, nil
