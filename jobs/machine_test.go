@@ -122,7 +122,8 @@ func (m *machine) check(t *rapid.T) {
 		}
 		for lane, want := range map[pim.Lane]string{pim.Content: content, pim.Offer: offer} {
 			l, _ := m.fake.Listing(sku, lane)
-			if string(l.Document) != want {
+			if got := string(l.Document); got != want && (got != "{}" || want != "" || !w.exists) {
+				// An empty document is as good as none: in doubt it is sent, to be sure.
 				t.Errorf("%s %s: the target holds %s, wanted is %s", sku, lane, l.Document, want)
 			}
 		}
