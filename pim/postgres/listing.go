@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -57,6 +58,10 @@ func (s *Store) Listings(ctx context.Context, f ListingFilter, page Page) (list 
 			if at[i], err = cursor(parts[i]); err != nil {
 				return nil, "", err
 			}
+		}
+		if at[1] > math.MaxInt16 {
+			_, err = cursor("-")
+			return nil, "", err
 		}
 	}
 	rows, err := s.pool.Query(ctx, sqlListings, pgx.NamedArgs{
