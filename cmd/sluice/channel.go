@@ -131,7 +131,7 @@ func (l channelListCmd) Run(ctx context.Context, c console) error {
 		}
 		oldest := "-"
 		if v.OldestAge > 0 {
-			oldest = (time.Duration(v.OldestAge * float64(time.Second))).Round(time.Second).String()
+			oldest = time.Duration(v.OldestAge * float64(time.Second)).Round(time.Second).String()
 		}
 		rows = append(rows, []string{
 			string(v.Code), v.Connector, string(v.Locale), string(v.Currency), v.State, count(pim.StateWaiting), count(pim.StatePending),

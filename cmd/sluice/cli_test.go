@@ -54,6 +54,7 @@ func TestUsage(t *testing.T) {
 }
 
 func TestServeWantsTheKeyset(t *testing.T) {
+	t.Parallel()
 	dsn := "DATABASE_URL=" + dbtest.New(t)
 	if _, stderr, status := output(t, []string{dsn}, "serve", "--listen", "127.0.0.1:0"); status != 1 || !strings.Contains(stderr, "SLUICE_KEYSET") {
 		t.Errorf("without: status %d, %q", status, stderr)

@@ -43,12 +43,9 @@ func (d demoCmd) Run(ctx context.Context, c console, log *slog.Logger) error {
 		if dsn, err = databaseURL(); err != nil {
 			return err
 		}
-		if err := reach(ctx, dsn); err != nil {
-			return err
-		}
 	}
 	return demo.Run(ctx, demo.Options{
-		DataDir: d.DataDir, Listen: d.Listen, Products: d.Products, ExitAfterPublish: d.ExitAfterPublish, DSN: dsn,
+		DataDir: d.DataDir, Listen: d.Listen, Products: d.Products, ExitAfterPublish: d.ExitAfterPublish, DSN: dsn, Reach: reach,
 		Version: versionText(), Out: c.out, Terminal: isTerminal(c.out), Log: log,
 	})
 }

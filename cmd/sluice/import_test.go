@@ -75,6 +75,7 @@ func importSmall(t *testing.T, a announced, env []string) {
 
 // The database goes away in the middle, and comes back.
 func TestImportOutlastsTheDatabase(t *testing.T) {
+	t.Parallel()
 	pg := dbtest.Durable(t)
 	const rows = 12_000
 	var text strings.Builder

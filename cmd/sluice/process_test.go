@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -159,5 +158,3 @@ func output(t *testing.T, env []string, args ...string) (stdout, stderr string, 
 	}
 	return out.String(), complaints.String(), cmd.ProcessState.ExitCode()
 }
-
-var _ io.Writer = (*process)(nil)

@@ -33,7 +33,7 @@ func (serveCmd) Help() string {
 const stopMay = 25 * time.Second
 
 // Run serves until it is told to stop.
-func (s serveCmd) Run(ctx context.Context, c console, log *slog.Logger) error {
+func (s serveCmd) Run(ctx context.Context, log *slog.Logger) error {
 	dsn, err := databaseURL()
 	if err != nil {
 		return err

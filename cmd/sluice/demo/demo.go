@@ -40,7 +40,8 @@ type Options struct {
 	// ExitAfterPublish ends the demo when all of the catalogue is
 	// acknowledged: nil when it is, else an error with the reason.
 	ExitAfterPublish bool
-	DSN              string // of a server of the user's; "" starts a private one
+	DSN              string                                      // of a server of the user's; "" starts a private one
+	Reach            func(ctx context.Context, dsn string) error // checks that server
 	Version          string
 	Out              io.Writer // what people read
 	Terminal         bool      // Out is one: the progress is a bar
@@ -54,7 +55,13 @@ const stopMay = 10 * time.Second
 // (but with ExitAfterPublish, where it comes before the catalogue is
 // published). Whatever has been started is stopped when Run returns.
 func Run(ctx context.Context, o Options) (err error) {
-	h, err := openHouse(o.DataDir)
+	h, err := openHouse(ctx, o.DataDir)
+	if ctx.Err() != nil {
+		if h != nil {
+			h.close()
+		}
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -133,6 +140,10 @@ func (d *demo) run(ctx context.Context) error {
 
 // open brings up the database and the keyset.
 func (d *demo) open(ctx context.Context) (*seal.Keyset, error) {
+	if d.DSN != "" && d.DSN == d.house.state.DSN {
+		d.say("DATABASE_URL names the demo's own server.")
+		d.DSN = ""
+	}
 	if d.DSN == "" {
 		d.say("Starting a private PostgreSQL in %s …", d.house.dir)
 		pg, err := localpg.Start(ctx, localpg.Options{DataDir: d.house.path("postgres"), Durable: true, Log: d.Log})
@@ -140,8 +151,15 @@ func (d *demo) open(ctx context.Context) (*seal.Keyset, error) {
 			return nil, err
 		}
 		d.pg, d.DSN = pg, pg.DSN()
+		d.house.state.DSN = d.DSN
+		if err := d.house.save(); err != nil {
+			return nil, err
+		}
 	} else {
 		d.say("Using the database that DATABASE_URL names.")
+		if err := d.Reach(ctx, d.DSN); err != nil {
+			return nil, err
+		}
 	}
 	if err := migrations.Up(ctx, d.DSN, d.Log); err != nil {
 		return nil, err

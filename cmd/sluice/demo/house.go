@@ -3,6 +3,7 @@
 package demo
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+	"time"
 )
 
 // The files of the data folder, beside the folder postgres, which is localpg's.
@@ -30,6 +32,7 @@ type house struct {
 // state is what a later start must know. It holds secrets: mode 0600.
 type state struct {
 	Listen    string                 `json:"listen,omitempty"` // the API's address of the last time
+	DSN       string                 `json:"dsn,omitempty"`    // of the private server: people leave it in DATABASE_URL
 	AdminKey  string                 `json:"admin_key,omitempty"`
 	ViewerKey string                 `json:"viewer_key,omitempty"`
 	Targets   map[string]targetState `json:"targets,omitempty"` // by channel
@@ -42,7 +45,7 @@ type targetState struct {
 }
 
 // openHouse makes and locks the folder, and reads what a former start left.
-func openHouse(dir string) (*house, error) {
+func openHouse(ctx context.Context, dir string) (*house, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, fmt.Errorf("find the data folder: %w", err)
@@ -54,9 +57,9 @@ func openHouse(dir string) (*house, error) {
 	if h.lock, err = os.OpenFile(h.path(lockFile), os.O_RDWR|os.O_CREATE, 0o600); err != nil {
 		return nil, fmt.Errorf("lock the data folder: %w", err)
 	}
-	if err := syscall.Flock(int(h.lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+	if err := h.take(ctx); err != nil {
 		h.close()
-		return nil, fmt.Errorf("the data folder %s is in use by another demo: stop that one, or name another folder with --data-dir", dir)
+		return nil, err
 	}
 	// A demo.json that is there speaks of a process that has ended.
 	if err := os.Remove(h.path(announcementFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -95,6 +98,30 @@ func (h *house) make() error {
 		return os.Chmod(h.dir, mode)
 	}
 	return err
+}
+
+// lockMay is how long a demo that was there before may take to end: a killed
+// one is gone in a moment, one that was interrupted finishes what it has begun.
+const lockMay = stopMay
+
+func (h *house) take(ctx context.Context) error {
+	for end := time.Now().Add(lockMay); ; {
+		err := syscall.Flock(int(h.lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if err == nil {
+			return nil
+		}
+		if !errors.Is(err, syscall.EWOULDBLOCK) {
+			return fmt.Errorf("lock the data folder %s: %w", h.dir, err)
+		}
+		if time.Now().After(end) {
+			return fmt.Errorf("the data folder %s is in use by another demo: stop that one, or name another folder with --data-dir", h.dir)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
 }
 
 func (h *house) path(name string) string { return filepath.Join(h.dir, name) }

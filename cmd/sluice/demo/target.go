@@ -34,9 +34,8 @@ func targets() []*target {
 	shop := &connectors.Mapping{
 		Content: map[string]string{
 			"sku": "sku", "parent": "firstOf([parent])",
-			"title":       "firstOf([values.name, text('name', 'en-GB'), sku])",
-			"description": "values.description", "teaser": "firstOf([values.teaser])",
-			"brand": "values.brand", "categories": "categories", "attributes": "values",
+			"title":      "firstOf([values.name, text('name', 'en-GB'), sku])",
+			"categories": "categories", "attributes": "values",
 			"slug": "slug(firstOf([values.name, text('name', 'en-GB'), sku]) + ' ' + sku)",
 		},
 		Offer: map[string]string{"price": "price.amount", "currency": "price.currency", "stock": "stock.available"},
@@ -66,7 +65,7 @@ func targets() []*target {
 
 // settle is how long a lost request to a fake may still take effect: they are
 // on this machine, and answer within milliseconds.
-const settle = 5 * time.Second
+const settle = 2 * time.Second
 
 // startTargets starts the fakes where the channels expect them.
 func (d *demo) startTargets() error {

@@ -62,7 +62,7 @@ var sizes = []string{"XS", "S", "M", "L", "XL", "XXL"}
 var cares = []coloured{
 	{"wash-30", tongue{"wash at 30 °C", "Waschen bei 30 °C", "wassen op 30 °C"}},
 	{"no-bleach", tongue{"do not bleach", "nicht bleichen", "niet bleken"}},
-	{"iron-low", tongue{"iron at low heat", "bei niedriger Temperatur bügeln", "strijken op lage temperatuur"}},
+	{"iron-low", tongue{"iron at low heat", "bei niedriger Temperatur bügeln", "strijken op lage stand"}},
 	{"no-dryer", tongue{"do not tumble dry", "nicht in den Trockner", "niet in de droger"}},
 }
 
