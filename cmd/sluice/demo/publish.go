@@ -172,8 +172,11 @@ func (p *progress) at(s *standing) {
 		return
 	}
 	if p.bar != nil {
-		// A full bar would count as finished, and fan-out may bring more.
-		p.bar.ChangeMax64(max(s.total, s.done+1))
+		most := s.total
+		if !s.published() { // a full bar would count as finished, and fan-out may bring more
+			most = max(most, s.done+1)
+		}
+		p.bar.ChangeMax64(most)
 		_ = p.bar.Set64(s.done) // a terminal that cannot be written to shows nothing
 		return
 	}
