@@ -249,6 +249,7 @@ create table import_chunk (
     data      bytea not null,
     primary key (import_id, seq)
 );
+alter table import_chunk alter column data set storage external; -- compressing costs more than the import of what is compressed
 create table import_report (
     import_id bigint not null references import on delete cascade,
     row       bigint not null,                       -- of the file, the first record is 1

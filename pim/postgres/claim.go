@@ -148,7 +148,8 @@ func (s *Store) Claim(ctx context.Context, l Lease, o ClaimOptions) (*Claim, err
 			&id, &sku, &want, &dirtySince, &c.AckedHash, &c.SettleAt, &unsure, &born,
 			&attempts, &failed, &token, &sentRev, &sentWant, &c.SentHash,
 			&gone, &rev, &offerRev, &mediaRev, &parentSKU, &family, &enabled, &c.Categories,
-			&c.Values, &c.ParentValues, &c.Prices, &c.Stock, &own, &parent)
+			// As bytes: into a json.RawMessage, pgx would parse them once more.
+			(*[]byte)(&c.Values), (*[]byte)(&c.ParentValues), (*[]byte)(&c.Prices), (*[]byte)(&c.Stock), &own, &parent)
 		if err != nil {
 			return nil, fmt.Errorf("claim for %v: %w", l.Consumer, err)
 		}

@@ -119,14 +119,17 @@ func (s *Store) Expire(ctx context.Context) ([]Consumer, error) {
 	})
 }
 
+// dueWhere asks for the first due listing by the index's order: of an exists
+// PostgreSQL expects to meet one soon, and reads all listings when there is none.
 const dueWhere = `
 case k.kind
 when 'fanout' then exists (select from outbox) or exists (select from channel where mark_after is not null and deleted_at is null)
 when 'import' then exists (select from import i where i.id = k.channel_id and i.state = 'running')
-when 'drain' then exists (
-    select from channel c where c.id = k.channel_id and c.enabled and c.deleted_at is null
-      and coalesce(c.throttled_until, '-infinity') <= now() and coalesce(c.next_probe_at, '-infinity') <= now()
-      and exists (select from listing l where l.channel_id = k.channel_id and l.lane = k.lane and l.dirty and l.due_at <= now()))
+when 'drain' then coalesce((
+    select (select l.due_at <= now() from listing l
+            where l.channel_id = c.id and l.lane = k.lane and l.dirty order by l.due_at limit 1)
+    from channel c where c.id = k.channel_id and c.enabled and c.deleted_at is null
+      and coalesce(c.throttled_until, '-infinity') <= now() and coalesce(c.next_probe_at, '-infinity') <= now()), false)
 end`
 
 const sqlDue = `

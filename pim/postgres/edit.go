@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -72,13 +71,20 @@ type current struct {
 // Whether a product has variants is asked as a limited subquery, since of an
 // exists PostgreSQL makes a hash of all variants when it plans on an empty
 // database, and keeps that plan while the catalogue grows.
-const sqlCurrent = `
+const (
+	sqlCurrent = currentWhere + `p.sku = any(@skus)`
+	// Of one product by its SKU alone: for an array PostgreSQL would plan anew
+	// at each edit, which costs more than the reading.
+	sqlCurrentOne = currentWhere + `p.sku = @sku`
+)
+
+const currentWhere = `
 select p.id, p.sku, p.rev, p.media_rev, p.family, coalesce(p.family_variant, ''), coalesce(parent.sku, ''), coalesce(p.parent_id, 0),
        p.enabled, p.deleted_at is not null,
        coalesce((select true from product c where c.parent_id = p.id and c.deleted_at is null limit 1), false),
        p.categories, p.values
 from product p left join product parent on parent.id = p.parent_id
-where p.sku = any(@skus)`
+where `
 
 // write is an edit worked out against current: one row of sqlEdit.
 type write struct {
@@ -219,7 +225,7 @@ func (s *Store) write(ctx context.Context, q querier, version int64, actor strin
 		variant, axis                = make([]*string, n), make([]*string, n)
 		enabled, deleted, media      = make([]bool, n), make([]bool, n), make([]bool, n)
 		lanes                        = make([]int16, n)
-		categories, values, data     = make([]json.RawMessage, n), make([]json.RawMessage, n), make([]json.RawMessage, n)
+		categories, values, data     = make([][]byte, n), make([][]byte, n), make([][]byte, n)
 		locks                        = make([]int64, 0, n)
 	)
 	lost := make(map[int]bool, n)
@@ -280,7 +286,11 @@ func (s *Store) currents(ctx context.Context, q querier, edits []Edit, todo []in
 		}
 	}
 	skus := named(edits, todo)
-	rows, err := q.Query(ctx, sqlCurrent, pgx.NamedArgs{"skus": skus})
+	sql, args := sqlCurrent, pgx.NamedArgs{"skus": skus}
+	if len(skus) == 1 {
+		sql, args = sqlCurrentOne, pgx.NamedArgs{"sku": skus[0]}
+	}
+	rows, err := q.Query(ctx, sql, args)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -199,6 +199,25 @@ func TestConcurrentFamilyAndProduct(t *testing.T) {
 	}
 }
 
+// The same, held open at the worst moment: the product is written when its
+// family's deletion is not yet committed.
+func TestProductWaitsForItsFamilysEnd(t *testing.T) {
+	h := newHouse(t)
+	tx := h.begin()
+	for _, sql := range []string{sqlLockCatalogue, `delete from family where code = 'other'`, sqlBumpCatalogue} {
+		if _, err := tx.Exec(h.ctx, sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	done := make(chan EditResult)
+	go func() { done <- h.edit(Edit{SKU: "A", Mode: Put, Family: ptr("other")}) }()
+	h.blocked(1)
+	if err := tx.Commit(h.ctx); err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "problems", problemsOf((<-done).Err), []string{"family.unknown /family"})
+}
+
 func TestNowIsTheDatabases(t *testing.T) {
 	h := newHouse(t)
 	if now, err := h.Now(h.ctx); err != nil || time.Since(now).Abs() > time.Minute {

@@ -91,6 +91,34 @@ func TestEveryStatementPrepares(t *testing.T) {
 	}
 }
 
+var (
+	touchesListing = regexp.MustCompile(`(update|delete from) listing\b`)
+	locksInOrder   = regexp.MustCompile(`order by (1, 2, 3|l?\.?product_id|l\.lane, l\.product_id)( limit \d+)? for update`)
+	marksListing   = regexp.MustCompile(`insert into listing\b`)
+	marksInOrder   = regexp.MustCompile(`order by (1, 2, 3|c\.id, lane\.lane, t\.product_id)\s+on conflict`)
+)
+
+// Whatever writes many listings locks them in the order channel, lane,
+// product; a statement that forgets it would deadlock, on some day.
+func TestListingLocksAreOrdered(t *testing.T) {
+	seen := 0
+	for name, sql := range statements(t) {
+		if touchesListing.MatchString(sql) {
+			if seen++; !locksInOrder.MatchString(sql) {
+				t.Errorf("%s writes listings that it did not lock in order", name)
+			}
+		}
+		if marksListing.MatchString(sql) {
+			if seen++; !marksInOrder.MatchString(sql) {
+				t.Errorf("%s writes listings in no order", name)
+			}
+		}
+	}
+	if seen < 8 {
+		t.Errorf("only %d statements write listings: does this still look at the right ones?", seen)
+	}
+}
+
 // node is a node of EXPLAIN's plan.
 type node struct {
 	Type     string `json:"Node Type"`
