@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -229,6 +230,35 @@ func TestConcurrentPatchesAllSucceed(t *testing.T) {
 	if p := h.product("A"); p.Rev != editors*each+1 {
 		t.Errorf("revision %d, want %d", p.Rev, editors*each+1)
 	}
+}
+
+// Nor is an edit that is slower than all others, here a loop within the
+// database: at last it locks the product before it reads it.
+func TestASlowEditGetsThrough(t *testing.T) {
+	h := newHouse(t)
+	h.do(thing("A", Put, `{}`))
+	ctx, stop := context.WithCancel(h.ctx)
+	started, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		for first := true; ctx.Err() == nil; first = false {
+			_, err := h.pool.Exec(ctx, `do $$ begin for i in 1..200 loop update product set rev = rev + 1; commit; end loop; end $$`)
+			if err != nil && ctx.Err() == nil {
+				t.Error(err)
+			}
+			if first {
+				close(started)
+			}
+		}
+	}()
+	<-started
+	for n := range 5 {
+		if r := h.edit(thing("A", Patch, fmt.Sprintf(`{"count":%d}`, n+1))); r.Err != nil || !r.Changed {
+			t.Errorf("%+v", r)
+		}
+	}
+	stop()
+	<-ended
 }
 
 func TestConcurrentCreationsMakeOne(t *testing.T) {
