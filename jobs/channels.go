@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sluicehub/sluice/connectors"
@@ -64,7 +65,14 @@ type Target struct {
 	Kind      *connectors.Kind
 	Connector connectors.Connector
 	Program   *connectors.Program
+
+	calls atomic.Int64 // concurrency that the last claim saw
 }
+
+// allowed is how many calls may be in flight, as far as this process knows.
+func (t *Target) allowed() int { return int(t.calls.Load()) }
+
+func (t *Target) allow(n int) { t.calls.Store(int64(min(n, t.Concurrency))) }
 
 // Scope is the channel's view of a product at now.
 func (t *Target) Scope(now time.Time) connectors.Scope {
@@ -402,7 +410,9 @@ func (c *Channels) target(ch *postgres.Channel) (*Target, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open channel %s: %w", ch.Code, err)
 	}
-	return &Target{Channel: ch, Kind: kind, Connector: conn, Program: p}, nil
+	t := &Target{Channel: ch, Kind: kind, Connector: conn, Program: p}
+	t.allow(ch.Allowed)
+	return t, nil
 }
 
 // lend is the connector's environment on a channel.

@@ -73,6 +73,7 @@ type worker interface {
 type next struct {
 	again bool
 	in    time.Duration
+	idle  bool // the step looked and found nothing to do: in is all there is to wait for
 }
 
 // consume runs one job of consumer c. It returns nil always: see above.
@@ -184,10 +185,13 @@ func (r *Runner) hold(ctx context.Context, l postgres.Lease) *hold {
 }
 
 // work steps until there is nothing left to do or the shift is over, and says
-// in how long something falls due by itself.
+// in how long something falls due by itself. A step that worked off less than
+// it could take is not followed by another look at once: what is committed
+// after its look pokes, and before the lease is given back there is a last one.
 func (h *hold) work(w worker) (ahead time.Duration, err error) {
 	end := time.Now().Add(shift)
-	for {
+	var due time.Time // when something falls due by itself, as far as known
+	for last := false; ; {
 		n, err := w.step(h.ctx, h.lease)
 		if err != nil {
 			return 0, err
@@ -195,32 +199,44 @@ func (h *hold) work(w worker) (ahead time.Duration, err error) {
 		if err := context.Cause(h.ctx); err != nil {
 			return 0, err
 		}
-		if h.r.stopping() || time.Now().After(end) {
-			return n.in, nil
+		if at := time.Now().Add(n.in); n.in > 0 && (n.idle || due.IsZero() || at.Before(due)) {
+			due = at
+		} else if n.in == 0 && n.idle {
+			due = time.Time{}
 		}
-		if n.again {
+		if h.r.stopping() || time.Now().After(end) || last && n.idle {
+			return until(due), nil
+		}
+		if last = false; n.again {
 			continue
 		}
-		wait := linger
-		if n.in > 0 && n.in < linger {
-			wait = n.in
+		wait, early := linger, false
+		if d := until(due); d > 0 && d < linger {
+			wait, early = d, true
 		}
 		timer := time.NewTimer(wait)
 		select {
 		case <-h.poke:
-			timer.Stop()
 		case <-timer.C:
-			if wait == linger {
-				return n.in, nil
+			last = !early
+			if early {
+				due = time.Time{}
 			}
 		case <-h.r.stop:
-			timer.Stop()
-			return n.in, nil
 		case <-h.ctx.Done():
 			timer.Stop()
 			return 0, context.Cause(h.ctx)
 		}
+		timer.Stop()
 	}
+}
+
+// until is how long it is to at; 0 when there is no such time.
+func until(at time.Time) time.Duration {
+	if at.IsZero() {
+		return 0
+	}
+	return max(time.Until(at), time.Millisecond)
 }
 
 // The River jobs. Their arguments are identifiers; Gen is the consumer's

@@ -31,6 +31,11 @@ const (
 	// callsPerStep is how many calls each of a channel's concurrent senders
 	// makes per claim: more amortise the claim, and make what is sent older.
 	callsPerStep = 2
+	// overlap is how many claims of a drain are worked off at once while there
+	// is a queue.
+	overlap = 3
+	// flowFor bounds how long they overlap before the consumer looks up.
+	flowFor = 5 * time.Second
 	// claimMost bounds the listings of one claim, and so a step's memory.
 	claimMost = 2000
 	// decodedProducts bounds the cache of decoded values.
@@ -52,53 +57,127 @@ func newDrainer(r *Runner) *drainer {
 	return &drainer{r: r, decoded: cache}
 }
 
-// step implements worker.
+// step implements worker: one claim, or, while claims come back full, several
+// overlapping ones, so that the target works while the database does.
 func (d *drainer) step(ctx context.Context, l postgres.Lease) (next, error) {
-	store := d.r.store
+	f := &flow{d: d, l: l, inflight: map[int64]bool{}}
+	n, full, err := f.step(ctx)
+	if err != nil || !full {
+		return n, err
+	}
+	end := time.Now().Add(flowFor)
+	g, ctx := errgroup.WithContext(ctx)
+	for range overlap {
+		g.Go(func() error {
+			for {
+				_, full, err := f.step(ctx)
+				if err != nil || !full || time.Now().After(end) || d.r.stopping() {
+					return err
+				}
+			}
+		})
+	}
+	return next{again: true}, g.Wait()
+}
+
+// flow is what the overlapping steps of a drain share. Claims take turns, and
+// leave out what another step has claimed and not yet stored receipts of, so a
+// listing is in one call at a time, as without the overlap.
+type flow struct {
+	d *drainer
+	l postgres.Lease
+
+	claims   sync.Mutex
+	mu       sync.Mutex
+	inflight map[int64]bool
+}
+
+// step works one claim off; full: there is probably more.
+func (f *flow) step(ctx context.Context) (n next, full bool, err error) {
+	d, l := f.d, f.l
 	t, err := d.r.channels.Target(ctx, l.Channel, 0)
 	if errors.Is(err, postgres.ErrNotFound) {
-		return next{}, nil // deleted; the sweeper tidies its consumers
+		return next{idle: true}, false, nil // deleted; the sweeper tidies its consumers
 	}
 	if err != nil {
-		return next{}, d.unusable(ctx, l.Channel, err)
+		return next{idle: true}, false, d.unusable(ctx, l.Channel, err)
+	}
+	options := postgres.ClaimOptions{
+		Limit: min(t.Batch*max(t.allowed(), 1)*callsPerStep, claimMost), Waits: l.Lane != pim.Content && t.Program.Lanes().Has(pim.Content),
 	}
 	in := t.Program.Inputs(l.Lane)
-	wait := l.Lane != pim.Content && t.Program.Lanes().Has(pim.Content)
-	claim, err := store.Claim(ctx, l, postgres.ClaimOptions{
-		Limit: min(t.Batch*max(t.Allowed, 1)*callsPerStep, claimMost),
-		Texts: in.Has(pim.Content) || in.Has(pim.Media), Offers: in.Has(pim.Offer), Waits: wait,
-	})
+	options.Texts, options.Offers = in.Has(pim.Content) || in.Has(pim.Media), in.Has(pim.Offer)
+	claim, started, err := f.claim(ctx, options)
 	if err != nil {
-		return next{}, err
+		return next{}, false, err
 	}
-	started := time.Now()
+	defer f.done(claim)
 	if claim.Channel.Version != t.Version {
 		_, err := d.r.channels.Target(ctx, l.Channel, claim.Channel.Version)
-		return next{again: true}, err
+		return next{again: true}, false, err
 	}
 	if !claim.Channel.Enabled {
-		return next{}, nil
+		return next{idle: true}, false, nil
 	}
 	if claim.Channel.Blocked(claim.Now) {
-		return next{in: blockedFor(claim)}, nil
+		return next{in: blockedFor(claim), idle: true}, false, nil
 	}
 	if len(claim.Items) == 0 {
-		in, _, err := store.NextDue(ctx, l)
-		return next{in: in}, err
+		in, _, err := d.r.store.NextDue(ctx, l)
+		return next{in: in, idle: true}, false, err
 	}
+	t.allow(claim.Channel.Allowed)
+	full = len(claim.Items) == options.Limit
+	items := claim.Items
 	allowed := claim.Channel.Allowed
 	if claim.Channel.Fails >= postgres.BreakerFails {
-		mine, err := store.TakeProbe(ctx, l.Channel, t.Timeout)
+		mine, err := d.r.store.TakeProbe(ctx, l.Channel, t.Timeout)
 		if err != nil || !mine {
-			return next{in: probeFirst}, err
+			return next{in: probeFirst}, false, err
 		}
-		claim.Items, allowed = claim.Items[:1], 1
+		items, allowed, full = items[:1], 1, false
 	}
 	s := &step{
-		d: d, t: t, l: l, in: in, allowed: max(1, allowed),
+		d: d, t: t, l: l, in: in, allowed: max(1, allowed), probe: claim.Channel.Fails >= postgres.BreakerFails,
 		round: round{now: claim.Now, unsure: claim.Unsure, settle: t.Settle, elapsed: func() time.Duration { return time.Since(started) }},
 	}
-	return s.run(ctx, claim)
+	n, err = s.run(ctx, claim, items)
+	if s.stopped() {
+		full = false
+	}
+	n.again = n.again || full || s.probe
+	return n, full, err
+}
+
+// claim claims what no other step has in hand.
+func (f *flow) claim(ctx context.Context, o postgres.ClaimOptions) (*postgres.Claim, time.Time, error) {
+	f.claims.Lock()
+	defer f.claims.Unlock()
+	f.mu.Lock()
+	o.Inflight = make([]int64, 0, len(f.inflight))
+	for id := range f.inflight {
+		o.Inflight = append(o.Inflight, id)
+	}
+	f.mu.Unlock()
+	claim, err := f.d.r.store.Claim(ctx, f.l, o)
+	started := time.Now()
+	if err != nil {
+		return nil, started, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for i := range claim.Items {
+		f.inflight[int64(claim.Items[i].Product)] = true
+	}
+	return claim, started, nil
+}
+
+func (f *flow) done(c *postgres.Claim) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for i := range c.Items {
+		delete(f.inflight, int64(c.Items[i].Product))
+	}
 }
 
 func blockedFor(c *postgres.Claim) (wait time.Duration) {
@@ -126,6 +205,7 @@ type step struct {
 	l       postgres.Lease
 	in      pim.Lanes // what the lane's mapping reads
 	allowed int
+	probe   bool // the one call that tries a broken channel
 
 	mu       sync.Mutex
 	outcomes []postgres.Outcome
@@ -135,9 +215,9 @@ type step struct {
 	well     bool
 }
 
-func (s *step) run(ctx context.Context, claim *postgres.Claim) (next, error) {
+func (s *step) run(ctx context.Context, claim *postgres.Claim, items []postgres.Claimed) (next, error) {
 	s.verdicts = map[string]int{}
-	tasks, err := s.render(ctx, claim)
+	tasks, err := s.render(ctx, claim, items)
 	if err != nil {
 		return next{}, err
 	}
@@ -184,9 +264,9 @@ func chunks(ts []*task, n int) func(func([]*task) bool) {
 }
 
 // render makes the tasks of a claim, in parallel: it is most of the cost.
-func (s *step) render(ctx context.Context, claim *postgres.Claim) ([]*task, error) {
+func (s *step) render(ctx context.Context, claim *postgres.Claim, items []postgres.Claimed) ([]*task, error) {
 	began := time.Now()
-	tasks := make([]*task, len(claim.Items))
+	tasks := make([]*task, len(items))
 	schema := s.d.r.store.Schema()
 	scope := s.t.Scope(claim.Now)
 	g, ctx := errgroup.WithContext(ctx)
@@ -194,7 +274,7 @@ func (s *step) render(ctx context.Context, claim *postgres.Claim) ([]*task, erro
 	for w := range workers {
 		g.Go(func() error {
 			for i := w; i < len(tasks); i += workers {
-				t := &task{Claimed: &claim.Items[i], lane: s.l.Lane}
+				t := &task{Claimed: &items[i], lane: s.l.Lane}
 				t.rev = s.revision(t)
 				tasks[i] = t
 				if t.Token != "" || t.Gone || t.lane != pim.Content && t.Born <= 0 {
@@ -468,7 +548,7 @@ func (s *step) throttled(e *connectors.Error) {
 
 // receive writes the receipts and the channel's state.
 func (s *step) receive(ctx context.Context, claim *postgres.Claim) (next, error) {
-	woken, _, err := s.d.r.store.Receive(ctx, s.l, s.outcomes)
+	woken, dirty, err := s.d.r.store.Receive(ctx, s.l, s.outcomes)
 	if err != nil {
 		if !errors.Is(err, postgres.ErrFenced) && ctx.Err() == nil {
 			// Were the receipts the trouble, the same chunk would be sent for ever.
@@ -495,13 +575,23 @@ func (s *step) receive(ctx context.Context, claim *postgres.Claim) (next, error)
 		if err := s.d.r.store.ChannelWell(ctx, s.l.Channel); err != nil {
 			return next{}, err
 		}
-		s.t.Allowed = min(s.t.Concurrency, claim.Channel.Allowed+1)
+		s.t.allow(claim.Channel.Allowed + 1)
 		if claim.Channel.Fails >= postgres.BreakerFails {
 			s.d.r.log.InfoContext(ctx, "breaker closed", "channel", s.t.Code)
 			s.d.r.wakeChannel(s.l.Channel)
 		}
 	}
-	return next{again: true}, nil
+	n := next{}
+	for _, o := range s.outcomes {
+		if !o.Again {
+			continue
+		}
+		if dirty--; o.After != postgres.Forever && (n.in == 0 || o.After < n.in) {
+			n.in = max(o.After, time.Millisecond)
+		}
+	}
+	n.again = dirty > 0 // some were wanted again while they were sent
+	return n, nil
 }
 
 func (s *step) observe(claim *postgres.Claim) {

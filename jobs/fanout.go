@@ -44,21 +44,20 @@ func (f *fanner) step(ctx context.Context, l postgres.Lease) (next, error) {
 	}
 	f.limit.Store(min(fanoutRows, limit*2))
 	f.woke(m)
-	if m.Taken > 0 {
-		return next{again: true}, nil
+	if m.Taken > 0 || !m.More {
+		// Fewer than could be taken: what is committed after this look pokes.
+		return next{again: m.More || int64(m.Taken) == limit, idle: m.Taken == 0}, nil
 	}
 	if m, err = f.r.store.MarkChannel(ctx, l, markRows); err != nil {
 		return next{}, err
 	}
 	f.woke(m)
-	return next{again: m.Taken > 0}, nil
+	return next{again: true}, nil
 }
 
 func (f *fanner) woke(m postgres.Marked) {
-	cs := make([]postgres.Consumer, 0, len(m.Listings))
-	for c, n := range m.Listings {
-		cs = append(cs, c)
+	for _, n := range m.Listings {
 		f.r.metrics.marked.Add(float64(n))
 	}
-	f.r.Wake(cs...)
+	f.r.Wake(m.Wake...)
 }

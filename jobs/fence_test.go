@@ -37,6 +37,7 @@ func TestAcknowledgedIsDurable(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.until(func() bool { return r.store.Ping(r.ctx) == nil })
+	r.store.WorkPool().Reset() // its connections died with the server
 	live, _, err := r.store.CountProducts(r.ctx)
 	if err != nil || live != writers*each {
 		t.Fatalf("%d products of %d survived (%v)", live, writers*each, err)

@@ -23,7 +23,7 @@ func TestOthersGoOnUndisturbed(t *testing.T) {
 	well := r.channel("well", webhooktest.Options{}, nil)
 	refuses := r.channel("refuses", webhooktest.Options{}, nil)
 	fails := r.channel("fails", webhooktest.Options{}, nil)
-	hangs := r.channel("hangs", webhooktest.Options{}, nil)
+	hangs := r.channel("hangs", webhooktest.Options{}, func(s *jobs.ChannelSpec) { s.TimeoutSeconds = 60 })
 	throttles := r.channel("throttles", webhooktest.Options{}, nil)
 	if err := refuses.Refuse(true); err != nil {
 		t.Fatal(err)
@@ -43,6 +43,9 @@ func TestOthersGoOnUndisturbed(t *testing.T) {
 		c, err := r.store.Channel(r.ctx, "fails")
 		return err == nil && c.Fails >= postgres.BreakerFails && c.LastError != ""
 	})
+	if hangs.Counts().Hanging != 1 {
+		t.Error("the hanging call is over: the test proves nothing")
+	}
 	if err := refuses.Refuse(false); err != nil {
 		t.Fatal(err)
 	}
@@ -120,6 +123,36 @@ func (r *road) fannedOut() {
 		road, err := r.store.RoadStats(r.ctx)
 		return err == nil && road.Outbox == 0
 	})
+}
+
+// Whatever the number of wakes, a consumer has one job.
+func TestJobsAreUnique(t *testing.T) {
+	r := newRoad(t)
+	r.channel("shop", webhooktest.Options{}, nil)
+	waker, err := jobs.New(jobs.Config{Store: r.store, Channels: r.channels, Log: r.log, Holder: "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := waker.Start(r.ctx); err != nil {
+		t.Fatal(err)
+	}
+	count := func() (n int) {
+		if err := r.store.Pool().QueryRow(r.ctx, `select count(*) from river_job`).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	for i := range 20 {
+		r.put(skus(1), title("v%d", i))
+		r.until(func() bool { return count() > 0 })
+		waker.Flushed()
+	}
+	if n := count(); n != 1 {
+		t.Errorf("%d jobs for one consumer", n)
+	}
+	if err := waker.Stop(r.ctx); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func pushes(fake *webhooktest.Server, all []pim.SKU) []int64 {

@@ -201,10 +201,9 @@ create table listing (
     error      text,                                 -- not null and not dirty: parked
     token      text,                                 -- of a pending ticket
     issues     jsonb,
-    primary key (channel_id, lane, product_id)
+    primary key (product_id, channel_id, lane)        -- also the order in which all lock; see jobs/consumer.go
 ) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0);
 create index listing_due on listing (channel_id, lane, due_at) where dirty;
-create index listing_product on listing (product_id);
 
 create table api_key (
     id         bigint generated always as identity primary key,

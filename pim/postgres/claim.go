@@ -96,7 +96,9 @@ left join lateral (
 left join product p on p.id = l.product_id
 left join product parent on parent.id = p.parent_id
 left join product_offer o on o.product_id = p.id
-left join listing content on k.lane <> 1 and content.channel_id = k.channel_id and content.lane = 1 and content.product_id = l.product_id
+left join lateral ( -- of its own, so that all of its key is used, whatever the statistics say
+    select c.born from listing c where c.product_id = l.product_id and c.channel_id = k.channel_id and c.lane = 1 offset 0
+) content on k.lane <> 1
 where k.kind = 'drain' and k.channel_id = @channel and k.lane = @lane and k.epoch = @epoch and not k.released`
 
 // pricesValid are the prices of the channel's list that are valid now.

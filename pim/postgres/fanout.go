@@ -16,12 +16,16 @@ type Marked struct {
 	Taken int // outbox rows, or products of a channel's first marking
 	// Listings are the marked listings by the drain that has them.
 	Listings map[Consumer]int
+	// Wake are those of the drains that may send now.
+	Wake []Consumer
+	// More: some channel has products still to be marked for it.
+	More bool
 }
 
 // sqlFanout is hop two: it takes outbox rows, groups them by product, lets a
 // parent's change touch its variants, and marks the listings of every channel
 // and lane that the change touches. Rows are written in the order in which
-// all lock them: channel, lane, product. Holding the consumer's row keeps the
+// all lock them: product, channel, lane. Holding the consumer's row keeps the
 // fence shut until commit. What is sold out goes to the head of its queue, and
 // somebody's edit before the bulk of an import or a new channel: due times
 // order the queue, so they are due since for ever, and for an hour.
@@ -48,15 +52,23 @@ marked as (
     where c.deleted_at is null
       and ((t.lanes & 1 <> 0 and c.marks_content & lane.lane <> 0) or (t.lanes & 2 <> 0 and c.marks_offer & lane.lane <> 0)
            or (t.lanes & 4 <> 0 and c.marks_media & lane.lane <> 0))
-    order by c.id, lane.lane, t.product_id
-    on conflict (channel_id, lane, product_id) do update set
+    order by t.product_id, c.id, lane.lane
+    on conflict (product_id, channel_id, lane) do update set
         want = l.want + 1, dirty = true,
         dirty_at = case when l.dirty then l.dirty_at else excluded.dirty_at end,
         due_at = case when l.dirty then least(l.due_at, excluded.due_at) else excluded.due_at end
     returning channel_id, lane
 )
-select (select count(*) from taken), exists (select from fence), m.channel_id, m.lane, m.n
-from (select) one left join (select channel_id, lane, count(*) as n from marked group by 1, 2) m on true`
+select (select count(*) from taken), exists (select from fence), exists (select from channel where mark_after is not null and deleted_at is null),
+       m.*
+from (select) one left join (` + markedByDrain + `) m on true`
+
+// markedByDrain counts marked listings, and tells which drains may send now:
+// to wake those of a paused, throttled or broken channel is of no use.
+const markedByDrain = `
+select m.channel_id, m.lane, count(*), bool_and(c.enabled and coalesce(c.throttled_until, '-infinity') <= now()
+       and coalesce(c.next_probe_at, '-infinity') <= now())
+from marked m join channel c on c.id = m.channel_id group by 1, 2`
 
 // FanOut works off up to limit outbox rows under the lease. Taken 0: there was
 // nothing to do.
@@ -75,13 +87,18 @@ func (s *Store) mark(ctx context.Context, sql string, args pgx.NamedArgs) (Marke
 		channel *int64
 		lane    *int16
 		n       *int
+		awake   *bool
 	)
-	_, err = pgx.ForEachRow(rows, []any{&out.Taken, &fence, &channel, &lane, &n}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&out.Taken, &fence, &out.More, &channel, &lane, &n, &awake}, func() error {
 		if !fence {
 			return ErrFenced
 		}
 		if channel != nil {
-			out.Listings[Consumer{Kind: Drain, Channel: pim.ChannelID(*channel), Lane: pim.Lane(*lane)}] = *n
+			c := Consumer{Kind: Drain, Channel: pim.ChannelID(*channel), Lane: pim.Lane(*lane)}
+			out.Listings[c] = *n
+			if *awake {
+				out.Wake = append(out.Wake, c)
+			}
 		}
 		return nil
 	})
@@ -152,15 +169,15 @@ marked as (
                (c.marks_content & lane.lane <> 0)
                or (lane.lane = 2 and exists (select from product_offer o where o.product_id = p.id))
                or (lane.lane = 4 and (p.media_rev > 0 or exists (select from product pp where pp.id = p.parent_id and pp.media_rev > 0)))))
-    order by 1, 2, 3
-    on conflict (channel_id, lane, product_id) do update set
+    order by p.id, c.id, lane.lane
+    on conflict (product_id, channel_id, lane) do update set
         want = l.want + 1, dirty = true,
         dirty_at = case when l.dirty then l.dirty_at else excluded.dirty_at end,
         due_at = case when l.dirty then least(l.due_at, excluded.due_at) else excluded.due_at end
     returning channel_id, lane
 )
-select (select count(*) from span) + (select count(*) from c), exists (select from fence), m.channel_id, m.lane, m.n
-from (select) one left join (select channel_id, lane, count(*) as n from marked group by 1, 2) m on true`
+select (select count(*) from span) + (select count(*) from c), exists (select from fence), exists (select from c), m.*
+from (select) one left join (` + markedByDrain + `) m on true`
 
 // MarkChannel marks the listings of up to limit products for a channel that
 // asked for it. Taken 0: no channel does.

@@ -182,11 +182,11 @@ type ImportProgress struct {
 	Findings                                        []ImportFinding
 }
 
-// ImportChunk writes a chunk's edits and the import's progress in one
+// ImportChunk writes, durably, a chunk's edits and the import's progress in one
 // transaction under l, so that a restart goes on exactly behind it. tally
 // turns the edits' results into the progress.
 func (s *Store) ImportChunk(ctx context.Context, l Lease, actor string, edits []Edit, tally func([]EditResult) ImportProgress) error {
-	err := inTx(ctx, s.work, func(tx pgx.Tx) error {
+	err := inTx(ctx, s.pool, func(tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, sqlImportFence, l.args())
 		if err != nil {
 			return err

@@ -39,12 +39,12 @@ select l.channel_id, c.code, l.lane, l.product_id, p.sku, ` + stateOf + `,
        l.issues, l.verdict, coalesce(l.receipt_rev, 0), l.receipt_at
 from listing l join channel c on c.id = l.channel_id and c.deleted_at is null join product p on p.id = l.product_id cross join catalogue cat
 left join product parent on parent.id = p.parent_id left join product_offer o on o.product_id = p.id
-where (l.channel_id, l.lane, l.product_id) > (@after_channel, @after_lane, @after_product)
+where (l.product_id, l.channel_id, l.lane) > (@after_product, @after_channel, @after_lane)
   and (@channel = '' or c.code = @channel) and (@sku = '' or p.sku = @sku) and (@lane::smallint = 0 or l.lane = @lane)
   and (@state = '' or ` + stateOf + ` = @state) and (not @issues or l.issues is not null)
-order by l.channel_id, l.lane, l.product_id limit @limit`
+order by l.product_id, l.channel_id, l.lane limit @limit`
 
-// Listings reads one page of listings by channel, lane and product, and the
+// Listings reads one page of listings by product, channel and lane, and the
 // cursor of the next.
 func (s *Store) Listings(ctx context.Context, f ListingFilter, page Page) (list []pim.Listing, next string, err error) {
 	at := [3]int64{}
@@ -59,13 +59,13 @@ func (s *Store) Listings(ctx context.Context, f ListingFilter, page Page) (list 
 				return nil, "", err
 			}
 		}
-		if at[1] > math.MaxInt16 {
+		if at[2] > math.MaxInt16 {
 			_, err = cursor("-")
 			return nil, "", err
 		}
 	}
 	rows, err := s.pool.Query(ctx, sqlListings, pgx.NamedArgs{
-		"after_channel": at[0], "after_lane": int16(at[1]), "after_product": at[2], "channel": f.Channel, "sku": f.SKU,
+		"after_product": at[0], "after_channel": at[1], "after_lane": int16(at[2]), "channel": f.Channel, "sku": f.SKU,
 		"lane": int16(f.Lane), "state": f.State, "issues": f.Issues, "limit": page.limit() + 1,
 	})
 	if err != nil {
@@ -104,7 +104,7 @@ func (s *Store) Listings(ctx context.Context, f ListingFilter, page Page) (list 
 	if len(list) > page.limit() {
 		list = list[:page.limit()]
 		k := keys[len(list)-1]
-		next = fmt.Sprintf("%d.%d.%d", k[0], k[1], k[2])
+		next = fmt.Sprintf("%d.%d.%d", k[2], k[0], k[1])
 	}
 	return list, next, nil
 }
@@ -113,7 +113,7 @@ const sqlRetry = `
 with picked as (
     select l.channel_id, l.lane, l.product_id from listing l join channel c on c.id = l.channel_id and c.deleted_at is null join product p on p.id = l.product_id
     where c.code = @channel and (@sku = '' or p.sku = @sku) and not l.dirty and l.error is not null
-    order by 1, 2, 3 for update of l
+    order by l.product_id, l.channel_id, l.lane for update of l
 )
 update listing l set want = want + 1, dirty = true, dirty_at = now(), due_at = now()
 from picked k where (l.channel_id, l.lane, l.product_id) = (k.channel_id, k.lane, k.product_id)`

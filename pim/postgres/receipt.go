@@ -48,6 +48,16 @@ fence as (
     select from consumer where kind = 'drain' and channel_id = @channel and lane = @lane and epoch = @epoch and not released for share
 )`
 
+// sqlLockListings comes first, in the receipt's transaction: it locks what the
+// two statements after it write, in everybody's order. The fence stands in each
+// of the three, so that a holder who lost its lease locks and writes nothing.
+const sqlLockListings = `
+with ` + fenceOfDrain + `
+select from listing l
+where exists (select from fence) and l.product_id = any(@product::bigint[]) and l.channel_id = @channel
+  and (l.lane = @lane or l.lane in (2, 4) and l.product_id = any(@reborn::bigint[]))
+order by l.product_id, l.channel_id, l.lane for update`
+
 // sqlReceipt is hop four. Dirty stays what is uncertain, unsettled, or wanted
 // again since the claim.
 const sqlReceipt = `
@@ -58,10 +68,6 @@ r as (
         @verdict::text[], @error::text[], @issues::jsonb[], @token::text[], @sent_rev::bigint[], @sent_want::bigint[], @sent_hash::bytea[])
     as r (product_id, want, again, hold, after_ms, settle_at, ack, rev, hash, status, born, attempts, heard,
           verdict, error, issues, token, sent_rev, sent_want, sent_hash)
-),
-locked as (
-    select l.product_id from listing l, fence
-    where l.channel_id = @channel and l.lane = @lane and l.product_id = any(@product) order by l.product_id for update of l
 ),
 updated as (
     update listing l set
@@ -79,21 +85,17 @@ updated as (
         receipt_rev = case when r.heard then r.rev else l.receipt_rev end,
         verdict = case when r.heard then r.verdict else l.verdict end,
         error = r.error, issues = r.issues, token = r.token, sent_rev = r.sent_rev, sent_want = r.sent_want, sent_hash = r.sent_hash
-    from r join locked using (product_id)
-    where l.channel_id = @channel and l.lane = @lane and l.product_id = r.product_id
+    from r, fence
+    where l.product_id = r.product_id and l.channel_id = @channel and l.lane = @lane
     returning l.dirty
 )
 select count(*), count(*) filter (where dirty), exists (select from fence) from updated`
 
 const sqlReborn = `
 with ` + fenceOfDrain + `,
-locked as (
-    select l.lane, l.product_id from listing l, fence
-    where l.channel_id = @channel and l.lane in (2, 4) and l.product_id = any(@product) order by l.lane, l.product_id for update of l
-),
 updated as (
     update listing l set want = l.want + 1, dirty = true, dirty_at = case when l.dirty then l.dirty_at else now() end, due_at = now()
-    from locked where l.channel_id = @channel and l.lane = locked.lane and l.product_id = locked.product_id
+    from fence where l.product_id = any(@reborn::bigint[]) and l.channel_id = @channel and l.lane in (2, 4)
     returning l.lane
 )
 select distinct lane from updated`
@@ -116,7 +118,7 @@ func (s *Store) Receive(ctx context.Context, l Lease, outcomes []Outcome) (woken
 		verdict                                     = make([]string, n)
 		attempts                                    = make([]int32, n)
 		issues                                      = make([][]byte, n)
-		reborn                                      []int64
+		reborn                                      = []int64{}
 	)
 	for i, o := range outcomes {
 		product[i], want[i], again[i], hold[i] = int64(o.Product), o.Want, o.Again, o.Hold
@@ -140,11 +142,12 @@ func (s *Store) Receive(ctx context.Context, l Lease, outcomes []Outcome) (woken
 	for k, v := range map[string]any{
 		"product": product, "want": want, "again": again, "hold": hold, "after": after, "settle": settle, "ack": ack, "rev": rev,
 		"hash": hash, "status": status, "born": born, "attempts": attempts, "heard": heard, "verdict": verdict, "error": failure,
-		"issues": issues, "token": token, "sent_rev": sentRev, "sent_want": sentWant, "sent_hash": sentHash,
+		"issues": issues, "token": token, "sent_rev": sentRev, "sent_want": sentWant, "sent_hash": sentHash, "reborn": reborn,
 	} {
 		args[k] = v
 	}
-	b := &pgx.Batch{} // both statements in one implicit transaction and one round trip
+	b := &pgx.Batch{} // in one implicit transaction and one round trip
+	b.Queue(sqlLockListings, args)
 	b.Queue(sqlReceipt, args).QueryRow(func(r pgx.Row) error {
 		var count int
 		var fence bool
@@ -157,7 +160,7 @@ func (s *Store) Receive(ctx context.Context, l Lease, outcomes []Outcome) (woken
 		return nil
 	})
 	if len(reborn) > 0 {
-		b.Queue(sqlReborn, pgx.NamedArgs{"channel": l.Channel, "lane": int16(l.Lane), "epoch": l.Epoch, "product": reborn}).Query(func(rows pgx.Rows) error {
+		b.Queue(sqlReborn, args).Query(func(rows pgx.Rows) error {
 			lanes, err := pgx.CollectRows(rows, pgx.RowTo[int16])
 			for _, l := range lanes {
 				woken = append(woken, pim.Lane(l))
