@@ -83,10 +83,11 @@ func (s *Store) Restored(ctx context.Context) (floor int64, err error) {
 		if err := tx.QueryRow(ctx, sqlRaiseFloor).Scan(&floor); err != nil {
 			return err
 		}
-		if _, err := tx.Exec(ctx, sqlForgetAllAcked); err != nil {
+		// Channels before listings, as marking locks them.
+		if _, err := tx.Exec(ctx, sqlMarkAll); err != nil {
 			return err
 		}
-		_, err := tx.Exec(ctx, sqlMarkAll)
+		_, err := tx.Exec(ctx, sqlForgetAllAcked)
 		return err
 	})
 	if err != nil {
