@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -81,7 +82,7 @@ func (s *server) handler() http.Handler {
 // recovered answers for an operation that panicked, or breaks the connection
 // when the answer has begun: a cut answer must not look like a whole one.
 func (s *server) recovered(w *writer, r *http.Request, v any) {
-	if v == http.ErrAbortHandler {
+	if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 		panic(v)
 	}
 	s.Log.LogAttrs(r.Context(), slog.LevelError, "request panicked", slog.String("request", w.call.id()),

@@ -147,8 +147,13 @@ func TestImportBadInput(t *testing.T) {
 		}
 	}
 	for _, pairs := range [][]string{
-		{"sku_column", "sku"}, {"file", testFile, "file", testFile}, {"file", testFile, "colour", "red"}, {"file", testFile, "dry_run", "maybe"},
-		{"file", testFile, "family", "a\x00b"}, {"file", testFile, "sku_column", "\xff"}, {"file", testFile, "map", strings.Repeat(" ", 300<<10)},
+		{"sku_column", "sku"},
+		{"file", testFile, "file", testFile},
+		{"file", testFile, "colour", "red"},
+		{"file", testFile, "dry_run", "maybe"},
+		{"file", testFile, "family", "a\x00b"},
+		{"file", testFile, "sku_column", "\xff"},
+		{"file", testFile, "map", strings.Repeat(" ", 300<<10)},
 	} {
 		body, kind := form(t, pairs...)
 		if r := k.do(Editor, "POST", "/v1/imports", body, "Content-Type", kind); r.StatusCode != 422 && r.StatusCode != 413 {
@@ -240,8 +245,14 @@ func TestSlowUpload(t *testing.T) {
 
 func TestFileName(t *testing.T) {
 	for _, c := range [][3]string{
-		{"a.csv", "", "a.csv"}, {`C:\x\ü.csv`, "", "ü.csv"}, {"../../etc/passwd", "", "passwd"}, {"", "text/csv; charset=utf-8", "upload.csv"},
-		{"..", typeJSON, "upload.json"}, {"a\x00\x07b\xff.csv", "", "ab.csv"}, {"/", typeNDJSON, "upload.jsonl"}, {".", "", "upload"},
+		{"a.csv", "", "a.csv"},
+		{`C:\x\ü.csv`, "", "ü.csv"},
+		{"../../etc/passwd", "", "passwd"},
+		{"", "text/csv; charset=utf-8", "upload.csv"},
+		{"..", typeJSON, "upload.json"},
+		{"a\x00\x07b\xff.csv", "", "ab.csv"},
+		{"/", typeNDJSON, "upload.jsonl"},
+		{".", "", "upload"},
 	} {
 		if got := fileName(c[0], c[1]); got != c[2] {
 			t.Errorf("fileName(%q, %q) = %q, want %q", c[0], c[1], got, c[2])

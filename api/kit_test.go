@@ -116,8 +116,10 @@ func (k *kit) seed() *kit {
 			{Code: "spare", Type: pim.TypeText},
 		},
 		Families: []pim.Family{
-			{Code: "shoe", Attributes: []pim.FamilyAttribute{{Code: "name"}, {Code: "gtin"}, {Code: "strict_gtin"}, {Code: "weight"}, {Code: "count"}, {Code: "color"}},
-				Variants: []pim.FamilyVariant{{Code: "by_color", Axes: []string{"color"}}}},
+			{
+				Code: "shoe", Attributes: []pim.FamilyAttribute{{Code: "name"}, {Code: "gtin"}, {Code: "strict_gtin"}, {Code: "weight"}, {Code: "count"}, {Code: "color"}},
+				Variants: []pim.FamilyVariant{{Code: "by_color", Axes: []string{"color"}}},
+			},
 		},
 	})
 	if err != nil {

@@ -93,8 +93,10 @@ func TestStockRows(t *testing.T) {
 	a := k.batch("/v1/stock:batch", `[{"sku":"P","on_hand":3},{"sku":"P","on_hand":4},{"sku":"P","location":"berlin","on_hand":-2,"reserved":1},
 		{"sku":"P"},{"sku":"P","on_hand":1.0},{"sku":"P","on_hand":"1"},{"sku":"P","on_hand":1,"reserved":-1},{"sku":"P","on_hand":1e3},
 		{"sku":"P","on_hand":99999999999999999999},{"sku":"P","location":"mars","on_hand":1}]`)
-	want := []string{"superseded", "changed", "changed", "rejected /3/on_hand", "rejected /4/on_hand", "rejected /5/on_hand", "rejected /6/reserved",
-		"rejected /7/on_hand", "rejected /8/on_hand", "rejected /9/location"}
+	want := []string{
+		"superseded", "changed", "changed", "rejected /3/on_hand", "rejected /4/on_hand", "rejected /5/on_hand", "rejected /6/reserved",
+		"rejected /7/on_hand", "rejected /8/on_hand", "rejected /9/location",
+	}
 	for i, r := range a.Results {
 		got := string(r.Status)
 		if len(r.Problems) > 0 {

@@ -11,7 +11,6 @@ import (
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/sluicehub/sluice/connectors"
 	"github.com/sluicehub/sluice/pim"
@@ -177,7 +176,7 @@ func (s *server) problem(ctx context.Context, err error) *Problem {
 		return problem(http.StatusServiceUnavailable, "unavailable", "the database took too long").with("Retry-After", "5")
 	case errors.Is(err, context.Canceled):
 		return problem(statusClientGone, "gone", "the client did not wait for the answer")
-	case databaseAway(err):
+	case postgres.Away(err):
 		s.logFailure(ctx, err)
 		return problem(http.StatusServiceUnavailable, "unavailable", "the database does not answer at the moment").with("Retry-After", "2")
 	}
@@ -221,16 +220,4 @@ func fromTarget(e *connectors.Error) *Problem {
 		return p
 	}
 	return problem(http.StatusBadGateway, "target", detail, fault)
-}
-
-// databaseAway reports errors of a database that cannot be reached or is
-// shutting down, which say nothing about the request.
-func databaseAway(err error) bool {
-	var connect *pgconn.ConnectError
-	if errors.As(err, &connect) {
-		return true
-	}
-	pg, ok := errors.AsType[*pgconn.PgError](err)
-	// 08: connection exception, 57P: operator intervention, 53300: too many connections.
-	return ok && (strings.HasPrefix(pg.Code, "08") || strings.HasPrefix(pg.Code, "57P") || pg.Code == "53300")
 }

@@ -294,7 +294,7 @@ func (c *Channels) configure(kind *connectors.Kind, ch *postgres.Channel, config
 	fields := map[string]json.RawMessage{}
 	if len(config) > 0 {
 		if err := json.Unmarshal(config, &fields); err != nil || fields == nil {
-			return nil, []pim.Problem{{Pointer: "/config", Code: "config", Detail: "is not a JSON object"}}, nil
+			return nil, []pim.Problem{{Pointer: "/config", Code: "config", Detail: "is not a JSON object"}}, nil //nolint:nilerr // the client's fault, told as a problem
 		}
 	}
 	secrets := map[string]json.RawMessage{}

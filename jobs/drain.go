@@ -2,18 +2,13 @@ package jobs
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
-	"math/rand/v2"
-	"runtime"
 	"sync"
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/sluicehub/sluice/connectors"
 	"github.com/sluicehub/sluice/pim"
 	"github.com/sluicehub/sluice/pim/postgres"
 )
@@ -61,6 +56,7 @@ func newDrainer(r *Runner) *drainer {
 // overlapping ones, so that the target works while the database does.
 func (d *drainer) step(ctx context.Context, l postgres.Lease) (next, error) {
 	f := &flow{d: d, l: l, inflight: map[int64]bool{}}
+	f.ended = sync.NewCond(&f.mu)
 	n, full, err := f.step(ctx)
 	if err != nil || !full {
 		return n, err
@@ -90,6 +86,35 @@ type flow struct {
 	claims   sync.Mutex
 	mu       sync.Mutex
 	inflight map[int64]bool
+	calls    int        // in flight, of all steps together
+	ended    *sync.Cond // some call has
+}
+
+// begin waits until the channel may have another call in flight; end gives its
+// place back.
+func (f *flow) begin(ctx context.Context, t *Target) error {
+	defer context.AfterFunc(ctx, func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.ended.Broadcast()
+	})()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for ctx.Err() == nil && f.calls >= max(1, t.allowed()) {
+		f.ended.Wait()
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	f.calls++
+	return nil
+}
+
+func (f *flow) end() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.calls--
+	f.ended.Broadcast()
 }
 
 // step works one claim off; full: there is probably more.
@@ -138,7 +163,7 @@ func (f *flow) step(ctx context.Context) (n next, full bool, err error) {
 		items, allowed, full = items[:1], 1, false
 	}
 	s := &step{
-		d: d, t: t, l: l, in: in, allowed: max(1, allowed), probe: claim.Channel.Fails >= postgres.BreakerFails,
+		d: d, f: f, t: t, l: l, in: in, allowed: max(1, allowed), probe: claim.Channel.Fails >= postgres.BreakerFails,
 		round: round{now: claim.Now, unsure: claim.Unsure, settle: t.Settle, elapsed: func() time.Duration { return time.Since(started) }},
 	}
 	n, err = s.run(ctx, claim, items)
@@ -195,424 +220,4 @@ func (d *drainer) unusable(ctx context.Context, id pim.ChannelID, cause error) e
 	d.r.log.ErrorContext(ctx, "open channel", "channel", id, "err", cause)
 	_, err := d.r.store.ChannelFailed(ctx, id, cause.Error(), probeMost)
 	return err
-}
-
-// step is one claim being worked off.
-type step struct {
-	round
-	d       *drainer
-	t       *Target
-	l       postgres.Lease
-	in      pim.Lanes // what the lane's mapping reads
-	allowed int
-	probe   bool // the one call that tries a broken channel
-
-	mu       sync.Mutex
-	outcomes []postgres.Outcome
-	verdicts map[string]int
-	trouble  *connectors.Error // the first failure of the target as a whole
-	throttle time.Duration
-	well     bool
-}
-
-func (s *step) run(ctx context.Context, claim *postgres.Claim, items []postgres.Claimed) (next, error) {
-	s.verdicts = map[string]int{}
-	tasks, err := s.render(ctx, claim, items)
-	if err != nil {
-		return next{}, err
-	}
-	var sends, polls []*task
-	for _, t := range tasks {
-		switch {
-		case t == nil: // rendering refused it; its outcome is there
-		case t.Token != "":
-			polls = append(polls, t)
-		default:
-			if o, send := s.plan(t); send {
-				sends = append(sends, t)
-			} else {
-				s.outcomes = append(s.outcomes, o)
-				s.verdicts["skipped"]++
-			}
-		}
-	}
-	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(s.allowed)
-	for batch := range chunks(polls, s.t.Batch) {
-		g.Go(func() error { return s.poll(gctx, batch) })
-	}
-	for batch := range chunks(sends, s.t.Batch) {
-		g.Go(func() error { return s.push(gctx, batch) })
-	}
-	if err := g.Wait(); err != nil {
-		return next{}, err
-	}
-	return s.receive(ctx, claim)
-}
-
-// chunks cuts ts into batches.
-func chunks(ts []*task, n int) func(func([]*task) bool) {
-	return func(yield func([]*task) bool) {
-		for len(ts) > 0 {
-			k := min(n, len(ts))
-			if !yield(ts[:k:k]) {
-				return
-			}
-			ts = ts[k:]
-		}
-	}
-}
-
-// render makes the tasks of a claim, in parallel: it is most of the cost.
-func (s *step) render(ctx context.Context, claim *postgres.Claim, items []postgres.Claimed) ([]*task, error) {
-	began := time.Now()
-	tasks := make([]*task, len(items))
-	schema := s.d.r.store.Schema()
-	scope := s.t.Scope(claim.Now)
-	g, ctx := errgroup.WithContext(ctx)
-	workers := min(runtime.GOMAXPROCS(0), (len(tasks)+7)/8)
-	for w := range workers {
-		g.Go(func() error {
-			for i := w; i < len(tasks); i += workers {
-				t := &task{Claimed: &items[i], lane: s.l.Lane}
-				t.rev = s.revision(t)
-				tasks[i] = t
-				if t.Token != "" || t.Gone || t.lane != pim.Content && t.Born <= 0 {
-					continue
-				}
-				if err := s.project(ctx, t, schema, scope); err != nil {
-					if ctx.Err() != nil {
-						return err
-					}
-					s.add("validation", s.failed(t, err))
-					tasks[i] = nil
-				}
-			}
-			return nil
-		})
-	}
-	err := g.Wait()
-	s.d.r.metrics.projected(s.t.Code, s.l.Lane, len(tasks), time.Since(began))
-	return tasks, err
-}
-
-// revision is the sum of the revisions of all that the lane's mapping reads:
-// it cannot fall, and rises with each of them.
-func (s *step) revision(t *task) (rev int64) {
-	switch s.l.Lane {
-	case pim.Content:
-		rev = t.Rev
-		if s.in.Has(pim.Offer) {
-			rev += t.OfferRev
-		}
-	case pim.Offer:
-		rev = t.OfferRev
-		if s.in.Has(pim.Content) {
-			rev += t.Rev
-		}
-	case pim.Media:
-		rev = t.MediaRev
-		if s.in.Has(pim.Content) {
-			rev += t.Rev
-		}
-		if s.in.Has(pim.Offer) {
-			rev += t.OfferRev
-		}
-	}
-	return max(rev, 1)
-}
-
-// project renders the task's document and checks it before it is sent.
-func (s *step) project(ctx context.Context, t *task, schema *pim.Schema, scope connectors.Scope) error {
-	subject, err := s.d.subject(t.Claimed)
-	if err != nil {
-		return &connectors.Error{Verdict: connectors.Permanent, Err: err}
-	}
-	if t.document, err = s.t.Program.Render(ctx, t.lane, subject, schema, scope); err != nil {
-		return err
-	}
-	check, ok := s.t.Connector.(connectors.Preflighter)
-	if !ok || t.document == nil {
-		return nil
-	}
-	document, err := connectors.DecodeDocument(t.document)
-	if err != nil {
-		return &connectors.Error{Verdict: connectors.Permanent, Err: err}
-	}
-	issues := check.Preflight(t.lane, document)
-	for _, i := range issues {
-		if i.Severity == pim.SeverityError {
-			return &connectors.Error{Verdict: connectors.Validation, Issues: issues, Err: errors.New("preflight: " + i.Text)}
-		}
-	}
-	return nil
-}
-
-// subject decodes a product, its values once for all lanes and channels.
-func (d *drainer) subject(c *postgres.Claimed) (*connectors.Subject, error) {
-	s := &connectors.Subject{SKU: c.SKU, Parent: c.Parent, Family: c.Family, Enabled: c.Enabled, Categories: c.Categories}
-	if c.Values != nil {
-		var ok bool
-		if s.Values, ok = d.decoded.Get(c.ValuesKey); !ok {
-			own, err := pim.DecodeStored(c.Values)
-			if err != nil {
-				return nil, fmt.Errorf("decode the values of %s: %w", c.SKU, err)
-			}
-			if c.ParentValues != nil {
-				parent, err := pim.DecodeStored(c.ParentValues)
-				if err != nil {
-					return nil, fmt.Errorf("decode the parent's values of %s: %w", c.SKU, err)
-				}
-				own = pim.MergeVariant(parent, own)
-			}
-			s.Values = own
-			d.decoded.Add(c.ValuesKey, own)
-		}
-	}
-	if c.Prices != nil {
-		if err := json.Unmarshal(c.Prices, &s.Prices); err != nil {
-			return nil, fmt.Errorf("decode the prices of %s: %w", c.SKU, err)
-		}
-	}
-	if c.Stock != nil {
-		if err := json.Unmarshal(c.Stock, &s.Stock); err != nil {
-			return nil, fmt.Errorf("decode the stock of %s: %w", c.SKU, err)
-		}
-	}
-	return s, nil
-}
-
-func (s *step) add(verdict string, outcomes ...postgres.Outcome) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.outcomes = append(s.outcomes, outcomes...)
-	s.verdicts[verdict] += len(outcomes)
-}
-
-// stopped reports whether the target told us, in this step, to leave it alone.
-func (s *step) stopped() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.trouble != nil || s.throttle > 0
-}
-
-// push sends one batch. A call that has not begun leaves its listings as they
-// are. Its error is only of ctx, which ends with the lease.
-func (s *step) push(ctx context.Context, tasks []*task) error {
-	if s.stopped() || ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	items := make([]connectors.Item, len(tasks))
-	for i, t := range tasks {
-		items[i] = t.item
-	}
-	results, err := s.call(ctx, "push", len(items), func(ctx context.Context) ([]connectors.Result, error) {
-		return s.t.Connector.Push(ctx, items)
-	})
-	if ctx.Err() != nil {
-		return context.Cause(ctx) // the lease is over: whatever happened is settled by the next holder
-	}
-	if err == nil {
-		for i, t := range tasks {
-			if results[i].Err != nil {
-				e := connectors.AsError(results[i].Err)
-				s.add(string(e.Verdict), s.failed(t, e))
-			} else {
-				s.add(string(results[i].Status), s.took(t, results[i], pollEvery))
-			}
-		}
-		s.isWell()
-		return nil
-	}
-	e := connectors.AsError(err)
-	switch e.Verdict {
-	case connectors.Throttled:
-		s.throttled(e)
-		if e.Uncertain {
-			s.allDown(tasks, e)
-		}
-	case connectors.Unavailable, connectors.Auth:
-		s.isTrouble(e)
-		s.allDown(tasks, e)
-	default:
-		// Refused as a whole. One of them may be the cause: bisect.
-		s.isWell()
-		if len(tasks) == 1 {
-			s.add(string(e.Verdict), s.failed(tasks[0], e))
-			return nil
-		}
-		half := len(tasks) / 2
-		if err := s.push(ctx, tasks[:half]); err != nil {
-			return err
-		}
-		return s.push(ctx, tasks[half:])
-	}
-	return nil
-}
-
-func (s *step) allDown(tasks []*task, e *connectors.Error) {
-	for _, t := range tasks {
-		s.add(string(e.Verdict), s.down(t, e))
-	}
-}
-
-// poll asks for the outcome of tickets.
-func (s *step) poll(ctx context.Context, tasks []*task) error {
-	if s.stopped() || ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	poller, ok := s.t.Connector.(connectors.Poller)
-	if !ok {
-		err := &connectors.Error{Verdict: connectors.Permanent, Err: errors.New("the connector cannot ask for pending outcomes any more")}
-		for _, t := range tasks {
-			s.add(string(err.Verdict), s.refused(t, err))
-		}
-		return nil
-	}
-	tokens := make([]string, len(tasks))
-	for i, t := range tasks {
-		tokens[i] = t.Token
-	}
-	results, err := s.call(ctx, "poll", len(tokens), func(ctx context.Context) ([]connectors.Result, error) {
-		return poller.Poll(ctx, tokens)
-	})
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	if err == nil {
-		for i, t := range tasks {
-			verdict := string(results[i].Status)
-			if results[i].Err != nil {
-				verdict = string(connectors.AsError(results[i].Err).Verdict)
-			}
-			s.add(verdict, s.polled(t, results[i], pollEvery))
-		}
-		s.isWell()
-		return nil
-	}
-	e := connectors.AsError(err)
-	if e.Verdict == connectors.Throttled {
-		s.throttled(e)
-		return nil
-	}
-	if e.Verdict == connectors.Unavailable || e.Verdict == connectors.Auth {
-		s.isTrouble(e)
-	}
-	for _, t := range tasks {
-		s.add(string(e.Verdict), s.down(t, e))
-	}
-	return nil
-}
-
-// call makes one call with the channel's time limit, and holds the connector
-// to its promise of one result per item.
-func (s *step) call(ctx context.Context, what string, n int, do func(context.Context) ([]connectors.Result, error)) ([]connectors.Result, error) {
-	began := time.Now()
-	cctx, cancel := context.WithTimeout(ctx, s.t.Timeout)
-	defer cancel()
-	results, err := do(cctx)
-	s.d.r.metrics.called(s.t.Code, s.l.Lane, what, time.Since(began))
-	if err == nil && len(results) != n {
-		err = &connectors.Error{
-			Verdict: connectors.Unavailable, Uncertain: true,
-			Err: fmt.Errorf("connector %s gave %d results for %d items", s.t.Kind.Name, len(results), n),
-		}
-	}
-	return results, err
-}
-
-func (s *step) isWell() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.well = true
-}
-
-func (s *step) isTrouble(e *connectors.Error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.trouble == nil {
-		s.trouble = e
-	}
-}
-
-func (s *step) throttled(e *connectors.Error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	wait := e.After
-	if wait <= 0 {
-		wait = throttleDefault
-	}
-	s.throttle = max(s.throttle, wait)
-	s.verdicts["throttled"]++
-}
-
-// receive writes the receipts and the channel's state.
-func (s *step) receive(ctx context.Context, claim *postgres.Claim) (next, error) {
-	woken, dirty, err := s.d.r.store.Receive(ctx, s.l, s.outcomes)
-	if err != nil {
-		if !errors.Is(err, postgres.ErrFenced) && ctx.Err() == nil {
-			// Were the receipts the trouble, the same chunk would be sent for ever.
-			_, _ = s.d.r.store.ChannelFailed(ctx, s.l.Channel, "receipts cannot be stored", probeMost)
-		}
-		return next{}, err
-	}
-	for _, lane := range woken {
-		s.d.r.Wake(postgres.Consumer{Kind: postgres.Drain, Channel: s.l.Channel, Lane: lane})
-	}
-	s.observe(claim)
-	switch {
-	case s.trouble != nil:
-		wait := probeWait(claim.Channel.Fails)
-		fails, err := s.d.r.store.ChannelFailed(ctx, s.l.Channel, errorText(s.trouble), max(wait, s.trouble.After))
-		if err == nil && fails == postgres.BreakerFails {
-			s.d.r.log.WarnContext(ctx, "breaker open", "channel", s.t.Code, "lane", s.l.Lane.String(), "err", errorText(s.trouble))
-		}
-		return next{in: max(wait, s.trouble.After)}, err
-	case s.throttle > 0:
-		err := s.d.r.store.ChannelThrottled(ctx, s.l.Channel, "throttled by the target", s.throttle)
-		return next{in: s.throttle}, err
-	case s.well && (claim.Channel.Fails > 0 || claim.Channel.Allowed < s.t.Concurrency):
-		if err := s.d.r.store.ChannelWell(ctx, s.l.Channel); err != nil {
-			return next{}, err
-		}
-		s.t.allow(claim.Channel.Allowed + 1)
-		if claim.Channel.Fails >= postgres.BreakerFails {
-			s.d.r.log.InfoContext(ctx, "breaker closed", "channel", s.t.Code)
-			s.d.r.wakeChannel(s.l.Channel)
-		}
-	}
-	n := next{}
-	for _, o := range s.outcomes {
-		if !o.Again {
-			continue
-		}
-		if dirty--; o.After != postgres.Forever && (n.in == 0 || o.After < n.in) {
-			n.in = max(o.After, time.Millisecond)
-		}
-	}
-	n.again = dirty > 0 // some were wanted again while they were sent
-	return n, nil
-}
-
-func (s *step) observe(claim *postgres.Claim) {
-	m := s.d.r.metrics
-	for verdict, n := range s.verdicts {
-		m.deliveries.WithLabelValues(string(s.t.Code), s.l.Lane.String(), verdict).Add(float64(n))
-	}
-	since := make(map[pim.ProductID]time.Time, len(claim.Items))
-	for i := range claim.Items {
-		since[claim.Items[i].Product] = claim.Items[i].DirtySince
-	}
-	now := claim.Now.Add(s.elapsed())
-	for _, o := range s.outcomes {
-		if o.Ack && o.Heard && o.Hash != nil {
-			m.acknowledged(s.t.Code, s.l.Lane, now.Sub(since[o.Product]))
-		}
-	}
-}
-
-// probeWait is how long a channel is left alone after another failure.
-func probeWait(fails int) time.Duration {
-	wait := min(probeFirst<<min(fails, 10), probeMost)
-	return wait/2 + rand.N(wait/2+1)
 }

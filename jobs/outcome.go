@@ -148,7 +148,7 @@ func (r *round) took(t *task, res connectors.Result, pollEvery time.Duration) po
 		}
 		return o
 	}
-	r.acknowledge(&o, t, t.hash, confirmed, until)
+	r.acknowledge(&o, t.hash, confirmed, until)
 	o.Status = string(res.Status)
 	if withdraw {
 		o.Status = string(pim.StateWithdrawn)
@@ -160,7 +160,7 @@ func (r *round) took(t *task, res connectors.Result, pollEvery time.Duration) po
 }
 
 // acknowledge fills in what a success means under doubt.
-func (r *round) acknowledge(o *postgres.Outcome, t *task, hash []byte, confirmed bool, until *time.Time) {
+func (r *round) acknowledge(o *postgres.Outcome, hash []byte, confirmed bool, until *time.Time) {
 	o.Ack, o.Attempts = true, 0
 	if confirmed {
 		o.Hash, o.SettleAt = hash, nil

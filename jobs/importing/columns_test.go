@@ -28,8 +28,16 @@ func furnish(t testing.TB, store *postgres.Store) {
 			{Code: "product_note", Type: pim.TypeText, MaxLength: 10},
 		},
 		Families: []pim.Family{{Code: "toys", Attributes: []pim.FamilyAttribute{
-			{Code: "name"}, {Code: "weight"}, {Code: "stars"}, {Code: "vegan"}, {Code: "colour"}, {Code: "tags"},
-			{Code: "since"}, {Code: "pictures"}, {Code: "ean"}, {Code: "product_note"},
+			{Code: "name"},
+			{Code: "weight"},
+			{Code: "stars"},
+			{Code: "vegan"},
+			{Code: "colour"},
+			{Code: "tags"},
+			{Code: "since"},
+			{Code: "pictures"},
+			{Code: "ean"},
+			{Code: "product_note"},
 		}}},
 	})
 	if err != nil {

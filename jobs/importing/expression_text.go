@@ -126,7 +126,7 @@ func find(args []ref.Val, last bool) ref.Val {
 			begin += size
 		}
 	}
-	i := -1
+	var i int
 	if last {
 		i = strings.LastIndex(text[:min(len(text), begin+len(sub))], string(sub))
 	} else if i = strings.Index(text[begin:], string(sub)); i >= 0 {

@@ -94,8 +94,10 @@ func TestFormats(t *testing.T) {
 		{name: "spreadsheet", in: "PK\x03\x04....", fails: "spreadsheet"},
 
 		{name: "lines", in: "{\"a\":1}\n\n{\"b\":\"x\"}\r\n{\"a\":7.8740157480315e-05}", rows: []string{`{"a":1}`, `{"b":"x"}`, `{"a":7.8740157480315e-05}`}},
-		{name: "faulty lines", in: "{\"a\":1}\n{\"a\":\n[1]\n{\"a\":1,\"a\":2}\n{\"a\":\"\\ud800\"}\n{\"a\":\"\xff\"}\n{\"a\":2}\n",
-			rows: []string{`{"a":1}`, "!json.syntax", "!row.shape", "!json.duplicate_key", "!json.surrogate", "!json.utf8", `{"a":2}`}},
+		{
+			name: "faulty lines", in: "{\"a\":1}\n{\"a\":\n[1]\n{\"a\":1,\"a\":2}\n{\"a\":\"\\ud800\"}\n{\"a\":\"\xff\"}\n{\"a\":2}\n",
+			rows: []string{`{"a":1}`, "!json.syntax", "!row.shape", "!json.duplicate_key", "!json.surrogate", "!json.utf8", `{"a":2}`},
+		},
 		{name: "faulty first line", in: "{\"a\": \"x\n{\"a\":2}\n", rows: []string{"!json.syntax", `{"a":2}`}},
 		{name: "escaped NUL", in: `{"a":"x\u0000y","b":"\\u0000"}`, rows: []string{`{"a":"xy","b":"\\u0000"} stripped`}},
 		{name: "long line", in: "{\"a\":\"" + long + "\"}\n{\"a\":2}\n", rows: []string{"!row.too_large", `{"a":2}`}},
@@ -103,8 +105,10 @@ func TestFormats(t *testing.T) {
 
 		{name: "array", in: " [ {\"a\":1} ,\n{\"a\":{\"b\":[\"]\",\"\\\"}\"]}}]\n", rows: []string{`{"a":1}`, `{"a":{"b":["]","\"}"]}}`}},
 		{name: "empty array", in: "[]"},
-		{name: "faulty elements", in: `[{"a":1,},{"a":01},2,null,"x",[{"a":3}],{"a":4}]`,
-			rows: []string{"!json.syntax", "!json.syntax", "!row.shape", "!row.shape", "!row.shape", "!row.shape", `{"a":4}`}},
+		{
+			name: "faulty elements", in: `[{"a":1,},{"a":01},2,null,"x",[{"a":3}],{"a":4}]`,
+			rows: []string{"!json.syntax", "!json.syntax", "!row.shape", "!row.shape", "!row.shape", "!row.shape", `{"a":4}`},
+		},
 		{name: "deep", in: `[{"a":` + strings.Repeat("[", 100_000) + strings.Repeat("]", 100_000) + `},{"a":1}]`, rows: []string{"!json.depth", `{"a":1}`}},
 		{name: "long element", in: `[{"a":"` + long + `"},{"a":1}]`, rows: []string{"!row.too_large", `{"a":1}`}},
 		{name: "cut off", in: `[{"a":1},{"a":`, rows: []string{`{"a":1}`}, fails: "within row 2, behind byte 14"},

@@ -57,6 +57,7 @@ func TestRestart(t *testing.T) {
 	}
 	// finish imports the file, dying at the steps whose number is in cuts.
 	finish := func(t testing.TB, cuts map[int]bool, dry bool) end {
+		t.Helper()
 		n++
 		prefix := fmt.Sprintf("p%05d-", n)
 		family := fmt.Sprintf("family%d", n)

@@ -85,7 +85,7 @@ select now(), k.unsure_at, ch.version, ch.enabled, ch.fails, ch.allowed, ch.next
        case when @offers then ` + pricesValid + ` end, case when @offers then ` + stockOf + ` end,
        p.rev, coalesce(parent.rev, 0)
 from consumer k
-join channel ch on ch.id = k.channel_id and ch.deleted_at is null
+join channel ch on ch.id = k.channel_id -- a deleted one is disabled
 cross join catalogue cat
 left join lateral (
     select * from listing l

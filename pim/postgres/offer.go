@@ -52,7 +52,7 @@ type Idempotency struct {
 	Request []byte // hash of the request
 }
 
-// ErrKeyReused: the idempotency key was used for another request.
+// ErrKeyReused says that the idempotency key was used for another request.
 var ErrKeyReused = errors.New("the idempotency key was used for another request")
 
 // sqlLockOffers comes before sqlPrices and sqlStock, in their transaction: what

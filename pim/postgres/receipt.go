@@ -78,7 +78,8 @@ updated as (
                       else now() + r.after_ms * interval '1 ms' end,
         settle_at = r.settle_at,
         acked_rev = case when r.ack then r.rev else l.acked_rev end,
-        acked_hash = case when r.ack then r.hash else l.acked_hash end,
+        -- a skip does not write the hash back that a full resync forgot meanwhile
+        acked_hash = case when r.ack and (r.heard or r.hash is null) then r.hash else l.acked_hash end,
         acked_at = case when r.ack and r.heard then now() else l.acked_at end,
         status = coalesce(r.status, l.status), born = r.born, attempts = r.attempts,
         receipt_at = case when r.heard then now() else l.receipt_at end,

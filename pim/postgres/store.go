@@ -149,3 +149,15 @@ func (s *Store) Now(ctx context.Context) (now time.Time, err error) {
 	err = s.pool.QueryRow(ctx, `select now()`).Scan(&now)
 	return now, err
 }
+
+// Away reports errors of a database that cannot be reached or is
+// shutting down, which say nothing about the request.
+func Away(err error) bool {
+	var connect *pgconn.ConnectError
+	if errors.As(err, &connect) {
+		return true
+	}
+	pg, ok := errors.AsType[*pgconn.PgError](err)
+	// 08: connection exception, 57P: operator intervention, 53300: too many connections.
+	return ok && (strings.HasPrefix(pg.Code, "08") || strings.HasPrefix(pg.Code, "57P") || pg.Code == "53300")
+}

@@ -74,7 +74,7 @@ func serveSink(in io.Reader, out io.Writer) (err error) {
 	hello.Control = "http://" + listener.Addr().String()
 	server := &http.Server{Handler: log.handler(fakes), ReadHeaderTimeout: 10 * time.Second}
 	go func() { _ = server.Serve(listener) }()
-	defer server.Close()
+	defer func() { _ = server.Close() }()
 	if err := json.NewEncoder(out).Encode(hello); err != nil {
 		return fmt.Errorf("tell the bench where the target is: %w", err)
 	}

@@ -80,7 +80,7 @@ func (f *Fake) open(w http.ResponseWriter, r *http.Request) (body []byte, ok boo
 // readAll reads a body of a known length without growing a buffer over and over.
 func readAll(r io.Reader, length, limit int64) ([]byte, error) {
 	if length < 0 || length > limit {
-		return io.ReadAll(r)
+		return io.ReadAll(io.LimitReader(r, limit+1))
 	}
 	b := make([]byte, length)
 	_, err := io.ReadFull(r, b)

@@ -3,8 +3,7 @@ package webhooktest
 import (
 	"errors"
 	"fmt"
-	"io"
-	"log"
+	"log/slog"
 	"net"
 	"net/http"
 	"sync"
@@ -56,7 +55,7 @@ func Start(t TB, opts Options) *Server {
 		t.Fatalf("starting the fake target: %v", err)
 	}
 	t.Cleanup(func() {
-		s.Close()
+		_ = s.Close()
 		for _, v := range s.Violations() {
 			t.Errorf("the fake target's contract was violated: %s", v)
 		}
@@ -75,7 +74,7 @@ func (s *Server) listen() error {
 		Handler:           s.Fake,
 		ReadHeaderTimeout: 10 * time.Second,
 		// Aborted handlers are the faults at work, nothing to write about.
-		ErrorLog: log.New(io.Discard, "", 0),
+		ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError),
 	}
 	s.http = srv
 	go func() { _ = srv.Serve(l) }()
