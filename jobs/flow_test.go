@@ -1,0 +1,48 @@
+package jobs_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/sluicehub/sluice/connectors/webhook/webhooktest"
+	"github.com/sluicehub/sluice/jobs"
+)
+
+// A full resync sends everything, though nothing differs.
+func TestFullResyncSendsAll(t *testing.T) {
+	r := newRoad(t)
+	fake := r.channel("shop", webhooktest.Options{}, nil)
+	r.work()
+	r.put(skus(5), title("A"))
+	r.settled("shop")
+	if err := r.store.ResyncChannel(r.ctx, "shop", true); err != nil {
+		t.Fatal(err)
+	}
+	r.settled("shop")
+	if n := fake.Counts().Received; n != 10 {
+		t.Errorf("%d received, 5 and 5 again wanted", n)
+	}
+}
+
+// However many claims overlap, a lane has as many calls in flight as its
+// channel may.
+func TestConcurrencyIsTheChannels(t *testing.T) {
+	r := newRoad(t)
+	fake := r.channel("shop", webhooktest.Options{}, func(s *jobs.ChannelSpec) { s.Batch, s.Concurrency = 1, 2 })
+	r.put(skus(200), title("A"))
+	fake.Script(webhooktest.Fault{Kind: webhooktest.Hang})
+	r.work()
+	r.wait(fake, func(s webhooktest.State) bool { return s.Counts().Hanging == 1 }) // concurrency grows from one
+	fake.Up()
+	fake.Script(webhooktest.Fault{Kind: webhooktest.Slow, After: 5 * time.Millisecond})
+	r.wait(fake, func(s webhooktest.State) bool { return s.Counts().Applied > 50 })
+	fake.Script(webhooktest.Fault{Kind: webhooktest.Hang})
+	r.wait(fake, func(s webhooktest.State) bool { return s.Counts().Hanging == 2 })
+	calls := fake.Counts().Calls
+	r.until(func() bool { return r.busy("shop") > 0 })
+	if c := fake.Counts(); c.Hanging != 2 || c.Calls != calls {
+		t.Errorf("%d calls in flight, 2 allowed", c.Hanging)
+	}
+	fake.Up()
+	r.settled("shop")
+}
