@@ -10,9 +10,9 @@ LINTER = bin/tools/golangci-lint
 .PHONY: demo test race build generate lint fmt format check mutants tools postgres
 
 # The whole of Sluice on this machine: private database, API, workers, five channels on fake targets. Ctrl-C ends it.
-# Make passes the Ctrl-C on as the terminal does, to the whole group; exec leaves no shell in between.
-demo: postgres-or-url
-	@exec go run ./cmd/sluice demo $(ARGS)
+# Built first and then executed, which is what go run does but for the exit status of a Ctrl-C.
+demo: postgres-or-url build
+	@exec bin/sluice demo $(ARGS)
 
 # Every test, each test binary with a private database server of its own.
 test: postgres

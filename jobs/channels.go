@@ -113,12 +113,20 @@ func (c *Channels) Update(ctx context.Context, code pim.ChannelCode, spec Channe
 	if spec.Connector != old.Connector {
 		return nil, invalid("/connector", "connector.fixed", "the connector of a channel stays; create another channel")
 	}
+	if spec.Enabled == nil {
+		spec.Enabled = &old.Enabled
+	}
 	ch, err := c.build(ctx, spec, old)
 	if err != nil {
 		return nil, err
 	}
 	ch.ID, ch.Version = old.ID, old.Version
-	return c.store.UpdateChannel(ctx, *ch)
+	now, err := c.store.UpdateChannel(ctx, *ch)
+	if err == nil && !sameJSON(ch.Config, old.Config) {
+		// It may be another target, which holds nothing of what was acknowledged.
+		err = c.store.ResyncChannel(ctx, code, true)
+	}
+	return now, err
 }
 
 // Test asks the channel's target whether it is there and takes our
@@ -359,14 +367,14 @@ func (c *Channels) unseal(ch *postgres.Channel) (map[string]json.RawMessage, err
 	return m, nil
 }
 
-// Target makes the channel of id ready, as of the given version or a newer
-// one. For version 0 any that this process knows will do: a claim tells the
+// Target makes the channel of id ready, as of the given version or, where the
+// row has moved on, the row's. For version 0 any that this process knows will do: a claim tells the
 // current one.
 func (c *Channels) Target(ctx context.Context, id pim.ChannelID, version int64) (*Target, error) {
 	c.mu.Lock()
 	t := c.open[id]
 	c.mu.Unlock()
-	if t != nil && t.Version >= version {
+	if t != nil && (version == 0 || t.Version == version) {
 		return t, nil
 	}
 	ch, err := c.store.ChannelByID(ctx, id)
@@ -451,6 +459,11 @@ func configProblems(err error) []pim.Problem {
 		return out
 	}
 	return []pim.Problem{{Pointer: "/config", Code: "config", Detail: err.Error()}}
+}
+
+func sameJSON(a, b json.RawMessage) bool {
+	var x, y any
+	return json.Unmarshal(a, &x) == nil && json.Unmarshal(b, &y) == nil && reflect.DeepEqual(x, y)
 }
 
 func invalid(pointer, code, detail string) error {

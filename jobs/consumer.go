@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -79,6 +80,7 @@ type next struct {
 // consume runs one job of consumer c. It returns nil always: see above.
 func consume[A river.JobArgs](ctx context.Context, r *Runner, job *river.Job[A], c postgres.Consumer, gen int64, w worker) error {
 	log := r.log.With("consumer", c.Kind, "channel", c.Channel, "lane", c.Lane.String(), "job", job.ID)
+	asked := time.Now()
 	lease, err := r.store.Take(ctx, c, gen, r.holder, r.lease)
 	if err != nil {
 		if !errors.Is(err, postgres.ErrFenced) {
@@ -86,7 +88,7 @@ func consume[A river.JobArgs](ctx context.Context, r *Runner, job *river.Job[A],
 		}
 		return nil
 	}
-	h := r.hold(ctx, lease)
+	h := r.hold(ctx, lease, asked)
 	defer h.end()
 	ahead, err := h.work(w)
 	if err != nil {
@@ -143,13 +145,20 @@ type hold struct {
 	poke  chan struct{}
 }
 
-// hold keeps l alive until end is called or a renewal does not succeed in time.
-func (r *Runner) hold(ctx context.Context, l postgres.Lease) *hold {
-	ctx, cancel := context.WithCancelCause(ctx)
+// hold keeps l, asked for at that time, alive until end is called or a renewal
+// does not succeed in time.
+func (r *Runner) hold(ctx context.Context, l postgres.Lease, asked time.Time) *hold {
+	over := &atomic.Pointer[time.Time]{}
+	ctx, cancel := context.WithCancelCause(context.WithValue(ctx, overKey{}, over))
 	h := &hold{r: r, lease: l, ctx: ctx, poke: r.hub.arrive(l.Consumer)}
 	ended := make(chan struct{})
 	safe := r.lease - r.lease/5
-	timer := time.AfterFunc(safe, func() { cancel(postgres.ErrFenced) })
+	until := func(asked time.Time) time.Duration {
+		end := asked.Add(safe)
+		over.Store(&end)
+		return time.Until(end)
+	}
+	timer := time.AfterFunc(until(asked), func() { cancel(postgres.ErrFenced) })
 	go func() {
 		defer close(ended)
 		tick := time.NewTicker(r.lease / 5)
@@ -169,7 +178,7 @@ func (r *Runner) hold(ctx context.Context, l postgres.Lease) *hold {
 				return
 			}
 			// A renewal that was not heard of leaves the timer running.
-			if err == nil && !timer.Reset(safe-time.Since(asked)) {
+			if err == nil && !timer.Reset(until(asked)) {
 				cancel(postgres.ErrFenced)
 				return
 			}
@@ -182,6 +191,20 @@ func (r *Runner) hold(ctx context.Context, l postgres.Lease) *hold {
 		r.hub.leave(l.Consumer, h.poke)
 	}
 	return h
+}
+
+// overKey is the context's key of the time at which the lease is over.
+type overKey struct{}
+
+// leaseOver compares the clocks themselves, the wall's too: after a process was
+// stopped, its timers are heard later than its goroutines go on.
+func leaseOver(ctx context.Context) bool {
+	over, ok := ctx.Value(overKey{}).(*atomic.Pointer[time.Time])
+	if !ok {
+		return false
+	}
+	end, now := *over.Load(), time.Now()
+	return !now.Before(end) || !now.Round(0).Before(end.Round(0))
 }
 
 // work steps until there is nothing left to do or the shift is over, and says

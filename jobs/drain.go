@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
@@ -86,8 +87,9 @@ type flow struct {
 	claims   sync.Mutex
 	mu       sync.Mutex
 	inflight map[int64]bool
-	calls    int        // in flight, of all steps together
-	ended    *sync.Cond // some call has
+	trouble  atomic.Bool // the target told some step to leave it alone
+	calls    int         // in flight, of all steps together
+	ended    *sync.Cond  // some call has
 }
 
 // begin waits until the channel may have another call in flight; end gives its
@@ -105,6 +107,9 @@ func (f *flow) begin(ctx context.Context, t *Target) error {
 	}
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
+	}
+	if leaseOver(ctx) {
+		return postgres.ErrFenced // the process was stopped, and its timers have not been heard yet
 	}
 	f.calls++
 	return nil
@@ -124,6 +129,9 @@ func (f *flow) step(ctx context.Context) (n next, full bool, err error) {
 	if errors.Is(err, postgres.ErrNotFound) {
 		return next{idle: true}, false, nil // deleted; the sweeper tidies its consumers
 	}
+	if postgres.IsDatabase(err) {
+		return next{}, false, err
+	}
 	if err != nil {
 		return next{idle: true}, false, d.unusable(ctx, l.Channel, err)
 	}
@@ -136,9 +144,15 @@ func (f *flow) step(ctx context.Context) (n next, full bool, err error) {
 	if err != nil {
 		return next{}, false, err
 	}
-	defer f.done(claim)
+	defer func() {
+		if err == nil { // else what was sent is unknown: nobody touches it before the lease is over
+			f.done(claim)
+		}
+	}()
 	if claim.Channel.Version != t.Version {
-		_, err := d.r.channels.Target(ctx, l.Channel, claim.Channel.Version)
+		if _, err := d.r.channels.Target(ctx, l.Channel, claim.Channel.Version); err != nil && !postgres.IsDatabase(err) {
+			return next{idle: true}, false, d.unusable(ctx, l.Channel, err)
+		}
 		return next{again: true}, false, err
 	}
 	if !claim.Channel.Enabled {
@@ -153,24 +167,17 @@ func (f *flow) step(ctx context.Context) (n next, full bool, err error) {
 	}
 	t.allow(claim.Channel.Allowed)
 	full = len(claim.Items) == options.Limit
-	items := claim.Items
-	allowed := claim.Channel.Allowed
-	if claim.Channel.Fails >= postgres.BreakerFails {
-		mine, err := d.r.store.TakeProbe(ctx, l.Channel, t.Timeout)
-		if err != nil || !mine {
-			return next{in: probeFirst}, false, err
-		}
-		items, allowed, full = items[:1], 1, false
-	}
+	probe := claim.Channel.Fails >= postgres.BreakerFails
+	full = full && !probe
 	s := &step{
-		d: d, f: f, t: t, l: l, in: in, allowed: max(1, allowed), probe: claim.Channel.Fails >= postgres.BreakerFails,
+		d: d, f: f, t: t, l: l, in: in, allowed: max(1, claim.Channel.Allowed), probe: probe,
 		round: round{now: claim.Now, unsure: claim.Unsure, settle: t.Settle, elapsed: func() time.Duration { return time.Since(started) }},
 	}
-	n, err = s.run(ctx, claim, items)
+	n, err = s.run(ctx, claim, claim.Items)
 	if s.stopped() {
 		full = false
 	}
-	n.again = n.again || full || s.probe
+	n.again = n.again || full || s.probed
 	return n, full, err
 }
 
@@ -214,10 +221,9 @@ func blockedFor(c *postgres.Claim) (wait time.Duration) {
 	return wait + time.Millisecond
 }
 
-// unusable notes a channel that cannot be opened, so that people see why, and
-// so that it is tried again less and less often.
+// unusable notes a channel that this process cannot open, so that people see
+// why. It does not close the road: another process may well be able to.
 func (d *drainer) unusable(ctx context.Context, id pim.ChannelID, cause error) error {
 	d.r.log.ErrorContext(ctx, "open channel", "channel", id, "err", cause)
-	_, err := d.r.store.ChannelFailed(ctx, id, cause.Error(), probeMost)
-	return err
+	return d.r.store.ChannelNote(ctx, id, cause.Error())
 }

@@ -93,11 +93,11 @@ func (t *task) keep() postgres.Outcome {
 // becomes of it. The document is rendered already, unless the product is gone.
 func (r *round) plan(t *task) (outcome postgres.Outcome, send bool) {
 	o := t.keep()
-	never := t.AckedHash == nil && !t.doubt() && (t.lane != pim.Content || t.Born <= 0)
+	never := t.AckedHash == nil && (t.Status == "" || t.Status == string(pim.StateNone)) && !t.doubt() && (t.lane != pim.Content || t.Born <= 0)
 	switch {
 	case t.Gone && t.lane != pim.Content:
 		// It goes with the content's withdrawal. If it comes back it is born anew.
-		o.Ack, o.Hash, o.SettleAt, o.Status = true, nil, nil, string(pim.StateNone)
+		o.Ack, o.Hash, o.SettleAt, o.Status = true, nil, r.settleUntil(t), string(pim.StateNone)
 		return o, false
 	case t.Gone:
 		if never {
@@ -119,7 +119,8 @@ func (r *round) plan(t *task) (outcome postgres.Outcome, send bool) {
 		t.hash = hashOf(t.document, t.lane, t.Born)
 		t.item = connectors.Item{SKU: t.SKU, Lane: t.lane, Revision: t.rev, Action: connectors.Upsert, Document: t.document}
 	}
-	if !t.doubt() && bytes.Equal(t.hash, t.AckedHash) {
+	lives := t.lane != pim.Content || t.Gone || t.Born > 0 // else its acknowledgement begins a new life
+	if !t.doubt() && lives && bytes.Equal(t.hash, t.AckedHash) {
 		o.Ack, o.Hash, o.Attempts = true, t.hash, 0
 		return o, false
 	}
@@ -154,7 +155,7 @@ func (r *round) took(t *task, res connectors.Result, pollEvery time.Duration) po
 		o.Status = string(pim.StateWithdrawn)
 	}
 	if t.lane == pim.Content {
-		bear(&o, t, withdraw)
+		bear(&o, t, withdraw, confirmed)
 	}
 	return o
 }
@@ -174,11 +175,12 @@ func (r *round) acknowledge(o *postgres.Outcome, hash []byte, confirmed bool, un
 }
 
 // bear keeps count of the content's lives on the target.
-func bear(o *postgres.Outcome, t *task, withdraw bool) {
+func bear(o *postgres.Outcome, t *task, withdraw, confirmed bool) {
 	switch {
 	case withdraw:
 		o.Born = -abs(t.Born)
-	case t.Born <= 0 || t.Unsure:
+		o.Wakes = true // offers and media have gone along: their listings shall say so
+	case t.Born <= 0 || t.Unsure || t.SettleAt != nil && confirmed: // a late withdrawal may have come in between
 		o.Born = max(t.Want, abs(t.Born)+1)
 		o.Wakes = true
 	}
@@ -209,11 +211,14 @@ func (r *round) polled(t *task, res connectors.Result, pollEvery time.Duration) 
 	if t.SentHash == nil || t.Unsure {
 		// The ticket was drawn in doubt: what it says is not the last word.
 		o.Ack, o.Again, o.SettleAt, o.Attempts = true, true, r.settleUntil(t), 0
+		if o.SettleAt != nil {
+			o.After = max(0, o.SettleAt.Sub(r.now)-r.elapsed())
+		}
 		return o
 	}
 	o.Ack, o.Hash, o.SettleAt, o.Attempts = true, t.SentHash, nil, 0
 	if t.lane == pim.Content {
-		bear(&o, t, withdraw)
+		bear(&o, t, withdraw, true)
 	}
 	return o
 }

@@ -172,6 +172,10 @@ func (w *importWorker) step(ctx context.Context, l postgres.Lease) (next, error)
 		}
 	}()
 	err = w.importer.Run(ctx, l)
+	if postgres.IsPoison(err) {
+		w.r.log.ErrorContext(ctx, "import", "import", l.Channel, "err", err)
+		return next{}, w.r.store.FinishImport(ctx, l, "the database refuses a row of it; the log has the cause")
+	}
 	if w.r.stopping() && ctx.Err() != nil {
 		return next{}, nil // nothing is in doubt: chunks are transactions
 	}

@@ -26,7 +26,8 @@ type step struct {
 	l       postgres.Lease
 	in      pim.Lanes // what the lane's mapping reads
 	allowed int
-	probe   bool // the one call that tries a broken channel
+	probe   bool // the channel is broken: one call may try it
+	probed  bool // and it is this step's
 
 	mu       sync.Mutex
 	outcomes []postgres.Outcome
@@ -55,6 +56,21 @@ func (s *step) run(ctx context.Context, claim *postgres.Claim, items []postgres.
 				s.outcomes = append(s.outcomes, o)
 				s.verdicts["skipped"]++
 			}
+		}
+	}
+	if s.probe && len(sends)+len(polls) > 0 {
+		// One listing tries the broken channel; those that need no call are done.
+		mine, err := s.d.r.store.TakeProbe(ctx, s.l.Channel, s.t.Timeout)
+		if err != nil {
+			return next{}, err
+		}
+		s.probed = mine
+		sends, polls = sends[:min(len(sends), 1)], polls[:min(len(polls), 1)]
+		if len(sends) > 0 {
+			polls = nil
+		}
+		if !mine {
+			sends, polls = nil, nil
 		}
 	}
 	g, gctx := errgroup.WithContext(ctx)
@@ -118,7 +134,8 @@ func (s *step) render(ctx context.Context, claim *postgres.Claim, items []postgr
 }
 
 // revision is the sum of the revisions of all that the lane's mapping reads:
-// it cannot fall, and rises with each of them.
+// it rises with each of them. It does not fall where the mapping reads less than
+// it did: then it stays until it has caught up.
 func (s *step) revision(t *task) (rev int64) {
 	switch s.l.Lane {
 	case pim.Content:
@@ -140,7 +157,7 @@ func (s *step) revision(t *task) (rev int64) {
 			rev += t.OfferRev
 		}
 	}
-	return max(rev, 1)
+	return max(rev, t.RevFloor, 1)
 }
 
 // project renders the task's document and checks it before it is sent.
@@ -211,17 +228,13 @@ func (s *step) add(verdict string, outcomes ...postgres.Outcome) {
 }
 
 // stopped reports whether the target told us, in this step, to leave it alone.
-func (s *step) stopped() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.trouble != nil || s.throttle > 0
-}
+func (s *step) stopped() bool { return s.f.trouble.Load() }
 
 // push sends one batch. A call that has not begun leaves its listings as they
 // are. Its error is only of ctx, which ends with the lease.
 func (s *step) push(ctx context.Context, tasks []*task) error {
-	if s.stopped() || ctx.Err() != nil {
-		return context.Cause(ctx)
+	if s.stopped() || ctx.Err() != nil || s.elapsed() > shift {
+		return context.Cause(ctx) // what is left of a long bisection stays dirty
 	}
 	items := make([]connectors.Item, len(tasks))
 	for i, t := range tasks {
@@ -347,7 +360,7 @@ func (s *step) call(ctx context.Context, what string, n int, do func(context.Con
 	began := time.Now()
 	cctx, cancel := context.WithTimeout(ctx, s.t.Timeout)
 	defer cancel()
-	results, err := do(cctx)
+	results, err := shielded(cctx, do)
 	s.d.r.metrics.called(s.t.Code, s.l.Lane, what, time.Since(began))
 	if err == nil && len(results) != n {
 		err = &connectors.Error{
@@ -356,6 +369,16 @@ func (s *step) call(ctx context.Context, what string, n int, do func(context.Con
 		}
 	}
 	return results, err
+}
+
+// shielded keeps a connector's panic from ending the process.
+func shielded(ctx context.Context, do func(context.Context) ([]connectors.Result, error)) (results []connectors.Result, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = &connectors.Error{Verdict: connectors.Unavailable, Uncertain: true, Err: fmt.Errorf("the connector panicked: %v", v)}
+		}
+	}()
+	return do(ctx)
 }
 
 func (s *step) isWell() {
@@ -367,7 +390,8 @@ func (s *step) isWell() {
 func (s *step) isTrouble(e *connectors.Error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.trouble == nil {
+	// Of steps that overlap, one tells: the breaker counts consecutive failures.
+	if s.f.trouble.CompareAndSwap(false, true) {
 		s.trouble = e
 	}
 }
@@ -379,13 +403,38 @@ func (s *step) throttled(e *connectors.Error) {
 	if wait <= 0 {
 		wait = throttleDefault
 	}
-	s.throttle = max(s.throttle, wait)
+	if s.f.trouble.CompareAndSwap(false, true) || s.throttle > 0 || s.trouble != nil {
+		s.throttle = max(s.throttle, wait)
+	}
 	s.verdicts["throttled"]++
+}
+
+// store writes receipts. Where one cannot be stored, it is looked for by halves
+// and stored as what it then is: refused for good, for nothing else can be said.
+func (s *step) store(ctx context.Context, outcomes []postgres.Outcome) (woken []pim.Lane, dirty int, err error) {
+	woken, dirty, err = s.d.r.store.Receive(ctx, s.l, outcomes)
+	if !postgres.IsPoison(err) {
+		return woken, dirty, err
+	}
+	if len(outcomes) == 1 {
+		s.d.r.log.ErrorContext(ctx, "store a receipt", "channel", s.t.Code, "lane", s.l.Lane.String(), "err", err)
+		o, text := outcomes[0], "what the target answered cannot be stored"
+		return s.d.r.store.Receive(ctx, s.l, []postgres.Outcome{{
+			Product: o.Product, Want: o.Want, SettleAt: o.SettleAt, Rev: o.Rev, Born: o.Born, Attempts: o.Attempts,
+			Heard: true, Verdict: string(connectors.Permanent), Error: &text,
+		}})
+	}
+	half := len(outcomes) / 2
+	if woken, dirty, err = s.store(ctx, outcomes[:half]); err != nil {
+		return woken, dirty, err
+	}
+	more, also, err := s.store(ctx, outcomes[half:])
+	return append(woken, more...), dirty + also, err
 }
 
 // receive writes the receipts and the channel's state.
 func (s *step) receive(ctx context.Context, claim *postgres.Claim) (next, error) {
-	woken, dirty, err := s.d.r.store.Receive(ctx, s.l, s.outcomes)
+	woken, dirty, err := s.store(ctx, s.outcomes)
 	if err != nil {
 		if !errors.Is(err, postgres.ErrFenced) && ctx.Err() == nil {
 			// Were the receipts the trouble, the same chunk would be sent for ever.
@@ -405,10 +454,12 @@ func (s *step) receive(ctx context.Context, claim *postgres.Claim) (next, error)
 			s.d.r.log.WarnContext(ctx, "breaker open", "channel", s.t.Code, "lane", s.l.Lane.String(), "err", errorText(s.trouble))
 		}
 		return next{in: max(wait, s.trouble.After)}, err
+	case s.probe && !s.probed:
+		return next{in: probeFirst, idle: true}, nil
 	case s.throttle > 0:
 		err := s.d.r.store.ChannelThrottled(ctx, s.l.Channel, "throttled by the target", s.throttle)
 		return next{in: s.throttle}, err
-	case s.well && (claim.Channel.Fails > 0 || claim.Channel.Allowed < s.t.Concurrency):
+	case s.well && (claim.Channel.Fails > 0 || claim.Channel.ThrottledUntil != nil || claim.Channel.Allowed < s.t.Concurrency):
 		if err := s.d.r.store.ChannelWell(ctx, s.l.Channel); err != nil {
 			return next{}, err
 		}

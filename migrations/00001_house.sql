@@ -13,6 +13,9 @@ create table locale     (code text primary key);
 create table currency   (code text primary key);
 create table price_list (code text primary key);
 create table location   (code text primary key);
+-- What a new house begins with; more are added through the API.
+insert into locale values ('de-DE'), ('en-GB'), ('en-US'), ('nl-NL');
+insert into currency values ('EUR'), ('GBP'), ('USD');
 insert into price_list values ('default');
 insert into location values ('default');
 
@@ -115,6 +118,7 @@ select event_partitions(2);
 -- What fan-out has still to look at. One row per change, deleted when its listings are marked.
 create table outbox (
     id         bigint not null generated always as identity,
+    at         timestamptz not null default now(),
     product_id bigint not null,
     lanes      smallint not null,
     priority   smallint not null default 1           -- 0 bulk, 1 somebody's edit, 2 sold out

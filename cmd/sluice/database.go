@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -100,6 +101,9 @@ func (k keyset) create(ctx context.Context, dsn string) (*seal.Keyset, error) {
 		if ch.Secrets != nil {
 			return nil, fmt.Errorf("there is no keyset file %s, but channel %s has secrets that were sealed with one: put that file in its place", k.Keyset, ch.Code)
 		}
+	}
+	if err := os.MkdirAll(filepath.Dir(k.Keyset), 0o700); err != nil {
+		return nil, fmt.Errorf("make the keyset's folder: %w", err)
 	}
 	return seal.OpenOrCreate(k.Keyset)
 }

@@ -152,9 +152,24 @@ func (c *Connector) post(ctx context.Context, to *url.URL, body []byte) (*httpx.
 	req := &http.Request{Method: http.MethodPost, URL: to, Host: to.Host, Header: header, ContentLength: int64(len(body)), Body: reader{bytes.NewReader(body)}}
 	resp, err := c.client.Do(ctx, req)
 	if err != nil {
-		return nil, err
+		return nil, absent(0, err)
 	}
-	return resp, httpx.Check(resp)
+	return resp, absent(resp.Status, httpx.Check(resp))
+}
+
+// absent turns the refusal of an address as such (nothing there, moved, not to
+// be dialled from here) into Unavailable: it says nothing of the items, none of
+// which shall be parked because a target is being deployed.
+func absent(status int, err error) error {
+	e, ok := errors.AsType[*connectors.Error](err)
+	if !ok || e.Verdict != connectors.Permanent || e.Uncertain {
+		return err
+	}
+	switch {
+	case status == 0, status >= 300 && status < 400, status == http.StatusNotFound, status == http.StatusMethodNotAllowed, status == http.StatusGone:
+		return &connectors.Error{Verdict: connectors.Unavailable, After: e.After, Err: e.Err}
+	}
+	return err
 }
 
 // reader is a request body. It has no GetBody, so that nobody sends it twice.

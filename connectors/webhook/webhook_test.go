@@ -172,8 +172,8 @@ func TestAnswers(t *testing.T) {
 		},
 		{name: "broken off", status: 200, body: `{"items":[{"sku":"A","sta`, call: fault(connectors.Unavailable, true, "the answer is no whole JSON")},
 		{name: "another shape", status: 200, body: `{"items":["A","B"]}`, call: fault(connectors.Unavailable, true, "the answer's items have another shape than agreed")},
-		{name: "gone", status: 410, body: "", call: outcome{Verdict: connectors.Permanent}},
-		{name: "moved", status: 302, body: "", call: outcome{Verdict: connectors.Permanent}},
+		{name: "gone", status: 410, body: "", call: outcome{Verdict: connectors.Unavailable}},
+		{name: "moved", status: 302, body: "", call: outcome{Verdict: connectors.Unavailable}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			conn := answering(t, func(w http.ResponseWriter, _ *http.Request) {
@@ -281,7 +281,7 @@ func TestPrivateTarget(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if e := connectors.AsError(c.Probe(t.Context())); e.Verdict != connectors.Permanent {
+	if e := connectors.AsError(c.Probe(t.Context())); e.Verdict != connectors.Unavailable || e.Uncertain {
 		t.Error(e)
 	}
 }

@@ -182,7 +182,7 @@ with picked as (
     where channel_id = (select id from channel where code = @code and deleted_at is null) and acked_hash is not null and status is distinct from 'withdrawn'
     order by product_id, channel_id, lane for update
 )
-update listing l set acked_hash = null from picked p where (l.channel_id, l.lane, l.product_id) = (p.channel_id, p.lane, p.product_id)`
+update listing l set acked_hash = null, born = -abs(born) from picked p where (l.channel_id, l.lane, l.product_id) = (p.channel_id, p.lane, p.product_id)`
 	sqlDropListings = `
 delete from listing where (channel_id, lane, product_id) in (
     select channel_id, lane, product_id from listing where channel_id in (select id from channel where deleted_at is not null)
@@ -209,11 +209,33 @@ func (s *Store) DeleteChannel(ctx context.Context, code pim.ChannelCode) error {
 // lost or changed its data.
 func (s *Store) ResyncChannel(ctx context.Context, code pim.ChannelCode, full bool) error {
 	if full {
-		if _, err := s.pool.Exec(ctx, sqlForgetAcked, pgx.NamedArgs{"code": code}); err != nil {
+		if err := s.forgetAcked(ctx, code); err != nil {
 			return fmt.Errorf("resync channel %s: %w", code, err)
 		}
 	}
 	return s.namedChannel(ctx, "resync", sqlResyncChannel, code)
+}
+
+const sqlFenceDrains = `
+with held as (
+    select k.lane from consumer k join channel c on c.id = k.channel_id and c.code = @code and c.deleted_at is null
+    where k.kind = 'drain' order by k.lane for update of k
+)
+update consumer k set epoch = epoch + 1, gen = gen + 1, released = true, unsure_at = now(), holder = ''
+from held where k.kind = 'drain' and k.lane = held.lane and k.channel_id = (select id from channel where code = @code and deleted_at is null)`
+
+// forgetAcked forgets what a channel acknowledged, having shut out the holders
+// of its drains, whose receipts under way would bring it back.
+func (s *Store) forgetAcked(ctx context.Context, code pim.ChannelCode) error {
+	return inTx(ctx, s.pool, func(tx pgx.Tx) error {
+		args := pgx.NamedArgs{"code": code}
+		for _, sql := range []string{sqlFenceDrains, sqlResyncChannel, sqlForgetAcked} { // consumers, channel, listings: everybody's order
+			if _, err := tx.Exec(ctx, sql, args); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 func (s *Store) namedChannel(ctx context.Context, what, sql string, code pim.ChannelCode) error {
@@ -248,17 +270,27 @@ func (s *Store) changeChannel(ctx context.Context, sql string, args pgx.NamedArg
 
 const sqlFailed = `
 update channel set fails = fails + 1, last_error = @error, allowed = greatest(1, allowed / 2),
-    next_probe_at = greatest(next_probe_at, now() + @wait::interval)
+    next_probe_at = now() + @wait::interval
 where id = @id returning fails, next_probe_at`
 
 // ChannelFailed counts a failure of the whole target; nothing is sent for wait.
 func (s *Store) ChannelFailed(ctx context.Context, id pim.ChannelID, cause string, wait time.Duration) (fails int, err error) {
 	var at time.Time
-	err = s.work.QueryRow(ctx, sqlFailed, pgx.NamedArgs{"id": id, "error": cause, "wait": wait}).Scan(&fails, &at)
+	err = s.work.QueryRow(ctx, sqlFailed, pgx.NamedArgs{"id": id, "error": storable(cause), "wait": wait}).Scan(&fails, &at)
 	if err != nil {
 		return 0, fmt.Errorf("note a failure of channel %d: %w", id, err)
 	}
 	return fails, nil
+}
+
+const sqlNote = `update channel set last_error = @error where id = @id and last_error is distinct from @error`
+
+// ChannelNote says in a channel what is wrong with it, and changes nothing else.
+func (s *Store) ChannelNote(ctx context.Context, id pim.ChannelID, text string) error {
+	if _, err := s.work.Exec(ctx, sqlNote, pgx.NamedArgs{"id": id, "error": storable(text)}); err != nil {
+		return fmt.Errorf("note an error of channel %d: %w", id, err)
+	}
+	return nil
 }
 
 const sqlThrottled = `
@@ -267,7 +299,7 @@ where id = @id`
 
 // ChannelThrottled keeps the channel from sending for wait.
 func (s *Store) ChannelThrottled(ctx context.Context, id pim.ChannelID, cause string, wait time.Duration) error {
-	if _, err := s.work.Exec(ctx, sqlThrottled, pgx.NamedArgs{"id": id, "error": cause, "wait": wait}); err != nil {
+	if _, err := s.work.Exec(ctx, sqlThrottled, pgx.NamedArgs{"id": id, "error": storable(cause), "wait": wait}); err != nil {
 		return fmt.Errorf("note a throttle of channel %d: %w", id, err)
 	}
 	return nil
@@ -275,6 +307,7 @@ func (s *Store) ChannelThrottled(ctx context.Context, id pim.ChannelID, cause st
 
 const sqlWell = `
 update channel set fails = 0, next_probe_at = null, last_error = null,
+    throttled_until = case when throttled_until > now() then throttled_until end,
     allowed = case when fails > 0 then 1 else least(concurrency, allowed + 1) end
 where id = @id`
 

@@ -37,7 +37,9 @@ type Claimed struct {
 	Categories              []string
 	Values, ParentValues    json.RawMessage // nil unless asked for
 	Prices, Stock           json.RawMessage // arrays of pim.Price, pim.Stock; nil: none, or not asked for
-	ValuesKey               [3]int64        // product, own and parent's revision: equal keys mean equal values
+	Status                  string          // what the target last took it as
+	RevFloor                int64           // revisions sent so far: a mapping that reads less does not go below them
+	ValuesKey               [3]int64        // equal keys mean equal values
 }
 
 // Claim is what a drain may work on now.
@@ -83,7 +85,7 @@ select now(), k.unsure_at, ch.version, ch.enabled, ch.fails, ch.allowed, ch.next
        coalesce(parent.sku, ''), p.family, p.enabled, p.categories,
        case when @texts then p.values end, case when @texts then parent.values end,
        case when @offers then ` + pricesValid + ` end, case when @offers then ` + stockOf + ` end,
-       p.rev, coalesce(parent.rev, 0)
+       p.rev, coalesce(l.status, ''), greatest(coalesce(l.acked_rev, 0), coalesce(l.receipt_rev, 0), coalesce(l.sent_rev, 0))
 from consumer k
 join channel ch on ch.id = k.channel_id -- a deleted one is disabled
 cross join catalogue cat
@@ -135,35 +137,36 @@ func (s *Store) Claim(ctx context.Context, l Lease, o ClaimOptions) (*Claim, err
 	for rows.Next() {
 		found = true
 		var (
-			c                                                             Claimed
-			id, want                                                      *int64
-			sku                                                           *pim.SKU
-			dirtySince                                                    *time.Time
-			unsure, failed, gone, enabled                                 *bool
-			born, sentRev, sentWant, rev, offerRev, mediaRev, own, parent *int64
-			attempts                                                      *int
-			token, family                                                 *string
-			parentSKU                                                     *pim.SKU
-			ch                                                            = &out.Channel
+			c                                                            Claimed
+			id, want                                                     *int64
+			sku                                                          *pim.SKU
+			dirtySince                                                   *time.Time
+			unsure, failed, gone, enabled                                *bool
+			born, sentRev, sentWant, rev, offerRev, mediaRev, own, floor *int64
+			status                                                       *string
+			attempts                                                     *int
+			token, family                                                *string
+			parentSKU                                                    *pim.SKU
+			ch                                                           = &out.Channel
 		)
 		err := rows.Scan(&out.Now, &out.Unsure, &ch.Version, &ch.Enabled, &ch.Fails, &ch.Allowed, &ch.NextProbeAt, &ch.ThrottledUntil,
 			&id, &sku, &want, &dirtySince, &c.AckedHash, &c.SettleAt, &unsure, &born,
 			&attempts, &failed, &token, &sentRev, &sentWant, &c.SentHash,
 			&gone, &rev, &offerRev, &mediaRev, &parentSKU, &family, &enabled, &c.Categories,
 			// As bytes: into a json.RawMessage, pgx would parse them once more.
-			(*[]byte)(&c.Values), (*[]byte)(&c.ParentValues), (*[]byte)(&c.Prices), (*[]byte)(&c.Stock), &own, &parent)
+			(*[]byte)(&c.Values), (*[]byte)(&c.ParentValues), (*[]byte)(&c.Prices), (*[]byte)(&c.Stock), &own, &status, &floor)
 		if err != nil {
 			return nil, fmt.Errorf("claim for %v: %w", l.Consumer, err)
 		}
-		if id == nil {
+		if id == nil || sku == nil {
 			continue
 		}
 		c.Product, c.SKU, c.Want, c.DirtySince = pim.ProductID(*id), *sku, *want, *dirtySince
 		c.Unsure, c.Born, c.Attempts, c.Failed, c.Token = *unsure, *born, *attempts, *failed, *token
-		c.SentRev, c.SentWant = *sentRev, *sentWant
+		c.SentRev, c.SentWant, c.Status, c.RevFloor = *sentRev, *sentWant, *status, *floor
 		c.Gone, c.Rev, c.OfferRev, c.MediaRev = *gone, *rev, *offerRev, *mediaRev
 		c.Parent, c.Family, c.Enabled = *parentSKU, *family, *enabled
-		c.ValuesKey = [3]int64{*id, *own, *parent}
+		c.ValuesKey = [3]int64{*id, *own, *rev} // rev: own, parent's and floor
 		out.Items = append(out.Items, c)
 	}
 	if err := rows.Err(); err != nil {

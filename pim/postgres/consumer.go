@@ -103,10 +103,16 @@ type Due struct {
 // sqlExpire fences the holders whose lease ran out: the epoch shuts them out,
 // the generation makes room for a new job beside their dead one, and unsure_at
 // says that whatever was dirty until now may be on its way or on the target.
+//
+// A fence is FOR KEY SHARE, which a renewal passes and this lock does not: a
+// statement of the holder that is under way is waited for until the next sweep.
 const sqlExpire = `
-update consumer set epoch = epoch + 1, gen = gen + 1, released = true, unsure_at = now(), holder = ''
-where not released and lease_until < now()
-returning kind, channel_id, lane`
+with gone as (
+    select kind, channel_id, lane from consumer where not released and lease_until < now() for update skip locked
+)
+update consumer k set epoch = epoch + 1, gen = gen + 1, released = true, unsure_at = now(), holder = ''
+from gone where (k.kind, k.channel_id, k.lane) = (gone.kind, gone.channel_id, gone.lane)
+returning k.kind, k.channel_id, k.lane`
 
 // Expire takes the leases of vanished holders away, and names them.
 func (s *Store) Expire(ctx context.Context) ([]Consumer, error) {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/sluicehub/sluice/pim"
 )
@@ -26,27 +27,29 @@ type Marked struct {
 // parent's change touch its variants, and marks the listings of every channel
 // and lane that the change touches. Rows are written in the order in which
 // all lock them: product, channel, lane. Holding the consumer's row keeps the
-// fence shut until commit. What is sold out goes to the head of its queue, and
+// fence shut until commit. A listing is dirty since the change was made: were
+// this statement lost in a crash and done again, what was sent in between would
+// else not be in doubt. What is sold out goes to the head of its queue, and
 // somebody's edit before the bulk of an import or a new channel: due times
 // order the queue, so they are due since for ever, and for an hour.
 const sqlFanout = `
 with fence as (
-    select from consumer where kind = 'fanout' and channel_id = 0 and lane = 0 and epoch = @epoch and not released for share
+    select from consumer where kind = 'fanout' and channel_id = 0 and lane = 0 and epoch = @epoch and not released for key share
 ),
 taken as (
     delete from outbox where ctid = any(array(select ctid from outbox order by priority desc, id limit @limit)) and exists (select from fence)
-    returning product_id, lanes, priority
+    returning product_id, lanes, priority, at
 ),
 touched as (
-    select product_id, bit_or(lanes) as lanes, max(priority) as priority from (
-        select product_id, lanes, priority from taken
+    select product_id, bit_or(lanes) as lanes, max(priority) as priority, min(at) as at from (
+        select t.product_id, t.lanes, t.priority, t.at from taken t join product p on p.id = t.product_id
         union all
-        select v.id, t.lanes & ~2, least(t.priority, 1) from taken t join product v on v.parent_id = t.product_id and v.deleted_at is null
+        select v.id, t.lanes & ~2, least(t.priority, 1), t.at from taken t join product v on v.parent_id = t.product_id and v.deleted_at is null
     ) t group by product_id
 ),
 marked as (
-    insert into listing as l (channel_id, lane, product_id, due_at)
-    select c.id, lane.lane, t.product_id, 
+    insert into listing as l (channel_id, lane, product_id, dirty_at, due_at)
+    select c.id, lane.lane, t.product_id, t.at,
            case when t.priority = 2 and lane.lane = 2 then '-infinity' when t.priority >= 1 then now() - interval '1 hour' else now() end
     from channel c cross join (values (1::smallint), (2::smallint), (4::smallint)) lane (lane) cross join touched t
     where c.deleted_at is null
@@ -73,12 +76,12 @@ from marked m join channel c on c.id = m.channel_id group by 1, 2`
 // FanOut works off up to limit outbox rows under the lease. Taken 0: there was
 // nothing to do.
 func (s *Store) FanOut(ctx context.Context, l Lease, limit int) (Marked, error) {
-	return s.mark(ctx, sqlFanout, pgx.NamedArgs{"epoch": l.Epoch, "limit": limit})
+	return s.mark(ctx, s.work, sqlFanout, pgx.NamedArgs{"epoch": l.Epoch, "limit": limit})
 }
 
-func (s *Store) mark(ctx context.Context, sql string, args pgx.NamedArgs) (Marked, error) {
+func (s *Store) mark(ctx context.Context, pool *pgxpool.Pool, sql string, args pgx.NamedArgs) (Marked, error) {
 	out := Marked{Listings: map[Consumer]int{}}
-	rows, err := s.work.Query(ctx, sql, args)
+	rows, err := pool.Query(ctx, sql, args)
 	if err != nil {
 		return out, fmt.Errorf("mark listings: %w", err)
 	}
@@ -110,7 +113,7 @@ func (s *Store) mark(ctx context.Context, sql string, args pgx.NamedArgs) (Marke
 
 const sqlPoison = `
 with fence as (
-    select from consumer where kind = 'fanout' and channel_id = 0 and lane = 0 and epoch = @epoch and not released for share
+    select from consumer where kind = 'fanout' and channel_id = 0 and lane = 0 and epoch = @epoch and not released for key share
 ),
 taken as (
     delete from outbox where ctid = any(array(select ctid from outbox order by priority desc, id limit 1)) and exists (select from fence)
@@ -147,7 +150,7 @@ func IsPoison(err error) bool {
 // marked unless it was before.
 const sqlMarkChannel = `
 with fence as (
-    select from consumer where kind = 'fanout' and channel_id = 0 and lane = 0 and epoch = @epoch and not released for share
+    select from consumer where kind = 'fanout' and channel_id = 0 and lane = 0 and epoch = @epoch and not released for key share
 ),
 c as (
     select * from channel where mark_after is not null and deleted_at is null and exists (select from fence) order by id limit 1 for no key update
@@ -182,7 +185,7 @@ from (select) one left join (` + markedByDrain + `) m on true`
 // MarkChannel marks the listings of up to limit products for a channel that
 // asked for it. Taken 0: no channel does.
 func (s *Store) MarkChannel(ctx context.Context, l Lease, limit int) (Marked, error) {
-	return s.mark(ctx, sqlMarkChannel, pgx.NamedArgs{"epoch": l.Epoch, "limit": limit})
+	return s.mark(ctx, s.pool, sqlMarkChannel, pgx.NamedArgs{"epoch": l.Epoch, "limit": limit})
 }
 
 // sqlPriceWindows queues the products of which a price began or ceased to be

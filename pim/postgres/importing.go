@@ -162,7 +162,7 @@ func (r *chunkReader) Read(p []byte) (int, error) {
 
 const (
 	sqlImportFence = `
-select from consumer where kind = 'import' and channel_id = @channel and lane = @lane and epoch = @epoch and not released for share`
+select from consumer where kind = 'import' and channel_id = @channel and lane = @lane and epoch = @epoch and not released for key share`
 	sqlImportProgress = `
 update import set rows_done = @rows_done, rows_total = coalesce(@rows_total, rows_total), created = created + @created, changed = changed + @changed,
     unchanged = unchanged + @unchanged, rejected = rejected + @rejected, warnings = warnings + @warnings
@@ -249,7 +249,7 @@ const (
 	sqlFinishImport = `
 update import set state = @state, error = nullif(@error, ''), finished_at = now()
 where id = @channel and state = 'running' and exists (
-    select from consumer where kind = 'import' and channel_id = @channel and lane = @lane and epoch = @epoch and not released for share)`
+    select from consumer where kind = 'import' and channel_id = @channel and lane = @lane and epoch = @epoch and not released for key share)`
 	sqlDropChunks = `delete from import_chunk where import_id = @channel`
 )
 

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -45,7 +46,7 @@ const Forever = time.Duration(1<<63 - 1)
 
 const fenceOfDrain = `
 fence as (
-    select from consumer where kind = 'drain' and channel_id = @channel and lane = @lane and epoch = @epoch and not released for share
+    select from consumer where kind = 'drain' and channel_id = @channel and lane = @lane and epoch = @epoch and not released for key share
 )`
 
 // sqlLockListings comes first, in the receipt's transaction: it locks what the
@@ -74,7 +75,9 @@ updated as (
         dirty = r.again or l.want <> r.want,
         due_at = case when l.want <> r.want and not r.hold then least(l.due_at, now())
                       when not r.again then l.due_at
-                      when r.after_ms is null then 'infinity'
+                      when r.after_ms is null then case when exists ( -- the content came meanwhile
+                          select from listing c where c.product_id = l.product_id and c.channel_id = l.channel_id and c.lane = 1 and c.born > 0)
+                          then now() else 'infinity' end
                       else now() + r.after_ms * interval '1 ms' end,
         settle_at = r.settle_at,
         acked_rev = case when r.ack then r.rev else l.acked_rev end,
@@ -85,7 +88,7 @@ updated as (
         receipt_at = case when r.heard then now() else l.receipt_at end,
         receipt_rev = case when r.heard then r.rev else l.receipt_rev end,
         verdict = case when r.heard then r.verdict else l.verdict end,
-        error = r.error, issues = r.issues, token = r.token, sent_rev = r.sent_rev, sent_want = r.sent_want, sent_hash = r.sent_hash
+        error = r.error, issues = case when r.heard then r.issues when l.error is null then l.issues end, token = r.token, sent_rev = r.sent_rev, sent_want = r.sent_want, sent_hash = r.sent_hash
     from r, fence
     where l.product_id = r.product_id and l.channel_id = @channel and l.lane = @lane
     returning l.dirty
@@ -100,6 +103,22 @@ updated as (
     returning l.lane
 )
 select distinct lane from updated`
+
+// storable takes out of the target's words what no text in PostgreSQL can hold.
+func (o *Outcome) storable() {
+	o.Status, o.Verdict = storable(o.Status), storable(o.Verdict)
+	for _, s := range []**string{&o.Error, &o.Token} {
+		if *s != nil {
+			clean := storable(**s)
+			*s = &clean
+		}
+	}
+	o.Issues = slices.Clone(o.Issues)
+	for i := range o.Issues {
+		issue := &o.Issues[i]
+		issue.Code, issue.Attribute, issue.Text = storable(issue.Code), storable(issue.Attribute), storable(issue.Text)
+	}
+}
 
 // Receive writes the outcomes of claimed listings under l. It gives the lanes
 // of the channel that content's new lives woke, and how many of the outcomes'
@@ -122,6 +141,7 @@ func (s *Store) Receive(ctx context.Context, l Lease, outcomes []Outcome) (woken
 		reborn                                      = []int64{}
 	)
 	for i, o := range outcomes {
+		o.storable()
 		product[i], want[i], again[i], hold[i] = int64(o.Product), o.Want, o.Again, o.Hold
 		if o.After != Forever {
 			ms := o.After.Milliseconds()
@@ -169,7 +189,8 @@ func (s *Store) Receive(ctx context.Context, l Lease, outcomes []Outcome) (woken
 			return err
 		})
 	}
-	if err := s.work.SendBatch(ctx, b).Close(); err != nil {
+	// Durably: a receipt that a crash took back would leave what was sent unknown.
+	if err := s.pool.SendBatch(ctx, b).Close(); err != nil {
 		return nil, 0, fmt.Errorf("write %d receipts of %v: %w", n, l.Consumer, err)
 	}
 	return woken, dirty, nil

@@ -161,3 +161,9 @@ func Away(err error) bool {
 	// 08: connection exception, 57P: operator intervention, 53300: too many connections.
 	return ok && (strings.HasPrefix(pg.Code, "08") || strings.HasPrefix(pg.Code, "57P") || pg.Code == "53300")
 }
+
+// IsDatabase reports errors that come from the database or the way to it.
+func IsDatabase(err error) bool {
+	_, answered := errors.AsType[*pgconn.PgError](err)
+	return answered || Away(err) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+}

@@ -68,7 +68,7 @@ update catalogue set revision_floor = revision_floor + 1000
 returning revision_floor`
 	sqlForgetAllAcked = `
 with picked as (select channel_id, lane, product_id from listing where acked_hash is not null order by product_id, channel_id, lane for update)
-update listing l set acked_hash = null from picked p where (l.channel_id, l.lane, l.product_id) = (p.channel_id, p.lane, p.product_id)`
+update listing l set acked_hash = null, born = -abs(born) from picked p where (l.channel_id, l.lane, l.product_id) = (p.channel_id, p.lane, p.product_id)`
 	sqlMarkAll = `update channel set mark_after = 0 where deleted_at is null`
 )
 
