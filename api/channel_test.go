@@ -123,7 +123,7 @@ func TestChannelBadInput(t *testing.T) {
 		{base(`"locations":["mars"]`), "/locations/0", "location.unknown"},
 		{base(`"price_list":"none"`), "/price_list", "price_list.unknown"},
 		{base(`"x":1`), "/x", "field.unknown"},
-		{strings.Replace(base(`"batch":1`), `"EUR"`, `"USD"`, 1), "/currency", "currency.unknown"},
+		{strings.Replace(base(`"batch":1`), `"EUR"`, `"JPY"`, 1), "/currency", "currency.unknown"},
 		{strings.Replace(base(`"batch":1`), `"en-GB"`, `"fr-FR"`, 1), "/locale", "locale.unknown"},
 		{strings.Replace(base(`"batch":1`), `"c"`, `"Big"`, 1), "/code", "code"},
 		{strings.Replace(base(`"batch":1`), `"webhook"`, `"fax"`, 1), "/connector", "connector.unknown"},

@@ -9,7 +9,7 @@ import (
 // TestSchema puts, reads and deletes definitions.
 func TestSchema(t *testing.T) {
 	k := newKit(t)
-	for _, path := range []string{"/v1/locales/en-GB", "/v1/currencies/EUR", "/v1/price-lists/sale", "/v1/locations/berlin"} {
+	for _, path := range []string{"/v1/locales/sv-SE", "/v1/currencies/SEK", "/v1/price-lists/sale", "/v1/locations/berlin"} {
 		k.want(k.do(Editor, "PUT", path, nil), 201, nil)
 		k.want(k.do(Editor, "PUT", path, nil), 200, nil)
 	}
