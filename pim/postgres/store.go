@@ -35,9 +35,9 @@ var (
 // Store is the product store. It is safe for concurrent use.
 type Store struct {
 	pool *pgxpool.Pool // edits: what is acknowledged is durable
-	// work is the pool of consumers. It commits asynchronously: a lost tail of
-	// its work is found dirty and done again, and the write-ahead log keeps
-	// its order, so nothing later survives something earlier (docs/decisions/002).
+	// work is the pool of fan-out and of claims. It commits asynchronously: a
+	// lost tail of its work is done again, and the write-ahead log keeps its
+	// order, so nothing later survives something earlier (docs/decisions/002).
 	work   *pgxpool.Pool
 	schema atomic.Pointer[pim.Schema]
 	// nudge is called after a commit that left outbox rows or other work.
