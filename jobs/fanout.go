@@ -28,16 +28,25 @@ func newFanner(r *Runner) *fanner {
 
 // step implements worker.
 func (f *fanner) step(ctx context.Context, l postgres.Lease) (next, error) {
-	limit := f.limit.Load()
-	m, err := f.r.store.FanOut(ctx, l, int(limit))
+	var (
+		limit = f.limit.Load()
+		row   int64
+		m     postgres.Marked
+		err   error
+	)
+	if limit > 1 {
+		m, err = f.r.store.FanOut(ctx, l, int(limit))
+	} else {
+		row, m, err = f.r.store.FanOutOne(ctx, l)
+	}
 	if postgres.IsPoison(err) {
 		if limit > 1 {
 			f.limit.Store(max(1, limit/8))
 			return next{again: true}, nil
 		}
-		f.r.log.ErrorContext(ctx, "set an outbox row aside", "err", err)
+		f.r.log.ErrorContext(ctx, "set an outbox row aside", "row", row, "err", err)
 		f.r.metrics.poisoned.Inc()
-		return next{again: true}, f.r.store.SetAside(ctx, l, err)
+		return next{again: true}, f.r.store.SetAside(ctx, l, row, err)
 	}
 	if err != nil {
 		return next{}, err

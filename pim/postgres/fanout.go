@@ -37,7 +37,8 @@ with fence as (
     select from consumer where kind = 'fanout' and channel_id = 0 and lane = 0 and epoch = @epoch and not released for key share
 ),
 taken as (
-    delete from outbox where ctid = any(array(select ctid from outbox order by priority desc, id limit @limit)) and exists (select from fence)
+    delete from outbox where ctid = any(array(select ctid from outbox where @only::bigint = 0 or id = @only order by priority desc, id limit @limit))
+      and exists (select from fence)
     returning product_id, lanes, priority, at
 ),
 touched as (
@@ -76,7 +77,23 @@ from marked m join channel c on c.id = m.channel_id group by 1, 2`
 // FanOut works off up to limit outbox rows under the lease. Taken 0: there was
 // nothing to do.
 func (s *Store) FanOut(ctx context.Context, l Lease, limit int) (Marked, error) {
-	return s.mark(ctx, s.work, sqlFanout, pgx.NamedArgs{"epoch": l.Epoch, "limit": limit})
+	return s.mark(ctx, s.work, sqlFanout, pgx.NamedArgs{"epoch": l.Epoch, "limit": limit, "only": 0})
+}
+
+const sqlFirstOut = `select id from outbox order by priority desc, id limit 1`
+
+// FanOutOne works off the first outbox row, and names it: an error that
+// IsPoison is that row's. 0: there is none.
+func (s *Store) FanOutOne(ctx context.Context, l Lease) (row int64, m Marked, err error) {
+	err = s.work.QueryRow(ctx, sqlFirstOut).Scan(&row)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return 0, m, nil
+	}
+	if err != nil {
+		return 0, m, fmt.Errorf("look for the first change: %w", err)
+	}
+	m, err = s.mark(ctx, s.work, sqlFanout, pgx.NamedArgs{"epoch": l.Epoch, "limit": 1, "only": row})
+	return row, m, err
 }
 
 func (s *Store) mark(ctx context.Context, pool *pgxpool.Pool, sql string, args pgx.NamedArgs) (Marked, error) {
@@ -116,15 +133,15 @@ with fence as (
     select from consumer where kind = 'fanout' and channel_id = 0 and lane = 0 and epoch = @epoch and not released for key share
 ),
 taken as (
-    delete from outbox where ctid = any(array(select ctid from outbox order by priority desc, id limit 1)) and exists (select from fence)
+    delete from outbox where id = @row and exists (select from fence)
     returning id, product_id, lanes, priority
 )
 insert into outbox_poison (id, product_id, lanes, priority, error) select id, product_id, lanes, priority, @error from taken`
 
-// SetAside moves the first outbox row, which fan-out cannot digest, out of the
-// way, for people to look at.
-func (s *Store) SetAside(ctx context.Context, l Lease, cause error) error {
-	_, err := s.work.Exec(ctx, sqlPoison, pgx.NamedArgs{"epoch": l.Epoch, "error": cause.Error()})
+// SetAside moves an outbox row, which fan-out cannot digest, out of the way, for
+// people to look at.
+func (s *Store) SetAside(ctx context.Context, l Lease, row int64, cause error) error {
+	_, err := s.work.Exec(ctx, sqlPoison, pgx.NamedArgs{"epoch": l.Epoch, "row": row, "error": storable(cause.Error())})
 	if err != nil {
 		return fmt.Errorf("set an outbox row aside: %w", err)
 	}
