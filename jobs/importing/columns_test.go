@@ -135,6 +135,10 @@ func TestMadeFamily(t *testing.T) {
 	if run.Changed != 1 || stored(t, store, "100")["colour_hex"] != "#fff" {
 		t.Errorf("%+v", run)
 	}
+	// Under another name it makes another family, and takes no product out of the one it has.
+	if run, _ = runImport(t, im, "andere.json", Options{SKUColumn: "id"}, `{"id":100,"colour hex":"#fff"}`); run.Unchanged != 1 {
+		t.Errorf("the same product from another file: %+v", run)
+	}
 	run, _ = runImport(t, im, "neue ware.json", Options{SKUColumn: "id"}, `{"id":100,"price":"on request"}`)
 	if run.State != "failed" || !strings.Contains(run.Error, "price") {
 		t.Errorf("%+v", run)

@@ -90,7 +90,8 @@ func (c *converter) edit(r *record) (*postgres.Edit, []postgres.ImportFinding) {
 	if failed {
 		return nil, findings
 	}
-	return &postgres.Edit{SKU: pim.SKU(sku), Mode: postgres.Merge, Family: &c.family, Values: values}, findings
+	// A family made from the columns takes no product out of the one it has.
+	return &postgres.Edit{SKU: pim.SKU(sku), Mode: postgres.Merge, Family: &c.family, KeepFamily: c.made, Values: values}, findings
 }
 
 // sku is the record's SKU: text whatever it was, since leading zeros matter.

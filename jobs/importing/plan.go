@@ -22,6 +22,7 @@ type target struct {
 // plan is how records become edits.
 type plan struct {
 	family    string
+	made      bool // the family is made from the columns; nobody named it
 	skuColumn int // -1: from skuExpr
 	skuExpr   *expression
 	skuName   string
@@ -54,7 +55,7 @@ func makePlan(schema *pim.Schema, s *survey, o Options, fields map[string]*expre
 		opts: o, fields: fields, member: map[string]bool{}, used: map[string]bool{},
 	}
 	p.family = o.Family
-	if p.family == "" {
+	if p.made = p.family == ""; p.made {
 		p.family = familyOf(filename)
 	}
 	if f := schema.Families[p.family]; f != nil {

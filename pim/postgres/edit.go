@@ -30,6 +30,7 @@ type Edit struct {
 	IfMatch       int64 // the content revision the caller saw; 0: any
 	IfNoneMatch   bool  // only when there is no such product yet
 	Family        *string
+	KeepFamily    bool     // Family is for a product that is not there yet
 	Parent        *pim.SKU // of a variant; fixed once the product exists
 	FamilyVariant *string  // of a parent
 	Enabled       *bool

@@ -215,7 +215,7 @@ type adder = func(pointer, code, format string, args ...any)
 
 // setFields takes all but the values from the edit.
 func (w *editor) setFields(e *Edit, exists bool, next *current, add adder) {
-	if e.Family != nil {
+	if e.Family != nil && (!exists || !e.KeepFamily) {
 		next.Family = *e.Family
 	}
 	if next.Family == "" {
