@@ -23,7 +23,7 @@ type target struct {
 type plan struct {
 	family    string
 	made      bool // the family is made from the columns; nobody named it
-	skuColumn int // -1: from skuExpr
+	skuColumn int  // -1: from skuExpr
 	skuExpr   *expression
 	skuName   string
 	targets   []target
