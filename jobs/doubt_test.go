@@ -53,6 +53,7 @@ func TestEditDuringPush(t *testing.T) {
 	r.put(skus(1), title("A"))
 	r.wait(fake, func(s webhooktest.State) bool { return s.Counts().Hanging == 1 })
 	r.put(skus(1), title("B"))
+	r.fannedOut() // B is marked while A is on its way
 	fake.Release()
 	r.holds(fake, "SKU-0001", "B")
 	r.settled("shop")
