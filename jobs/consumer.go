@@ -23,7 +23,7 @@ import (
 //
 // Safety: at most one holder's writes count. A take raises the consumer's
 // epoch; every write of the holder locks the consumer's row on that epoch
-// (FOR SHARE), so after another take, or an expiry, it writes nothing. The
+// (FOR KEY SHARE), so after another take, or an expiry, it writes nothing. The
 // epoch fences our rows but not the target: a call runs under hold.ctx, which
 // ends before the lease does, also in a process that was stopped meanwhile,
 // because the clock it ends by is compared when the process goes on. What was

@@ -3,6 +3,7 @@ package jobs
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -226,4 +227,10 @@ func blockedFor(c *postgres.Claim) (wait time.Duration) {
 func (d *drainer) unusable(ctx context.Context, id pim.ChannelID, cause error) error {
 	d.r.log.ErrorContext(ctx, "open channel", "channel", id, "err", cause)
 	return d.r.store.ChannelNote(ctx, id, cause.Error())
+}
+
+// probeWait is how long a channel is left alone after another failure.
+func probeWait(fails int) time.Duration {
+	wait := min(probeFirst<<min(fails, 10), probeMost)
+	return wait/2 + rand.N(wait/2+1)
 }

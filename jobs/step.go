@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"runtime"
 	"sync"
 	"time"
@@ -497,10 +496,4 @@ func (s *step) observe(claim *postgres.Claim) {
 			m.acknowledged(s.t.Code, s.l.Lane, now.Sub(since[o.Product]))
 		}
 	}
-}
-
-// probeWait is how long a channel is left alone after another failure.
-func probeWait(fails int) time.Duration {
-	wait := min(probeFirst<<min(fails, 10), probeMost)
-	return wait/2 + rand.N(wait/2+1)
 }
