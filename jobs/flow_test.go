@@ -40,7 +40,7 @@ func TestConcurrencyIsTheChannels(t *testing.T) {
 	r.wait(fake, func(s webhooktest.State) bool { return s.Counts().Hanging == 2 })
 	for range 20 {
 		r.busy("shop") // a look at the database takes longer than a call more would
-		if n := fake.Counts().Hanging; n != 2 {
+		if n := fake.Counts().Hanging; n > 2 { // fewer, when one of them has met its deadline
 			t.Errorf("%d calls in flight, 2 allowed", n)
 		}
 	}
