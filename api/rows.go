@@ -17,7 +17,6 @@ import (
 	"github.com/govalues/decimal"
 
 	"github.com/sluicehub/sluice/pim"
-	"github.com/sluicehub/sluice/pim/postgres"
 )
 
 const (
@@ -202,9 +201,9 @@ func (b *binder) rowAmount(m map[string]any, must bool) (d decimal.Decimal) {
 	return d
 }
 
-func priceRow(b *binder, m map[string]any) postgres.PriceRow {
+func priceRow(b *binder, m map[string]any) pim.PriceRow {
 	b.finish(m, "sku", "price_list", "currency", "amount", "min_quantity", "valid_from", "valid_to", "delete")
-	r := postgres.PriceRow{SKU: b.rowSKU(m)}
+	r := pim.PriceRow{SKU: b.rowSKU(m)}
 	if v := m["delete"]; v != nil {
 		is, ok := v.(bool)
 		if !ok {
@@ -223,9 +222,9 @@ func priceRow(b *binder, m map[string]any) postgres.PriceRow {
 	return r
 }
 
-func stockRow(b *binder, m map[string]any) postgres.StockRow {
+func stockRow(b *binder, m map[string]any) pim.StockRow {
 	b.finish(m, "sku", "location", "on_hand", "reserved")
-	return postgres.StockRow{SKU: b.rowSKU(m), Stock: pim.Stock{
+	return pim.StockRow{SKU: b.rowSKU(m), Stock: pim.Stock{
 		Location: b.rowText(m, "location"), OnHand: b.rowInt(m, "on_hand", math.MaxInt64, true), Reserved: b.rowInt(m, "reserved", math.MaxInt64, false),
 	}}
 }

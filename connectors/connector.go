@@ -7,6 +7,7 @@ package connectors
 import (
 	"context"
 	"encoding/json"
+	"net/http"
 	"time"
 
 	"github.com/sluicehub/sluice/pim"
@@ -85,6 +86,34 @@ type Preflighter interface {
 	Preflight(lane pim.Lane, document map[string]any) []pim.Issue
 }
 
+// Puller is the power of connectors whose targets own prices or stock, such as
+// ERPs: what changes there comes into the store.
+type Puller interface {
+	// Pull reads a bounded page of what changed at the target since cursor, ""
+	// being the beginning of time. The same change may be told twice; none may
+	// be left out, so a cursor by time begins a little before the last answer.
+	// Its error is an *Error, as Push's.
+	Pull(ctx context.Context, cursor string) (*Pulled, error)
+}
+
+// Pulled is one page of a target's changes.
+type Pulled struct {
+	Prices []pim.PriceRow
+	Stock  []pim.StockRow
+	Cursor string // what the next Pull begins with, once these rows are stored
+	More   bool   // there is more at once
+}
+
+// Hooker is the power of connectors whose targets call us when something
+// changed. A call carries no state: it makes the hub Pull, or look again at
+// what is pending, at once instead of at its own pace.
+type Hooker interface {
+	// Hook checks that a call is the target's: its signature or shared secret.
+	// The body is bounded by the hub. Its error is for the log; the caller is
+	// told only that it was refused.
+	Hook(header http.Header, body []byte) error
+}
+
 // Limits are a connector's bounds for one channel.
 type Limits struct {
 	Batch       int           // items in one Push, at least 1
@@ -104,7 +133,8 @@ type Kind struct {
 	Versions bool       // the target refuses a lower revision than it holds
 	Mapping  Mapping    // used where a channel brings none
 	// New makes a connector from a config of Config's JSON shape, secrets
-	// included. A bad config is an error for people naming the field.
+	// included. A bad config is a *pim.Invalid with pointers into it and all
+	// its problems at once (see ConfigCheck).
 	New func(config json.RawMessage, env Env) (Connector, error)
 }
 

@@ -39,7 +39,7 @@ func TestConcurrencyIsTheChannels(t *testing.T) {
 	fake.Script(webhooktest.Fault{Kind: webhooktest.Hang})
 	r.wait(fake, func(s webhooktest.State) bool { return s.Counts().Hanging == 2 })
 	for range 20 {
-		r.busy("shop") // a look at the database takes longer than a call more would
+		r.busy("shop")                         // a look at the database takes longer than a call more would
 		if n := fake.Counts().Hanging; n > 2 { // fewer, when one of them has met its deadline
 			t.Errorf("%d calls in flight, 2 allowed", n)
 		}

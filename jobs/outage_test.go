@@ -271,12 +271,12 @@ func price(amount string) pim.Price {
 func (r *road) offer(sku pim.SKU, amount string, onHand int64) {
 	r.Helper()
 	if amount != "" {
-		res, err := r.store.SetPrices(r.ctx, "erp", []postgres.PriceRow{{SKU: sku, Price: price(amount)}}, postgres.Idempotency{})
+		res, err := r.store.SetPrices(r.ctx, "erp", []pim.PriceRow{{SKU: sku, Price: price(amount)}}, postgres.Idempotency{})
 		if err != nil || res[0].Status == postgres.RowRejected {
 			r.Fatal(res, err)
 		}
 	}
-	res, err := r.store.SetStock(r.ctx, "erp", []postgres.StockRow{{SKU: sku, Stock: pim.Stock{OnHand: onHand}}}, postgres.Idempotency{})
+	res, err := r.store.SetStock(r.ctx, "erp", []pim.StockRow{{SKU: sku, Stock: pim.Stock{OnHand: onHand}}}, postgres.Idempotency{})
 	if err != nil || res[0].Status == postgres.RowRejected {
 		r.Fatal(res, err)
 	}
@@ -418,7 +418,7 @@ func TestPriceWindowOpens(t *testing.T) {
 	from, to := now.Add(1500*time.Millisecond), now.Add(3*time.Second)
 	sale := price("8")
 	sale.ValidFrom, sale.ValidTo = &from, &to
-	if res, err := r.store.SetPrices(r.ctx, "erp", []postgres.PriceRow{{SKU: sku[0], Price: sale}}, postgres.Idempotency{}); err != nil || res[0].Status != postgres.RowChanged {
+	if res, err := r.store.SetPrices(r.ctx, "erp", []pim.PriceRow{{SKU: sku[0], Price: sale}}, postgres.Idempotency{}); err != nil || res[0].Status != postgres.RowChanged {
 		t.Fatal(res, err)
 	}
 	for _, amount := range []string{"10", "8", "10"} {

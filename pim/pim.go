@@ -147,6 +147,19 @@ type Stock struct {
 // Available is what can be sold.
 func (s Stock) Available() int64 { return max(0, s.OnHand-s.Reserved) }
 
+// PriceRow sets one price of a product. Delete removes it instead.
+type PriceRow struct {
+	SKU SKU
+	Price
+	Delete bool
+}
+
+// StockRow sets one stock level of a product.
+type StockRow struct {
+	SKU SKU
+	Stock
+}
+
 // Product is a product or variant as it stands in the store.
 type Product struct {
 	ID         ProductID

@@ -304,11 +304,11 @@ func TestEditUsesTheNewestSchema(t *testing.T) {
 		t.Fatalf("%v, %v", results, err)
 	}
 	old.schema.Store(&pim.Schema{Version: 1, PriceLists: map[string]bool{"default": true}})
-	if rows, err := old.SetPrices(h.ctx, "erp", []PriceRow{price("A", "USD", "1")}, Idempotency{}); err != nil || rows[0].Status != RowChanged {
+	if rows, err := old.SetPrices(h.ctx, "erp", []pim.PriceRow{price("A", "USD", "1")}, Idempotency{}); err != nil || rows[0].Status != RowChanged {
 		t.Errorf("%v, %v", rows, err)
 	}
 	old.schema.Store(&pim.Schema{Version: 1, PriceLists: map[string]bool{"default": true}})
-	if rows, err := old.SetStock(h.ctx, "erp", []StockRow{{SKU: "A", Stock: pim.Stock{Location: "annex"}}}, Idempotency{}); err != nil || rows[0].Status != RowChanged {
+	if rows, err := old.SetStock(h.ctx, "erp", []pim.StockRow{{SKU: "A", Stock: pim.Stock{Location: "annex"}}}, Idempotency{}); err != nil || rows[0].Status != RowChanged {
 		t.Errorf("%v, %v", rows, err)
 	}
 

@@ -12,19 +12,6 @@ import (
 	"github.com/sluicehub/sluice/pim"
 )
 
-// PriceRow sets one price. Delete removes it instead.
-type PriceRow struct {
-	SKU pim.SKU
-	pim.Price
-	Delete bool
-}
-
-// StockRow sets one stock level.
-type StockRow struct {
-	SKU pim.SKU
-	pim.Stock
-}
-
 // RowStatus is what became of a row of a batch.
 type RowStatus string
 
@@ -107,7 +94,7 @@ from input i left join fresh f using (at) left join offers o on o.product_id = i
 // rejected with their problems (pointers into the row), the others are durable
 // when it returns. Of rows with the same key the last counts. A request seen
 // before under idem gets its first answer.
-func (s *Store) SetPrices(ctx context.Context, actor string, rows []PriceRow, idem Idempotency) ([]RowResult, error) {
+func (s *Store) SetPrices(ctx context.Context, actor string, rows []pim.PriceRow, idem Idempotency) ([]RowResult, error) {
 	for i := range rows {
 		if r := &rows[i]; r.PriceList == "" {
 			r.PriceList = "default"
@@ -124,11 +111,11 @@ func (s *Store) SetPrices(ctx context.Context, actor string, rows []PriceRow, id
 		from     string
 	}
 	results, good, err := judge(ctx, s, rows,
-		func(r PriceRow) key {
+		func(r pim.PriceRow) key {
 			return key{r.SKU, r.PriceList, r.Currency, r.MinQuantity, timeOr(r.ValidFrom, "-infinity")}
 		},
-		func(r PriceRow) pim.SKU { return r.SKU },
-		func(schema *pim.Schema, r PriceRow) []pim.Problem { return schema.CheckPrice(r.Price, r.Delete) })
+		func(r pim.PriceRow) pim.SKU { return r.SKU },
+		func(schema *pim.Schema, r pim.PriceRow) []pim.Problem { return schema.CheckPrice(r.Price, r.Delete) })
 	if err != nil {
 		return nil, fmt.Errorf("set %d prices: %w", len(rows), err)
 	}
@@ -195,7 +182,7 @@ select i.at, coalesce(o.stock_rev, po.stock_rev, 0), f.at is not null
 from input i left join fresh f using (at) left join offers o on o.product_id = i.product_id left join product_offer po on po.product_id = i.product_id`
 
 // SetStock sets up to 1,000 stock levels, as SetPrices does prices.
-func (s *Store) SetStock(ctx context.Context, actor string, rows []StockRow, idem Idempotency) ([]RowResult, error) {
+func (s *Store) SetStock(ctx context.Context, actor string, rows []pim.StockRow, idem Idempotency) ([]RowResult, error) {
 	for i := range rows {
 		if rows[i].Location == "" {
 			rows[i].Location = "default"
@@ -206,9 +193,9 @@ func (s *Store) SetStock(ctx context.Context, actor string, rows []StockRow, ide
 		location string
 	}
 	results, good, err := judge(ctx, s, rows,
-		func(r StockRow) key { return key{r.SKU, r.Location} },
-		func(r StockRow) pim.SKU { return r.SKU },
-		func(schema *pim.Schema, r StockRow) []pim.Problem { return schema.CheckStock(r.Stock) })
+		func(r pim.StockRow) key { return key{r.SKU, r.Location} },
+		func(r pim.StockRow) pim.SKU { return r.SKU },
+		func(schema *pim.Schema, r pim.StockRow) []pim.Problem { return schema.CheckStock(r.Stock) })
 	if err != nil {
 		return nil, fmt.Errorf("set %d stock levels: %w", len(rows), err)
 	}

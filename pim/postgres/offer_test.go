@@ -17,13 +17,13 @@ import (
 // set sets prices or stock levels, and gives each row's outcome in a word.
 func (h *house) set(rows ...any) []string {
 	h.Helper()
-	var prices []PriceRow
-	var levels []StockRow
+	var prices []pim.PriceRow
+	var levels []pim.StockRow
 	for _, r := range rows {
 		switch r := r.(type) {
-		case PriceRow:
+		case pim.PriceRow:
 			prices = append(prices, r)
-		case StockRow:
+		case pim.StockRow:
 			levels = append(levels, r)
 		}
 	}
@@ -54,7 +54,7 @@ func at(s string) *time.Time {
 	return &t
 }
 
-func window(r PriceRow, from, to *time.Time) PriceRow {
+func window(r pim.PriceRow, from, to *time.Time) pim.PriceRow {
 	r.ValidFrom, r.ValidTo = from, to
 	return r
 }
@@ -65,7 +65,7 @@ func TestPricesRowByRow(t *testing.T) {
 	h.do(Edit{SKU: "gone", Mode: Delete})
 	quantity := price("A", "EUR", "17.5")
 	quantity.MinQuantity = 10
-	drop := PriceRow{SKU: "A", Price: pim.Price{Currency: "EUR"}, Delete: true}
+	drop := pim.PriceRow{SKU: "A", Price: pim.Price{Currency: "EUR"}, Delete: true}
 	negative := price("B", "EUR", "-1")
 	negative.PriceList = "nope"
 
@@ -129,8 +129,8 @@ func TestStockRowByRow(t *testing.T) {
 	h := newHouse(t)
 	h.do(thing("A", Put, `{}`), thing("B", Put, `{}`))
 	h.exec(`delete from outbox`)
-	in := func(location string, sku pim.SKU, onHand, reserved int64) StockRow {
-		return StockRow{SKU: sku, Stock: pim.Stock{Location: location, OnHand: onHand, Reserved: reserved}}
+	in := func(location string, sku pim.SKU, onHand, reserved int64) pim.StockRow {
+		return pim.StockRow{SKU: sku, Stock: pim.Stock{Location: location, OnHand: onHand, Reserved: reserved}}
 	}
 	for i, c := range []struct {
 		rows   []any
@@ -203,7 +203,7 @@ func TestConcurrentPricesKeepTheirHistory(t *testing.T) {
 	for i := range 6 {
 		wg.Go(func() {
 			for n := range 10 {
-				rows := []PriceRow{price("A", "EUR", fmt.Sprint(i*10+n)), price("B", "EUR", fmt.Sprint(i*10+n))}
+				rows := []pim.PriceRow{price("A", "EUR", fmt.Sprint(i*10+n)), price("B", "EUR", fmt.Sprint(i*10+n))}
 				if i%2 == 1 {
 					rows[0], rows[1] = rows[1], rows[0]
 				}
@@ -249,7 +249,7 @@ func TestIdempotency(t *testing.T) {
 		t.Fatal(err)
 	}
 	idem := Idempotency{KeyID: k.ID, Key: "k", Request: []byte("body")}
-	rows := func() []StockRow { return []StockRow{stock("A", 5), stock("later", 1), stock("A", 6)} }
+	rows := func() []pim.StockRow { return []pim.StockRow{stock("A", 5), stock("later", 1), stock("A", 6)} }
 	first, err := h.SetStock(h.ctx, "erp", rows(), idem)
 	if err != nil {
 		t.Fatal(err)
@@ -265,26 +265,26 @@ func TestIdempotency(t *testing.T) {
 	if _, err := h.SetStock(h.ctx, "erp", rows(), Idempotency{KeyID: k.ID, Key: "k", Request: []byte("another")}); !errors.Is(err, ErrKeyReused) {
 		t.Errorf("another body: %v", err)
 	}
-	if r, err := h.SetStock(h.ctx, "erp", []StockRow{stock("A", 77)}, Idempotency{KeyID: other.ID, Key: "k", Request: []byte("another")}); err != nil || r[0].Status != RowChanged {
+	if r, err := h.SetStock(h.ctx, "erp", []pim.StockRow{stock("A", 77)}, Idempotency{KeyID: other.ID, Key: "k", Request: []byte("another")}); err != nil || r[0].Status != RowChanged {
 		t.Errorf("another client's key of the same name: %v, %v", r, err)
 	}
 	// A batch of nothing good has its answer too.
 	idem.Key = "bad"
-	bad, err := h.SetStock(h.ctx, "erp", []StockRow{stock("new", 1)}, idem)
+	bad, err := h.SetStock(h.ctx, "erp", []pim.StockRow{stock("new", 1)}, idem)
 	if err != nil || bad[0].Status != RowRejected {
 		t.Fatal(bad, err)
 	}
 	h.do(thing("new", Put, `{}`))
-	if again, err := h.SetStock(h.ctx, "erp", []StockRow{stock("new", 1)}, idem); err != nil || !reflect.DeepEqual(bad, again) {
+	if again, err := h.SetStock(h.ctx, "erp", []pim.StockRow{stock("new", 1)}, idem); err != nil || !reflect.DeepEqual(bad, again) {
 		t.Errorf("%v, %v, want %v", again, err, bad)
 	}
 	// A first answer without problems does not show the problems of a second look.
 	idem.Key = "clean"
-	clean, err := h.SetStock(h.ctx, "erp", []StockRow{stock("A", 4)}, idem)
+	clean, err := h.SetStock(h.ctx, "erp", []pim.StockRow{stock("A", 4)}, idem)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if again, err := h.SetStock(h.ctx, "erp", []StockRow{{SKU: "A", Stock: pim.Stock{Location: "moon"}}}, idem); err != nil || !reflect.DeepEqual(clean, again) {
+	if again, err := h.SetStock(h.ctx, "erp", []pim.StockRow{{SKU: "A", Stock: pim.Stock{Location: "moon"}}}, idem); err != nil || !reflect.DeepEqual(clean, again) {
 		t.Errorf("%v, %v, want %v", again, err, clean)
 	}
 	// Forgotten after a day.
@@ -319,7 +319,7 @@ func TestIdempotentTwinsInFlight(t *testing.T) {
 		}
 		done := make(chan answer)
 		go func() {
-			rows, err := h.SetStock(h.ctx, "erp", []StockRow{stock("A", 1)}, idem)
+			rows, err := h.SetStock(h.ctx, "erp", []pim.StockRow{stock("A", 1)}, idem)
 			done <- answer{rows, err}
 		}()
 		h.blocked(1)
@@ -343,7 +343,7 @@ func TestIdempotentTwinsInFlight(t *testing.T) {
 	for i := range answers {
 		wg.Go(func() {
 			var err error
-			if answers[i], err = h.SetStock(context.WithoutCancel(h.ctx), "erp", []StockRow{stock("A", 2)}, idem); err != nil {
+			if answers[i], err = h.SetStock(context.WithoutCancel(h.ctx), "erp", []pim.StockRow{stock("A", 2)}, idem); err != nil {
 				t.Error(err)
 			}
 		})

@@ -222,12 +222,12 @@ func parent(sku pim.SKU) Edit {
 	return e
 }
 
-func price(sku pim.SKU, currency pim.Currency, amount string) PriceRow {
-	return PriceRow{SKU: sku, Price: pim.Price{Currency: currency, Amount: decimal.MustParse(amount)}}
+func price(sku pim.SKU, currency pim.Currency, amount string) pim.PriceRow {
+	return pim.PriceRow{SKU: sku, Price: pim.Price{Currency: currency, Amount: decimal.MustParse(amount)}}
 }
 
-func stock(sku pim.SKU, onHand int64) StockRow {
-	return StockRow{SKU: sku, Stock: pim.Stock{OnHand: onHand}}
+func stock(sku pim.SKU, onHand int64) pim.StockRow {
+	return pim.StockRow{SKU: sku, Stock: pim.Stock{OnHand: onHand}}
 }
 
 // problemsOf are an error's problems as "code pointer", in their order.

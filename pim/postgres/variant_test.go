@@ -177,7 +177,7 @@ func TestOffersWaitForNoEditor(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(h.ctx, 10*time.Second) // only a failure takes that long
 	defer cancel()
-	rows, err := h.SetStock(ctx, "erp", []StockRow{stock("A", 1)}, Idempotency{})
+	rows, err := h.SetStock(ctx, "erp", []pim.StockRow{stock("A", 1)}, Idempotency{})
 	if err != nil || rows[0].Status != RowChanged {
 		t.Errorf("stock beside an open edit: %v, %v", rows, err)
 	}

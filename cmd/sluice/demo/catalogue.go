@@ -21,8 +21,8 @@ import (
 // article is one generated product with its offer.
 type article struct {
 	edit   postgres.Edit
-	prices []postgres.PriceRow
-	stock  []postgres.StockRow
+	prices []pim.PriceRow
+	stock  []pim.StockRow
 }
 
 // The catalogue comes in blocks of 20 numbers: four pieces of furniture, four
@@ -194,7 +194,7 @@ func (a *article) offer(n, euros int, r *rand.Rand) {
 		if err != nil {
 			panic(err) // cents of at most four digits of euros
 		}
-		a.prices = append(a.prices, postgres.PriceRow{SKU: sku(n), Price: pim.Price{PriceList: "default", Currency: currency, MinQuantity: quantity, Amount: d}})
+		a.prices = append(a.prices, pim.PriceRow{SKU: sku(n), Price: pim.Price{PriceList: "default", Currency: currency, MinQuantity: quantity, Amount: d}})
 	}
 	e := int64(euros)
 	add("EUR", 1, e*100-5)
@@ -207,7 +207,7 @@ func (a *article) offer(n, euros int, r *rand.Rand) {
 		most int
 	}{{north, 200}, {south, 60}} {
 		have := int64(1 + r.IntN(l.most))
-		a.stock = append(a.stock, postgres.StockRow{SKU: sku(n), Stock: pim.Stock{Location: l.code, OnHand: have, Reserved: have / 20}})
+		a.stock = append(a.stock, pim.StockRow{SKU: sku(n), Stock: pim.Stock{Location: l.code, OnHand: have, Reserved: have / 20}})
 	}
 }
 

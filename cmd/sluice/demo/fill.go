@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/sluicehub/sluice/pim"
 	"github.com/sluicehub/sluice/pim/postgres"
 )
 
@@ -75,8 +76,8 @@ func (d *demo) fillBatch(ctx context.Context, from, to int) error {
 			return err
 		}
 	}
-	var prices []postgres.PriceRow
-	var stock []postgres.StockRow
+	var prices []pim.PriceRow
+	var stock []pim.StockRow
 	for _, a := range articles {
 		prices, stock = append(prices, a.prices...), append(stock, a.stock...)
 	}
