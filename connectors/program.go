@@ -228,7 +228,7 @@ func (c *compiler) field(pointer string, lane pim.Lane, name, expression string)
 	if len(c.problems) > before {
 		return field{}, false
 	}
-	f := field{name: name, key: append(appendString(nil, name), ':'), codes: found.codes}
+	f := field{name: name, key: append(pim.AppendJSONString(nil, name), ':'), codes: found.codes}
 	f.root, f.path, f.direct = directPath(checked.NativeRep().Expr())
 	for _, plan := range []struct {
 		into    *cel.Program

@@ -10,11 +10,12 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/common/types/ref"
 	"cel.dev/cel-go/common/types/traits"
+
+	"github.com/sluicehub/sluice/pim"
 )
 
 // maxDepth bounds how deep a document nests.
@@ -38,7 +39,7 @@ func (w *writer) value(v any, depth int) (bool, error) {
 	}
 	switch v := v.(type) {
 	case string:
-		w.out = appendString(w.out, v)
+		w.out = pim.AppendJSONString(w.out, v)
 	case json.Number:
 		return w.number(string(v))
 	case map[string]any:
@@ -49,7 +50,7 @@ func (w *writer) value(v any, depth int) (bool, error) {
 		w.out = append(w.out, '[')
 		for i, s := range v {
 			w.comma(i)
-			w.out = appendString(w.out, s)
+			w.out = pim.AppendJSONString(w.out, s)
 		}
 		w.out = append(w.out, ']')
 	case nil:
@@ -70,7 +71,7 @@ func (w *writer) value(v any, depth int) (bool, error) {
 func (w *writer) val(v ref.Val, depth int) (bool, error) {
 	switch v := v.(type) {
 	case types.String:
-		w.out = appendString(w.out, string(v))
+		w.out = pim.AppendJSONString(w.out, string(v))
 	case types.Bool:
 		w.out = strconv.AppendBool(w.out, bool(v))
 	case types.Int:
@@ -84,11 +85,11 @@ func (w *writer) val(v ref.Val, depth int) (bool, error) {
 	case types.Null:
 		w.out = append(w.out, "null"...)
 	case types.Bytes:
-		w.out = appendString(w.out, base64.StdEncoding.EncodeToString(v))
+		w.out = pim.AppendJSONString(w.out, base64.StdEncoding.EncodeToString(v))
 	case types.Timestamp:
-		w.out = appendString(w.out, v.UTC().Format(time.RFC3339Nano))
+		w.out = pim.AppendJSONString(w.out, v.UTC().Format(time.RFC3339Nano))
 	case types.Duration:
-		w.out = appendString(w.out, strconv.FormatFloat(v.Seconds(), 'f', -1, 64)+"s")
+		w.out = pim.AppendJSONString(w.out, strconv.FormatFloat(v.Seconds(), 'f', -1, 64)+"s")
 	case *nativeList:
 		return w.array(v.native, depth)
 	case *orderedMap:
@@ -144,7 +145,7 @@ func (w *writer) object(m map[string]any, depth int) (bool, error) {
 	w.out = append(w.out, '{')
 	for i, k := range keys {
 		w.comma(i)
-		w.out = append(appendString(w.out, k), ':')
+		w.out = append(pim.AppendJSONString(w.out, k), ':')
 		if ok, err := w.value(m[k], depth+1); err != nil {
 			return ok, err
 		}
@@ -179,7 +180,7 @@ func (w *writer) mapper(m traits.Mapper, depth int) (bool, error) {
 			return false, fmt.Errorf("a map has the key %q twice", clip(e.key, 40))
 		}
 		w.comma(i)
-		w.out = append(appendString(w.out, e.key), ':')
+		w.out = append(pim.AppendJSONString(w.out, e.key), ':')
 		if ok, err := w.value(e.value, depth+1); err != nil {
 			return ok, err
 		}
@@ -244,57 +245,4 @@ func isNumber(s string) bool {
 		}
 	}
 	return s == ""
-}
-
-// appendString quotes a text. Broken UTF-8 becomes U+FFFD, and U+2028 and
-// U+2029 are escaped, as encoding/json does.
-func appendString(out []byte, s string) []byte {
-	const hex = "0123456789abcdef"
-	out = append(out, '"')
-	start := 0
-	for i := 0; i < len(s); {
-		c := s[i]
-		if c >= ' ' && c < utf8.RuneSelf && c != '"' && c != '\\' {
-			i++
-			continue
-		}
-		if c >= utf8.RuneSelf {
-			r, n := utf8.DecodeRuneInString(s[i:])
-			if (r != utf8.RuneError || n > 1) && r != '\u2028' && r != '\u2029' {
-				i += n
-				continue
-			}
-			out = append(out, s[start:i]...)
-			switch r {
-			case '\u2028', '\u2029':
-				out = append(out, `\u202`...)
-				out = append(out, hex[r&0xf])
-			default:
-				out = append(out, `\ufffd`...)
-			}
-			i += n
-			start = i
-			continue
-		}
-		out = append(out, s[start:i]...)
-		switch c {
-		case '"', '\\':
-			out = append(out, '\\', c)
-		case '\n':
-			out = append(out, '\\', 'n')
-		case '\r':
-			out = append(out, '\\', 'r')
-		case '\t':
-			out = append(out, '\\', 't')
-		case '\b':
-			out = append(out, '\\', 'b')
-		case '\f':
-			out = append(out, '\\', 'f')
-		default:
-			out = append(out, '\\', 'u', '0', '0', hex[c>>4], hex[c&0xf])
-		}
-		i++
-		start = i
-	}
-	return append(append(out, s[start:]...), '"')
 }

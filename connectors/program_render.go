@@ -149,7 +149,7 @@ func (r *rendering) allOf(w *writer) (bool, error) {
 		if len(w.out) > before {
 			w.out = append(w.out, ',')
 		}
-		w.out = append(appendString(w.out, code), ':')
+		w.out = append(pim.AppendJSONString(w.out, code), ':')
 		if written, err := w.value(v, 1); err != nil {
 			return written, err
 		}

@@ -15,7 +15,6 @@ import (
 	"net/url"
 	"strconv"
 	"time"
-	"unicode/utf8"
 
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
@@ -191,7 +190,7 @@ func encode(items []connectors.Item) ([]byte, error) {
 			b = append(b, ',')
 		}
 		b = append(b, `{"sku":`...)
-		b = appendString(b, string(it.SKU))
+		b = pim.AppendJSONString(b, string(it.SKU))
 		b = append(b, `,"lane":"`...)
 		b = append(b, it.Lane.String()...)
 		b = append(b, `","revision":`...)
@@ -212,17 +211,6 @@ func encode(items []connectors.Item) ([]byte, error) {
 		}
 	}
 	return append(b, "]}"...), nil
-}
-
-// appendString writes a JSON string.
-func appendString(b []byte, s string) []byte {
-	for i := range len(s) {
-		if c := s[i]; c < ' ' || c == '"' || c == '\\' || c >= utf8.RuneSelf {
-			quoted, _ := json.Marshal(s) // a string always has a JSON form
-			return append(b, quoted...)
-		}
-	}
-	return append(append(append(b, '"'), s...), '"')
 }
 
 // uncertain is the error of an answer that leaves the outcome open.

@@ -78,7 +78,7 @@ func (w *editor) delete(at int, was *current) write {
 	wr := write{
 		at: at, id: was.ID, rev: was.Rev, sku: was.SKU, family: was.Family, enabled: was.Enabled, deleted: true,
 		lanes: pim.LanesOf(pim.Content), values: was.Values, event: pim.EventProductDeleted,
-		categories: mustJSON(was.Categories), variant: optional(was.FamilyVariant), alone: was.FamilyVariant != "",
+		categories: texts(was.Categories), variant: optional(was.FamilyVariant), alone: was.FamilyVariant != "",
 	}
 	if was.ParentID != 0 {
 		wr.parentID, wr.oldParent = &was.ParentID, &was.ParentID
@@ -167,7 +167,7 @@ func (w *editor) upsert(at int, e *Edit, was *current, exists bool, result *Edit
 	wr := write{
 		at: at, id: next.ID, rev: next.Rev, sku: e.SKU, family: next.Family, variant: optional(next.FamilyVariant), axis: axis,
 		enabled: next.Enabled, media: lanes.Has(pim.Media), lanes: lanes | pim.LanesOf(pim.Content),
-		categories: mustJSON(next.Categories), values: mustJSON(clean),
+		categories: texts(next.Categories), values: pim.AppendJSON(nil, clean),
 	}
 	if next.ParentID != 0 {
 		wr.parentID = &next.ParentID
@@ -186,7 +186,7 @@ func (w *editor) upsert(at int, e *Edit, was *current, exists bool, result *Edit
 		}
 		ch.Values = nil
 		wr.event = pim.EventProductCreated
-		wr.data = mustJSON(map[string]any{"family": next.Family, "enabled": next.Enabled})
+		wr.data = pim.AppendJSON(nil, map[string]any{"family": next.Family, "enabled": next.Enabled})
 		return wr, nil
 	}
 	ch.Family = differs(was.Family, next.Family)
@@ -381,6 +381,18 @@ func optional(s string) *string {
 		return nil
 	}
 	return &s
+}
+
+// texts writes a list of texts as JSON.
+func texts(list []string) []byte {
+	b := []byte{'['}
+	for i, s := range list {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = pim.AppendJSONString(b, s)
+	}
+	return append(b, ']')
 }
 
 // mustJSON encodes what is made of decoded JSON and plain fields, which always can be.

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"strconv"
 	"time"
+
+	"github.com/sluicehub/sluice/pim"
 )
 
 // ticket is one item that the target took and works on later.
@@ -45,7 +47,7 @@ func (f *Fake) take(call int64, items []Item, now time.Time) answer {
 			b = append(b, ',')
 		}
 		b = append(b, `{"sku":`...)
-		b = appendString(b, string(it.SKU))
+		b = pim.AppendJSONString(b, string(it.SKU))
 		b = append(b, `,"lane":"`...)
 		b = append(b, it.Lane.String()...)
 		b = append(b, `","status":"pending","token":"`...)
@@ -137,7 +139,7 @@ func (f *Fake) outcomes(tokens []string) []byte {
 			b = append(b, ',')
 		}
 		b = append(b, `{"token":`...)
-		b = appendString(b, token)
+		b = pim.AppendJSONString(b, token)
 		b = append(b, ',')
 		t := f.tickets[token]
 		if t != nil {

@@ -101,7 +101,7 @@ func (j *journal) rewrite(shelves map[pim.SKU]*shelf) error {
 // add appends an item's line to the call's.
 func (j *journal) add(it Item) {
 	j.buf = append(j.buf, `{"sku":`...)
-	j.buf = appendString(j.buf, string(it.SKU))
+	j.buf = pim.AppendJSONString(j.buf, string(it.SKU))
 	j.buf = fmt.Appendf(j.buf, `,"lane":%q,"revision":%d,"action":%q`, it.Lane.String(), it.Revision, string(it.Action))
 	if it.Document != nil {
 		// A document may be written over several lines.

@@ -232,7 +232,7 @@ func (f *Fake) handle(call int64, items []Item, how Entry) answer {
 			b = append(b, ',')
 		}
 		b = append(b, `{"sku":`...)
-		b = appendString(b, string(it.SKU))
+		b = pim.AppendJSONString(b, string(it.SKU))
 		b = append(b, `,"lane":"`...)
 		b = append(b, it.Lane.String()...)
 		b = append(b, '"', ',')
@@ -260,18 +260,12 @@ func (f *Fake) appendVerdict(b []byte, v verdict) []byte {
 	b = append(b, `"status":"error","code":"`...)
 	b = append(b, code...)
 	b = append(b, `","message":`...)
-	b = appendString(b, v.text)
+	b = pim.AppendJSONString(b, v.text)
 	if len(v.issues) > 0 {
 		issues, _ := json.Marshal(v.issues) // strings only: cannot fail
 		b = append(append(b, `,"issues":`...), issues...)
 	}
 	return b
-}
-
-// appendString writes a JSON string.
-func appendString(b []byte, s string) []byte {
-	q, _ := json.Marshal(s) // a string always has a JSON form
-	return append(b, q...)
 }
 
 // answer is what goes back when nothing goes wrong.
