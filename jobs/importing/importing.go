@@ -110,15 +110,14 @@ func (im *Importer) run(ctx context.Context, lease postgres.Lease, run *postgres
 		return err
 	}
 	im.step("planned")
-	write := func(edits []postgres.Edit, tally func([]postgres.EditResult) postgres.ImportProgress) error {
-		if opts.DryRun {
-			return im.store.ImportDryChunk(ctx, lease, p.schema, edits, tally)
-		}
-		return im.store.ImportChunk(ctx, lease, run.Actor, edits, tally)
-	}
+	w := &writer{im: im, lease: lease, run: run, plan: p, dry: opts.DryRun}
 	if run.RowsTotal == nil {
 		// What is true of the whole file is told once, with its number of rows.
-		err := write(nil, func([]postgres.EditResult) postgres.ImportProgress {
+		begin := &part{}
+		if err := w.prepare(ctx, begin); err != nil {
+			return err
+		}
+		err := w.store(ctx, begin, func([]postgres.EditResult) postgres.ImportProgress {
 			progress := postgres.ImportProgress{RowsDone: run.RowsDone, RowsTotal: &found.rows, Warnings: int64(len(p.findings))}
 			for _, f := range p.findings {
 				progress.Findings = append(progress.Findings, finding(0, pim.SeverityWarning, "", f))
@@ -130,7 +129,7 @@ func (im *Importer) run(ctx context.Context, lease postgres.Lease, run *postgres
 		}
 		im.step("begun")
 	}
-	return im.rowsFrom(ctx, run, p, write)
+	return w.rows(ctx)
 }
 
 // plan makes the plan and brings the store's schema to it. Another import may
@@ -158,7 +157,7 @@ func (im *Importer) plan(ctx context.Context, found *survey, opts Options, field
 	}
 }
 
-// part is what the reader hands to the writer: one transaction's rows.
+// part is one transaction's rows, on their way from the reader to the store.
 type part struct {
 	last     int64 // row
 	edits    []postgres.Edit
@@ -168,26 +167,47 @@ type part struct {
 	bytes    int
 	count    int
 	end      error // nil: more follows; io.EOF or a *fault
+	ready    *postgres.ImportEdits
 }
 
-type writeFunc func(edits []postgres.Edit, tally func([]postgres.EditResult) postgres.ImportProgress) error
+// writer takes an import's rows from the file to the store.
+type writer struct {
+	im    *Importer
+	lease postgres.Lease
+	run   *postgres.ImportRun
+	plan  *plan
+	dry   bool
+}
 
-// rowsFrom reads the file once more and writes what is behind run.RowsDone.
-// Reading goes on while a chunk is written.
-func (im *Importer) rowsFrom(ctx context.Context, run *postgres.ImportRun, p *plan, write writeFunc) error {
+// rows reads the file once more and writes what is behind run.RowsDone: one
+// chunk is read while another is worked out and a third one written.
+func (w *writer) rows(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
-	parts := make(chan *part, 1)
+	read, prepared := make(chan *part), make(chan *part)
 	group.Go(func() error {
-		defer close(parts)
-		return im.read(ctx, run, p, parts)
+		defer close(read)
+		return w.read(ctx, read)
 	})
 	group.Go(func() error {
-		for c := range parts {
+		defer close(prepared)
+		for c := range read {
+			err := w.prepare(ctx, c)
+			if err == nil {
+				err = hand(ctx, prepared, c)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	group.Go(func() error {
+		for c := range prepared {
 			if c.count > 0 {
-				if err := im.write(c, p, write); err != nil {
+				if err := w.write(ctx, c); err != nil {
 					return err
 				}
-				im.step("chunk")
+				w.im.step("chunk")
 			}
 			if c.end != nil && !errors.Is(c.end, io.EOF) {
 				return c.end
@@ -198,32 +218,48 @@ func (im *Importer) rowsFrom(ctx context.Context, run *postgres.ImportRun, p *pl
 	return group.Wait()
 }
 
-func (im *Importer) read(ctx context.Context, run *postgres.ImportRun, p *plan, parts chan<- *part) error {
-	send := func(c *part) error {
-		select {
-		case parts <- c:
-			return nil
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+// hand gives a part to the next in the line.
+func hand(ctx context.Context, to chan<- *part, c *part) error {
+	select {
+	case to <- c:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
-	in, err := open(im.store.ImportFile(ctx, run.ID))
+}
+
+func (w *writer) prepare(ctx context.Context, c *part) (err error) {
+	if !w.dry {
+		c.ready, err = w.im.store.PrepareImport(ctx, w.run.Actor, c.edits)
+	}
+	return err
+}
+
+func (w *writer) store(ctx context.Context, c *part, tally func([]postgres.EditResult) postgres.ImportProgress) error {
+	if w.dry {
+		return w.im.store.ImportDryChunk(ctx, w.lease, w.plan.schema, c.edits, tally)
+	}
+	return w.im.store.ImportChunk(ctx, w.lease, c.ready, tally)
+}
+
+func (w *writer) read(ctx context.Context, parts chan<- *part) error {
+	in, err := open(w.im.store.ImportFile(ctx, w.run.ID))
 	if err != nil {
 		return err
 	}
-	conv := converter{plan: p, table: in.columns(), seen: newSeen()}
+	conv := converter{plan: w.plan, table: in.columns(), seen: newSeen()}
 	var rec record
 	c := &part{}
 	for {
 		err := in.next(&rec)
 		if errors.Is(err, io.EOF) || errors.As(err, new(*fault)) {
 			c.end = err
-			return send(c)
+			return hand(ctx, parts, c)
 		}
 		if err != nil {
 			return err
 		}
-		if rec.row <= run.RowsDone {
+		if rec.row <= w.run.RowsDone {
 			if rec.row%1024 == 0 && ctx.Err() != nil {
 				return ctx.Err()
 			}
@@ -241,8 +277,8 @@ func (im *Importer) read(ctx context.Context, run *postgres.ImportRun, p *plan, 
 			c.edits = append(c.edits, *e)
 			c.rows = append(c.rows, rec.row)
 		}
-		if c.count >= im.chunkRows || c.bytes >= chunkBytes {
-			if err := send(c); err != nil {
+		if c.count >= w.im.chunkRows || c.bytes >= chunkBytes {
+			if err := hand(ctx, parts, c); err != nil {
 				return err
 			}
 			c = &part{}
@@ -250,10 +286,10 @@ func (im *Importer) read(ctx context.Context, run *postgres.ImportRun, p *plan, 
 	}
 }
 
-func (im *Importer) write(c *part, p *plan, write writeFunc) error {
+func (w *writer) write(ctx context.Context, c *part) error {
 	began := time.Now()
 	var done postgres.ImportProgress
-	err := write(c.edits, func(results []postgres.EditResult) postgres.ImportProgress {
+	err := w.store(ctx, c, func(results []postgres.EditResult) postgres.ImportProgress {
 		done = postgres.ImportProgress{RowsDone: c.last, Rejected: c.rejected}
 		done.Findings = append(done.Findings, c.findings...)
 		for i := range results {
@@ -269,7 +305,7 @@ func (im *Importer) write(c *part, p *plan, write writeFunc) error {
 				done.Unchanged++
 			}
 			if res.Err != nil || len(res.Warnings) > 0 {
-				done.Findings = append(done.Findings, p.outcome(c.rows[i], &c.edits[i], res)...)
+				done.Findings = append(done.Findings, w.plan.outcome(c.rows[i], &c.edits[i], res)...)
 			}
 		}
 		sortByRow(done.Findings)
@@ -283,9 +319,9 @@ func (im *Importer) write(c *part, p *plan, write writeFunc) error {
 	if err != nil {
 		return err
 	}
-	im.chunk.Observe(time.Since(began).Seconds())
+	w.im.chunk.Observe(time.Since(began).Seconds())
 	for outcome, n := range map[string]int64{"created": done.Created, "changed": done.Changed, "unchanged": done.Unchanged, "rejected": done.Rejected} {
-		im.rows.WithLabelValues(outcome).Add(float64(n))
+		w.im.rows.WithLabelValues(outcome).Add(float64(n))
 	}
 	return nil
 }

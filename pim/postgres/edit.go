@@ -180,13 +180,12 @@ select at, id, rev from done`
 // same SKU all but the first are refused: which of them came first is the
 // caller's to know. The error is only of the database.
 func (s *Store) Edit(ctx context.Context, actor string, edits []Edit) ([]EditResult, error) {
-	var results []EditResult
-	err := s.edit(ctx, s.pool, actor, interactive, edits, &results)
-	if err != nil {
+	b := s.newBatch(actor, interactive, edits)
+	if err := b.run(ctx, s.pool); err != nil {
 		return nil, fmt.Errorf("edit %s: %w", describe(edits), err)
 	}
 	s.nudged()
-	return results, nil
+	return b.results, nil
 }
 
 func describe(edits []Edit) string {

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -27,11 +28,18 @@ type batchEdit struct {
 	priority priority
 	edits    []Edit
 	results  []EditResult
+	todo     []int // indexes of edits that are not through
+	ahead    *ahead
 }
 
-func (s *Store) edit(ctx context.Context, q querier, actor string, p priority, edits []Edit, out *[]EditResult) error {
-	b := &batchEdit{store: s, actor: actor, priority: p, edits: edits, results: make([]EditResult, len(edits))}
-	todo := make([]int, 0, len(edits))
+// ahead is a first round that was worked out before its turn to write came.
+type ahead struct {
+	schema *pim.Schema
+	writes []write
+}
+
+func (s *Store) newBatch(actor string, p priority, edits []Edit) *batchEdit {
+	b := &batchEdit{store: s, actor: actor, priority: p, edits: edits, results: make([]EditResult, len(edits)), todo: make([]int, 0, len(edits))}
 	seen := make(map[pim.SKU]bool, len(edits))
 	for i := range edits {
 		sku := edits[i].SKU
@@ -43,40 +51,77 @@ func (s *Store) edit(ctx context.Context, q querier, actor string, p priority, e
 			continue
 		}
 		seen[sku] = true
-		todo = append(todo, i)
+		b.todo = append(b.todo, i)
 	}
+	return b
+}
+
+// prepare works the first round out on what is committed now. What it finds
+// wrong is looked at again in the round that writes, and so is everything when
+// one of the edits depends on other products: what is written until then may
+// be what it needs.
+func (b *batchEdit) prepare(ctx context.Context) error {
+	schema := b.store.Schema()
+	writes, alone, err := b.work(ctx, b.store.work, schema, b.todo)
+	if err != nil || alone || slices.ContainsFunc(writes, func(w write) bool { return w.parentID != nil || w.oldParent != nil }) {
+		return err
+	}
+	b.ahead = &ahead{schema, writes}
+	return nil
+}
+
+// run brings all edits through; the error is only of the database.
+func (b *batchEdit) run(ctx context.Context, q querier) error {
 	_, callers := q.(pgx.Tx) // a failed statement fails the caller's transaction: no second try
-	schema := s.Schema()
-	for try := 0; len(todo) > 0; try++ {
+	schema := b.store.Schema()
+	for try := 0; len(b.todo) > 0; try++ {
 		if try == maxEditTries {
-			for _, i := range todo {
+			for _, i := range b.todo {
 				b.results[i].Err = ErrStale
 			}
 			break
 		}
 		if try > 0 {
 			var err error
-			if schema, err = s.loadSchema(ctx, q); err != nil {
+			if schema, err = b.store.loadSchema(ctx, q); err != nil {
 				return err
 			}
 		}
-		again, err := b.try(ctx, q, schema, todo, try >= calmTries)
+		if a := b.ahead; a != nil {
+			again, err := b.store.write(ctx, q, a.schema.Version, b.actor, b.priority, a.writes, b.results)
+			if err != nil {
+				return err
+			}
+			b.ahead, b.todo = nil, append(again, b.refused()...)
+			continue
+		}
+		again, err := b.try(ctx, q, schema, b.todo, try >= calmTries)
 		if err != nil {
 			if callers || !lostRace(err) {
 				return err
 			}
 			continue // nothing of this round was written
 		}
-		if todo = again; try == 0 {
+		if b.todo = again; try == 0 {
 			stale, err := b.outdated(ctx, q, schema)
 			if err != nil {
 				return err
 			}
-			todo = append(todo, stale...)
+			b.todo = append(b.todo, stale...)
 		}
 	}
-	*out = b.results
 	return nil
+}
+
+// refused are the edits that were found wrong, but for those that are wrong
+// whatever is stored.
+func (b *batchEdit) refused() (list []int) {
+	for i := range b.results {
+		if b.results[i].Err != nil && !b.twice(i) {
+			list = append(list, i)
+		}
+	}
+	return list
 }
 
 // lostRace reports errors of a write that came too late for what it was worked
@@ -90,12 +135,10 @@ func lostRace(err error) bool {
 // outdated gives the edits that were refused by a schema which is not the
 // newest any more: another process may have made what they need.
 func (b *batchEdit) outdated(ctx context.Context, q querier, used *pim.Schema) ([]int, error) {
-	var refused []int
-	for i := range b.results {
-		if _, ok := errors.AsType[*pim.Invalid](b.results[i].Err); ok {
-			refused = append(refused, i)
-		}
-	}
+	refused := slices.DeleteFunc(b.refused(), func(i int) bool {
+		_, invalid := errors.AsType[*pim.Invalid](b.results[i].Err)
+		return !invalid
+	})
 	if len(refused) == 0 {
 		return nil, nil
 	}
@@ -103,13 +146,7 @@ func (b *batchEdit) outdated(ctx context.Context, q querier, used *pim.Schema) (
 	if err != nil || newest.Version == used.Version {
 		return nil, err
 	}
-	out := refused[:0]
-	for _, i := range refused {
-		if !b.twice(i) {
-			out = append(out, i)
-		}
-	}
-	return out, nil
+	return refused, nil
 }
 
 // twice reports an edit that was refused for an earlier one of its SKU.

@@ -42,9 +42,8 @@ func TestEventsMissNothing(t *testing.T) {
 	equal(t, "at first", seen, []string{"A 1", "B 1", "C 1"})
 
 	slow := h.begin()
-	var results []EditResult
-	if err := h.Store.edit(h.ctx, slow, "tester", bulk, []Edit{thing("A", Patch, `{"count":1}`)}, &results); err != nil || results[0].Err != nil {
-		t.Fatal(err, results)
+	if err := h.within(slow, thing("A", Patch, `{"count":1}`)); err != nil {
+		t.Fatal(err)
 	}
 	h.do(thing("B", Patch, `{"count":1}`))
 	if part, _ := h.read(cursor, 10); len(part) != 0 {
@@ -60,8 +59,8 @@ func TestEventsMissNothing(t *testing.T) {
 	// The other way: the one that began later in the log commits first, and the
 	// first is rolled back.
 	slow = h.begin()
-	if err := h.Store.edit(h.ctx, slow, "tester", bulk, []Edit{thing("A", Patch, `{"count":2}`)}, &results); err != nil || results[0].Err != nil {
-		t.Fatal(err, results)
+	if err := h.within(slow, thing("A", Patch, `{"count":2}`)); err != nil {
+		t.Fatal(err)
 	}
 	h.do(thing("B", Patch, `{"count":2}`), thing("C", Patch, `{"count":2}`))
 	if err := slow.Rollback(h.ctx); err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"testing/iotest"
 
@@ -68,23 +69,32 @@ func TestImportFileComesBackWhole(t *testing.T) {
 	}
 }
 
+// importChunk prepares edits and writes them.
+func (h *house) importChunk(l Lease, edits []Edit, tally func([]EditResult) ImportProgress) error {
+	ready, err := h.PrepareImport(h.ctx, "importer", edits)
+	if err != nil {
+		return err
+	}
+	return h.ImportChunk(h.ctx, l, ready, tally)
+}
+
 // A chunk's products and its progress are one: all there or nothing, and never
 // twice.
 func TestImportChunk(t *testing.T) {
 	h := newHouse(t)
 	id, l := h.upload([]byte("x"))
 	edits := []Edit{thing("A", Merge, `{"count":1}`), thing("B", Merge, `{"nope":1}`), thing("C", Merge, `{"count":1}`)}
-	if err := h.ImportChunk(h.ctx, l, "importer", edits, tallied(3)); err != nil {
+	if err := h.importChunk(l, edits, tallied(3)); err != nil {
 		t.Fatal(err)
 	}
 	if n := h.number(`select count(*) from outbox where priority = 0`); n != 2 {
 		t.Errorf("%d outbox rows are of the bulk", n)
 	}
 	before := h.traces()
-	if err := h.ImportChunk(h.ctx, l, "importer", edits[:1], tallied(4)); err != nil || h.traces() != before {
+	if err := h.importChunk(l, edits[:1], tallied(4)); err != nil || h.traces() != before {
 		t.Errorf("the same again: %v, %s became %s", err, before, h.traces())
 	}
-	if err := h.ImportChunk(h.ctx, l, "importer", nil, tallied(5)); err != nil {
+	if err := h.importChunk(l, nil, tallied(5)); err != nil {
 		t.Error(err)
 	}
 	run, err := h.ImportRun(h.ctx, id)
@@ -96,7 +106,7 @@ func TestImportChunk(t *testing.T) {
 	died := errors.New("died")
 	func() {
 		defer func() { _ = recover() }()
-		_ = h.ImportChunk(h.ctx, l, "importer", []Edit{thing("D", Merge, `{}`)}, func([]EditResult) ImportProgress { panic(died) })
+		_ = h.importChunk(l, []Edit{thing("D", Merge, `{}`)}, func([]EditResult) ImportProgress { panic(died) })
 	}()
 	if _, err := h.Product(h.ctx, "D"); !errors.Is(err, ErrNotFound) || h.traces() != before {
 		t.Errorf("half a chunk is there: %v", err)
@@ -109,7 +119,7 @@ func TestImportChunk(t *testing.T) {
 	}
 	heir := h.lease(l.Consumer)
 	for what, err := range map[string]error{
-		"chunk": h.ImportChunk(h.ctx, l, "importer", []Edit{thing("D", Merge, `{}`)}, tallied(6)), "finish": h.FinishImport(h.ctx, l, ""),
+		"chunk": h.importChunk(l, []Edit{thing("D", Merge, `{}`)}, tallied(6)), "finish": h.FinishImport(h.ctx, l, ""),
 	} {
 		if !errors.Is(err, ErrFenced) {
 			t.Errorf("%s of who lost the lease: %v", what, err)
@@ -121,7 +131,7 @@ func TestImportChunk(t *testing.T) {
 	if err := h.FinishImport(h.ctx, heir, ""); err != nil {
 		t.Fatal(err)
 	}
-	if err := h.ImportChunk(h.ctx, heir, "importer", []Edit{thing("D", Merge, `{}`)}, tallied(6)); !errors.Is(err, ErrFenced) {
+	if err := h.importChunk(heir, []Edit{thing("D", Merge, `{}`)}, tallied(6)); !errors.Is(err, ErrFenced) {
 		t.Errorf("a chunk behind the end: %v", err)
 	}
 	run, err = h.ImportRun(h.ctx, id)
@@ -134,6 +144,46 @@ func TestImportChunk(t *testing.T) {
 	}
 }
 
+// What was worked out ahead of its turn is worked out again where the store
+// has moved on meanwhile, also what was refused.
+func TestImportPreparedTooEarly(t *testing.T) {
+	h := newHouse(t)
+	h.do(thing("moves", Put, `{"count":1}`), thing("goes", Put, `{}`), thing("stays", Put, `{"count":1}`))
+	_, l := h.upload([]byte("x"))
+	ready, err := h.PrepareImport(h.ctx, "importer", []Edit{
+		thing("moves", Merge, `{"colour":"red"}`), thing("comes", Merge, `{"colour":"red"}`), thing("goes", Merge, `{"count":7}`),
+		thing("stays", Merge, `{"count":1}`), thing("late", Merge, `{"weight":1}`), thing("never", Merge, `{"nothing":1}`), thing("stays", Merge, `{"count":5}`),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.do(thing("moves", Patch, `{"count":2}`), thing("comes", Put, `{"count":2}`), thing("goes", Delete, `{}`))
+	grown := testSchema.Families[0]
+	grown.Attributes = append(slices.Clone(grown.Attributes), pim.FamilyAttribute{Code: "weight"})
+	if _, err := h.ChangeSchema(h.ctx, SchemaChange{Attributes: []pim.Attribute{{Code: "weight", Type: pim.TypeNumber}}, Families: []pim.Family{grown}}); err != nil {
+		t.Fatal(err)
+	}
+	var results []EditResult
+	if err := h.ImportChunk(h.ctx, l, ready, func(r []EditResult) ImportProgress { results = r; return ImportProgress{RowsDone: 7} }); err != nil {
+		t.Fatal(err)
+	}
+	var said []string
+	for _, r := range results {
+		said = append(said, fmt.Sprint(r.SKU, " ", r.Created, r.Changed, r.Err == nil))
+	}
+	equal(t, "results", said, []string{
+		"moves false true true", "comes false true true", "goes true true true", "stays false false true", "late true true true",
+		"never false false false", "stays false false false",
+	})
+	for sku, want := range map[pim.SKU]string{
+		"moves": `{"count": 2, "colour": "red"}`, "comes": `{"count": 2, "colour": "red"}`, "goes": `{"count": 7}`, "stays": `{"count": 1}`, "late": `{"weight": 1}`,
+	} {
+		if p := h.product(sku); string(p.Values) != want {
+			t.Errorf("%s has %s, want %s", sku, p.Values, want)
+		}
+	}
+}
+
 // A variant whose axes another writer takes in mid-chunk fails the chunk, not
 // the import: the next try tells it as that row's problem.
 func TestImportChunkLosesARace(t *testing.T) {
@@ -141,12 +191,11 @@ func TestImportChunkLosesARace(t *testing.T) {
 	h.do(parent("P"))
 	_, l := h.upload([]byte("x"))
 	tx := h.begin()
-	var results []EditResult
-	if err := h.Store.edit(h.ctx, tx, "tester", bulk, []Edit{variant("v", "P", `{"colour":"red"}`)}, &results); err != nil || results[0].Err != nil {
-		t.Fatal(err, results)
+	if err := h.within(tx, variant("v", "P", `{"colour":"red"}`)); err != nil {
+		t.Fatal(err)
 	}
 	chunk := func() error {
-		return h.ImportChunk(h.ctx, l, "importer", []Edit{variant("w", "P", `{"colour":"red"}`), thing("good", Merge, `{}`)}, tallied(2))
+		return h.importChunk(l, []Edit{variant("w", "P", `{"colour":"red"}`), thing("good", Merge, `{}`)}, tallied(2))
 	}
 	done := make(chan error)
 	go func() { done <- chunk() }()
@@ -179,7 +228,7 @@ func TestImportRunsAndReportPages(t *testing.T) {
 				p.Findings, want = append(p.Findings, f), append(want, fmt.Sprint(f.Row, f.Code))
 			}
 		}
-		if err := h.ImportChunk(h.ctx, l, "importer", nil, func([]EditResult) ImportProgress { return p }); err != nil {
+		if err := h.importChunk(l, nil, func([]EditResult) ImportProgress { return p }); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -73,6 +73,12 @@ func (h *house) open() *Store {
 	return s
 }
 
+// within runs one edit in a transaction that stays open.
+func (h *house) within(tx pgx.Tx, e Edit) error {
+	b := h.newBatch("tester", bulk, []Edit{e})
+	return errors.Join(b.run(h.ctx, tx), b.results[0].Err)
+}
+
 // edit runs one edit, from any goroutine: an error of the database is its Err.
 func (h *house) edit(e Edit) EditResult {
 	results, err := h.Edit(h.ctx, "tester", []Edit{e})

@@ -150,9 +150,8 @@ func TestParentWaitsForAVariantInFlight(t *testing.T) {
 	h := newHouse(t)
 	h.do(parent("P"))
 	tx := h.begin()
-	var results []EditResult
-	if err := h.Store.edit(h.ctx, tx, "tester", bulk, []Edit{variant("v", "P", `{"colour":"red"}`)}, &results); err != nil || results[0].Err != nil {
-		t.Fatal(err, results)
+	if err := h.within(tx, variant("v", "P", `{"colour":"red"}`)); err != nil {
+		t.Fatal(err)
 	}
 	done := make(chan EditResult)
 	go func() { done <- h.edit(Edit{SKU: "P", Mode: Delete}) }()
@@ -171,9 +170,8 @@ func TestOffersWaitForNoEditor(t *testing.T) {
 	h := newHouse(t)
 	h.do(thing("A", Put, `{}`))
 	tx := h.begin()
-	var results []EditResult
-	if err := h.Store.edit(h.ctx, tx, "tester", bulk, []Edit{thing("A", Patch, `{"count":1}`)}, &results); err != nil || results[0].Err != nil {
-		t.Fatal(err, results)
+	if err := h.within(tx, thing("A", Patch, `{"count":1}`)); err != nil {
+		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(h.ctx, 10*time.Second) // only a failure takes that long
 	defer cancel()
