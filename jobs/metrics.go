@@ -6,7 +6,9 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/riverqueue/river/rivertype"
 
+	"github.com/sluicehub/sluice/connectors"
 	"github.com/sluicehub/sluice/pim"
 	"github.com/sluicehub/sluice/pim/postgres"
 )
@@ -48,10 +50,30 @@ func newMetrics(reg prometheus.Registerer, store *postgres.Store) *metrics {
 		takeovers: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sluice_takeovers_total", Help: "Leases whose holder vanished."}, []string{"consumer"}),
 	}
 	reg.MustRegister(m.deliveries, m.calls, m.projection, m.acks, m.marked, m.poisoned, m.takeovers)
+	for _, kind := range kinds {
+		m.takeovers.WithLabelValues(kind) // a counter that starts at 1 has not risen
+	}
 	if store != nil {
-		reg.MustRegister(&stateCollector{store: store})
+		reg.MustRegister(&stateCollector{store: store, metrics: m})
 	}
 	return m
+}
+
+// kinds are the consumers' kinds, and their queues' names.
+var kinds = []string{postgres.Fanout, postgres.Drain, postgres.Import}
+
+// verdicts are what sluice_deliveries_total counts for every lane from its
+// first sight on, so that the first refusal is a rise.
+var verdicts = []string{
+	string(pim.StateLive), string(pim.StateAccepted), string(pim.StatePending), "skipped",
+	string(connectors.Throttled), string(connectors.Unavailable), string(connectors.Auth),
+	string(connectors.Validation), string(connectors.Conflict), string(connectors.Permanent),
+}
+
+func (m *metrics) met(c pim.ChannelCode, l pim.Lane) {
+	for _, v := range verdicts {
+		m.deliveries.WithLabelValues(string(c), l.String(), v)
+	}
 }
 
 func (m *metrics) called(c pim.ChannelCode, l pim.Lane, what string, d time.Duration) {
@@ -71,7 +93,8 @@ func (m *metrics) acknowledged(c pim.ChannelCode, l pim.Lane, d time.Duration) {
 // stateCollector reads the state tables when it is scraped, at most every
 // stateEvery: counting listings reads all of them.
 type stateCollector struct {
-	store *postgres.Store
+	store   *postgres.Store
+	metrics *metrics
 
 	mu    sync.Mutex
 	at    time.Time
@@ -90,6 +113,11 @@ var (
 	descPaused    = prometheus.NewDesc("sluice_channel_paused", "1 while the channel is paused.", []string{"channel"}, nil)
 	descThrottled = prometheus.NewDesc("sluice_channel_throttled", "1 while the target throttles the channel.", []string{"channel"}, nil)
 	descAllowed   = prometheus.NewDesc("sluice_channel_concurrency", "Calls that the channel may have in flight now.", []string{"channel"}, nil)
+	descDue       = prometheus.NewDesc("sluice_lane_due_seconds", "For how long the oldest listing that could be sent now could have been; 0 while the channel rests.", []string{"channel", "lane"}, nil)
+	descReadable  = prometheus.NewDesc("sluice_state_readable", "1 when the state tables could be read at the last attempt; without it the figures from them are missing.", nil, nil)
+	descExpired   = prometheus.NewDesc("sluice_leases_expired", "Leases that ran out and that no sweeper has noticed.", nil, nil)
+	descOutboxAge = prometheus.NewDesc("sluice_outbox_oldest_seconds", "Age of the oldest change that fan-out has still to look at.", nil, nil)
+	descPoison    = prometheus.NewDesc("sluice_outbox_poison_rows", "Changes that fan-out could not digest and that are set aside.", nil, nil)
 	descOutbox    = prometheus.NewDesc("sluice_outbox_rows", "Changes that fan-out has still to look at.", nil, nil)
 	descJobs      = prometheus.NewDesc("sluice_river_jobs", "River jobs by queue and state.", []string{"queue", "state"}, nil)
 	descOldest    = prometheus.NewDesc("sluice_river_oldest_job_seconds", "Age of the oldest job that waits to be worked.", []string{"queue"}, nil)
@@ -100,7 +128,7 @@ var (
 // Describe implements prometheus.Collector.
 func (c *stateCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		descFreshness, descListings, descBreaker, descPaused, descThrottled, descAllowed, descOutbox, descJobs, descOldest, descPool, descPoolWait,
+		descReadable, descFreshness, descDue, descExpired, descOutboxAge, descPoison, descListings, descBreaker, descPaused, descThrottled, descAllowed, descOutbox, descJobs, descOldest, descPool, descPoolWait,
 	} {
 		ch <- d
 	}
@@ -127,20 +155,28 @@ func (c *stateCollector) Collect(ch chan<- prometheus.Metric) {
 	}
 }
 
-func (c *stateCollector) read(ctx context.Context) (out []prometheus.Metric) {
+// read gives what it could read, and says whether that is all.
+func (c *stateCollector) read(ctx context.Context) []prometheus.Metric {
+	out, err := c.readAll(ctx)
+	return append(out, gauge(descReadable, truth(err == nil)))
+}
+
+func (c *stateCollector) readAll(ctx context.Context) (out []prometheus.Metric, err error) {
 	lanes, err := c.store.LaneStats(ctx, "")
 	if err != nil {
-		return nil
+		return nil, err
 	}
 	for _, l := range lanes {
-		out = append(out, gauge(descFreshness, l.Oldest.Seconds(), string(l.Channel), l.Lane.String()))
+		c.metrics.met(l.Channel, l.Lane)
+		code, lane := string(l.Channel), l.Lane.String()
+		out = append(out, gauge(descFreshness, l.Oldest.Seconds(), code, lane), gauge(descDue, l.Due.Seconds(), code, lane))
 		for _, s := range pim.ListingStates {
-			out = append(out, gauge(descListings, float64(l.States[s]), string(l.Channel), l.Lane.String(), string(s)))
+			out = append(out, gauge(descListings, float64(l.States[s]), code, lane, string(s)))
 		}
 	}
 	channels, err := c.store.Channels(ctx)
 	if err != nil {
-		return out
+		return out, err
 	}
 	now := time.Now()
 	for _, ch := range channels {
@@ -151,17 +187,40 @@ func (c *stateCollector) read(ctx context.Context) (out []prometheus.Metric) {
 	}
 	road, err := c.store.RoadStats(ctx)
 	if err != nil {
-		return out
+		return out, err
 	}
-	out = append(out, gauge(descOutbox, float64(road.Outbox)))
-	for _, q := range road.Queues {
-		out = append(out, gauge(descJobs, float64(q.Jobs), q.Queue, q.State))
-		if q.State == "available" {
-			out = append(out, gauge(descOldest, q.Oldest.Seconds(), q.Queue))
+	return append(append(out, gauge(descOutbox, float64(road.Outbox)), gauge(descOutboxAge, road.OutboxAge.Seconds()),
+		gauge(descPoison, float64(road.Poisoned)), gauge(descExpired, float64(road.Expired))), queueMetrics(road.Queues)...), nil
+}
+
+// queueMetrics gives the queues' figures; those of our own kinds are there
+// when they are 0, too, for a series that is missing looks like a scrape that
+// went wrong.
+func queueMetrics(queues []postgres.QueueStats) (out []prometheus.Metric) {
+	type key struct{ queue, state string }
+	jobs, oldest := map[key]int64{}, map[string]time.Duration{}
+	for _, kind := range kinds {
+		jobs[key{kind, stateAvailable}], jobs[key{kind, stateRunning}], oldest[kind] = 0, 0, 0
+	}
+	for _, q := range queues {
+		jobs[key{q.Queue, q.State}] = q.Jobs
+		if q.State == stateAvailable {
+			oldest[q.Queue] = q.Oldest
 		}
+	}
+	for k, n := range jobs {
+		out = append(out, gauge(descJobs, float64(n), k.queue, k.state))
+	}
+	for queue, age := range oldest {
+		out = append(out, gauge(descOldest, age.Seconds(), queue))
 	}
 	return out
 }
+
+const (
+	stateAvailable = string(rivertype.JobStateAvailable)
+	stateRunning   = string(rivertype.JobStateRunning)
+)
 
 func gauge(d *prometheus.Desc, v float64, labels ...string) prometheus.Metric {
 	return prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)

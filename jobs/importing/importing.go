@@ -58,6 +58,9 @@ func New(store *postgres.Store, log *slog.Logger, reg prometheus.Registerer) *Im
 			Buckets: []float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
 		}),
 	}
+	for _, outcome := range []string{"created", "changed", "unchanged", "rejected"} {
+		im.rows.WithLabelValues(outcome) // served as 0 before the first import: a counter that starts at 1 has not risen
+	}
 	if reg != nil {
 		reg.MustRegister(im.rows, im.chunk)
 	}

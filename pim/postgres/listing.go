@@ -134,11 +134,17 @@ type LaneStats struct {
 	Lane    pim.Lane
 	States  map[pim.ListingState]int64
 	Oldest  time.Duration // age of the oldest dirty listing; 0: all is acknowledged
+	// Due is for how long the oldest listing that could be sent now could have
+	// been. 0: there is none, or the channel rests (paused, throttled, or
+	// waiting for its next probe).
+	Due time.Duration
 }
 
 const sqlLaneStats = `
 select c.code, l.lane, ` + stateOf + ` as state, count(*),
-       coalesce(extract(epoch from now() - min(l.dirty_at) filter (where l.dirty)), 0)::float8
+       coalesce(extract(epoch from now() - min(l.dirty_at) filter (where l.dirty)), 0)::float8,
+       coalesce(extract(epoch from now() - min(greatest(l.due_at, l.dirty_at)) filter (where l.dirty and l.due_at <= now() and c.enabled
+           and coalesce(c.throttled_until, '-infinity') <= now() and coalesce(c.next_probe_at, '-infinity') <= now())), 0)::float8
 from listing l join channel c on c.id = l.channel_id and c.deleted_at is null
 where @channel = '' or c.code = @channel
 group by 1, 2, 3 order by 1, 2, 3`
@@ -158,14 +164,16 @@ func (s *Store) LaneStats(ctx context.Context, channel pim.ChannelCode) ([]LaneS
 		state pim.ListingState
 		n     int64
 		age   float64
+		due   float64
 	)
-	_, err = pgx.ForEachRow(rows, []any{&code, &lane, &state, &n, &age}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&code, &lane, &state, &n, &age, &due}, func() error {
 		if k := len(out); k == 0 || out[k-1].Channel != code || out[k-1].Lane != pim.Lane(lane) {
 			out = append(out, LaneStats{Channel: code, Lane: pim.Lane(lane), States: map[pim.ListingState]int64{}})
 		}
 		l := &out[len(out)-1]
 		l.States[state] = n
 		l.Oldest = max(l.Oldest, time.Duration(age*float64(time.Second)))
+		l.Due = max(l.Due, time.Duration(due*float64(time.Second)))
 		return nil
 	})
 	if err != nil {

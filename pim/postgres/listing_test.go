@@ -129,6 +129,13 @@ func TestLaneStats(t *testing.T) {
 	if all[1].Channel != "bb" || all[1].Lane != pim.Content || all[1].States[pim.StateWaiting] != 8 || all[1].Oldest < 90*time.Second || all[1].Oldest > 3*time.Minute {
 		t.Errorf("%+v", all[1])
 	}
+	if all[1].Due < 90*time.Second || all[1].Due > 3*time.Minute || all[0].Due != 0 { // of aa, one waits for its content and one for its poll
+		t.Errorf("due for %s and %s", all[1].Due, all[0].Due)
+	}
+	h.exec(`update channel set throttled_until = now() + interval '1 hour' where code = 'bb'`)
+	if one, err := h.LaneStats(h.ctx, "bb"); err != nil || len(one) != 1 || one[0].Due != 0 || one[0].Oldest < 90*time.Second {
+		t.Errorf("throttled: %+v, %v", one, err)
+	}
 	h.exec(`update listing set dirty = false`)
 	if one, err := h.LaneStats(h.ctx, "aa"); err != nil || len(one) != 1 || one[0].Oldest != 0 {
 		t.Errorf("%+v, %v", one, err)

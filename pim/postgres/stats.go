@@ -23,14 +23,18 @@ type QueueStats struct {
 
 // RoadStats is what waits on the road besides listings.
 type RoadStats struct {
-	Outbox   int64
-	Poisoned int64
-	Expired  int64 // leases that ran out and that no sweeper has noticed
-	Queues   []QueueStats
+	Outbox    int64
+	OutboxAge time.Duration // of the oldest row; 0: there is none
+	Poisoned  int64
+	Expired   int64 // leases that ran out and that no sweeper has noticed
+	Queues    []QueueStats
 }
 
 const (
-	sqlRoad   = `select (select count(*) from outbox), (select count(*) from outbox_poison), (select count(*) from consumer where not released and lease_until < now() - interval '10 seconds')`
+	sqlRoad = `
+select o.n, greatest(0, coalesce(extract(epoch from now() - o.oldest), 0))::float8, (select count(*) from outbox_poison),
+       (select count(*) from consumer where not released and lease_until < now() - interval '10 seconds')
+from (select count(*) as n, min(at) as oldest from outbox) o`
 	sqlQueues = `
 select queue, state::text, count(*), greatest(0, extract(epoch from now() - min(scheduled_at)))::float8
 from river_job where state in ('available', 'running', 'retryable', 'scheduled', 'pending') group by 1, 2 order by 1, 2`
@@ -39,9 +43,11 @@ from river_job where state in ('available', 'running', 'retryable', 'scheduled',
 // RoadStats reads them.
 func (s *Store) RoadStats(ctx context.Context) (RoadStats, error) {
 	var out RoadStats
-	if err := s.pool.QueryRow(ctx, sqlRoad).Scan(&out.Outbox, &out.Poisoned, &out.Expired); err != nil {
+	var age float64
+	if err := s.pool.QueryRow(ctx, sqlRoad).Scan(&out.Outbox, &age, &out.Poisoned, &out.Expired); err != nil {
 		return out, fmt.Errorf("count the outbox: %w", err)
 	}
+	out.OutboxAge = time.Duration(age * float64(time.Second))
 	rows, err := s.pool.Query(ctx, sqlQueues)
 	if err != nil {
 		return out, fmt.Errorf("count jobs: %w", err)
