@@ -43,6 +43,7 @@ type Subject struct {
 	SKU        pim.SKU
 	Parent     pim.SKU
 	Family     string
+	Variant    string // the family variant that it is a variant by; "" where it is none
 	Enabled    bool
 	Categories []string
 	Values     pim.Values // the variant's own over its parent's, all locales and scopes

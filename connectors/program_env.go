@@ -27,6 +27,7 @@ var mappingVariables = []struct {
 	{"sku", cel.StringType},
 	{"parent", cel.StringType},
 	{"family", cel.StringType},
+	{"axes", cel.MapType(cel.StringType, cel.DynType)},
 	{"enabled", cel.BoolType},
 	{"categories", cel.ListType(cel.StringType)},
 	{"values", cel.MapType(cel.StringType, cel.DynType)},

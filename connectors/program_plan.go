@@ -151,7 +151,7 @@ func (s *surveyed) inputOf(name string) pim.Lanes {
 			return pim.LanesOf(pim.Content)
 		}
 		return pim.LanesOf(pim.Content, pim.Media)
-	case "sku", "parent", "family", "enabled", "categories":
+	case "sku", "parent", "family", "enabled", "categories", "axes":
 		return pim.LanesOf(pim.Content)
 	}
 	return 0

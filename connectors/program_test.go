@@ -45,6 +45,9 @@ func sampleSchema() *pim.Schema {
 	} {
 		s.Attributes[a.Code] = &a
 	}
+	s.Families = map[string]*pim.Family{"kettles": {Code: "kettles", Variants: []pim.FamilyVariant{
+		{Code: "other", Axes: []string{"name"}}, {Code: "colours", Axes: []string{"ratio", "missing", "color"}},
+	}}}
 	return s
 }
 
@@ -73,7 +76,7 @@ func sample(t testing.TB) *Subject {
 		return pim.Price{PriceList: list, Currency: pim.Currency(currency), MinQuantity: quantity, Amount: decimal.MustParse(amount), ValidFrom: from, ValidTo: to}
 	}
 	return &Subject{
-		SKU: "K-1", Parent: "K", Family: "kettles", Enabled: true, Categories: []string{"kitchen", "gifts"}, Values: values,
+		SKU: "K-1", Parent: "K", Variant: "colours", Family: "kettles", Enabled: true, Categories: []string{"kitchen", "gifts"}, Values: values,
 		Prices: []pim.Price{
 			price("retail", "EUR", "29.90", 1, nil, nil),
 			price("retail", "EUR", "24.90", 1, day(-1), day(1)),
@@ -154,8 +157,11 @@ func TestExpressions(t *testing.T) {
 		`add('0.10', values.ratio)`: `"1.20"`, `add(values.huge2, 0)`: `"1234567890123456.789"`, `round(enabled ? values.huge2 : 0, 3)`: `"1234567890123456.789"`, `sub('1', '0.30')`: `"0.70"`, `mul(price.amount, '1.19')`: `"29.6310"`, `round(mul(price.amount, '1.19'), 2)`: `"29.63"`,
 		`round('2', 2)`: `"2.00"`, `round('0.125', 2)`: `"0.13"`, `round('-0.125', 2)`: `"-0.13"`, `round(2.5, 0)`: `"3"`, `number('19.90')`: `19.90`, `number(price.amount) * 2.0`: `49.8`,
 		// Prices and stock.
-		`price`: `{"amount":"24.90","currency":"EUR","min_quantity":1}`, `price.amount`: `"24.90"`, `price == null`: `false`, `stock`: `{"available":3,"on_hand":6,"reserved":6}`,
+		`price`: `{"amount":"24.90","currency":"EUR","min_quantity":1,"valid_from":"2026-11-26T12:00:00Z","valid_to":"2026-11-28T12:00:00Z"}`, `price.amount`: `"24.90"`, `price == null`: `false`, `stock`: `{"available":3,"on_hand":6,"reserved":6}`,
 		`prices.map(p, p.currency + ' ' + p.amount)`: `["EUR 24.90","EUR 29.90","EUR 22.00","GBP 25.00"]`, `stock.available > 0 ? 'in stock' : 'sold out'`: `"in stock"`, `stock.nonsense`: left,
+		`firstOf(prices.filter(p, !has(p.valid_to)).map(p, p.amount))`: `"29.90"`, `has(price.valid_to)`: `true`, `prices[1].valid_from`: left,
+		// A variant's axes.
+		`axes`: `{"color":"blue","ratio":1.10}`, `axes.color`: `"blue"`, `axes.name`: left, `firstOf([axes])`: `{"color":"blue","ratio":1.10}`,
 		// Media in the order of the attributes' codes.
 		`media`: `["a.jpg","b.jpg","https://m.example/k.jpg"]`,
 		// Documents are canonical, whatever made them.
@@ -388,6 +394,9 @@ func TestInputs(t *testing.T) {
 		if err != nil || p.Inputs(pim.Content) != want {
 			t.Errorf("%s: got %v, want %v (%v)", expression, p.Inputs(pim.Content).List(), want.List(), err)
 		}
+	}
+	if got, err := render(t, pim.Content, `firstOf([axes])`, &Subject{SKU: "P", Family: "kettles", Values: pim.Values{"color": "blue"}}); got != "" || err != nil {
+		t.Errorf("axes of a product that is no variant: %s, %v", got, err)
 	}
 	p, err := Compile(oneField(pim.Media, `values.picture`))
 	if want := pim.LanesOf(pim.Content, pim.Media); err != nil || p.Inputs(pim.Media) != want {

@@ -136,6 +136,8 @@ func trialView(lane pim.Lane, codes []string, value any) *view {
 	for _, code := range codes {
 		set(code, pim.TypeText, value)
 	}
+	s.Variant = "variant"
+	schema.Families = map[string]*pim.Family{"family": {Code: "family", Variants: []pim.FamilyVariant{{Code: "variant", Axes: codes}}}}
 	scope := &Scope{Channel: "channel", Locale: "en-GB", Currency: "EUR", Now: time.Unix(0, 0)}
 	return &view{lane: lane, subject: s, schema: schema, scope: scope}
 }

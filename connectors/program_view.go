@@ -7,6 +7,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"time"
 
 	"cel.dev/cel-go/interpreter"
 
@@ -23,6 +24,7 @@ type view struct {
 	scope   *Scope
 
 	values, raw  map[string]any
+	axes         map[string]any
 	price        any
 	prices       []any
 	priced       bool
@@ -55,6 +57,8 @@ func (v *view) ResolveName(name string) (any, bool) {
 		return string(v.subject.Parent), true
 	case "family":
 		return v.subject.Family, true
+	case "axes":
+		return v.allAxes(), true
 	case "enabled":
 		return v.subject.Enabled, true
 	case "categories":
@@ -94,6 +98,29 @@ func (v *view) allValues() map[string]any {
 		}
 	}
 	return v.values
+}
+
+// allAxes are a variant's values of the attributes in which it differs from its
+// siblings; none for other products.
+func (v *view) allAxes() map[string]any {
+	if v.axes == nil {
+		v.axes = map[string]any{}
+		family := v.schema.Families[v.subject.Family]
+		if family == nil || v.subject.Variant == "" {
+			return v.axes
+		}
+		for _, variant := range family.Variants {
+			if variant.Code != v.subject.Variant {
+				continue
+			}
+			for _, code := range variant.Axes {
+				if found, ok := v.value(code); ok {
+					v.axes[code] = found
+				}
+			}
+		}
+	}
+	return v.axes
 }
 
 // allRaw are the values as they are stored.
@@ -225,12 +252,21 @@ func comparePrices(a, b *pim.Price) int {
 	return cmp.Or(cmp.Compare(b.MinQuantity, a.MinQuantity), a.Amount.CmpTotal(b.Amount))
 }
 
+// priceMap is what expressions see of a price. A bound of its validity that is
+// not set is absent.
 func priceMap(p *pim.Price) map[string]any {
-	return map[string]any{
+	m := map[string]any{
 		"amount":       p.Amount.String(),
 		"currency":     string(p.Currency),
 		"min_quantity": int64(p.MinQuantity),
 	}
+	if p.ValidFrom != nil {
+		m["valid_from"] = p.ValidFrom.UTC().Format(time.RFC3339)
+	}
+	if p.ValidTo != nil {
+		m["valid_to"] = p.ValidTo.UTC().Format(time.RFC3339)
+	}
+	return m
 }
 
 // stock is the stock variable: nil for a product whose stock nobody keeps. A

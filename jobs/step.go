@@ -187,7 +187,7 @@ func (s *step) project(ctx context.Context, t *task, schema *pim.Schema, scope c
 
 // subject decodes a product, its values once for all lanes and channels.
 func (d *drainer) subject(c *postgres.Claimed) (*connectors.Subject, error) {
-	s := &connectors.Subject{SKU: c.SKU, Parent: c.Parent, Family: c.Family, Enabled: c.Enabled, Categories: c.Categories}
+	s := &connectors.Subject{SKU: c.SKU, Parent: c.Parent, Variant: c.Variant, Family: c.Family, Enabled: c.Enabled, Categories: c.Categories}
 	if c.Values != nil {
 		var ok bool
 		if s.Values, ok = d.decoded.Get(c.ValuesKey); !ok {

@@ -32,6 +32,7 @@ type Claimed struct {
 	Gone                    bool  // deleted or disabled: to be withdrawn
 	Rev, OfferRev, MediaRev int64 // revisions to send, parent's and floor included
 	Parent                  pim.SKU
+	Variant                 string // the parent's family variant
 	Family                  string
 	Enabled                 bool
 	Categories              []string
@@ -82,7 +83,7 @@ select now(), k.unsure_at, ch.version, ch.enabled, ch.fails, ch.allowed, ch.next
        p.deleted_at is not null or not p.enabled or coalesce(parent.deleted_at is not null or not parent.enabled, false),
        cat.revision_floor + p.rev + case when p.deleted_at is null then coalesce(parent.rev, 0) else 0 end,
        cat.revision_floor + coalesce(o.rev, 0), cat.revision_floor + p.media_rev + coalesce(parent.media_rev, 0),
-       coalesce(parent.sku, ''), p.family, p.enabled, p.categories,
+       coalesce(parent.sku, ''), coalesce(parent.family_variant, ''), p.family, p.enabled, p.categories,
        case when @texts then p.values end, case when @texts then parent.values end,
        case when @offers then ` + pricesValid + ` end, case when @offers then ` + stockOf + ` end,
        p.rev, coalesce(l.status, ''), greatest(coalesce(l.acked_rev, 0), coalesce(l.receipt_rev, 0), coalesce(l.sent_rev, 0))
@@ -145,14 +146,14 @@ func (s *Store) Claim(ctx context.Context, l Lease, o ClaimOptions) (*Claim, err
 			born, sentRev, sentWant, rev, offerRev, mediaRev, own, floor *int64
 			status                                                       *string
 			attempts                                                     *int
-			token, family                                                *string
+			token, variant, family                                       *string
 			parentSKU                                                    *pim.SKU
 			ch                                                           = &out.Channel
 		)
 		err := rows.Scan(&out.Now, &out.Unsure, &ch.Version, &ch.Enabled, &ch.Fails, &ch.Allowed, &ch.NextProbeAt, &ch.ThrottledUntil,
 			&id, &sku, &want, &dirtySince, &c.AckedHash, &c.SettleAt, &unsure, &born,
 			&attempts, &failed, &token, &sentRev, &sentWant, &c.SentHash,
-			&gone, &rev, &offerRev, &mediaRev, &parentSKU, &family, &enabled, &c.Categories,
+			&gone, &rev, &offerRev, &mediaRev, &parentSKU, &variant, &family, &enabled, &c.Categories,
 			// As bytes: into a json.RawMessage, pgx would parse them once more.
 			(*[]byte)(&c.Values), (*[]byte)(&c.ParentValues), (*[]byte)(&c.Prices), (*[]byte)(&c.Stock), &own, &status, &floor)
 		if err != nil {
@@ -165,7 +166,7 @@ func (s *Store) Claim(ctx context.Context, l Lease, o ClaimOptions) (*Claim, err
 		c.Unsure, c.Born, c.Attempts, c.Failed, c.Token = *unsure, *born, *attempts, *failed, *token
 		c.SentRev, c.SentWant, c.Status, c.RevFloor = *sentRev, *sentWant, *status, *floor
 		c.Gone, c.Rev, c.OfferRev, c.MediaRev = *gone, *rev, *offerRev, *mediaRev
-		c.Parent, c.Family, c.Enabled = *parentSKU, *family, *enabled
+		c.Parent, c.Variant, c.Family, c.Enabled = *parentSKU, *variant, *family, *enabled
 		c.ValuesKey = [3]int64{*id, *own, *rev} // rev: own, parent's and floor
 		out.Items = append(out.Items, c)
 	}

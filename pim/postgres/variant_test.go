@@ -206,6 +206,9 @@ func TestVariantRevisionsNeverFall(t *testing.T) {
 				t.Errorf("%s: revisions went from %v to %v", what, last, now)
 			}
 			last = now
+			if (item.Parent == "") != (item.Variant == "") || item.Parent != "" && item.Variant != "by-colour" {
+				t.Errorf("%s: a variant of %q by %q", what, item.Parent, item.Variant)
+			}
 			return
 		}
 		t.Errorf("%s: the variant's content is not to be sent", what)
