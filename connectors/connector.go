@@ -104,6 +104,11 @@ type Pulled struct {
 	More   bool   // there is more at once
 }
 
+// HookQuery is the header in which the hub hands Hooker.Hook a call's raw
+// query, for targets that can put a secret nowhere but in the address. The hub
+// sets or deletes it on every call: what a caller sent under this name never counts.
+const HookQuery = "Sluice-Hook-Query"
+
 // Hooker is the power of connectors whose targets call us when something
 // changed. A call carries no state: it makes the hub Pull, or look again at
 // what is pending, at once instead of at its own pace.
