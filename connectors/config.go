@@ -15,11 +15,18 @@ import (
 
 // ConfigCheck gathers the problems of one channel's settings, so that people
 // hear of all at once. Its problems quote no value: it may be a secret.
-type ConfigCheck struct{ problems []pim.Problem }
+type ConfigCheck struct {
+	problems []pim.Problem
+	unread   map[string]bool // fields that Decode could not read
+}
 
 // Add notes a problem of a field, named as in the config's JSON; "" is the
-// config as a whole.
+// config as a whole. Of a field that Decode could not read nothing more is
+// noted: what it lacks then is only a consequence.
 func (c *ConfigCheck) Add(field, code, detail string) {
+	if c.unread[field] || c.unread[""] {
+		return
+	}
 	pointer := ""
 	if field != "" {
 		pointer = "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(field)
@@ -41,7 +48,7 @@ func (c *ConfigCheck) Err() error {
 func (c *ConfigCheck) Decode(raw json.RawMessage, config any) {
 	var given map[string]json.RawMessage
 	if err := json.Unmarshal(raw, &given); err != nil {
-		c.Add("", "config", "the config is not a JSON object")
+		c.cannotRead("", "config", "the config is not a JSON object")
 		return
 	}
 	v := reflect.ValueOf(config).Elem()
@@ -58,11 +65,19 @@ func (c *ConfigCheck) Decode(raw json.RawMessage, config any) {
 		}
 		err := json.Unmarshal(given[name], field.Addr().Interface())
 		if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-			c.Add(name, "field.type", "cannot be a "+wrong.Value)
+			c.cannotRead(name, "field.type", "cannot be a "+wrong.Value)
 		} else if err != nil {
-			c.Add(name, "field.type", "has the wrong form")
+			c.cannotRead(name, "field.type", "has the wrong form")
 		}
 	}
+}
+
+func (c *ConfigCheck) cannotRead(field, code, detail string) {
+	c.Add(field, code, detail)
+	if c.unread == nil {
+		c.unread = map[string]bool{}
+	}
+	c.unread[field] = true
 }
 
 // URL reads a target's address: http or https, a host, no credentials. It is

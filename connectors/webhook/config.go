@@ -1,10 +1,7 @@
 package webhook
 
 import (
-	"bytes"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"net/url"
 	"strings"
 
@@ -30,39 +27,32 @@ type settings struct {
 	limits        connectors.Limits
 }
 
-// parse reads and checks a config. Its errors name the field and quote no value
-// of a secret one.
+// parse reads and checks a config. Its error is a *pim.Invalid with every
+// problem, and quotes no value of a secret field.
 func parse(raw json.RawMessage) (*settings, error) {
-	var c Config
-	d := json.NewDecoder(bytes.NewReader(raw))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&c); err != nil {
-		if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-			return nil, fmt.Errorf("webhook config: %s cannot be a %s", wrong.Field, wrong.Value)
-		}
-		// Syntax errors and unknown fields quote at most a name or one character.
-		return nil, fmt.Errorf("webhook config: %w", err)
-	}
+	var (
+		c     Config
+		check connectors.ConfigCheck
+		err   error
+	)
+	check.Decode(raw, &c)
 	s := &settings{authorization: c.Authorization, secrets: []string{c.Secret, strings.TrimPrefix(c.Secret, "whsec_")}}
-	var err error
-	if s.url, err = parseURL("url", c.URL); err != nil {
-		return nil, err
-	}
+	s.url = check.URL("url", c.URL)
 	if c.StatusURL != "" {
-		if s.status, err = parseURL("status_url", c.StatusURL); err != nil {
-			return nil, err
-		}
+		s.status = check.URL("status_url", c.StatusURL)
 	}
 	// A target may repeat the address that it was called by.
 	s.secrets = append(s.secrets, querySecrets(s.url)...)
 	s.secrets = append(s.secrets, querySecrets(s.status)...)
 	key := strings.TrimPrefix(c.Secret, "whsec_")
-	if s.sign, err = standardwebhooks.NewWebhook(key); key == "" || err != nil {
-		return nil, errors.New("webhook config: secret is not whsec_ followed by base64")
+	if c.Secret == "" {
+		check.Need("secret", c.Secret)
+	} else if s.sign, err = standardwebhooks.NewWebhook(key); key == "" || err != nil {
+		check.Add("secret", "config.secret", "is not whsec_ followed by base64")
 	}
 	if c.Authorization != "" {
 		if strings.ContainsFunc(c.Authorization, func(r rune) bool { return r < ' ' || r > '~' }) {
-			return nil, errors.New("webhook config: authorization has characters that no header may hold")
+			check.Add("authorization", "config.header", "has characters that no header may hold")
 		}
 		s.secrets = append(s.secrets, c.Authorization)
 		// "Bearer x": a target that repeats only x gives it away as well.
@@ -70,23 +60,7 @@ func parse(raw json.RawMessage) (*settings, error) {
 			s.secrets = append(s.secrets, strings.TrimSpace(credential))
 		}
 	}
-	return s, nil
-}
-
-// parseURL reads a target's address. The parser's own error would quote it
-// whole, query included, and is therefore not shown.
-func parseURL(field, raw string) (*url.URL, error) {
-	u, err := url.Parse(raw)
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("webhook config: %s is not a URL", field)
-	case u.Scheme != "http" && u.Scheme != "https", u.Host == "":
-		return nil, fmt.Errorf("webhook config: %s must begin with http:// or https:// and a host", field)
-	case u.User != nil:
-		return nil, fmt.Errorf("webhook config: %s holds a user name or password; use authorization", field)
-	}
-	u.Fragment = ""
-	return u, nil
+	return s, check.Err()
 }
 
 // minSecret is the shortest part, in bytes, of a query or a header that is kept

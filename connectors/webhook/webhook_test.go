@@ -3,6 +3,7 @@ package webhook_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -286,31 +287,48 @@ func TestPrivateTarget(t *testing.T) {
 	}
 }
 
+// TestConfig: every problem of a config is told at once, with its place and
+// without a value.
 func TestConfig(t *testing.T) {
 	const sneaky = "hunter2-hunter2"
-	for _, c := range []struct{ config, want string }{
-		{`{"url":"https://x.example","secret":"` + secret + `"}`, ""},
-		{`{"url":"https://x.example","secret":"` + secret + `"}`, ""},
-		{`{"secret":"` + secret + `"}`, "url must"},
-		{`{"url":"ftp://x.example","secret":"` + secret + `"}`, "url must"},
-		{`{"url":"http://a b/` + sneaky + `","secret":"` + secret + `"}`, "url is not a URL"},
-		{`{"url":"https://u:` + sneaky + `@x.example","secret":"` + secret + `"}`, "url holds a user name"},
-		{`{"url":"https://x.example","status_url":"//` + sneaky + `","secret":"` + secret + `"}`, "status_url must"},
-		{`{"url":"https://x.example"}`, "secret is not"},
-		{`{"url":"https://x.example","secret":"whsec_"}`, "secret is not"},
-		{`{"url":"https://x.example","secret":"whsec_` + sneaky + `"}`, "secret is not"},
-		{`{"url":"https://x.example","secret":"` + secret + `","authorization":"` + sneaky + `\r\nX: y"}`, "authorization has"},
-		{`{"url":"https://x.example","secret":["` + sneaky + `"]}`, "secret cannot be"},
-		{`{"url":"https://x.example","secret":"` + secret + `","colour":"red"}`, "colour"},
-		{`{`, "webhook config"},
-		{``, "webhook config"},
+	for _, c := range []struct {
+		config string
+		want   []string // pointer and code of each problem
+	}{
+		{`{"url":"https://x.example","secret":"` + secret + `"}`, nil},
+		{`{"secret":"` + secret + `"}`, []string{"/url field.missing"}},
+		{`{"url":"ftp://x.example","secret":"` + secret + `"}`, []string{"/url config.url"}},
+		{`{"url":"http://a b/` + sneaky + `","secret":"` + secret + `"}`, []string{"/url config.url"}},
+		{`{"url":"https://u:` + sneaky + `@x.example","secret":"` + secret + `"}`, []string{"/url config.url"}},
+		{`{"url":"https://x.example","status_url":"//` + sneaky + `","secret":"` + secret + `"}`, []string{"/status_url config.url"}},
+		{`{"url":"https://x.example"}`, []string{"/secret field.missing"}},
+		{`{"url":"https://x.example","secret":"whsec_"}`, []string{"/secret config.secret"}},
+		{`{"url":"https://x.example","secret":"whsec_` + sneaky + `"}`, []string{"/secret config.secret"}},
+		{`{"url":"https://x.example","secret":"` + secret + `","authorization":"` + sneaky + `\r\nX: y"}`, []string{"/authorization config.header"}},
+		{`{"url":"https://x.example","secret":["` + sneaky + `"]}`, []string{"/secret field.type"}},
+		{
+			`{"colour":"red","status_url":"gopher","url":7,"authorization":"\u0000"}`,
+			[]string{"/colour field.unknown", "/url field.type", "/status_url config.url", "/secret field.missing", "/authorization config.header"},
+		},
+		{`{}`, []string{"/url field.missing", "/secret field.missing"}},
+		{`[]`, []string{" config"}},
+		{`{`, []string{" config"}},
+		{``, []string{" config"}},
 	} {
 		_, err := webhook.Kind.New(json.RawMessage(c.config), connectors.Env{})
-		switch {
-		case c.want == "" && err != nil, c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)):
-			t.Errorf("%s: %v, want %q", c.config, err, c.want)
-		case err != nil && (strings.Contains(err.Error(), sneaky) || strings.Contains(err.Error(), secret)):
-			t.Errorf("a secret was told: %v", err)
+		var got []string
+		if invalid, ok := errors.AsType[*pim.Invalid](err); ok {
+			for _, p := range invalid.Problems {
+				got = append(got, p.Pointer+" "+p.Code)
+				if strings.Contains(p.Detail, sneaky) || strings.Contains(p.Detail, secret) {
+					t.Errorf("a secret was told: %s", p.Detail)
+				}
+			}
+		} else if err != nil {
+			t.Errorf("%s: %v is no *pim.Invalid", c.config, err)
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s: %q, want %q", c.config, got, c.want)
 		}
 	}
 }
