@@ -167,6 +167,7 @@ func (b *binder) object(at string, v any, dst reflect.Value) {
 		switch {
 		case there && (member != nil || must):
 			b.value(pim.JoinPointer(at, name), member, dst.Field(i))
+			b.atLeast(pim.JoinPointer(at, name), member, t.Field(i).Tag.Get("minimum"))
 		case must:
 			b.fault(pim.JoinPointer(at, name), "field.missing", fmt.Sprintf("%q is missing", name))
 		}
@@ -175,6 +176,19 @@ func (b *binder) object(at string, v any, dst reflect.Value) {
 		if !known[name] {
 			b.fault(pim.JoinPointer(at, name), "field.unknown", fmt.Sprintf("there is no field %q here", name))
 		}
+	}
+}
+
+// atLeast holds a number that was written down to its field's tag "minimum":
+// a 0 must not pass for a field that was left out.
+func (b *binder) atLeast(at string, v any, minimum string) {
+	least, err := strconv.ParseFloat(minimum, 64)
+	n, ok := v.(json.Number)
+	if err != nil || !ok {
+		return
+	}
+	if f, err := n.Float64(); err == nil && f < least {
+		b.fault(at, "limit", "is at least "+minimum)
 	}
 }
 

@@ -171,15 +171,31 @@ func (s *server) getChannel(ctx context.Context, in *CodePath) (*channelAnswer, 
 	return s.answerChannel(c), nil
 }
 
-func (s *server) createChannel(ctx context.Context, in *RawInput) (*channelAnswer, error) {
-	spec, err := decode[jobs.ChannelSpec](in.RawBody, nil)
-	if err == nil {
-		err = sane(spec)
+// ReadChannel binds v, as pim.DecodeJSON gives it, to a channel's settings.
+// given are members that are told elsewhere. Problems of single members come
+// back beside the rest, for jobs.Channels to tell with those that it finds; the
+// error is of a v that is no object.
+func ReadChannel(v any, given map[string]string) (jobs.ChannelSpec, []pim.Problem, error) {
+	if _, ok := v.(map[string]any); !ok {
+		return jobs.ChannelSpec{}, nil, &pim.Invalid{Problems: []pim.Problem{{Code: "field.type", Detail: "an object is expected, not " + kindOf(v)}}}
 	}
+	spec, err := bind[jobs.ChannelSpec](v, given)
+	if invalid, ok := errors.AsType[*pim.Invalid](err); ok {
+		return spec, invalid.Problems, nil
+	}
+	return spec, nil, err
+}
+
+func (s *server) createChannel(ctx context.Context, in *RawInput) (*channelAnswer, error) {
+	v, err := pim.DecodeJSON(in.RawBody, 0)
 	if err != nil {
 		return nil, err
 	}
-	c, err := s.Channels.Create(ctx, spec)
+	spec, problems, err := ReadChannel(v, nil)
+	if err != nil {
+		return nil, err
+	}
+	c, err := s.Channels.Create(ctx, spec, problems...)
 	if err != nil {
 		return nil, err
 	}
@@ -189,37 +205,24 @@ func (s *server) createChannel(ctx context.Context, in *RawInput) (*channelAnswe
 }
 
 func (s *server) putChannel(ctx context.Context, in *putChannel) (*channelAnswer, error) {
-	v, err := pim.DecodeJSON(in.RawBody, 0)
-	if err != nil {
-		return nil, err
-	}
-	return s.changeChannel(ctx, in, func(old *postgres.Channel) (jobs.ChannelSpec, error) {
-		if m, ok := v.(map[string]any); ok && m["connector"] == nil {
-			m["connector"] = old.Connector
+	return s.changeChannel(ctx, in, func(old *postgres.Channel, body map[string]any) (map[string]any, error) {
+		if body["connector"] == nil {
+			body["connector"] = old.Connector
 		}
-		spec, err := bind[jobs.ChannelSpec](v, map[string]string{"code": in.Code})
-		if spec.Enabled == nil {
-			spec.Enabled = &old.Enabled
+		if body["enabled"] == nil {
+			body["enabled"] = old.Enabled
 		}
-		return spec, err
+		return body, nil
 	})
 }
 
 func (s *server) patchChannel(ctx context.Context, in *putChannel) (*channelAnswer, error) {
-	v, err := pim.DecodeJSON(in.RawBody, 0)
-	if err != nil {
-		return nil, err
-	}
-	patch, ok := v.(map[string]any)
-	if !ok {
-		return nil, &pim.Invalid{Problems: []pim.Problem{{Code: "field.type", Detail: "an object is expected, not " + kindOf(v)}}}
-	}
-	return s.changeChannel(ctx, in, func(old *postgres.Channel) (jobs.ChannelSpec, error) {
+	return s.changeChannel(ctx, in, func(old *postgres.Channel, body map[string]any) (map[string]any, error) {
 		now, err := s.settings(old)
 		if err != nil {
-			return jobs.ChannelSpec{}, err
+			return nil, err
 		}
-		return bind[jobs.ChannelSpec](mergeSettings(now, patch), map[string]string{"code": in.Code})
+		return mergeSettings(now, body), nil
 	})
 }
 
@@ -238,7 +241,8 @@ func (s *server) settings(c *postgres.Channel) (map[string]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return v.(map[string]any), nil
+	m, _ := v.(map[string]any)
+	return m, nil
 }
 
 // mergeSettings is a merge patch but for one thing: a null in config that
@@ -262,8 +266,17 @@ func mergeSettings(now, patch map[string]any) map[string]any {
 }
 
 // changeChannel is PUT and PATCH: work makes the wanted settings of those that
-// stand, and is asked again when they have changed meanwhile.
-func (s *server) changeChannel(ctx context.Context, in *putChannel, work func(*postgres.Channel) (jobs.ChannelSpec, error)) (*channelAnswer, error) {
+// stand and the body, and is asked again when they have changed meanwhile.
+func (s *server) changeChannel(ctx context.Context, in *putChannel, work func(old *postgres.Channel, body map[string]any) (map[string]any, error)) (*channelAnswer, error) {
+	v, err := pim.DecodeJSON(in.RawBody, 0)
+	if err != nil {
+		return nil, err
+	}
+	body, ok := v.(map[string]any)
+	if !ok {
+		_, _, err := ReadChannel(v, nil)
+		return nil, err
+	}
 	want, p := parseIfMatch(in.IfMatch)
 	if p != nil {
 		return nil, p
@@ -277,14 +290,15 @@ func (s *server) changeChannel(ctx context.Context, in *putChannel, work func(*p
 		if want.given && !want.any && !slices.Contains(want.revisions, old.Version) {
 			return nil, stale(old.Version)
 		}
-		spec, err := work(old)
-		if err == nil {
-			err = sane(spec)
-		}
+		whole, err := work(old, maps.Clone(body))
 		if err != nil {
 			return nil, err
 		}
-		now, err := s.Channels.Update(ctx, code, spec, old.Version)
+		spec, problems, err := ReadChannel(whole, map[string]string{"code": in.Code})
+		if err != nil {
+			return nil, err
+		}
+		now, err := s.Channels.Update(ctx, code, spec, old.Version, problems...)
 		if errors.Is(err, postgres.ErrStale) && race < maxRaces {
 			continue
 		}
@@ -294,21 +308,6 @@ func (s *server) changeChannel(ctx context.Context, in *putChannel, work func(*p
 		s.wakeDrains(now)
 		return s.answerChannel(now), nil
 	}
-}
-
-// sane keeps out times that no clock can hold; Channels knows the bounds.
-func sane(spec jobs.ChannelSpec) error {
-	const most = 1e6 // seconds
-	var b binder
-	for at, v := range map[string]float64{"/settle_seconds": spec.SettleSeconds, "/timeout_seconds": spec.TimeoutSeconds} {
-		if !(v >= 0 && v <= most) {
-			b.fault(at, "limit", "is out of bounds")
-		}
-	}
-	if len(b.problems) > 0 {
-		return &pim.Invalid{Problems: b.problems}
-	}
-	return nil
 }
 
 func (s *server) testChannel(ctx context.Context, in *CodePath) (*answer[Tested], error) {

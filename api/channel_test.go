@@ -3,6 +3,7 @@ package api
 import (
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -120,6 +121,9 @@ func TestChannelBadInput(t *testing.T) {
 		{base(`"batch":"many"`), "/batch", "field.type"},
 		{base(`"timeout_seconds":1e300`), "/timeout_seconds", "limit"},
 		{base(`"settle_seconds":-1`), "/settle_seconds", "limit"},
+		{base(`"settle_seconds":0`), "/settle_seconds", "limit"},
+		{base(`"batch":0`), "/batch", "limit"},
+		{base(`"concurrency":0`), "/concurrency", "limit"},
 		{base(`"locations":["mars"]`), "/locations/0", "location.unknown"},
 		{base(`"price_list":"none"`), "/price_list", "price_list.unknown"},
 		{base(`"x":1`), "/x", "field.unknown"},
@@ -143,6 +147,26 @@ func TestChannelBadInput(t *testing.T) {
 	}
 	if n := k.count("channel"); n != 0 {
 		t.Errorf("%d channels are stored", n)
+	}
+	// All faults of a spec in one answer, whoever finds them.
+	var all Problem
+	k.hide(k.want(k.do(ChannelManager, "POST", "/v1/channels", `{"code":"Big","connector":"webhook","locale":"fr-FR","x":1,"locations":["mars"],
+		"config":{"url":"ftp://x","status_url":7,"secret":"`+testSecret[6:]+`?","colour":"red"},"mapping":{"content":{"title":"nope(sku)"}},
+		"batch":0,"concurrency":257,"timeout_seconds":1e300,"settle_seconds":-1}`), 422, &all))
+	told := make([]string, 0, len(all.Errors))
+	for _, f := range all.Errors {
+		told = append(told, *f.Pointer+" "+f.Code)
+		if f.Code == "limit" && !strings.HasPrefix(f.Detail, "is from 1 to ") && !strings.HasPrefix(f.Detail, "is from 0.001 seconds to ") {
+			t.Errorf("%s does not say its bounds: %s", *f.Pointer, f.Detail)
+		}
+	}
+	want := []string{
+		"/batch limit", "/code code", "/concurrency limit", "/config/colour field.unknown", "/config/secret config.secret", "/config/status_url field.type",
+		"/config/url config.url", "/currency field.missing", "/locale locale.unknown", "/locations/0 location.unknown", "/mapping/content/title mapping.unknown",
+		"/settle_seconds limit", "/timeout_seconds limit", "/x field.unknown",
+	}
+	if !slices.Equal(told, want) {
+		t.Errorf("told %q, want %q", told, want)
 	}
 	k.want(k.channel("c", "http://127.0.0.1:1"), 201, nil)
 	k.refused(k.do(ChannelManager, "PATCH", "/v1/channels/c", `{"code":"d"}`), 422, "/code", "field.address")

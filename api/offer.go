@@ -21,7 +21,7 @@ type PriceRow struct {
 	PriceList   string       `json:"price_list,omitempty" default:"default"`
 	Currency    pim.Currency `json:"currency"`
 	Amount      amount       `json:"amount,omitempty" doc:"0 or more, up to 15 digits before the point and 6 after it"`
-	MinQuantity int          `json:"min_quantity,omitempty" default:"1"`
+	MinQuantity int          `json:"min_quantity,omitempty" default:"1" minimum:"1"`
 	ValidFrom   *time.Time   `json:"valid_from,omitempty" nullable:"true" doc:"Inclusive"`
 	ValidTo     *time.Time   `json:"valid_to,omitempty" nullable:"true" doc:"Exclusive"`
 	Delete      bool         `json:"delete,omitempty" doc:"Remove this price"`

@@ -163,6 +163,21 @@ func (b *binder) rowInt(m map[string]any, name string, most int64, must bool) in
 	return i
 }
 
+// rowQuantity reads a minimum quantity: 1 where a row has none. One that is
+// written down as 0 is refused rather than taken for 1.
+func (b *binder) rowQuantity(m map[string]any) int {
+	before := len(b.problems)
+	n := b.rowInt(m, "min_quantity", math.MaxInt64, false)
+	if m["min_quantity"] == nil || len(b.problems) > before {
+		return 1
+	}
+	if n < 1 || n > math.MaxInt32 {
+		b.fault("/min_quantity", "price.min_quantity", fmt.Sprintf("the minimum quantity is from 1 to %d", math.MaxInt32))
+		return 1
+	}
+	return int(n)
+}
+
 func (b *binder) rowTime(m map[string]any, name string) *time.Time {
 	v := m[name]
 	if v == nil {
@@ -216,7 +231,7 @@ func priceRow(b *binder, m map[string]any) pim.PriceRow {
 	}
 	r.Price = pim.Price{
 		PriceList: b.rowText(m, "price_list"), Currency: pim.Currency(b.rowText(m, "currency")), Amount: b.rowAmount(m, !r.Delete),
-		MinQuantity: int(b.rowInt(m, "min_quantity", math.MaxInt32, false)),
+		MinQuantity: b.rowQuantity(m),
 		ValidFrom:   b.rowTime(m, "valid_from"), ValidTo: b.rowTime(m, "valid_to"),
 	}
 	return r

@@ -3,7 +3,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sluicehub/sluice/api"
 	"github.com/sluicehub/sluice/connectors"
 	"github.com/sluicehub/sluice/connectors/all"
 	"github.com/sluicehub/sluice/jobs"
@@ -191,7 +191,7 @@ const maxSpec = 1 << 20
 
 // Run creates the channel.
 func (k channelCreateCmd) Run(ctx context.Context, c console) error {
-	spec, err := k.spec(c.in)
+	spec, problems, err := k.spec(c.in)
 	if err != nil {
 		return err
 	}
@@ -204,7 +204,7 @@ func (k channelCreateCmd) Run(ctx context.Context, c console) error {
 		return err
 	}
 	defer store.Close()
-	ch, err := jobs.NewChannels(store, all.Registry(), keys, connectors.Env{Version: versionText()}).Create(ctx, spec)
+	ch, err := jobs.NewChannels(store, all.Registry(), keys, connectors.Env{Version: versionText()}).Create(ctx, spec, problems...)
 	if errors.Is(err, postgres.ErrExists) {
 		return fmt.Errorf("there is a channel %s already", spec.Code)
 	}
@@ -215,50 +215,56 @@ func (k channelCreateCmd) Run(ctx context.Context, c console) error {
 	return err
 }
 
-// spec puts the file's settings and the flags together; flags win.
-func (k channelCreateCmd) spec(in io.Reader) (spec jobs.ChannelSpec, err error) {
+// spec puts the file's settings and the flags together; flags win. problems are
+// those of single members.
+func (k channelCreateCmd) spec(in io.Reader) (spec jobs.ChannelSpec, problems []pim.Problem, err error) {
+	whole := map[string]any{}
 	if k.File != "" {
 		text, err := readBounded(k.File, in)
 		if err != nil {
-			return spec, err
+			return spec, nil, err
 		}
-		d := json.NewDecoder(bytes.NewReader(text))
-		d.DisallowUnknownFields()
-		if err := d.Decode(&spec); err != nil {
-			return spec, fmt.Errorf("read %s: %w", k.File, err)
+		v, err := pim.DecodeJSON(text, 0)
+		if err != nil {
+			return spec, nil, err
+		}
+		ok := false
+		if whole, ok = v.(map[string]any); !ok {
+			_, _, err := api.ReadChannel(v, nil)
+			return spec, nil, err
 		}
 	}
-	spec.Code = pim.ChannelCode(or(string(k.Code), string(spec.Code)))
-	spec.Connector = or(k.Connector, spec.Connector)
-	spec.Locale = pim.Locale(or(string(k.Locale), string(spec.Locale)))
-	spec.Currency = pim.Currency(or(string(k.Currency), string(spec.Currency)))
-	if len(k.Set) == 0 {
-		return spec, nil
-	}
-	config := map[string]json.RawMessage{}
-	if len(spec.Config) > 0 {
-		if err := json.Unmarshal(spec.Config, &config); err != nil {
-			return spec, fmt.Errorf("read the config in %s: %w", k.File, err)
+	for name, value := range map[string]string{
+		"code": string(k.Code), "connector": k.Connector, "locale": string(k.Locale), "currency": string(k.Currency),
+	} {
+		if value != "" {
+			whole[name] = value
 		}
+	}
+	config, ok := whole["config"].(map[string]any)
+	if whole["config"] == nil {
+		config, ok = map[string]any{}, true
 	}
 	for _, s := range k.Set {
-		name, value, ok := strings.Cut(s, "=")
-		if !ok {
-			return spec, fmt.Errorf("--set %s: KEY=VALUE is expected", s)
+		name, value, is := strings.Cut(s, "=")
+		if !is {
+			return spec, nil, fmt.Errorf("--set %s: KEY=VALUE is expected", s)
 		}
-		if file, ok := strings.CutPrefix(value, "@"); ok {
+		if file, is := strings.CutPrefix(value, "@"); is {
 			text, err := readBounded(file, in)
 			if err != nil {
-				return spec, err
+				return spec, nil, err
 			}
 			value = strings.TrimRight(string(text), "\r\n")
 		}
-		if config[name], err = json.Marshal(value); err != nil {
-			return spec, err
+		if ok {
+			config[name] = value
 		}
 	}
-	spec.Config, err = json.Marshal(config)
-	return spec, err
+	if ok { // else the file's config is no object, which is told below
+		whole["config"] = config
+	}
+	return api.ReadChannel(whole, nil)
 }
 
 // readBounded reads a small file, or standard input for "-".

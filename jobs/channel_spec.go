@@ -1,0 +1,329 @@
+package jobs
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/sluicehub/sluice/connectors"
+	"github.com/sluicehub/sluice/pim"
+	"github.com/sluicehub/sluice/pim/postgres"
+)
+
+// ChannelSpec is what people say of a channel. Zero fields take the
+// connector's defaults; in an update, secrets left out of Config stay. Who reads
+// it from JSON refuses a limit that is written down as 0.
+type ChannelSpec struct {
+	Code           pim.ChannelCode     `json:"code"`
+	Connector      string              `json:"connector"`
+	Locale         pim.Locale          `json:"locale"`
+	Currency       pim.Currency        `json:"currency"`
+	PriceList      string              `json:"price_list,omitempty"`
+	Locations      []string            `json:"locations,omitempty"`
+	Config         json.RawMessage     `json:"config"`
+	Mapping        *connectors.Mapping `json:"mapping,omitempty"`
+	Batch          int                 `json:"batch,omitempty" minimum:"1" doc:"Left out: the connector's default, as for all limits"`
+	Concurrency    int                 `json:"concurrency,omitempty" minimum:"1"`
+	TimeoutSeconds float64             `json:"timeout_seconds,omitempty" minimum:"0.001"`
+	SettleSeconds  float64             `json:"settle_seconds,omitempty" minimum:"0.001"`
+	Enabled        *bool               `json:"enabled,omitempty"`
+}
+
+// codeLimit is the code of a limit that is out of its bounds.
+const codeLimit = "limit"
+
+// Bounds of a channel's own limits.
+const (
+	maxConcurrency = 256
+	minTime        = time.Millisecond
+	maxTimeout     = 5 * time.Minute
+	maxSettle      = time.Hour
+)
+
+// Create checks a spec and creates its channel, to which the whole catalogue
+// is then published. known are problems that the caller found while it read the
+// spec: they are told with those found here, and nothing is stored. The error is
+// *pim.Invalid with pointers into the spec's JSON, or wraps postgres.ErrExists.
+func (c *Channels) Create(ctx context.Context, spec ChannelSpec, known ...pim.Problem) (*postgres.Channel, error) {
+	if err := pim.ValidCode("channel", string(spec.Code)); err != nil {
+		known = append(known, pim.Problem{Pointer: "/code", Code: "code", Detail: err.Error()})
+	}
+	ch, err := c.build(ctx, spec, nil, known)
+	if err != nil {
+		return nil, err
+	}
+	return c.store.CreateChannel(ctx, *ch)
+}
+
+// Update checks a spec and replaces the settings of the channel code with it;
+// its code and connector stay. version, when not 0, is the one that the caller
+// saw (postgres.ErrStale); known are problems as for Create. Listings are
+// rendered anew, and what differs is sent.
+func (c *Channels) Update(ctx context.Context, code pim.ChannelCode, spec ChannelSpec, version int64, known ...pim.Problem) (*postgres.Channel, error) {
+	old, err := c.store.Channel(ctx, code)
+	if err != nil {
+		return nil, err
+	}
+	if version != 0 && version != old.Version {
+		return nil, fmt.Errorf("channel %s: %w", code, postgres.ErrStale)
+	}
+	spec.Code = code
+	spec.Connector = cmp.Or(spec.Connector, old.Connector)
+	if spec.Enabled == nil {
+		spec.Enabled = &old.Enabled
+	}
+	ch, err := c.build(ctx, spec, old, known)
+	if err != nil {
+		return nil, err
+	}
+	ch.ID, ch.Version = old.ID, old.Version
+	now, err := c.store.UpdateChannel(ctx, *ch)
+	if err == nil && !sameJSON(ch.Config, old.Config) {
+		// It may be another target, which holds nothing of what was acknowledged.
+		err = c.store.ResyncChannel(ctx, code, true)
+	}
+	return now, err
+}
+
+// build makes a channel of a spec, or tells all problems at once, those known
+// included.
+func (c *Channels) build(ctx context.Context, spec ChannelSpec, old *postgres.Channel, known []pim.Problem) (*postgres.Channel, error) {
+	schema, err := c.store.RefreshSchema(ctx)
+	if err != nil {
+		return nil, err
+	}
+	ch := &postgres.Channel{
+		Code: spec.Code, Connector: spec.Connector, Locale: spec.Locale, Currency: spec.Currency,
+		PriceList: cmp.Or(spec.PriceList, "default"), Locations: spec.Locations,
+		Batch: spec.Batch, Concurrency: spec.Concurrency, Timeout: seconds(spec.TimeoutSeconds), Settle: seconds(spec.SettleSeconds),
+		Enabled: spec.Enabled == nil || *spec.Enabled,
+	}
+	problems := checkScope(schema, ch)
+	kind, err := c.registry.Kind(spec.Connector)
+	switch {
+	case old != nil && spec.Connector != old.Connector:
+		// What else the spec says is meant for the other connector.
+		problems = append(problems, pim.Problem{Pointer: "/connector", Code: "connector.fixed", Detail: "the connector of a channel stays; create another channel"})
+	case err != nil:
+		problems = append(problems, pim.Problem{Pointer: "/connector", Code: "connector.unknown", Detail: err.Error()})
+	default:
+		more, err := c.fit(kind, ch, spec, old, known)
+		if err != nil {
+			return nil, err
+		}
+		problems = append(problems, more...)
+	}
+	if problems = together(known, problems); len(problems) > 0 {
+		return nil, &pim.Invalid{Problems: problems}
+	}
+	return ch, nil
+}
+
+// fit fills in what depends on the connector: limits, mapping, config and
+// secrets. known problems that are of a limit learn its bounds.
+func (c *Channels) fit(kind *connectors.Kind, ch *postgres.Channel, spec ChannelSpec, old *postgres.Channel, known []pim.Problem) ([]pim.Problem, error) {
+	problems := limits(kind, ch, known)
+	mapping := kind.Mapping
+	if mapping.Lanes() == 0 {
+		mapping = connectors.DefaultMapping()
+	}
+	if spec.Mapping != nil {
+		mapping = *spec.Mapping
+	}
+	p, more := compile(kind, mapping)
+	if problems = append(problems, more...); p != nil {
+		ch.Marks = marksOf(p)
+	}
+	var err error
+	if ch.Mapping, err = json.Marshal(mapping); err != nil {
+		return nil, err
+	}
+	full, more, err := c.configure(kind, ch, spec.Config, old)
+	if err != nil {
+		return nil, err
+	}
+	problems = append(problems, more...)
+	if full != nil {
+		if _, err := kind.New(full, c.lend(ch)); err != nil {
+			problems = append(problems, configProblems(err)...)
+		}
+	}
+	return problems, nil
+}
+
+// together is known and found by place. What was found at or below a known
+// problem's place is only its consequence, and left out.
+func together(known, found []pim.Problem) []pim.Problem {
+	all := slices.Clone(known)
+	for _, p := range found {
+		if !slices.ContainsFunc(known, func(k pim.Problem) bool { return p.Pointer == k.Pointer || strings.HasPrefix(p.Pointer, k.Pointer+"/") }) {
+			all = append(all, p)
+		}
+	}
+	slices.SortStableFunc(all, func(a, b pim.Problem) int { return strings.Compare(a.Pointer, b.Pointer) })
+	return all
+}
+
+func checkScope(s *pim.Schema, ch *postgres.Channel) (problems []pim.Problem) {
+	add := func(pointer, code, detail string) {
+		problems = append(problems, pim.Problem{Pointer: pointer, Code: code, Detail: detail})
+	}
+	if !s.Locales[ch.Locale] {
+		add("/locale", "locale.unknown", fmt.Sprintf("there is no locale %q", ch.Locale))
+	}
+	if !s.Currencies[ch.Currency] {
+		add("/currency", "currency.unknown", fmt.Sprintf("there is no currency %q", ch.Currency))
+	}
+	if !s.PriceLists[ch.PriceList] {
+		add("/price_list", "price_list.unknown", fmt.Sprintf("there is no price list %q", ch.PriceList))
+	}
+	for i, l := range ch.Locations {
+		if !s.Locations[l] {
+			add(fmt.Sprintf("/locations/%d", i), "location.unknown", fmt.Sprintf("there is no location %q", l))
+		}
+	}
+	return problems
+}
+
+// seconds is a time as far as a clock can hold it; limits refuses the rest.
+func seconds(v float64) time.Duration {
+	const most = 1e6
+	switch {
+	case v == 0:
+		return 0
+	case !(v > 0): // NaN too
+		return -1
+	case v > most:
+		return most * time.Second
+	}
+	return max(1, time.Duration(v*float64(time.Second))) // too little is not the default
+}
+
+// limits fills in the kind's defaults and checks the bounds. Of known problems
+// those of a limit are told its bounds.
+func limits(kind *connectors.Kind, ch *postgres.Channel, known []pim.Problem) (problems []pim.Problem) {
+	set := func(pointer string, v, fallback, floor, ceiling int64, write func(int64) string) int64 {
+		text := fmt.Sprintf("is from %s to %s", write(floor), write(ceiling))
+		for i := range known {
+			if k := &known[i]; k.Pointer == pointer && k.Code == codeLimit {
+				k.Detail = text
+			}
+		}
+		if v != 0 && (v < floor || v > ceiling) {
+			problems = append(problems, pim.Problem{Pointer: pointer, Code: codeLimit, Detail: text})
+			v = 0 // a connector is tried with limits that are right
+		}
+		return cmp.Or(v, fallback)
+	}
+	count := func(n int64) string { return strconv.FormatInt(n, 10) }
+	clock := func(n int64) string { return strconv.FormatFloat(time.Duration(n).Seconds(), 'f', -1, 64) + " seconds" }
+	l := kind.Limits
+	ch.Batch = int(set("/batch", int64(ch.Batch), int64(l.Batch), 1, int64(max(kind.MaxBatch, l.Batch)), count))
+	ch.Concurrency = int(set("/concurrency", int64(ch.Concurrency), int64(l.Concurrency), 1, maxConcurrency, count))
+	ch.Timeout = time.Duration(set("/timeout_seconds", int64(ch.Timeout), int64(l.Timeout), int64(minTime), int64(maxTimeout), clock))
+	ch.Settle = time.Duration(set("/settle_seconds", int64(ch.Settle), int64(l.Settle), int64(minTime), int64(maxSettle), clock))
+	return problems
+}
+
+func compile(kind *connectors.Kind, m connectors.Mapping) (*connectors.Program, []pim.Problem) {
+	p, err := connectors.Compile(m)
+	if invalid, ok := errors.AsType[*pim.Invalid](err); ok {
+		problems := make([]pim.Problem, len(invalid.Problems))
+		for i, at := range invalid.Problems {
+			at.Pointer = "/mapping" + at.Pointer
+			problems[i] = at
+		}
+		return nil, problems
+	}
+	if err != nil {
+		return nil, []pim.Problem{{Pointer: "/mapping", Code: "mapping", Detail: err.Error()}}
+	}
+	if !p.Lanes().Has(pim.Content) {
+		return nil, []pim.Problem{{Pointer: "/mapping/content", Code: "mapping.content", Detail: "a mapping needs at least one content field: the other lanes wait for the content to be there"}}
+	}
+	for _, l := range p.Lanes().List() {
+		if !pim.LanesOf(kind.Lanes...).Has(l) {
+			return nil, []pim.Problem{{Pointer: "/mapping/" + l.String(), Code: "mapping.lane", Detail: fmt.Sprintf("connector %s sends no %s", kind.Name, l)}}
+		}
+	}
+	return p, nil
+}
+
+// marksOf turns what each lane's expressions read into what each lane's
+// events touch.
+func marksOf(p *connectors.Program) (m postgres.Marks) {
+	for _, l := range p.Lanes().List() {
+		in := p.Inputs(l)
+		if in.Has(pim.Content) {
+			m.Content |= pim.Lanes(l)
+		}
+		if in.Has(pim.Offer) {
+			m.Offer |= pim.Lanes(l)
+		}
+		if in.Has(pim.Media) {
+			m.Media |= pim.Lanes(l)
+		}
+	}
+	return m
+}
+
+// configure splits a config into what is stored in the clear and what is
+// sealed, takes over old secrets, and gives the whole.
+func (c *Channels) configure(kind *connectors.Kind, ch *postgres.Channel, config json.RawMessage, old *postgres.Channel) (json.RawMessage, []pim.Problem, error) {
+	fields := map[string]json.RawMessage{}
+	if len(config) > 0 {
+		if err := json.Unmarshal(config, &fields); err != nil || fields == nil {
+			return nil, []pim.Problem{{Pointer: "/config", Code: "config", Detail: "is not a JSON object"}}, nil //nolint:nilerr // the client's fault, told as a problem
+		}
+	}
+	secrets := map[string]json.RawMessage{}
+	if old != nil && old.Secrets != nil {
+		var err error
+		if secrets, err = c.unseal(old); err != nil {
+			return nil, nil, err
+		}
+	}
+	for _, name := range secretFields(kind.Config) {
+		if v, ok := fields[name]; ok {
+			if string(v) == "null" {
+				delete(secrets, name)
+			} else {
+				secrets[name] = v
+			}
+			delete(fields, name)
+		}
+	}
+	var err error
+	if ch.Config, err = json.Marshal(fields); err != nil {
+		return nil, nil, err
+	}
+	if len(secrets) > 0 {
+		plain, err := json.Marshal(secrets)
+		if err != nil {
+			return nil, nil, err
+		}
+		if ch.Secrets, err = c.keys.Seal(plain, sealContext(ch.Code)); err != nil {
+			return nil, nil, fmt.Errorf("seal the secrets of channel %s: %w", ch.Code, err)
+		}
+	}
+	full, err := join(ch.Config, secrets)
+	return full, nil, err
+}
+
+func configProblems(err error) []pim.Problem {
+	if invalid, ok := errors.AsType[*pim.Invalid](err); ok {
+		out := make([]pim.Problem, len(invalid.Problems))
+		for i, p := range invalid.Problems {
+			p.Pointer = "/config" + p.Pointer
+			out[i] = p
+		}
+		return out
+	}
+	return []pim.Problem{{Pointer: "/config", Code: "config", Detail: err.Error()}}
+}
