@@ -18,9 +18,6 @@ import (
 const (
 	// throttleDefault is the wait after a throttle that names no time.
 	throttleDefault = 2 * time.Second
-	// pollEvery is the wait between two looks for a ticket's outcome, where
-	// the target names none.
-	pollEvery = 2 * time.Second
 	// probeFirst and probeMost bound the wait of a channel after consecutive
 	// failures: it doubles, jittered.
 	probeFirst = 500 * time.Millisecond

@@ -186,62 +186,6 @@ func bear(o *postgres.Outcome, t *task, withdraw, confirmed bool) {
 	}
 }
 
-// polled is the outcome of asking for a ticket's.
-func (r *round) polled(t *task, res connectors.Result, pollEvery time.Duration) postgres.Outcome {
-	if res.Err != nil {
-		return r.refused(t, res.Err)
-	}
-	o := t.keep()
-	o.Heard, o.Verdict, o.Issues, o.Rev = true, string(res.Status), res.Issues, t.SentRev
-	if res.Status == connectors.Pending {
-		o.Again, o.Hold, o.After = true, true, res.After
-		if res.After <= 0 {
-			o.After = pollEvery
-		}
-		o.SettleAt = r.settleUntil(t)
-		o.Token, o.SentRev, o.SentWant, o.SentHash = &t.Token, t.SentRev, t.SentWant, t.SentHash
-		return o
-	}
-	o.Want = t.SentWant
-	o.Status = string(res.Status)
-	withdraw := bytes.Equal(t.SentHash, withdrawnHash)
-	if withdraw {
-		o.Status = string(pim.StateWithdrawn)
-	}
-	if t.SentHash == nil || t.Unsure {
-		// The ticket was drawn in doubt: what it says is not the last word.
-		o.Ack, o.Again, o.SettleAt, o.Attempts = true, true, r.settleUntil(t), 0
-		if o.SettleAt != nil {
-			o.After = max(0, o.SettleAt.Sub(r.now)-r.elapsed())
-		}
-		return o
-	}
-	o.Ack, o.Hash, o.SettleAt, o.Attempts = true, t.SentHash, nil, 0
-	if t.lane == pim.Content {
-		bear(&o, t, withdraw, true)
-	}
-	return o
-}
-
-// refused is the outcome of a ticket that ended badly, or could not be asked for.
-func (r *round) refused(t *task, err error) postgres.Outcome {
-	o := r.failed(t, err)
-	switch e := connectors.AsError(err); {
-	case e.Verdict == connectors.Conflict || e.Verdict == connectors.Permanent && len(e.Issues) == 0:
-		// The target does not know the ticket any more, so we do not know what
-		// became of it: send anew, in doubt.
-		until := r.now.Add(r.elapsed() + r.settle)
-		o.Again, o.Hold, o.After, o.SettleAt, o.Token = true, true, backoff(o.Attempts), &until, nil
-	case !o.Again && !e.Uncertain:
-		o.Want, o.Rev = t.SentWant, t.SentRev // it was that revision which was refused
-	case o.Again || e.Uncertain:
-		o.Token, o.SentRev, o.SentWant, o.SentHash = &t.Token, t.SentRev, t.SentWant, t.SentHash
-		o.Again, o.Hold, o.Rev, o.SettleAt = true, true, t.SentRev, r.settleUntil(t)
-		o.After = max(o.After, backoff(o.Attempts))
-	}
-	return o
-}
-
 // failed is the outcome of an error that is this listing's own.
 func (r *round) failed(t *task, err error) postgres.Outcome {
 	e := connectors.AsError(err)

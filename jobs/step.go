@@ -292,57 +292,6 @@ func (s *step) allDown(tasks []*task, e *connectors.Error) {
 	}
 }
 
-// poll asks for the outcome of tickets.
-func (s *step) poll(ctx context.Context, tasks []*task) error {
-	if s.stopped() || ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	poller, ok := s.t.Connector.(connectors.Poller)
-	if !ok {
-		err := &connectors.Error{Verdict: connectors.Permanent, Err: errors.New("the connector cannot ask for pending outcomes any more")}
-		for _, t := range tasks {
-			s.add(string(err.Verdict), s.refused(t, err))
-		}
-		return nil
-	}
-	tokens := make([]string, len(tasks))
-	for i, t := range tasks {
-		tokens[i] = t.Token
-	}
-	results, err := s.call(ctx, "poll", len(tokens), func(ctx context.Context) ([]connectors.Result, error) {
-		return poller.Poll(ctx, tokens)
-	})
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	if errors.Is(err, errLeaveAlone) {
-		return nil
-	}
-	if err == nil {
-		for i, t := range tasks {
-			verdict := string(results[i].Status)
-			if results[i].Err != nil {
-				verdict = string(connectors.AsError(results[i].Err).Verdict)
-			}
-			s.add(verdict, s.polled(t, results[i], pollEvery))
-		}
-		s.isWell()
-		return nil
-	}
-	e := connectors.AsError(err)
-	if e.Verdict == connectors.Throttled {
-		s.throttled(e)
-		return nil
-	}
-	if e.Verdict == connectors.Unavailable || e.Verdict == connectors.Auth {
-		s.isTrouble(e)
-	}
-	for _, t := range tasks {
-		s.add(string(e.Verdict), s.down(t, e))
-	}
-	return nil
-}
-
 // errLeaveAlone: the call did not begin, for the target is in trouble.
 var errLeaveAlone = errors.New("the target is to be left alone")
 

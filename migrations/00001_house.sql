@@ -5,7 +5,8 @@ create table catalogue (
     one            boolean primary key default true check (one),
     version        bigint not null default 1,       -- rises with every change of what values are checked against
     revision_floor bigint not null default 0,       -- added to every revision sent; raised after a restore from backup
-    priced_until   timestamptz not null default now() -- price windows that open or close up to here have been seen
+    priced_until   timestamptz not null default now(), -- price windows that open or close up to here have been seen
+    keyset_check   bytea                            -- sealed with the house's keyset: what does not open it is another one
 );
 insert into catalogue default values;
 
@@ -153,6 +154,7 @@ create table channel (
     marks_offer     smallint not null,
     marks_media     smallint not null,
     enabled         boolean not null default true,   -- false: paused
+    allow_private   boolean not null default false,  -- targets on loopback and private addresses may be dialled
     code            text not null,
     connector       text not null,
     locale          text not null,
@@ -193,6 +195,7 @@ create table listing (
     born       bigint not null default 0,            -- content: > 0 the target holds it; grows with each new life there
     sent_rev   bigint,                               -- of a pending ticket
     sent_want  bigint,
+    sent_at    timestamptz,                          -- when it was drawn
     receipt_at timestamptz,
     receipt_rev bigint,
     attempts   integer not null default 0,

@@ -28,6 +28,7 @@ type Claimed struct {
 	SentRev  int64
 	SentWant int64
 	SentHash []byte
+	SentAt   *time.Time // when the ticket was drawn; nil without one
 
 	Gone                    bool  // deleted or disabled: to be withdrawn
 	Rev, OfferRev, MediaRev int64 // revisions to send, parent's and floor included
@@ -79,7 +80,7 @@ select now(), k.unsure_at, ch.version, ch.enabled, ch.fails, ch.allowed, ch.next
        l.product_id, p.sku, l.want, l.dirty_at, l.acked_hash, l.settle_at,
        l.dirty_at <= k.unsure_at and coalesce(l.receipt_at, '-infinity') <= k.unsure_at,
        case when k.lane = 1 then l.born when not @waits then 1 else coalesce(content.born, 0) end,
-       l.attempts, l.error is not null, coalesce(l.token, ''), coalesce(l.sent_rev, 0), coalesce(l.sent_want, 0), l.sent_hash,
+       l.attempts, l.error is not null, coalesce(l.token, ''), coalesce(l.sent_rev, 0), coalesce(l.sent_want, 0), l.sent_hash, l.sent_at,
        p.deleted_at is not null or not p.enabled or coalesce(parent.deleted_at is not null or not parent.enabled, false),
        cat.revision_floor + p.rev + case when p.deleted_at is null then coalesce(parent.rev, 0) else 0 end,
        cat.revision_floor + coalesce(o.rev, 0), cat.revision_floor + p.media_rev + coalesce(parent.media_rev, 0),
@@ -152,7 +153,7 @@ func (s *Store) Claim(ctx context.Context, l Lease, o ClaimOptions) (*Claim, err
 		)
 		err := rows.Scan(&out.Now, &out.Unsure, &ch.Version, &ch.Enabled, &ch.Fails, &ch.Allowed, &ch.NextProbeAt, &ch.ThrottledUntil,
 			&id, &sku, &want, &dirtySince, &c.AckedHash, &c.SettleAt, &unsure, &born,
-			&attempts, &failed, &token, &sentRev, &sentWant, &c.SentHash,
+			&attempts, &failed, &token, &sentRev, &sentWant, &c.SentHash, &c.SentAt,
 			&gone, &rev, &offerRev, &mediaRev, &parentSKU, &variant, &family, &enabled, &c.Categories,
 			// As bytes: into a json.RawMessage, pgx would parse them once more.
 			(*[]byte)(&c.Values), (*[]byte)(&c.ParentValues), (*[]byte)(&c.Prices), (*[]byte)(&c.Stock), &own, &status, &floor)

@@ -31,7 +31,8 @@ type Marked struct {
 // this statement lost in a crash and done again, what was sent in between would
 // else not be in doubt. What is sold out goes to the head of its queue, and
 // somebody's edit before the bulk of an import or a new channel: due times
-// order the queue, so they are due since for ever, and for an hour.
+// order the queue, so they are due since for ever, and for an hour. A ticket that is
+// out is asked for when it was to be: what is wanted meanwhile waits for its end.
 const sqlFanout = `
 with fence as (
     select from consumer where kind = 'fanout' and channel_id = 0 and lane = 0 and epoch = @epoch and not released for key share
@@ -60,7 +61,7 @@ marked as (
     on conflict (product_id, channel_id, lane) do update set
         want = l.want + 1, dirty = true,
         dirty_at = case when l.dirty then l.dirty_at else excluded.dirty_at end,
-        due_at = case when l.dirty then least(l.due_at, excluded.due_at) else excluded.due_at end
+        due_at = case when not l.dirty then excluded.due_at when l.token is not null then l.due_at else least(l.due_at, excluded.due_at) end
     returning channel_id, lane
 )
 select (select count(*) from taken), exists (select from fence), exists (select from channel where mark_after is not null and deleted_at is null),
@@ -193,7 +194,7 @@ marked as (
     on conflict (product_id, channel_id, lane) do update set
         want = l.want + 1, dirty = true,
         dirty_at = case when l.dirty then l.dirty_at else excluded.dirty_at end,
-        due_at = case when l.dirty then least(l.due_at, excluded.due_at) else excluded.due_at end
+        due_at = case when not l.dirty then excluded.due_at when l.token is not null then l.due_at else least(l.due_at, excluded.due_at) end
     returning channel_id, lane
 )
 select (select count(*) from span) + (select count(*) from c), exists (select from fence), exists (select from c), m.*

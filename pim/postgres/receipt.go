@@ -41,6 +41,10 @@ type Outcome struct {
 	Wakes bool
 }
 
+// TicketLost is the code of the issue that says so of a ticket. It stays while
+// the next ticket is out, until the target has given an answer.
+const TicketLost = "ticket.lost"
+
 // Forever as Outcome.After: no time comes by itself.
 const Forever = time.Duration(1<<63 - 1)
 
@@ -59,6 +63,9 @@ where exists (select from fence) and l.product_id = any(@product::bigint[]) and 
   and (l.lane = @lane or l.lane in (2, 4) and l.product_id = any(@reborn::bigint[]))
 order by l.product_id, l.channel_id, l.lane for update`
 
+// soldOut: of the listing's product there is some stock, and all of it is gone.
+const soldOut = `(select bool_and(s.on_hand <= s.reserved) from stock s where s.product_id = l.product_id)`
+
 // sqlReceipt is hop four. Dirty stays what is uncertain, unsettled, or wanted
 // again since the claim.
 const sqlReceipt = `
@@ -73,7 +80,10 @@ r as (
 updated as (
     update listing l set
         dirty = r.again or l.want <> r.want,
-        due_at = case when l.want <> r.want and not r.hold then least(l.due_at, now())
+        due_at = case when l.want <> r.want and not r.hold then case
+                          when l.token is null then least(l.due_at, now())
+                          when l.lane = 2 and ` + soldOut + ` then '-infinity' -- it waited for the ticket's end
+                          else now() - interval '1 hour' end
                       when not r.again then l.due_at
                       when r.after_ms is null then case when exists ( -- the content came meanwhile
                           select from listing c where c.product_id = l.product_id and c.channel_id = l.channel_id and c.lane = 1 and c.born > 0)
@@ -88,7 +98,11 @@ updated as (
         receipt_at = case when r.heard then now() else l.receipt_at end,
         receipt_rev = case when r.heard then r.rev else l.receipt_rev end,
         verdict = case when r.heard then r.verdict else l.verdict end,
-        error = r.error, issues = case when r.heard then r.issues when l.error is null then l.issues end, token = r.token, sent_rev = r.sent_rev, sent_want = r.sent_want, sent_hash = r.sent_hash
+        error = r.error,
+        issues = case when r.heard and r.token is not null and r.issues is null and l.issues @> '[{"code": "` + TicketLost + `"}]' then l.issues
+                      when r.heard then r.issues when l.error is null then l.issues end,
+        token = r.token, sent_rev = r.sent_rev, sent_want = r.sent_want, sent_hash = r.sent_hash,
+        sent_at = case when r.token is not null then coalesce(l.sent_at, now()) end -- a listing has one ticket after the other
     from r, fence
     where l.product_id = r.product_id and l.channel_id = @channel and l.lane = @lane
     returning l.dirty

@@ -1,0 +1,118 @@
+package postgres
+
+import (
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/sluicehub/sluice/pim"
+)
+
+// lane is one lane of a channel with one product, A, being drained by hand.
+type lane struct {
+	*house
+	channel    *Channel
+	fan, drain Lease
+}
+
+func newLane(t testing.TB, l pim.Lane) *lane {
+	t.Helper()
+	h := newHouse(t)
+	c := h.channel("aa")
+	h.do(thing("A", Put, `{}`))
+	if l == pim.Offer {
+		h.stocked("A", 5)
+	}
+	out := &lane{house: h, channel: c, fan: h.lease(Consumer{Kind: Fanout}), drain: h.lease(Consumer{Kind: Drain, Channel: c.ID, Lane: l})}
+	h.fanOut(out.fan)
+	return out
+}
+
+func (h *house) stocked(sku pim.SKU, onHand int64) {
+	h.Helper()
+	if rows, err := h.SetStock(h.ctx, "erp", []pim.StockRow{stock(sku, onHand)}, Idempotency{}); err != nil || rows[0].Status == RowRejected {
+		h.Fatal(rows, err)
+	}
+}
+
+// claim gives the product's listing, which has to be due.
+func (l *lane) claim() Claimed {
+	l.Helper()
+	c, err := l.Claim(l.ctx, l.drain, ClaimOptions{Limit: 10, Waits: true})
+	if err != nil || len(c.Items) != 1 {
+		l.Fatal(c, err)
+	}
+	return c.Items[0]
+}
+
+// receive stores what became of a claimed listing, and says how many are due at once.
+func (l *lane) receive(c Claimed, o Outcome) (due int) {
+	l.Helper()
+	o.Product, o.Want, o.Heard, o.SentWant = c.Product, c.Want, true, c.Want
+	if c.Token != "" {
+		o.Want = c.SentWant
+	}
+	_, due, err := l.Receive(l.ctx, l.drain, []Outcome{o})
+	if err != nil {
+		l.Fatal(err)
+	}
+	return due
+}
+
+// place is where the listing stands in its queue.
+func (l *lane) place() (s string) {
+	l.Helper()
+	l.one(`select case when not dirty then 'clean' when due_at = '-infinity' then 'first' when due_at = 'infinity' then 'waits for content'
+		when due_at < now() - interval '30 minutes' then 'edit' when due_at <= now() then 'bulk' else 'later' end
+		from listing where lane = `+strconv.Itoa(int(l.drain.Lane)), &s)
+	return s
+}
+
+func (l *lane) stands(what, want string) {
+	l.Helper()
+	if got := l.place(); got != want {
+		l.Errorf("%s: the listing stands at %q, want %q", what, got, want)
+	}
+}
+
+// A ticket that is out keeps its pace whatever is wanted meanwhile, which goes
+// when the ticket ends: what is sold out before anything else.
+func TestPlaceBehindATicket(t *testing.T) {
+	token := "t"
+	pending := Outcome{Again: true, Hold: true, After: time.Hour, Token: &token}
+	for _, c := range []struct {
+		stock int64
+		after string
+	}{{3, "edit"}, {0, "first"}} {
+		l := newLane(t, pim.Offer)
+		item := l.claim()
+		l.receive(item, pending)
+		l.stocked("A", c.stock)
+		l.fanOut(l.fan)
+		l.stands("wanted while its ticket is out", "later")
+		l.exec(`update listing set due_at = now()`)
+		item = l.claim()
+		l.receive(item, Outcome{Ack: true})
+		l.stands("when the ticket ended", c.after)
+		if n := l.number(`select count(*) from listing where sent_at is not null`); n != 0 {
+			t.Error("a ticket that ended has an age")
+		}
+	}
+}
+
+// A ticket is as old as its first answer, however often it is asked for.
+func TestTicketKeepsItsAge(t *testing.T) {
+	l := newLane(t, pim.Content)
+	token := "t"
+	pending := Outcome{Again: true, Hold: true, Token: &token}
+	item := l.claim()
+	if item.SentAt != nil {
+		t.Error("a listing without a ticket has one's age")
+	}
+	l.receive(item, pending)
+	l.exec(`update listing set sent_at = sent_at - interval '1 hour'`)
+	l.receive(l.claim(), pending)
+	if item = l.claim(); item.SentAt == nil || time.Since(*item.SentAt) < 30*time.Minute {
+		t.Errorf("%+v", item.SentAt)
+	}
+}
