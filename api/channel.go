@@ -35,6 +35,7 @@ type Channel struct {
 	TimeoutSeconds float64         `json:"timeout_seconds"`
 	SettleSeconds  float64         `json:"settle_seconds"`
 	Enabled        bool            `json:"enabled" doc:"false: paused"`
+	AllowPrivate   bool            `json:"allow_private" doc:"Its targets may be on loopback and private addresses: set by a process that allows them"`
 	Version        int64           `json:"version" doc:"Of the settings: what the ETag names"`
 	Status         ChannelStatus   `json:"status"`
 	CreatedAt      time.Time       `json:"created_at"`
@@ -127,7 +128,8 @@ func (s *server) viewChannel(c *postgres.Channel) Channel {
 	v := Channel{
 		Code: c.Code, Connector: c.Connector, Locale: c.Locale, Currency: c.Currency, PriceList: c.PriceList, Locations: none(c.Locations),
 		Config: object(config), Secrets: none(secrets), Mapping: object(c.Mapping), Batch: c.Batch, Concurrency: c.Concurrency,
-		TimeoutSeconds: c.Timeout.Seconds(), SettleSeconds: c.Settle.Seconds(), Enabled: c.Enabled, Version: c.Version, CreatedAt: c.CreatedAt,
+		TimeoutSeconds: c.Timeout.Seconds(), SettleSeconds: c.Settle.Seconds(), Enabled: c.Enabled, AllowPrivate: c.AllowPrivate,
+		Version: c.Version, CreatedAt: c.CreatedAt,
 		Status: ChannelStatus{
 			State: "ok", Fails: c.Fails, Allowed: c.Allowed, NextProbeAt: c.NextProbeAt, ThrottledUntil: c.ThrottledUntil,
 			LastError: c.LastError, Publishing: c.Marking,

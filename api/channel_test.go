@@ -106,6 +106,38 @@ func TestChannelLife(t *testing.T) {
 	}
 }
 
+// TestSecretsDoNotTravel: who points a channel at another address has to know
+// its secrets, by PUT and by PATCH.
+func TestSecretsDoNotTravel(t *testing.T) {
+	k := newKit(t).seed()
+	var c Channel
+	k.want(k.do(ChannelManager, "POST", "/v1/channels", map[string]any{
+		"code": "c", "connector": "webhook", "locale": "en-GB", "currency": "EUR",
+		"config": map[string]any{"url": "https://shop.example/a", "secret": testSecret, "authorization": "Bearer opensesame"},
+	}), 201, &c)
+	for _, url := range []string{"https://thief.example/a", "http://shop.example/a", "https://shop.example:8443/a"} {
+		for method, body := range map[string]string{
+			"PATCH": `{"config":{"url":"` + url + `"}}`,
+			"PUT":   `{"locale":"en-GB","currency":"EUR","config":{"url":"` + url + `"}}`,
+		} {
+			r := k.hide(k.do(ChannelManager, method, "/v1/channels/c", body))
+			k.refused(r, 422, "/config/secret", "secret.again")
+			k.refused(r, 422, "/config/authorization", "secret.again")
+		}
+	}
+	k.refused(k.do(ChannelManager, "PATCH", "/v1/channels/c", `{"config":{"status_url":"https://thief.example/"}}`), 422, "/config/secret", "secret.again")
+	k.refused(k.do(ChannelManager, "PATCH", "/v1/channels/c", `{"config":{"url":"https://thief.example/","secret":"`+testSecret+`"}}`), 422, "/config/authorization", "secret.again")
+	if k.want(k.do(Viewer, "GET", "/v1/channels/c", nil), 200, &c); c.Version != 1 {
+		t.Errorf("a refused change moved the channel to version %d", c.Version)
+	}
+	// The same host, another path or a second URL there; and all secrets given or taken away.
+	k.want(k.do(ChannelManager, "PATCH", "/v1/channels/c", `{"config":{"url":"https://SHOP.example:443/b","status_url":"https://shop.example/s"}}`), 200, nil)
+	k.want(k.do(ChannelManager, "PATCH", "/v1/channels/c", `{"config":{"url":"https://new.example/","status_url":null,"secret":"`+testSecret+`","authorization":null}}`), 200, &c)
+	if len(c.Secrets) != 1 {
+		t.Errorf("secrets: %v", c.Secrets)
+	}
+}
+
 // TestChannelBadInput: each fault has its place, and no channel is made.
 func TestChannelBadInput(t *testing.T) {
 	k := newKit(t).seed()

@@ -129,14 +129,18 @@ type Limits struct {
 
 // Kind describes a connector to the registry and makes its instances.
 type Kind struct {
-	Name     string     // immutable, lower case: "webhook"
-	Title    string     // for people
-	Lanes    []pim.Lane // what it can send
-	Limits   Limits     // defaults; a channel may lower them
-	Config   any        // pointer to the zero config struct; fields marked `secret:"true"` are sealed at rest
-	MaxBatch int        // what a channel may raise Limits.Batch to
-	Versions bool       // the target refuses a lower revision than it holds
-	Mapping  Mapping    // used where a channel brings none
+	Name   string     // immutable, lower case: "webhook"
+	Title  string     // for people
+	Lanes  []pim.Lane // what it can send
+	Limits Limits     // defaults; a channel may lower them
+	// Config points to the zero config struct. Fields marked `secret:"true"` are
+	// sealed at rest; those marked `address:"true"` name the target without being
+	// a URL (a shop's domain): when one changes, or the host of any URL, the
+	// secrets must be given anew.
+	Config   any
+	MaxBatch int     // what a channel may raise Limits.Batch to
+	Versions bool    // the target refuses a lower revision than it holds
+	Mapping  Mapping // used where a channel brings none
 	// New makes a connector from a config of Config's JSON shape, secrets
 	// included. A bad config is a *pim.Invalid with pointers into it and all
 	// its problems at once (see ConfigCheck).
@@ -146,6 +150,6 @@ type Kind struct {
 // Env is what the process and the channel lend to a connector.
 type Env struct {
 	Limits       Limits // the channel's
-	AllowPrivate bool   // targets on loopback and private addresses may be dialled
+	AllowPrivate bool   // the channel's: targets on loopback and private addresses may be dialled
 	Version      string
 }

@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -148,6 +150,11 @@ func (c *Channels) fit(kind *connectors.Kind, ch *postgres.Channel, spec Channel
 	if err != nil {
 		return nil, err
 	}
+	// The permission is the channel's, so that every process obeys the same one.
+	ch.AllowPrivate = c.env.AllowPrivate
+	if old != nil && sameJSON(ch.Config, old.Config) {
+		ch.AllowPrivate = old.AllowPrivate
+	}
 	problems = append(problems, more...)
 	if full != nil {
 		if _, err := kind.New(full, c.lend(ch)); err != nil {
@@ -274,7 +281,8 @@ func marksOf(p *connectors.Program) (m postgres.Marks) {
 }
 
 // configure splits a config into what is stored in the clear and what is
-// sealed, takes over old secrets, and gives the whole.
+// sealed, takes over old secrets, and gives the whole; nil for a config that is
+// no object.
 func (c *Channels) configure(kind *connectors.Kind, ch *postgres.Channel, config json.RawMessage, old *postgres.Channel) (json.RawMessage, []pim.Problem, error) {
 	fields := map[string]json.RawMessage{}
 	if len(config) > 0 {
@@ -283,13 +291,14 @@ func (c *Channels) configure(kind *connectors.Kind, ch *postgres.Channel, config
 		}
 	}
 	secrets := map[string]json.RawMessage{}
-	if old != nil && old.Secrets != nil {
+	if old != nil {
 		var err error
 		if secrets, err = c.unseal(old); err != nil {
 			return nil, nil, err
 		}
 	}
-	for _, name := range secretFields(kind.Config) {
+	kept := maps.Clone(secrets)
+	for _, name := range taggedFields(kind.Config, "secret") {
 		if v, ok := fields[name]; ok {
 			if string(v) == "null" {
 				delete(secrets, name)
@@ -297,11 +306,21 @@ func (c *Channels) configure(kind *connectors.Kind, ch *postgres.Channel, config
 				secrets[name] = v
 			}
 			delete(fields, name)
+			delete(kept, name)
 		}
 	}
 	var err error
 	if ch.Config, err = json.Marshal(fields); err != nil {
 		return nil, nil, err
+	}
+	// Who may write a channel's address may not thereby read its secrets.
+	var problems []pim.Problem
+	if len(kept) > 0 && elsewhere(kind, old.Config, ch.Config) {
+		for _, name := range slices.Sorted(maps.Keys(kept)) {
+			problems = append(problems, pim.Problem{
+				Pointer: pim.JoinPointer("/config", name), Code: "secret.again", Detail: "give it again: the address changed, and a secret is not sent to another one",
+			})
+		}
 	}
 	if len(secrets) > 0 {
 		plain, err := json.Marshal(secrets)
@@ -313,7 +332,56 @@ func (c *Channels) configure(kind *connectors.Kind, ch *postgres.Channel, config
 		}
 	}
 	full, err := join(ch.Config, secrets)
-	return full, nil, err
+	return full, problems, err
+}
+
+// elsewhere reports whether a config names an address that the old one did not.
+func elsewhere(kind *connectors.Kind, old, now json.RawMessage) bool {
+	was := addresses(kind, old)
+	for at := range addresses(kind, now) {
+		if !was[at] {
+			return true
+		}
+	}
+	return false
+}
+
+// addresses are scheme, host and port of every URL in a config, and the fields
+// whose tag says that they name the target otherwise.
+func addresses(kind *connectors.Kind, config json.RawMessage) map[string]bool {
+	found := map[string]bool{}
+	var walk func(v any)
+	walk = func(v any) {
+		switch v := v.(type) {
+		case string:
+			if u, err := url.Parse(strings.TrimSpace(v)); err == nil && u.Scheme != "" && u.Host != "" {
+				port := u.Port()
+				if port == "" {
+					port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
+				}
+				found[u.Scheme+"://"+strings.ToLower(u.Hostname())+":"+port] = true
+			}
+		case []any:
+			for _, e := range v {
+				walk(e)
+			}
+		case map[string]any:
+			for _, e := range v {
+				walk(e)
+			}
+		}
+	}
+	var fields map[string]any
+	if json.Unmarshal(config, &fields) != nil {
+		return found // it is told as a problem of its own
+	}
+	walk(fields)
+	for _, name := range taggedFields(kind.Config, "address") {
+		if v := fmt.Sprint(fields[name]); fields[name] != nil && v != "" {
+			found[name+" "+strings.ToLower(v)] = true
+		}
+	}
+	return found
 }
 
 func configProblems(err error) []pim.Problem {

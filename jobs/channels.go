@@ -29,6 +29,8 @@ type Channels struct {
 }
 
 // NewChannels makes Channels; env is what connectors may use of the process.
+// Its AllowPrivate is what channels get that are created here, or whose config
+// is changed here: it stays with them, whoever works them.
 func NewChannels(store *postgres.Store, registry *connectors.Registry, keys *seal.Keyset, env connectors.Env) *Channels {
 	return &Channels{store: store, registry: registry, keys: keys, env: env, open: map[pim.ChannelID]*Target{}}
 }
@@ -80,7 +82,7 @@ func (c *Channels) Public(ch *postgres.Channel) (config json.RawMessage, secrets
 	}
 	if kind, err := c.registry.Kind(ch.Connector); err == nil {
 		if m, err := c.unseal(ch); err == nil {
-			for _, name := range secretFields(kind.Config) {
+			for _, name := range taggedFields(kind.Config, "secret") {
 				if _, set := m[name]; set {
 					secrets = append(secrets, name)
 				}
@@ -177,13 +179,14 @@ func (c *Channels) target(ch *postgres.Channel) (*Target, error) {
 // lend is the connector's environment on a channel.
 func (c *Channels) lend(ch *postgres.Channel) connectors.Env {
 	env := c.env
+	env.AllowPrivate = ch.AllowPrivate
 	env.Limits = connectors.Limits{Batch: ch.Batch, Concurrency: ch.Concurrency, Timeout: ch.Timeout, Settle: ch.Settle}
 	return env
 }
 
-// secretFields are the JSON names of the fields of a config struct that are
-// marked `secret:"true"`.
-func secretFields(config any) (names []string) {
+// taggedFields are the JSON names of the fields of a config struct whose tag is
+// "true".
+func taggedFields(config any, tag string) (names []string) {
 	t := reflect.TypeOf(config)
 	if t == nil {
 		return nil
@@ -192,7 +195,7 @@ func secretFields(config any) (names []string) {
 		t = t.Elem()
 	}
 	for f := range t.Fields() {
-		if f.Tag.Get("secret") == "true" {
+		if f.Tag.Get(tag) == "true" {
 			name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
 			names = append(names, name)
 		}

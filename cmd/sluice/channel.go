@@ -58,6 +58,7 @@ type settings struct {
 	Concurrency    int             `json:"concurrency"`
 	TimeoutSeconds float64         `json:"timeout_seconds"`
 	SettleSeconds  float64         `json:"settle_seconds"`
+	AllowPrivate   bool            `json:"allow_private"`
 	Version        int64           `json:"version"`
 	CreatedAt      time.Time       `json:"created_at"`
 }
@@ -171,7 +172,7 @@ func (s channelShowCmd) Run(ctx context.Context, c console) error {
 	v.Settings = &settings{
 		PriceList: ch.PriceList, Locations: ch.Locations, Config: ch.Config, SealedSecrets: ch.Secrets != nil, Mapping: ch.Mapping,
 		Batch: ch.Batch, Concurrency: ch.Concurrency, TimeoutSeconds: ch.Timeout.Seconds(), SettleSeconds: ch.Settle.Seconds(),
-		Version: ch.Version, CreatedAt: ch.CreatedAt,
+		AllowPrivate: ch.AllowPrivate, Version: ch.Version, CreatedAt: ch.CreatedAt,
 	}
 	return printJSON(c.out, v)
 }
@@ -184,6 +185,8 @@ type channelCreateCmd struct {
 	Locale    pim.Locale      `help:"The locale, for example en-GB."`
 	Currency  pim.Currency    `help:"The currency, for example EUR."`
 	Set       []string        `sep:"none" placeholder:"KEY=VALUE" help:"A setting of the connector; can be repeated. KEY=@FILE takes the value from a file, which keeps secrets off the command line."`
+
+	AllowPrivateTargets bool `env:"SLUICE_ALLOW_PRIVATE_TARGETS" help:"Let this channel send to loopback and private addresses."`
 }
 
 // maxSpec bounds a channel's JSON and each file of --set, in bytes.
@@ -204,7 +207,8 @@ func (k channelCreateCmd) Run(ctx context.Context, c console) error {
 		return err
 	}
 	defer store.Close()
-	ch, err := jobs.NewChannels(store, all.Registry(), keys, connectors.Env{Version: versionText()}).Create(ctx, spec, problems...)
+	env := connectors.Env{AllowPrivate: k.AllowPrivateTargets, Version: versionText()}
+	ch, err := jobs.NewChannels(store, all.Registry(), keys, env).Create(ctx, spec, problems...)
 	if errors.Is(err, postgres.ErrExists) {
 		return fmt.Errorf("there is a channel %s already", spec.Code)
 	}
@@ -286,8 +290,7 @@ func readBounded(path string, in io.Reader) ([]byte, error) {
 
 type channelTestCmd struct {
 	keyset
-	Code                pim.ChannelCode `arg:"" help:"The channel's code."`
-	AllowPrivateTargets bool            `env:"SLUICE_ALLOW_PRIVATE_TARGETS" help:"Allow loopback and private addresses."`
+	Code pim.ChannelCode `arg:"" help:"The channel's code."`
 }
 
 // Run probes the target.
@@ -302,8 +305,7 @@ func (t channelTestCmd) Run(ctx context.Context, c console) error {
 		return err
 	}
 	defer store.Close()
-	env := connectors.Env{AllowPrivate: t.AllowPrivateTargets, Version: versionText()}
-	if err := jobs.NewChannels(store, all.Registry(), keys, env).Test(ctx, t.Code); err != nil {
+	if err := jobs.NewChannels(store, all.Registry(), keys, connectors.Env{Version: versionText()}).Test(ctx, t.Code); err != nil {
 		return fmt.Errorf("channel %s: %w", t.Code, err)
 	}
 	_, err = fmt.Fprintf(c.out, "The target of channel %s is there and takes our credentials.\n", t.Code)

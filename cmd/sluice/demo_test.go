@@ -263,7 +263,7 @@ func trySuggestions(t *testing.T, lines []string) {
 // shareWork runs a second process beside the demo.
 func shareWork(t *testing.T, a announced) {
 	env := []string{"DATABASE_URL=" + a.DSN, "SLUICE_KEYSET=" + a.Keyset}
-	second := start(t, env, "serve", "--listen", "127.0.0.1:0", "--allow-private-targets")
+	second := start(t, env, "serve", "--listen", "127.0.0.1:0")
 	url := "http://" + second.hear(`msg=serving .*listen=(\S+)`)[1]
 	if status := call(t, "GET", url+"/readyz", "", ""); status != 200 {
 		t.Errorf("not ready: %d", status)
@@ -320,8 +320,7 @@ func useTools(t *testing.T, a announced) {
 		t.Errorf("doctor does not see the pause:\n%s", said)
 	}
 	run(0, "channel", "resume", "market-one")
-	run(0, "channel", "test", "market-one", "--allow-private-targets")
-	run(1, "channel", "test", "market-one")
+	run(0, "channel", "test", "market-one") // the permission to dial loopback is the channel's
 	run(0, "channel", "resync", "market-one")
 
 	secret := filepath.Join(t.TempDir(), "secret")
@@ -333,6 +332,9 @@ func useTools(t *testing.T, a announced) {
 		"--set", "url=http://127.0.0.1:1/items", "--set", "secret=@"+secret)
 	if shown := run(0, "channel", "show", "nowhere"); strings.Contains(shown, "whsec_") || !strings.Contains(shown, "http://127.0.0.1:1/items") {
 		t.Errorf("channel show: %s", shown)
+	}
+	if _, said, _ := output(t, env, "channel", "test", "nowhere"); !strings.Contains(said, "private") {
+		t.Errorf("a channel without the permission: %s", said)
 	}
 	waitFor(t, a, "select exists (select from channel where code = 'nowhere' and fails >= 3)")
 	if said := run(1, "doctor"); !strings.Contains(said, "wrong  channel nowhere: its breaker is open") {

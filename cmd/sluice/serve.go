@@ -18,7 +18,7 @@ type serveCmd struct {
 	keyset
 	Listen              string   `default:"127.0.0.1:8080" env:"SLUICE_LISTEN" placeholder:"HOST:PORT" help:"Where the API listens (${default}); :8080 is every address of this machine."`
 	Roles               []string `default:"api,worker" enum:"api,worker" env:"SLUICE_ROLES" help:"What this process does: api, worker, or both (${default})."`
-	AllowPrivateTargets bool     `env:"SLUICE_ALLOW_PRIVATE_TARGETS" help:"Let channels send to loopback and private addresses."`
+	AllowPrivateTargets bool     `env:"SLUICE_ALLOW_PRIVATE_TARGETS" help:"Let channels that are created here, or whose config is changed here, send to loopback and private addresses; others keep what they have."`
 	Migrate             bool     `default:"true" negatable:"" env:"SLUICE_MIGRATE" help:"Migrate the database first; --no-migrate only checks it."`
 }
 

@@ -34,7 +34,7 @@ type Options struct {
 	Log          *slog.Logger
 	Listener     net.Listener // of the API; nil: this process serves none
 	Work         bool         // fan out, drain and import
-	AllowPrivate bool         // targets on loopback and private addresses may be dialled
+	AllowPrivate bool         // channels created or reconfigured here may dial loopback and private addresses
 	Version      string
 }
 
