@@ -33,8 +33,8 @@ type Lease struct {
 	Gen   int64
 }
 
-func (l Lease) args() pgx.NamedArgs {
-	return pgx.NamedArgs{"kind": l.Kind, "channel": l.Channel, "lane": int16(l.Lane), "epoch": l.Epoch, "gen": l.Gen}
+func (l Lease) args() named {
+	return named{"kind": l.Kind, "channel": l.Channel, "lane": int16(l.Lane), "epoch": l.Epoch, "gen": l.Gen}
 }
 
 // A take is durable before it is used: were it lost in a crash, the next

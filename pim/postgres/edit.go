@@ -245,7 +245,7 @@ func (s *Store) write(ctx context.Context, q querier, version int64, actor strin
 			locks = append(locks, *w.oldParent)
 		}
 	}
-	rows, err := q.Query(ctx, sqlEdit, pgx.NamedArgs{
+	rows, err := q.Query(ctx, sqlEdit, named{
 		"schema": version, "actor": actor, "priority": int16(p), "at": at, "id": id, "rev": rev, "parent": parent, "parent_rev": parentRev,
 		"old_parent": oldParent, "locks": locks, "sku": sku, "family": family,
 		"variant": variant, "axis": axis, "enabled": enabled, "deleted": deleted, "media": media, "lanes": lanes,
@@ -285,10 +285,10 @@ func (s *Store) currents(ctx context.Context, q querier, edits []Edit, todo []in
 			parents[*p] = true
 		}
 	}
-	skus := named(edits, todo)
-	sql, args := sqlCurrent, pgx.NamedArgs{"skus": skus}
+	skus := mentioned(edits, todo)
+	sql, args := sqlCurrent, named{"skus": skus}
 	if len(skus) == 1 {
-		sql, args = sqlCurrentOne, pgx.NamedArgs{"sku": skus[0]}
+		sql, args = sqlCurrentOne, named{"sku": skus[0]}
 	}
 	rows, err := q.Query(ctx, sql, args)
 	if err != nil {
@@ -324,7 +324,7 @@ func (s *Store) currents(ctx context.Context, q querier, edits []Edit, todo []in
 			return nil, nil, err
 		}
 	}
-	rows, err = q.Query(ctx, sqlSiblings, pgx.NamedArgs{"parents": parentIDs})
+	rows, err = q.Query(ctx, sqlSiblings, named{"parents": parentIDs})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -344,7 +344,7 @@ const sqlParents = `select id, sku, family, coalesce(family_variant, ''), delete
 
 // parents adds the parents that the edits do not name.
 func (s *Store) parents(ctx context.Context, q querier, ids []int64, have map[pim.SKU]*current) error {
-	rows, err := q.Query(ctx, sqlParents, pgx.NamedArgs{"ids": ids})
+	rows, err := q.Query(ctx, sqlParents, named{"ids": ids})
 	if err != nil {
 		return err
 	}

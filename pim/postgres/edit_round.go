@@ -176,7 +176,7 @@ func (b *batchEdit) try(ctx context.Context, q querier, schema *pim.Schema, todo
 	}
 	var again []int
 	err := pgx.BeginFunc(ctx, q, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, sqlLockProducts, pgx.NamedArgs{"skus": named(b.edits, todo)}); err != nil {
+		if _, err := tx.Exec(ctx, sqlLockProducts, named{"skus": mentioned(b.edits, todo)}); err != nil {
 			return err
 		}
 		writes, _, err := b.work(ctx, tx, schema, todo)
@@ -204,9 +204,9 @@ func (b *batchEdit) work(ctx context.Context, q querier, schema *pim.Schema, tod
 	return writes, alone, nil
 }
 
-// named are the SKUs that edits name, as products or parents. What is no SKU
+// mentioned are the SKUs that edits name, as products or parents. What is no SKU
 // is left out: it cannot be there, and PostgreSQL may not even take its text.
-func named(edits []Edit, todo []int) []string {
+func mentioned(edits []Edit, todo []int) []string {
 	skus := make([]string, 0, len(todo))
 	add := func(sku pim.SKU) {
 		if pim.ValidSKU(string(sku)) == nil {
