@@ -213,7 +213,8 @@ func (r *round) failed(t *task, err error) postgres.Outcome {
 			o.After = throttleDefault
 		}
 	default: // conflict, or unavailable for this item alone
-		o.Again, o.Hold = true, true
+		// Not held: an edit made meanwhile is another document, and is tried at once.
+		o.Again = true
 		o.Attempts = t.Attempts + 1
 		o.After = max(e.After, backoff(o.Attempts))
 	}
@@ -230,7 +231,7 @@ func (r *round) down(t *task, err error) postgres.Outcome {
 	}
 	o := r.failed(t, err)
 	o.Attempts = t.Attempts
-	o.Again, o.Hold, o.After = true, false, 0
+	o.Again, o.Hold, o.After = true, false, 0 // the channel's row holds it back
 	return o
 }
 

@@ -359,10 +359,10 @@ func (s *step) throttled(e *connectors.Error) {
 
 // store writes receipts. Where one cannot be stored, it is looked for by halves
 // and stored as what it then is: refused for good, for nothing else can be said.
-func (s *step) store(ctx context.Context, outcomes []postgres.Outcome) (woken []pim.Lane, dirty int, err error) {
-	woken, dirty, err = s.d.r.store.Receive(ctx, s.l, outcomes)
+func (s *step) store(ctx context.Context, outcomes []postgres.Outcome) (woken []pim.Lane, due int, err error) {
+	woken, due, err = s.d.r.store.Receive(ctx, s.l, outcomes)
 	if !postgres.IsPoison(err) {
-		return woken, dirty, err
+		return woken, due, err
 	}
 	if len(outcomes) == 1 {
 		s.d.r.log.ErrorContext(ctx, "store a receipt", "channel", s.t.Code, "lane", s.l.Lane.String(), "err", err)
@@ -373,16 +373,16 @@ func (s *step) store(ctx context.Context, outcomes []postgres.Outcome) (woken []
 		}})
 	}
 	half := len(outcomes) / 2
-	if woken, dirty, err = s.store(ctx, outcomes[:half]); err != nil {
-		return woken, dirty, err
+	if woken, due, err = s.store(ctx, outcomes[:half]); err != nil {
+		return woken, due, err
 	}
 	more, also, err := s.store(ctx, outcomes[half:])
-	return append(woken, more...), dirty + also, err
+	return append(woken, more...), due + also, err
 }
 
 // receive writes the receipts and the channel's state.
 func (s *step) receive(ctx context.Context, claim *postgres.Claim) (next, error) {
-	woken, dirty, err := s.store(ctx, s.outcomes)
+	woken, due, err := s.store(ctx, s.outcomes)
 	if err != nil {
 		if !errors.Is(err, postgres.ErrFenced) && ctx.Err() == nil {
 			// Were the receipts the trouble, the same chunk would be sent for ever.
@@ -419,14 +419,11 @@ func (s *step) receive(ctx context.Context, claim *postgres.Claim) (next, error)
 	}
 	n := next{}
 	for _, o := range s.outcomes {
-		if !o.Again {
-			continue
-		}
-		if dirty--; o.After != postgres.Forever && (n.in == 0 || o.After < n.in) {
+		if o.Again && o.After != postgres.Forever && (n.in == 0 || o.After < n.in) {
 			n.in = max(o.After, time.Millisecond)
 		}
 	}
-	n.again = dirty > 0 // some were wanted again while they were sent
+	n.again = due > 0 // some were wanted again while they were sent, or are to be confirmed by now
 	return n, nil
 }
 

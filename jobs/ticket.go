@@ -150,7 +150,7 @@ func (r *round) refused(t *task, err error) postgres.Outcome {
 // unknown, so the listing is sent anew, in doubt.
 func (r *round) anew(o *postgres.Outcome) {
 	until := r.now.Add(r.elapsed() + r.settle)
-	o.Again, o.Hold, o.After, o.SettleAt, o.Token = true, true, backoff(o.Attempts), &until, nil
+	o.Again, o.After, o.SettleAt, o.Token = true, backoff(o.Attempts), &until, nil
 }
 
 // overdue reports whether the ticket has been out for longer than any may be.

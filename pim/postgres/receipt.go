@@ -17,8 +17,9 @@ import (
 type Outcome struct {
 	Product pim.ProductID
 	Want    int64 // the want that this outcome is of
-	// Again keeps the listing dirty, due After from now; Hold does so even
-	// where it is wanted again meanwhile, which else makes it due at once.
+	// Again keeps the listing dirty, due After from now. Where it is wanted
+	// again meanwhile it is due at once even so, unless Hold: the wait is the
+	// target's own, for a ticket or by a throttle of this item.
 	Again, Hold bool
 	After       time.Duration // Forever: until content is there
 	SettleAt    *time.Time
@@ -105,9 +106,9 @@ updated as (
         sent_at = case when r.token is not null then coalesce(l.sent_at, now()) end -- a listing has one ticket after the other
     from r, fence
     where l.product_id = r.product_id and l.channel_id = @channel and l.lane = @lane
-    returning l.dirty
+    returning l.dirty and l.due_at <= now() as due
 )
-select count(*), count(*) filter (where dirty), exists (select from fence) from updated`
+select count(*), count(*) filter (where due), exists (select from fence) from updated`
 
 const sqlReborn = `
 with ` + fenceOfDrain + `,
@@ -136,8 +137,8 @@ func (o *Outcome) storable() {
 
 // Receive writes the outcomes of claimed listings under l. It gives the lanes
 // of the channel that content's new lives woke, and how many of the outcomes'
-// listings are still dirty. ErrFenced: l was lost, and nothing was written.
-func (s *Store) Receive(ctx context.Context, l Lease, outcomes []Outcome) (woken []pim.Lane, dirty int, err error) {
+// listings are due again at once. ErrFenced: l was lost, and nothing was written.
+func (s *Store) Receive(ctx context.Context, l Lease, outcomes []Outcome) (woken []pim.Lane, due int, err error) {
 	if len(outcomes) == 0 {
 		return nil, 0, nil
 	}
@@ -186,7 +187,7 @@ func (s *Store) Receive(ctx context.Context, l Lease, outcomes []Outcome) (woken
 	b.Queue(sqlReceipt, args).QueryRow(func(r pgx.Row) error {
 		var count int
 		var fence bool
-		if err := r.Scan(&count, &dirty, &fence); err != nil {
+		if err := r.Scan(&count, &due, &fence); err != nil {
 			return err
 		}
 		if !fence {
@@ -207,5 +208,5 @@ func (s *Store) Receive(ctx context.Context, l Lease, outcomes []Outcome) (woken
 	if err := s.pool.SendBatch(ctx, b).Close(); err != nil {
 		return nil, 0, fmt.Errorf("write %d receipts of %v: %w", n, l.Consumer, err)
 	}
-	return woken, dirty, nil
+	return woken, due, nil
 }

@@ -116,3 +116,31 @@ func TestTicketKeepsItsAge(t *testing.T) {
 		t.Errorf("%+v", item.SentAt)
 	}
 }
+
+// What is wanted again while it was sent is due at once, in its place, unless
+// the wait is the target's own.
+func TestWantedAgainWhileItWasSent(t *testing.T) {
+	for _, c := range []struct {
+		outcome Outcome
+		again   bool // and it was wanted again
+		place   string
+		due     int
+	}{
+		{Outcome{Ack: true}, false, "clean", 0},
+		{Outcome{Ack: true}, true, "edit", 1},
+		{Outcome{Again: true, After: time.Hour}, false, "later", 0},
+		{Outcome{Again: true, After: time.Hour}, true, "edit", 1},
+		{Outcome{Again: true, Hold: true, After: time.Hour}, true, "later", 0},
+	} {
+		l := newLane(t, pim.Content)
+		item := l.claim()
+		if c.again {
+			l.do(thing("A", Patch, `{"count":7}`))
+			l.fanOut(l.fan)
+		}
+		if due := l.receive(item, c.outcome); due != c.due {
+			t.Errorf("%+v: %d are due at once, want %d", c, due, c.due)
+		}
+		l.stands("after its receipt", c.place)
+	}
+}
