@@ -208,7 +208,11 @@ func (k channelCreateCmd) Run(ctx context.Context, c console) error {
 	}
 	defer store.Close()
 	env := connectors.Env{AllowPrivate: k.AllowPrivateTargets, Version: versionText()}
-	ch, err := jobs.NewChannels(store, all.Registry(), keys, env).Create(ctx, spec, problems...)
+	channels := jobs.NewChannels(store, all.Registry(), keys, env)
+	if err := channels.BindKeyset(ctx); err != nil {
+		return err
+	}
+	ch, err := channels.Create(ctx, spec, problems...)
 	if errors.Is(err, postgres.ErrExists) {
 		return fmt.Errorf("there is a channel %s already", spec.Code)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/sluicehub/sluice/pim/postgres/dbtest"
+	"github.com/sluicehub/sluice/pim/seal"
 )
 
 func TestNoDatabase(t *testing.T) {
@@ -74,13 +75,56 @@ func TestServeWantsTheKeyset(t *testing.T) {
 		marks_media, config, secrets, mapping) values ('x', 'webhook', 'en-GB', 'EUR', 1, 1, 1, 1, 1, 2, 4, '{}', 'sealed', '{}')`); err != nil {
 		t.Fatal(err)
 	}
-	other := "SLUICE_KEYSET=" + filepath.Join(t.TempDir(), "keyset.json")
-	if _, stderr, status := output(t, []string{dsn, other}, "serve", "--listen", "127.0.0.1:0"); status != 1 || !strings.Contains(stderr, "channel x") {
+	missing := "SLUICE_KEYSET=" + filepath.Join(t.TempDir(), "keyset.json")
+	if _, stderr, status := output(t, []string{dsn, missing}, "serve", "--listen", "127.0.0.1:0"); status != 1 || !strings.Contains(stderr, "there is no keyset file") {
 		t.Errorf("with a keyset that is not there: status %d, %q", status, stderr)
 	}
 	if said, _, status := output(t, []string{dsn, keys}, "doctor"); status != 1 || !strings.Contains(said, "wrong  channel x: it cannot be opened") ||
 		!strings.Contains(said, "no worker is running") {
 		t.Errorf("doctor: status %d, says %s", status, said)
+	}
+}
+
+// A keyset is bound to the database by the first process that has it, secrets
+// or none: another one is refused, and one that was rotated is not.
+func TestServeRefusesAnotherKeyset(t *testing.T) {
+	t.Parallel()
+	dsn := "DATABASE_URL=" + dbtest.New(t)
+	serve := func(keys string) {
+		t.Helper()
+		p := start(t, []string{dsn, "SLUICE_KEYSET=" + keys}, "serve", "--listen", "127.0.0.1:0")
+		p.hear("msg=serving")
+		p.signal(15)
+		if status := p.exit(); status != 0 {
+			t.Errorf("status %d", status)
+		}
+	}
+	ours, theirs := filepath.Join(t.TempDir(), "keyset.json"), filepath.Join(t.TempDir(), "keyset.json")
+	if said, _, _ := output(t, []string{dsn, "SLUICE_KEYSET=" + ours}, "doctor"); strings.Contains(said, "keyset") {
+		t.Errorf("doctor of a house without a keyset says %s", said)
+	}
+	serve(ours)
+	if _, err := seal.Create(theirs); err != nil {
+		t.Fatal(err)
+	}
+	wrong := []string{dsn, "SLUICE_KEYSET=" + theirs}
+	for _, args := range [][]string{
+		{"serve", "--listen", "127.0.0.1:0"},
+		{"channel", "create", "x", "--connector", "webhook", "--locale", "en-GB", "--currency", "EUR", "--set", "url=https://x.example", "--set", "secret=whsec_" + strings.Repeat("QUJD", 10)},
+	} {
+		if _, stderr, status := output(t, wrong, args...); status != 1 || !strings.Contains(stderr, theirs) || !strings.Contains(stderr, "is not the one") {
+			t.Errorf("%s with another keyset: status %d, %q", args[0], status, stderr)
+		}
+	}
+	if said, _, _ := output(t, wrong, "doctor"); !strings.Contains(said, "wrong  keyset: keyset "+theirs) {
+		t.Errorf("doctor with another keyset says %s", said)
+	}
+	if _, err := seal.Rotate(ours); err != nil {
+		t.Fatal(err)
+	}
+	serve(ours)
+	if said, _, _ := output(t, []string{dsn, "SLUICE_KEYSET=" + ours}, "doctor"); !strings.Contains(said, "well   keyset:") {
+		t.Errorf("doctor after a rotation says %s", said)
 	}
 }
 

@@ -82,7 +82,7 @@ func (k keyset) open() (*seal.Keyset, error) {
 }
 
 // create opens the keyset, or makes one where there is none. It makes none for
-// a database with sealed secrets: they would never open again.
+// a database that has one: what that sealed would never open again.
 func (k keyset) create(ctx context.Context, dsn string) (*seal.Keyset, error) {
 	keys, err := k.open()
 	if !errors.Is(err, os.ErrNotExist) {
@@ -93,14 +93,12 @@ func (k keyset) create(ctx context.Context, dsn string) (*seal.Keyset, error) {
 		return nil, err
 	}
 	defer store.Close()
-	channels, err := store.Channels(ctx)
+	check, err := store.KeysetCheck(ctx)
 	if err != nil {
 		return nil, err
 	}
-	for _, ch := range channels {
-		if ch.Secrets != nil {
-			return nil, fmt.Errorf("there is no keyset file %s, but channel %s has secrets that were sealed with one: put that file in its place", k.Keyset, ch.Code)
-		}
+	if check != nil {
+		return nil, fmt.Errorf("there is no keyset file %s, but this database's secrets are sealed with one: put that file in its place", k.Keyset)
 	}
 	if err := os.MkdirAll(filepath.Dir(k.Keyset), 0o700); err != nil {
 		return nil, fmt.Errorf("make the keyset's folder: %w", err)

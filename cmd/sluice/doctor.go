@@ -36,7 +36,7 @@ const (
 
 // finding is one sentence of the doctor.
 type finding struct {
-	Area  string `json:"area"` // database, migrations, queues, imports, or channel and its code
+	Area  string `json:"area"` // database, migrations, queues, imports, keyset, or channel and its code
 	Level string `json:"level"`
 	Text  string `json:"text"`
 }
@@ -207,6 +207,10 @@ func (k doctorCmd) examineChannels(ctx context.Context, d *diagnosis, store *pos
 	if err != nil {
 		return err
 	}
+	keys, err := k.examineKeyset(ctx, d, store)
+	if err != nil {
+		return err
+	}
 	if len(channels) == 0 {
 		d.add("channels", levelNote, "there are none")
 		return nil
@@ -219,7 +223,6 @@ func (k doctorCmd) examineChannels(ctx context.Context, d *diagnosis, store *pos
 	if err != nil {
 		return err
 	}
-	keys := k.keysFor(d, channels)
 	opener := jobs.NewChannels(store, all.Registry(), keys, connectors.Env{})
 	for _, ch := range channels {
 		area := "channel " + string(ch.Code)
@@ -244,24 +247,32 @@ func (k doctorCmd) examineChannels(ctx context.Context, d *diagnosis, store *pos
 	return nil
 }
 
-// keysFor opens the keyset; nil where there is none, which is told.
-func (k doctorCmd) keysFor(d *diagnosis, channels []*postgres.Channel) *seal.Keyset {
+// examineKeyset opens the keyset, and compares it with the one that the house
+// has; nil where it cannot be used, which is told.
+func (k doctorCmd) examineKeyset(ctx context.Context, d *diagnosis, store *postgres.Store) (*seal.Keyset, error) {
 	keys, err := k.open()
-	if err == nil {
-		return keys
-	}
-	for _, ch := range channels {
-		if ch.Secrets == nil {
-			continue
+	if err != nil {
+		check, e := store.KeysetCheck(ctx)
+		switch {
+		case e != nil:
+			return nil, e
+		case check == nil: // no process had one yet, so nothing is sealed
+		case k.Keyset == "":
+			d.add("keyset", levelNote, "SLUICE_KEYSET is not set, so it is not checked whether the channels' secrets can be opened")
+		default:
+			d.add("keyset", levelWrong, "the channels' secrets cannot be opened: %v", err)
 		}
-		if k.Keyset == "" {
-			d.add("channels", levelNote, "SLUICE_KEYSET is not set, so it is not checked whether the channels' secrets can be opened")
-		} else {
-			d.add("channels", levelWrong, "the channels' secrets cannot be opened: %v", err)
-		}
-		break
+		return nil, nil
 	}
-	return nil
+	bound, err := jobs.NewChannels(store, all.Registry(), keys, connectors.Env{}).CheckKeyset(ctx)
+	switch {
+	case errors.Is(err, jobs.ErrKeyset):
+		d.add("keyset", levelWrong, "%v", err)
+		return nil, nil
+	case err == nil && bound:
+		d.add("keyset", levelWell, "it is the one that this database's secrets are sealed with")
+	}
+	return keys, err
 }
 
 func examineState(d *diagnosis, area string, ch *postgres.Channel, now time.Time) {

@@ -65,3 +65,25 @@ func (s *Store) Keys(ctx context.Context) ([]APIKey, error) {
 	}
 	return pgx.CollectRows(rows, pgx.RowToStructByPos[APIKey])
 }
+
+const (
+	sqlKeysetCheck    = `select keyset_check from catalogue`
+	sqlSetKeysetCheck = `update catalogue set keyset_check = @mine where keyset_check is null`
+)
+
+// KeysetCheck reads what the first process with a keyset sealed for this
+// database; nil: none did yet.
+func (s *Store) KeysetCheck(ctx context.Context) (check []byte, err error) {
+	if err := s.pool.QueryRow(ctx, sqlKeysetCheck).Scan(&check); err != nil {
+		return nil, fmt.Errorf("read what tells the keyset: %w", err)
+	}
+	return check, nil
+}
+
+// SetKeysetCheck keeps mine for KeysetCheck, unless there is something already.
+func (s *Store) SetKeysetCheck(ctx context.Context, mine []byte) error {
+	if _, err := s.pool.Exec(ctx, sqlSetKeysetCheck, pgx.NamedArgs{"mine": mine}); err != nil {
+		return fmt.Errorf("keep what tells the keyset: %w", err)
+	}
+	return nil
+}

@@ -73,6 +73,9 @@ func Start(ctx context.Context, o Options) (_ *Node, err error) {
 	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo(o.Version))
 	registry := all.Registry()
 	n.Channels = jobs.NewChannels(n.Store, registry, o.Keys, connectors.Env{AllowPrivate: o.AllowPrivate, Version: o.Version})
+	if err := n.Channels.BindKeyset(ctx); err != nil {
+		return nil, err
+	}
 	n.Runner, err = jobs.New(jobs.Config{
 		Store: n.Store, Channels: n.Channels, Importer: importing.New(n.Store, o.Log, metrics),
 		Log: o.Log, Metrics: metrics, Holder: Holder(), Work: o.Work,
