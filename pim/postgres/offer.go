@@ -95,6 +95,18 @@ from input i left join fresh f using (at) left join offers o on o.product_id = i
 // when it returns. Of rows with the same key the last counts. A request seen
 // before under idem gets its first answer.
 func (s *Store) SetPrices(ctx context.Context, actor string, rows []pim.PriceRow, idem Idempotency) ([]RowResult, error) {
+	b, err := s.priceBatch(ctx, actor, rows)
+	if err == nil {
+		err = s.batch(ctx, b, idem)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("set %d prices: %w", len(rows), err)
+	}
+	return b.results, nil
+}
+
+// priceBatch checks prices and makes the batch that sets the good ones.
+func (s *Store) priceBatch(ctx context.Context, actor string, rows []pim.PriceRow) (*offerBatch, error) {
 	for i := range rows {
 		if r := &rows[i]; r.PriceList == "" {
 			r.PriceList = "default"
@@ -117,7 +129,7 @@ func (s *Store) SetPrices(ctx context.Context, actor string, rows []pim.PriceRow
 		func(r pim.PriceRow) pim.SKU { return r.SKU },
 		func(schema *pim.Schema, r pim.PriceRow) []pim.Problem { return schema.CheckPrice(r.Price, r.Delete) })
 	if err != nil {
-		return nil, fmt.Errorf("set %d prices: %w", len(rows), err)
+		return nil, err
 	}
 	n := len(good)
 	var (
@@ -132,15 +144,10 @@ func (s *Store) SetPrices(ctx context.Context, actor string, rows []pim.PriceRow
 		from[i], to[i] = timeOr(r.ValidFrom, "-infinity"), timeOr(r.ValidTo, "infinity")
 		amount[i], gone[i] = r.Amount.String(), r.Delete
 	}
-	args := pgx.NamedArgs{
+	return &offerBatch{sqlPrices, named{
 		"at": good, "sku": sku, "list": list, "currency": currency, "quantity": quantity, "from": from, "to": to,
 		"amount": amount, "drop": gone, "actor": actor,
-	}
-	results, err = s.batch(ctx, sqlPrices, args, good, results, idem)
-	if err != nil {
-		return nil, fmt.Errorf("set %d prices: %w", len(rows), err)
-	}
-	return results, nil
+	}, good, results}, nil
 }
 
 // sqlStock is sqlPrices for stock levels. A product whose last available piece
@@ -183,6 +190,18 @@ from input i left join fresh f using (at) left join offers o on o.product_id = i
 
 // SetStock sets up to 1,000 stock levels, as SetPrices does prices.
 func (s *Store) SetStock(ctx context.Context, actor string, rows []pim.StockRow, idem Idempotency) ([]RowResult, error) {
+	b, err := s.stockBatch(ctx, actor, rows)
+	if err == nil {
+		err = s.batch(ctx, b, idem)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("set %d stock levels: %w", len(rows), err)
+	}
+	return b.results, nil
+}
+
+// stockBatch checks stock levels and makes the batch that sets the good ones.
+func (s *Store) stockBatch(ctx context.Context, actor string, rows []pim.StockRow) (*offerBatch, error) {
 	for i := range rows {
 		if rows[i].Location == "" {
 			rows[i].Location = "default"
@@ -197,7 +216,7 @@ func (s *Store) SetStock(ctx context.Context, actor string, rows []pim.StockRow,
 		func(r pim.StockRow) pim.SKU { return r.SKU },
 		func(schema *pim.Schema, r pim.StockRow) []pim.Problem { return schema.CheckStock(r.Stock) })
 	if err != nil {
-		return nil, fmt.Errorf("set %d stock levels: %w", len(rows), err)
+		return nil, err
 	}
 	n := len(good)
 	sku, location, onHand, reserved := make([]string, n), make([]string, n), make([]int64, n), make([]int64, n)
@@ -205,12 +224,53 @@ func (s *Store) SetStock(ctx context.Context, actor string, rows []pim.StockRow,
 		r := rows[at]
 		sku[i], location[i], onHand[i], reserved[i] = string(r.SKU), r.Location, r.OnHand, r.Reserved
 	}
-	args := pgx.NamedArgs{"at": good, "sku": sku, "location": location, "on_hand": onHand, "reserved": reserved, "actor": actor}
-	results, err = s.batch(ctx, sqlStock, args, good, results, idem)
-	if err != nil {
-		return nil, fmt.Errorf("set %d stock levels: %w", len(rows), err)
+	return &offerBatch{sqlStock, named{
+		"at": good, "sku": sku, "location": location, "on_hand": onHand, "reserved": reserved, "actor": actor,
+	}, good, results}, nil
+}
+
+// offerBatch is a checked batch of prices or stock levels on its way.
+type offerBatch struct {
+	sql     string
+	args    named
+	good    []int32 // rows that are to be written
+	results []RowResult
+}
+
+// run writes the good rows, in one transaction and one round trip, and fills
+// their results in.
+func (b *offerBatch) run(ctx context.Context, q querier) error {
+	if len(b.good) == 0 {
+		return nil
 	}
-	return results, nil
+	seen := make(map[int32]bool, len(b.good))
+	send := &pgx.Batch{}
+	send.Queue(sqlLockOffers, b.args)
+	send.Queue(b.sql, b.args).Query(func(rows pgx.Rows) error {
+		var (
+			at      int32
+			rev     int64
+			changed bool
+		)
+		_, err := pgx.ForEachRow(rows, []any{&at, &rev, &changed}, func() error {
+			seen[at] = true
+			b.results[at].Revision = rev
+			if changed {
+				b.results[at].Status = RowChanged
+			}
+			return nil
+		})
+		return err
+	})
+	if err := q.SendBatch(ctx, send).Close(); err != nil {
+		return err
+	}
+	for _, at := range b.good {
+		if !seen[at] {
+			b.results[at].Status, b.results[at].Problems = RowRejected, []pim.Problem{unknownSKU(b.results[at].SKU)}
+		}
+	}
+	return nil
 }
 
 // judge checks the rows of a batch, and gives the indexes of those to write:
@@ -268,48 +328,14 @@ on conflict (key_id, key) do nothing`
 	sqlAnswer     = `update idempotency set response = @response where key_id = @key_id and key = @key`
 )
 
-// batch runs the statement of a batch for its good rows, and fills in their
-// results; under an idempotency key at most once.
-func (s *Store) batch(ctx context.Context, sql string, args pgx.NamedArgs, good []int32, results []RowResult, idem Idempotency) ([]RowResult, error) {
-	run := func(q querier) error {
-		if len(good) == 0 {
-			return nil
-		}
-		seen := make(map[int32]bool, len(good))
-		b := &pgx.Batch{} // one transaction and one round trip
-		b.Queue(sqlLockOffers, args)
-		b.Queue(sql, args).Query(func(rows pgx.Rows) error {
-			var (
-				at      int32
-				rev     int64
-				changed bool
-			)
-			_, err := pgx.ForEachRow(rows, []any{&at, &rev, &changed}, func() error {
-				seen[at] = true
-				results[at].Revision = rev
-				if changed {
-					results[at].Status = RowChanged
-				}
-				return nil
-			})
-			return err
-		})
-		if err := q.SendBatch(ctx, b).Close(); err != nil {
-			return err
-		}
-		for _, at := range good {
-			if !seen[at] {
-				results[at].Status, results[at].Problems = RowRejected, []pim.Problem{unknownSKU(results[at].SKU)}
-			}
-		}
-		return nil
-	}
+// batch runs a batch durably; under an idempotency key at most once.
+func (s *Store) batch(ctx context.Context, b *offerBatch, idem Idempotency) error {
 	if idem.Key == "" {
-		if err := run(s.pool); err != nil {
-			return nil, err
+		if err := b.run(ctx, s.pool); err != nil {
+			return err
 		}
 		s.nudged()
-		return results, nil
+		return nil
 	}
 	err := inTx(ctx, s.pool, func(tx pgx.Tx) error {
 		id := pgx.NamedArgs{"key_id": idem.KeyID, "key": idem.Key, "request": idem.Request}
@@ -325,21 +351,20 @@ func (s *Store) batch(ctx context.Context, sql string, args pgx.NamedArgs, good 
 			if string(request) != string(idem.Request) {
 				return ErrKeyReused
 			}
-			results = nil // not into what this call worked out: fields left out would shine through
-			return json.Unmarshal(response, &results)
+			b.results = nil // not into what this call worked out: fields left out would shine through
+			return json.Unmarshal(response, &b.results)
 		}
-		if err := run(tx); err != nil {
+		if err := b.run(ctx, tx); err != nil {
 			return err
 		}
-		id["response"] = mustJSON(results)
+		id["response"] = mustJSON(b.results)
 		_, err = tx.Exec(ctx, sqlAnswer, id)
 		return err
 	})
-	if err != nil {
-		return nil, err
+	if err == nil {
+		s.nudged()
 	}
-	s.nudged()
-	return results, nil
+	return err
 }
 
 const sqlForget = `delete from idempotency where created_at < now() - interval '1 day'`
