@@ -88,7 +88,7 @@ updated as (
                       when not r.again then l.due_at
                       when r.after_ms is null then case when exists ( -- the content came meanwhile
                           select from listing c where c.product_id = l.product_id and c.channel_id = l.channel_id and c.lane = 1 and c.born > 0)
-                          then now() else 'infinity' end
+                          then least(l.due_at, now()) else 'infinity' end
                       else now() + r.after_ms * interval '1 ms' end,
         settle_at = r.settle_at,
         acked_rev = case when r.ack then r.rev else l.acked_rev end,
@@ -110,10 +110,15 @@ updated as (
 )
 select count(*), count(*) filter (where due), exists (select from fence) from updated`
 
+// sqlReborn marks the offers and media of contents that began a new life. They
+// keep a place they have, and what is sold out goes first: it may have lost its
+// place while it waited for the content.
 const sqlReborn = `
 with ` + fenceOfDrain + `,
 updated as (
-    update listing l set want = l.want + 1, dirty = true, dirty_at = case when l.dirty then l.dirty_at else now() end, due_at = now()
+    update listing l set want = l.want + 1, dirty = true, dirty_at = case when l.dirty then l.dirty_at else now() end,
+        due_at = case when l.dirty and (l.due_at <= now() or l.token is not null) then l.due_at
+                      when l.lane = 2 and ` + soldOut + ` then '-infinity' else now() end
     from fence where l.product_id = any(@reborn::bigint[]) and l.channel_id = @channel and l.lane in (2, 4)
     returning l.lane
 )

@@ -144,3 +144,33 @@ func TestWantedAgainWhileItWasSent(t *testing.T) {
 		l.stands("after its receipt", c.place)
 	}
 }
+
+// content drains A's content lane beside l, by hand.
+func (l *lane) content() *lane {
+	l.Helper()
+	return &lane{house: l.house, channel: l.channel, drain: l.lease(Consumer{Kind: Drain, Channel: l.channel.ID, Lane: pim.Content})}
+}
+
+// What is sold out keeps its place when its content is born anew, and when it
+// waited for that: both make it due again.
+func TestSoldOutStaysFirstWhenBornAnew(t *testing.T) {
+	for _, c := range []struct {
+		stock     int64
+		waits     bool
+		then      string
+		wantAfter string
+	}{{0, false, "first", "first"}, {0, true, "waits for content", "first"}, {3, false, "edit", "edit"}, {3, true, "waits for content", "bulk"}} {
+		l := newLane(t, pim.Offer)
+		l.receive(l.claim(), Outcome{Ack: true})
+		content := l.content()
+		published := content.claim()
+		l.stocked("A", c.stock)
+		l.fanOut(l.fan)
+		if c.waits {
+			l.receive(l.claim(), Outcome{Again: true, After: Forever})
+		}
+		l.stands("before its content is born", c.then)
+		content.receive(published, Outcome{Ack: true, Born: 1, Wakes: true})
+		l.stands("after its content was born", c.wantAfter)
+	}
+}
