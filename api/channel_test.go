@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/sluicehub/sluice/connectors"
 	"github.com/sluicehub/sluice/pim"
 	"github.com/sluicehub/sluice/pim/postgres"
 )
@@ -214,20 +215,26 @@ func TestChannelBadInput(t *testing.T) {
 // TestConnectors shows each kind with the schema of its config.
 func TestConnectors(t *testing.T) {
 	k := newKit(t)
-	var l page[struct {
-		Name         string `json:"name"`
+	type connector struct {
+		Name         string             `json:"name"`
+		Powers       []connectors.Power `json:"powers"`
 		ConfigSchema struct {
 			Properties map[string]struct {
 				Type      string `json:"type"`
 				WriteOnly bool   `json:"writeOnly"`
 			} `json:"properties"`
 		} `json:"config_schema"`
-	}]
+	}
+	var l page[connector]
 	k.want(k.do(Viewer, "GET", "/v1/connectors", nil), 200, &l)
-	if len(l.Items) != len(k.s.Registry.Kinds()) || l.Items[0].Name != "webhook" {
+	at := slices.IndexFunc(l.Items, func(c connector) bool { return c.Name == "webhook" })
+	if len(l.Items) != len(k.s.Registry.Kinds()) || at < 0 {
 		t.Fatalf("connectors: %+v", l.Items)
 	}
-	p := l.Items[0].ConfigSchema.Properties
+	if !slices.Equal(l.Items[at].Powers, []connectors.Power{connectors.CanPoll}) {
+		t.Errorf("webhook's powers: %v", l.Items[at].Powers)
+	}
+	p := l.Items[at].ConfigSchema.Properties
 	if p["url"].Type != "string" || p["url"].WriteOnly || !p["secret"].WriteOnly {
 		t.Errorf("webhook's config: %+v", p)
 	}

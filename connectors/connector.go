@@ -141,6 +141,9 @@ type Kind struct {
 	MaxBatch int     // what a channel may raise Limits.Batch to
 	Versions bool    // the target refuses a lower revision than it holds
 	Mapping  Mapping // used where a channel brings none
+	// Makes has one value, a nil pointer will do, of each type that New gives:
+	// it tells the kind's powers without a config and without a network.
+	Makes []Connector
 	// New makes a connector from a config of Config's JSON shape, secrets
 	// included. A bad config is a *pim.Invalid with pointers into it and all
 	// its problems at once (see ConfigCheck).

@@ -23,6 +23,9 @@ func TestKinds(t *testing.T) {
 		if c := reflect.ValueOf(k.Config); c.Kind() != reflect.Pointer || c.Elem().Kind() != reflect.Struct || !c.Elem().IsZero() {
 			t.Errorf("%s: Config is no pointer to a zero struct", k.Name)
 		}
+		if len(k.Makes) == 0 {
+			t.Errorf("%s: Makes is empty: nobody can see its powers (one nil pointer of each type that New gives)", k.Name)
+		}
 		if _, err := k.New(json.RawMessage(`{"no such field":1}`), connectors.Env{}); err == nil {
 			t.Errorf("%s takes an unknown field", k.Name)
 		}

@@ -32,6 +32,7 @@ var Kind = &connectors.Kind{
 	Config:   &Config{},
 	Limits:   connectors.Limits{Batch: 100, Concurrency: 4, Timeout: 30 * time.Second, Settle: 30 * time.Second},
 	MaxBatch: 1000,
+	Makes:    []connectors.Connector{(*Connector)(nil), (*Asker)(nil)},
 	New: func(config json.RawMessage, env connectors.Env) (connectors.Connector, error) {
 		s, err := parse(config)
 		if err != nil {

@@ -333,6 +333,28 @@ func TestConfig(t *testing.T) {
 	}
 }
 
+// The kind shows what a channel of it can have: polling, with a status URL.
+func TestPowers(t *testing.T) {
+	if got := webhook.Kind.Powers(); !slices.Equal(got, []connectors.Power{connectors.CanPoll}) {
+		t.Errorf("powers: %v", got)
+	}
+	for config, polls := range map[string]bool{
+		`{"url":"https://x.example","secret":"` + secret + `"}`:                                    false,
+		`{"url":"https://x.example","status_url":"https://x.example/s","secret":"` + secret + `"}`: true,
+	} {
+		c, err := webhook.Kind.New(json.RawMessage(config), connectors.Env{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, is := c.(connectors.Poller); is != polls {
+			t.Errorf("%s: polls: %v", config, is)
+		}
+		if !slices.ContainsFunc(webhook.Kind.Makes, func(m connectors.Connector) bool { return reflect.TypeOf(m) == reflect.TypeOf(c) }) {
+			t.Errorf("%T is not among what the kind says that it makes", c)
+		}
+	}
+}
+
 // Whatever the SKUs and documents, the target reads what was meant.
 func TestBodyRoundTrip(t *testing.T) {
 	fake, c := start(t, webhooktest.Options{Orphans: true, History: 64}, nil)
