@@ -41,7 +41,7 @@ func TestMain(m *testing.M) {
 // patience bounds each wait; it is only reached when something is wrong.
 const patience = 90 * time.Second
 
-// process is a running sluice.
+// process is a running sluice, or another program.
 type process struct {
 	t    *testing.T
 	cmd  *exec.Cmd
@@ -55,8 +55,15 @@ type process struct {
 // start starts sluice with env added to an environment that names no database.
 func start(t *testing.T, env []string, args ...string) *process {
 	t.Helper()
-	p := &process{t: t, cmd: exec.Command(binary, args...), over: make(chan struct{}), more: make(chan struct{})}
-	p.cmd.Env = append(cleanEnv(), env...)
+	cmd := exec.Command(binary, args...)
+	cmd.Env = append(cleanEnv(), env...)
+	return launch(t, cmd)
+}
+
+// launch starts any program; it does not outlive the test.
+func launch(t *testing.T, cmd *exec.Cmd) *process {
+	t.Helper()
+	p := &process{t: t, cmd: cmd, over: make(chan struct{}), more: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = p, p
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -69,7 +76,7 @@ func start(t *testing.T, env []string, args ...string) *process {
 		_ = p.cmd.Process.Kill() // has ended, as a rule
 		<-p.over
 		if t.Failed() {
-			t.Logf("sluice %s said:\n%s", strings.Join(args, " "), p.text())
+			t.Logf("%s said:\n%s", strings.Join(cmd.Args, " "), p.text())
 		}
 	})
 	return p
