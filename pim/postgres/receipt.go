@@ -57,11 +57,16 @@ fence as (
 // sqlLockListings comes first, in the receipt's transaction: it locks what the
 // two statements after it write, in everybody's order. The fence stands in each
 // of the three, so that a holder who lost its lease locks and writes nothing.
+//
+// Who puts an offer to wait for its content locks that content, too. A content's
+// receipt marks the offers that it sees, and an offer's receipt looks whether
+// the content was born: were both open at once, neither would see the other's
+// work, and the offer would wait for ever. So one of them comes first.
 const sqlLockListings = `
 with ` + fenceOfDrain + `
 select from listing l
 where exists (select from fence) and l.product_id = any(@product::bigint[]) and l.channel_id = @channel
-  and (l.lane = @lane or l.lane in (2, 4) and l.product_id = any(@reborn::bigint[]))
+  and (l.lane = @lane or l.lane = 1 and @waiting or l.lane in (2, 4) and l.product_id = any(@reborn::bigint[]))
 order by l.product_id, l.channel_id, l.lane for update`
 
 // soldOut: of the listing's product there is some stock, and all of it is gone.
@@ -159,6 +164,7 @@ func (s *Store) Receive(ctx context.Context, l Lease, outcomes []Outcome) (woken
 		attempts                                    = make([]int32, n)
 		issues                                      = make([][]byte, n)
 		reborn                                      = []int64{}
+		waiting                                     bool
 	)
 	for i, o := range outcomes {
 		o.storable()
@@ -166,6 +172,8 @@ func (s *Store) Receive(ctx context.Context, l Lease, outcomes []Outcome) (woken
 		if o.After != Forever {
 			ms := o.After.Milliseconds()
 			after[i] = &ms
+		} else {
+			waiting = waiting || o.Again
 		}
 		settle[i], ack[i], rev[i], hash[i], status[i] = o.SettleAt, o.Ack, o.Rev, o.Hash, optional(o.Status)
 		born[i], attempts[i], heard[i], verdict[i], failure[i] = o.Born, int32(o.Attempts), o.Heard, o.Verdict, o.Error
@@ -183,7 +191,7 @@ func (s *Store) Receive(ctx context.Context, l Lease, outcomes []Outcome) (woken
 	for k, v := range map[string]any{
 		"product": product, "want": want, "again": again, "hold": hold, "after": after, "settle": settle, "ack": ack, "rev": rev,
 		"hash": hash, "status": status, "born": born, "attempts": attempts, "heard": heard, "verdict": verdict, "error": failure,
-		"issues": issues, "token": token, "sent_rev": sentRev, "sent_want": sentWant, "sent_hash": sentHash, "reborn": reborn,
+		"issues": issues, "token": token, "sent_rev": sentRev, "sent_want": sentWant, "sent_hash": sentHash, "reborn": reborn, "waiting": waiting,
 	} {
 		args[k] = v
 	}

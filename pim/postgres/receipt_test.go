@@ -174,3 +174,64 @@ func TestSoldOutStaysFirstWhenBornAnew(t *testing.T) {
 		l.stands("after its content was born", c.wantAfter)
 	}
 }
+
+// An offer's listing is inserted, claimed and put to wait for its content while
+// the receipt by which that content was born has done all but commit. Neither
+// of the two receipts sees the other's work, and yet the offer must be due.
+func TestContentBornBesideANewOffer(t *testing.T) {
+	content := newLane(t, pim.Content)
+	h := content.house
+	offer := &lane{house: h, channel: content.channel, drain: h.lease(Consumer{Kind: Drain, Channel: content.channel.ID, Lane: pim.Offer})}
+	h.exec(`create function held() returns trigger language plpgsql as $$ begin perform pg_advisory_xact_lock(7); return null; end $$`)
+	h.exec(`create constraint trigger held after update on listing deferrable initially deferred for each row when (new.lane = 1 and new.born > 0)
+		execute function held()`)
+	hold := h.begin()
+	if _, err := hold.Exec(h.ctx, `select pg_advisory_xact_lock(7)`); err != nil {
+		t.Fatal(err)
+	}
+	published := content.claim()
+	born := make(chan error, 1)
+	go func() {
+		_, _, err := h.Receive(h.ctx, content.drain, []Outcome{{Product: published.Product, Want: published.Want, Ack: true, Heard: true, Born: 1, Wakes: true}})
+		born <- err
+	}()
+	h.blocked(1) // in its commit
+	h.stocked("A", 5)
+	h.fanOut(content.fan)
+	item := offer.claim()
+	if item.Born != 0 {
+		t.Fatal("the content is born already: the test proves nothing")
+	}
+	put := make(chan error, 1)
+	go func() {
+		_, _, err := h.Receive(h.ctx, offer.drain, []Outcome{{Product: item.Product, Want: item.Want, Again: true, After: Forever}})
+		put <- err
+	}()
+	for len(put) == 0 && h.number(`select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`) < 2 {
+		if h.ctx.Err() != nil {
+			t.Fatal("the offer's receipt neither ended nor waits")
+		}
+	}
+	if err := hold.Rollback(h.ctx); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []chan error{born, put} {
+		if err := <-c; err != nil {
+			t.Fatal(err)
+		}
+	}
+	offer.stands("its content is there", "edit")
+}
+
+// A receipt that nothing wakes by writes its own listings only.
+func TestReceiptWakesNobodyForNothing(t *testing.T) {
+	l := newLane(t, pim.Content)
+	l.exec(`create table written (statement text)`)
+	l.exec(`create function written() returns trigger language plpgsql as $$ begin insert into written values (tg_op); return null; end $$`)
+	l.exec(`create trigger written after update on listing for each statement execute function written()`)
+	l.receive(l.claim(), Outcome{Again: true})
+	l.receive(l.claim(), Outcome{Ack: true, Born: 1})
+	if n := l.number(`select count(*) from written`); n != 2 {
+		t.Errorf("%d statements wrote listings for two receipts", n)
+	}
+}
