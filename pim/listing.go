@@ -28,11 +28,11 @@ type Listing struct {
 	SKU        SKU          `json:"sku"`
 	Lane       Lane         `json:"lane"`
 	State      ListingState `json:"state"`
-	Wanted     int64        `json:"wanted_revision" doc:"The product's current revision of this lane"`
+	Wanted     int64        `json:"wanted_revision" doc:"What is sent next, or was sent last: the sum of the revisions of all that the lane's mapping reads"`
 	Acked      int64        `json:"acknowledged_revision" doc:"0: nothing acknowledged yet"`
 	AckedAt    *time.Time   `json:"acknowledged_at,omitempty"`
 	DirtySince *time.Time   `json:"dirty_since,omitempty" doc:"Since when something is to be sent"`
-	DueAt      *time.Time   `json:"due_at,omitempty" doc:"When it is tried next"`
+	DueAt      *time.Time   `json:"due_at,omitempty" doc:"When it is tried next; absent where nothing is to be sent, or it waits for the content to be there"`
 	Attempts   int          `json:"attempts" doc:"Tries since the last success"`
 	Error      string       `json:"error,omitempty"`
 	Issues     []Issue      `json:"issues"`

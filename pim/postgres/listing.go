@@ -29,12 +29,22 @@ type ListingFilter struct {
 	Issues  bool // only those with issues
 }
 
+// wantedRevision is what the drain sends next, or sent last: the sum of the
+// revisions of all that the lane's mapping reads, which the channel's marks tell,
+// each with the floor, and never below what was sent.
+const wantedRevision = `
+greatest(case when l.lane = 1 or c.marks_content & l.lane <> 0
+              then cat.revision_floor + p.rev + case when p.deleted_at is null then coalesce(parent.rev, 0) else 0 end else 0 end
+       + case when l.lane = 2 or c.marks_offer & l.lane <> 0 then cat.revision_floor + coalesce(o.rev, 0) else 0 end
+       + case when l.lane = 4 then cat.revision_floor + p.media_rev + coalesce(parent.media_rev, 0) else 0 end,
+         l.acked_rev, l.receipt_rev, l.sent_rev, 1)`
+
+// due_at orders the queue, too: what is urgent is put before its time, which is
+// nobody's business.
 const sqlListings = `
-select l.channel_id, c.code, l.lane, l.product_id, p.sku, ` + stateOf + `,
-       cat.revision_floor + case l.lane when 2 then coalesce(o.rev, 0) when 4 then p.media_rev + coalesce(parent.media_rev, 0)
-            else p.rev + case when p.deleted_at is null then coalesce(parent.rev, 0) else 0 end end,
+select l.channel_id, c.code, l.lane, l.product_id, p.sku, ` + stateOf + `, ` + wantedRevision + `,
        coalesce(l.acked_rev, 0), l.acked_at, case when l.dirty then l.dirty_at end,
-       case when l.dirty and l.due_at > '-infinity' and l.due_at < 'infinity' then l.due_at end,
+       case when l.dirty and l.due_at < 'infinity' then greatest(l.due_at, l.dirty_at) end,
        l.attempts, coalesce(l.error, case when l.dirty and l.due_at = 'infinity' then 'waits until the target holds the content' end, ''),
        l.issues, l.verdict, coalesce(l.receipt_rev, 0), l.receipt_at
 from listing l join channel c on c.id = l.channel_id and c.deleted_at is null join product p on p.id = l.product_id cross join catalogue cat

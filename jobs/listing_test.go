@@ -1,0 +1,69 @@
+package jobs_test
+
+import (
+	"testing"
+
+	"github.com/sluicehub/sluice/connectors"
+	"github.com/sluicehub/sluice/connectors/webhook/webhooktest"
+	"github.com/sluicehub/sluice/jobs"
+	"github.com/sluicehub/sluice/pim"
+	"github.com/sluicehub/sluice/pim/postgres"
+)
+
+// The revision that listings call wanted is the one that the drain sends, also
+// where a lane's mapping reads other lanes.
+func TestWantedRevision(t *testing.T) {
+	r := newRoad(t)
+	r.channel("plain", webhooktest.Options{}, nil)
+	r.channel("mixed", webhooktest.Options{}, func(s *jobs.ChannelSpec) {
+		s.Mapping = &connectors.Mapping{
+			Content: map[string]string{"values": "values", "stock": "stock.available"},
+			Offer:   map[string]string{"stock": "stock.available", "colour": "values.colour"},
+			Media:   map[string]string{"media": "firstOf([media])", "colour": "values.colour", "stock": "stock.available"},
+		}
+	})
+	r.work()
+	all := skus(2)
+	r.put(all, title("first"))
+	for n := range int64(3) {
+		r.put(all, pim.Values{"colour": []string{"red", "blue", "green"}[n], "picture": []any{"https://x.example/" + string(rune('a'+n)) + ".jpg"}})
+		for _, sku := range all {
+			if _, err := r.store.SetStock(r.ctx, "test", []pim.StockRow{{SKU: sku, Stock: pim.Stock{OnHand: 10 + n}}}, postgres.Idempotency{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	r.settled("plain", "mixed")
+	list, _, err := r.store.Listings(r.ctx, postgres.ListingFilter{}, postgres.Page{})
+	if err != nil || len(list) != 12 {
+		t.Fatal(len(list), err)
+	}
+	for _, l := range list {
+		if l.Wanted != l.Acked || l.Acked == 0 {
+			t.Errorf("%s %s %s: wanted %d, acknowledged %d (%s)", l.Channel, l.SKU, l.Lane, l.Wanted, l.Acked, l.State)
+		}
+	}
+	// While nobody sends, it shows what will be sent.
+	if err := r.store.PauseChannel(r.ctx, "mixed"); err != nil {
+		t.Fatal(err)
+	}
+	r.put(all[:1], pim.Values{"colour": "black"})
+	r.settled("plain")
+	waiting, _, err := r.store.Listings(r.ctx, postgres.ListingFilter{Channel: "mixed", SKU: all[0]}, postgres.Page{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.store.ResumeChannel(r.ctx, "mixed"); err != nil {
+		t.Fatal(err)
+	}
+	r.settled("mixed")
+	sent, _, err := r.store.Listings(r.ctx, postgres.ListingFilter{Channel: "mixed", SKU: all[0]}, postgres.Page{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range waiting {
+		if waiting[i].Wanted != sent[i].Acked {
+			t.Errorf("%s: %d was wanted, %d was sent", sent[i].Lane, waiting[i].Wanted, sent[i].Acked)
+		}
+	}
+}
