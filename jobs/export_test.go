@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"context"
+	"time"
 
 	"github.com/sluicehub/sluice/pim/postgres"
 )
@@ -15,4 +16,35 @@ func (r *Runner) Flushed() {
 	if err == nil {
 		r.ensure(context.Background(), idle...)
 	}
+}
+
+// Fanner is fan-out by hand.
+type Fanner struct{ f *fanner }
+
+// Fanner gives a fan-out that takes up to limit changes at once.
+func (r *Runner) Fanner(limit int64) Fanner {
+	f := newFanner(r)
+	f.changes.most = limit
+	f.changes.limit.Store(limit)
+	return Fanner{f}
+}
+
+// Step is one step of it.
+func (f Fanner) Step(ctx context.Context, l postgres.Lease) error {
+	_, err := f.f.step(ctx, l)
+	return err
+}
+
+// Limits are how many changes it takes next, and how many products it marks.
+func (f Fanner) Limits() (changes, marking int) { return f.f.changes.now(), f.f.marking.now() }
+
+// PaceAfter is what is taken next after statements that took this share of
+// their time, when it was limit and is most at most.
+func PaceAfter(limit, most int64, shares ...float64) int {
+	p := pace{most: most}
+	p.limit.Store(limit)
+	for _, s := range shares {
+		p.took(time.Duration(s*float64(time.Second)), time.Second)
+	}
+	return p.now()
 }

@@ -3,45 +3,76 @@ package jobs
 import (
 	"context"
 	"sync/atomic"
+	"time"
 
 	"github.com/sluicehub/sluice/pim/postgres"
 )
 
 const (
-	// fanoutRows is how many outbox rows one statement takes.
+	// fanoutRows is how many outbox rows one statement takes at most.
 	fanoutRows = 2000
-	// markRows is how many products one statement marks for a new channel.
+	// markRows is how many products one statement marks for a new channel at most.
 	markRows = 5000
 )
 
-// fanner is hop two of the main road.
+// fanner is hop two of the main road. The outbox and the marking of a new
+// channel take turns, so that neither waits for the other's backlog.
 type fanner struct {
-	r     *Runner
-	limit atomic.Int64 // shrinks to one while a poisonous row is looked for
+	r       *Runner
+	changes pace // shrinks to one while a poisonous row is looked for
+	marking pace
 }
 
 func newFanner(r *Runner) *fanner {
-	f := &fanner{r: r}
-	f.limit.Store(fanoutRows)
+	f := &fanner{r: r, changes: pace{most: fanoutRows}, marking: pace{most: markRows}}
+	f.changes.limit.Store(fanoutRows)
+	f.marking.limit.Store(markRows)
 	return f
+}
+
+// pace is how much one statement takes on. What a row costs depends on how many
+// channels and variants there are, so the statement's time decides: nothing may
+// come near the end of a lease, and an edit waits for the statement before it.
+type pace struct {
+	most  int64
+	limit atomic.Int64
+}
+
+// now is how much to take.
+func (p *pace) now() int { return int(p.limit.Load()) }
+
+// shrink divides what is taken.
+func (p *pace) shrink(by int64) { p.limit.Store(max(1, p.limit.Load()/by)) }
+
+// took halves what is taken after a statement that took more than its share,
+// and lets it grow after one that took less than half of it.
+func (p *pace) took(d, share time.Duration) {
+	switch {
+	case d > share:
+		p.shrink(2)
+	case d <= share/2:
+		p.limit.Store(min(p.most, p.limit.Load()*2))
+	}
 }
 
 // step implements worker.
 func (f *fanner) step(ctx context.Context, l postgres.Lease) (next, error) {
 	var (
-		limit = f.limit.Load()
+		limit = f.changes.now()
 		row   int64
 		m     postgres.Marked
 		err   error
+		began = time.Now()
+		share = f.r.lease / 10
 	)
 	if limit > 1 {
-		m, err = f.r.store.FanOut(ctx, l, int(limit))
+		m, err = f.r.store.FanOut(ctx, l, limit)
 	} else {
 		row, m, err = f.r.store.FanOutOne(ctx, l)
 	}
 	if postgres.IsPoison(err) {
 		if limit > 1 {
-			f.limit.Store(max(1, limit/8))
+			f.changes.shrink(8)
 			return next{again: true}, nil
 		}
 		f.r.log.ErrorContext(ctx, "set an outbox row aside", "row", row, "err", err)
@@ -49,17 +80,21 @@ func (f *fanner) step(ctx context.Context, l postgres.Lease) (next, error) {
 		return next{again: true}, f.r.store.SetAside(ctx, l, row, err)
 	}
 	if err != nil {
+		f.changes.shrink(2) // it may have been too much for its time
 		return next{}, err
 	}
-	f.limit.Store(min(fanoutRows, limit*2))
+	f.changes.took(time.Since(began), share)
 	f.woke(m)
-	if m.Taken > 0 || !m.More {
+	if !m.More {
 		// Fewer than could be taken: what is committed after this look pokes.
-		return next{again: m.More || int64(m.Taken) == limit, idle: m.Taken == 0}, nil
+		return next{again: m.Taken == limit, idle: m.Taken == 0}, nil
 	}
-	if m, err = f.r.store.MarkChannel(ctx, l, markRows); err != nil {
+	began = time.Now()
+	if m, err = f.r.store.MarkChannel(ctx, l, f.marking.now()); err != nil {
+		f.marking.shrink(2)
 		return next{}, err
 	}
+	f.marking.took(time.Since(began), share)
 	f.woke(m)
 	return next{again: true}, nil
 }
