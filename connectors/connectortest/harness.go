@@ -27,6 +27,10 @@ type Harness struct {
 	// Document writes a document that the target takes for the SKU. Different
 	// versions differ. Nil writes {"sku":…,"version":…}.
 	Document func(lane pim.Lane, sku pim.SKU, version int) json.RawMessage
+	// Stays, optional, are lanes of which the target keeps everything at a
+	// withdrawal, because it offers no way to delete it. There, what is held must
+	// then not change.
+	Stays pim.Lanes
 }
 
 // Target is one fake target with a connector to it. The functions switch the
@@ -135,6 +139,19 @@ func (r *run) ok(items ...connectors.Item) []connectors.Result {
 		}
 	}
 	return results
+}
+
+// withdrawn checks that a lane's document went with the withdrawal, or stayed
+// where the target has no way to delete it.
+func (r *run) withdrawn(sku pim.SKU, lane pim.Lane, before string) {
+	r.Helper()
+	want := ""
+	if r.h.Stays.Has(lane) {
+		want = before
+	}
+	if got := r.Held(sku, lane); got != want {
+		r.Errorf("lane %s: withdrawn, the target holds %q, want %q", lane, got, want)
+	}
 }
 
 // refused pushes one item and expects an error with this verdict, for the call
