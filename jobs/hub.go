@@ -3,6 +3,7 @@ package jobs
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"sync"
 	"time"
 
@@ -146,27 +147,34 @@ func (r *Runner) flush(ctx context.Context) {
 		if len(cs) == 0 {
 			continue
 		}
-		idle, held, err := r.store.Wake(ctx, cs)
-		if err != nil {
-			if ctx.Err() == nil {
-				r.log.WarnContext(ctx, "wake; the sweeper will", "err", err)
-			}
-			continue
-		}
-		r.ensure(ctx, idle...)
-		for _, c := range held {
-			if r.hub.poke(c) {
-				continue
-			}
-			payload, err := json.Marshal(c)
-			if err == nil {
-				_, err = r.store.WorkPool().Exec(ctx, `select pg_notify($1, $2)`, wakeChannel, string(payload))
-			}
-			if err != nil && ctx.Err() == nil {
-				r.log.WarnContext(ctx, "poke another process; the sweeper will", "err", err)
-			}
+		if err := r.WakeNow(ctx, cs...); err != nil && ctx.Err() == nil {
+			r.log.WarnContext(ctx, "wake; the sweeper will", "err", err)
 		}
 	}
+}
+
+// WakeNow is Wake for a process that may end at once: the consumers have a job,
+// or their holders were poked, when it returns. It needs no Start.
+func (r *Runner) WakeNow(ctx context.Context, cs ...postgres.Consumer) error {
+	idle, held, err := r.store.Wake(ctx, cs)
+	if err != nil {
+		return err
+	}
+	r.ensure(ctx, idle...)
+	var failed error
+	for _, c := range held {
+		if r.hub.poke(c) {
+			continue
+		}
+		payload, err := json.Marshal(c)
+		if err == nil {
+			_, err = r.store.WorkPool().Exec(ctx, `select pg_notify($1, $2)`, wakeChannel, string(payload))
+		}
+		if err != nil {
+			failed = fmt.Errorf("poke another process: %w", err)
+		}
+	}
+	return failed
 }
 
 // listen hears pokes from other processes, for as long as ctx lasts.

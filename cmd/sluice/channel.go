@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"strconv"
 	"strings"
@@ -193,7 +194,7 @@ type channelCreateCmd struct {
 const maxSpec = 1 << 20
 
 // Run creates the channel.
-func (k channelCreateCmd) Run(ctx context.Context, c console) error {
+func (k channelCreateCmd) Run(ctx context.Context, c console, log *slog.Logger) error {
 	spec, problems, err := k.spec(c.in)
 	if err != nil {
 		return err
@@ -219,6 +220,7 @@ func (k channelCreateCmd) Run(ctx context.Context, c console) error {
 	if err != nil {
 		return err
 	}
+	wake(ctx, log, store, ch.Code)
 	_, err = fmt.Fprintf(c.out, "Channel %s is created; running workers publish the catalogue to it.\n", ch.Code)
 	return err
 }

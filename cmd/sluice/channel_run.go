@@ -4,25 +4,52 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 
+	"github.com/sluicehub/sluice/cmd/sluice/node"
+	"github.com/sluicehub/sluice/jobs"
 	"github.com/sluicehub/sluice/pim"
 	"github.com/sluicehub/sluice/pim/postgres"
 )
 
-// onChannel does one thing to a channel and says so. Running workers notice by
-// themselves: what is to be sent is in the rows, and they look every few seconds.
-func onChannel(ctx context.Context, c console, code pim.ChannelCode, said string, do func(*postgres.Store) error) error {
+// onChannel does one thing to a channel, wakes those who work it, and says so.
+func onChannel(ctx context.Context, c console, log *slog.Logger, code pim.ChannelCode, do func(*postgres.Store) (said string, err error)) error {
 	store, err := openStore(ctx, few)
 	if err != nil {
 		return err
 	}
 	defer store.Close()
-	if err := do(store); err != nil {
+	said, err := do(store)
+	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(c.out, "Channel %s %s.\n", code, said)
+	wake(ctx, log, store, code)
+	_, err = fmt.Fprintln(c.out, said)
 	return err
+}
+
+// wake has running workers look at a channel at once. Where that fails they
+// find what there is to do within seconds.
+func wake(ctx context.Context, log *slog.Logger, store *postgres.Store, code pim.ChannelCode) {
+	ch, err := store.Channel(ctx, code)
+	if errors.Is(err, postgres.ErrNotFound) {
+		return // deleted
+	}
+	if err == nil {
+		var r *jobs.Runner
+		if r, err = jobs.New(jobs.Config{Store: store, Log: log, Holder: node.Holder()}); err == nil {
+			consumers := []postgres.Consumer{{Kind: postgres.Fanout}}
+			for _, lane := range pim.AllLanes {
+				consumers = append(consumers, postgres.Consumer{Kind: postgres.Drain, Channel: ch.ID, Lane: lane})
+			}
+			err = r.WakeNow(ctx, consumers...)
+		}
+	}
+	if err != nil {
+		log.WarnContext(ctx, "wake the workers; they look by themselves", "channel", code, "err", err)
+	}
 }
 
 type channelPauseCmd struct {
@@ -30,8 +57,10 @@ type channelPauseCmd struct {
 }
 
 // Run pauses the channel.
-func (p channelPauseCmd) Run(ctx context.Context, c console) error {
-	return onChannel(ctx, c, p.Code, "is paused", func(s *postgres.Store) error { return s.PauseChannel(ctx, p.Code) })
+func (p channelPauseCmd) Run(ctx context.Context, c console, log *slog.Logger) error {
+	return onChannel(ctx, c, log, p.Code, func(s *postgres.Store) (string, error) {
+		return fmt.Sprintf("Channel %s is paused.", p.Code), s.PauseChannel(ctx, p.Code)
+	})
 }
 
 type channelResumeCmd struct {
@@ -39,8 +68,10 @@ type channelResumeCmd struct {
 }
 
 // Run resumes the channel.
-func (r channelResumeCmd) Run(ctx context.Context, c console) error {
-	return onChannel(ctx, c, r.Code, "sends again", func(s *postgres.Store) error { return s.ResumeChannel(ctx, r.Code) })
+func (r channelResumeCmd) Run(ctx context.Context, c console, log *slog.Logger) error {
+	return onChannel(ctx, c, log, r.Code, func(s *postgres.Store) (string, error) {
+		return fmt.Sprintf("Channel %s sends again.", r.Code), s.ResumeChannel(ctx, r.Code)
+	})
 }
 
 type channelResyncCmd struct {
@@ -49,8 +80,10 @@ type channelResyncCmd struct {
 }
 
 // Run resyncs the channel.
-func (r channelResyncCmd) Run(ctx context.Context, c console) error {
-	return onChannel(ctx, c, r.Code, "is rendered anew", func(s *postgres.Store) error { return s.ResyncChannel(ctx, r.Code, r.Full) })
+func (r channelResyncCmd) Run(ctx context.Context, c console, log *slog.Logger) error {
+	return onChannel(ctx, c, log, r.Code, func(s *postgres.Store) (string, error) {
+		return fmt.Sprintf("Channel %s is rendered anew.", r.Code), s.ResyncChannel(ctx, r.Code, r.Full)
+	})
 }
 
 type channelDeleteCmd struct {
@@ -58,8 +91,10 @@ type channelDeleteCmd struct {
 }
 
 // Run deletes the channel.
-func (d channelDeleteCmd) Run(ctx context.Context, c console) error {
-	return onChannel(ctx, c, d.Code, "is deleted", func(s *postgres.Store) error { return s.DeleteChannel(ctx, d.Code) })
+func (d channelDeleteCmd) Run(ctx context.Context, c console, log *slog.Logger) error {
+	return onChannel(ctx, c, log, d.Code, func(s *postgres.Store) (string, error) {
+		return fmt.Sprintf("Channel %s is deleted.", d.Code), s.DeleteChannel(ctx, d.Code)
+	})
 }
 
 type channelRetryCmd struct {
@@ -68,19 +103,12 @@ type channelRetryCmd struct {
 }
 
 // Run retries the rejected listings.
-func (r channelRetryCmd) Run(ctx context.Context, c console) error {
-	store, err := openStore(ctx, few)
-	if err != nil {
-		return err
-	}
-	defer store.Close()
-	if _, err := store.Channel(ctx, r.Code); err != nil {
-		return err
-	}
-	n, err := store.RetryListings(ctx, r.Code, r.SKU)
-	if err != nil {
-		return err
-	}
-	_, err = fmt.Fprintf(c.out, "%d rejected listings of channel %s are tried again.\n", n, r.Code)
-	return err
+func (r channelRetryCmd) Run(ctx context.Context, c console, log *slog.Logger) error {
+	return onChannel(ctx, c, log, r.Code, func(s *postgres.Store) (string, error) {
+		if _, err := s.Channel(ctx, r.Code); err != nil {
+			return "", err
+		}
+		n, err := s.RetryListings(ctx, r.Code, r.SKU)
+		return fmt.Sprintf("%d rejected listings of channel %s are tried again.", n, r.Code), err
+	})
 }

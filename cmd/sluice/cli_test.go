@@ -85,6 +85,37 @@ func TestServeWantsTheKeyset(t *testing.T) {
 	}
 }
 
+// Commands on a channel leave no work to the sweeper: there is a job for each of
+// its consumers when they end.
+func TestChannelCommandsWake(t *testing.T) {
+	t.Parallel()
+	dsn := dbtest.New(t)
+	keys := filepath.Join(t.TempDir(), "keyset.json")
+	if _, err := seal.Create(keys); err != nil {
+		t.Fatal(err)
+	}
+	env := []string{"DATABASE_URL=" + dsn, "SLUICE_KEYSET=" + keys}
+	db := connect(t, dsn)
+	for _, args := range [][]string{
+		{"create", "x", "--connector", "webhook", "--locale", "en-GB", "--currency", "EUR", "--set", "url=https://x.example", "--set", "secret=whsec_" + strings.Repeat("QUJD", 10)},
+		{"pause", "x"},
+		{"resume", "x"},
+		{"resync", "x"},
+		{"retry", "x"},
+	} {
+		if _, err := db.Exec(t.Context(), `delete from river_job`); err != nil {
+			t.Fatal(err)
+		}
+		if _, stderr, status := output(t, env, append([]string{"channel"}, args...)...); status != 0 {
+			t.Fatalf("%v: status %d, %s", args, status, stderr)
+		}
+		expect(t, db, `select count(*) from river_job where kind in ('fanout', 'drain')`, 4)
+	}
+	if _, _, status := output(t, env, "channel", "delete", "x"); status != 0 {
+		t.Errorf("delete: status %d", status)
+	}
+}
+
 // A keyset is bound to the database by the first process that has it, secrets
 // or none: another one is refused, and one that was rotated is not.
 func TestServeRefusesAnotherKeyset(t *testing.T) {
