@@ -1,0 +1,215 @@
+package woocommerce
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/sluicehub/sluice/connectors"
+	"github.com/sluicehub/sluice/pim"
+)
+
+// row is one object in a batch.
+type row struct {
+	task   *task   // nil: the row is for a parent of variants
+	parent *parent // of such a row
+	id     int64   // 0 makes a new object
+	remove bool
+	clears bool // the removal makes room for the task's own row
+	body   map[string]any
+}
+
+// answer is what the shop says of a row.
+type answer struct {
+	ID     int64    `json:"id"`
+	SKU    string   `json:"sku"`
+	Type   string   `json:"type"`
+	Status string   `json:"status"`
+	Error  *refusal `json:"error"`
+}
+
+// batch is a call of several rows, and with answers what comes back.
+type batch[T any] struct {
+	Create []T `json:"create,omitempty"`
+	Update []T `json:"update,omitempty"`
+	Delete []T `json:"delete,omitempty"`
+}
+
+// writeAll writes products, then the variations of each parent.
+func (p *push) writeAll(products []*row, variations map[int64][]*row) error {
+	if err := p.write("products/batch", 0, products); err != nil {
+		return err
+	}
+	for _, parent := range slices.Sorted(maps.Keys(variations)) {
+		if err := p.write(fmt.Sprintf("products/%d/variations/batch", parent), parent, variations[parent]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// write sends rows in calls of at most the batch limit. Its error is for the
+// whole push: nothing was written yet.
+func (p *push) write(path string, parent int64, rows []*row) error {
+	for chunk := range slices.Chunk(rows, p.limits.Batch) {
+		if p.late(); p.stop != nil {
+			return nil
+		}
+		if err := p.send(path, parent, chunk); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// late ends the push while there is still time for a whole call: one that is
+// cut off leaves everything in doubt.
+func (p *push) late() {
+	deadline, ok := p.ctx.Deadline()
+	if !ok || !p.told || p.stop != nil || time.Until(deadline) > p.limits.Timeout/10 {
+		return
+	}
+	p.stop = &connectors.Error{Verdict: connectors.Throttled, After: time.Second, Err: errors.New("the call's time is over; the rest goes with the next one")}
+}
+
+// send makes one call.
+func (p *push) send(path string, parent int64, rows []*row) error {
+	var (
+		out  batch[any]
+		by   [3][]*row // created, updated, deleted
+		said batch[answer]
+	)
+	for _, r := range rows {
+		switch {
+		case r.remove:
+			out.Delete, by[2] = append(out.Delete, any(r.id)), append(by[2], r)
+		case r.id != 0:
+			r.body["id"] = r.id
+			out.Update, by[1] = append(out.Update, any(r.body)), append(by[1], r)
+		default:
+			out.Create, by[0] = append(out.Create, any(r.body)), append(by[0], r)
+		}
+	}
+	err := p.post(p.ctx, path, out, &said)
+	if err == nil && (len(said.Create) != len(by[0]) || len(said.Update) != len(by[1]) || len(said.Delete) != len(by[2])) {
+		err = &connectors.Error{Verdict: connectors.Unavailable, Uncertain: true, Err: fmt.Errorf("POST %s: the answer does not name every row", path)}
+	}
+	if err != nil {
+		return p.refusedWhole(path, parent, rows, connectors.AsError(err))
+	}
+	p.told = true
+	for i, answers := range [][]answer{said.Create, said.Update, said.Delete} {
+		for j := range answers {
+			p.hear(by[i][j], parent, &answers[j])
+		}
+	}
+	return nil
+}
+
+// refusedWhole is what the failure of a call means for its rows.
+func (p *push) refusedWhole(path string, parent int64, rows []*row, e *connectors.Error) error {
+	if e.Verdict == connectors.Conflict {
+		for _, r := range rows { // an id in the path or in the rows is not what it was
+			p.forget(r)
+		}
+	}
+	if !p.told {
+		return e
+	}
+	if (e.Verdict == connectors.Validation || e.Verdict == connectors.Permanent) && len(rows) > 1 {
+		for _, half := range [][]*row{rows[:len(rows)/2], rows[len(rows)/2:]} {
+			if p.late(); p.stop != nil {
+				return nil
+			}
+			if err := p.send(path, parent, half); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	for _, r := range rows {
+		if r.task == nil {
+			r.parent.err = e
+		} else {
+			r.task.fail(e)
+		}
+	}
+	switch e.Verdict {
+	case connectors.Throttled, connectors.Unavailable, connectors.Auth:
+		p.stop = e
+	}
+	return nil
+}
+
+func (p *push) forget(r *row) {
+	if r.task != nil {
+		p.known.Remove(r.task.sku)
+	} else {
+		p.known.Remove(r.parent.sku)
+	}
+}
+
+// hear reads the shop's answer to one row.
+func (p *push) hear(r *row, parent int64, a *answer) {
+	if a.Error != nil {
+		p.hearRefusal(r, a.Error)
+		return
+	}
+	if a.ID <= 0 || r.id != 0 && a.ID != r.id {
+		e := &connectors.Error{Verdict: connectors.Unavailable, Uncertain: true, Err: errors.New("the shop's answer is about another object than the request")}
+		p.forget(r)
+		if r.task == nil {
+			r.parent.err = e
+		} else {
+			r.task.fail(e)
+		}
+		return
+	}
+	t := r.task
+	switch {
+	case t == nil:
+		p.known.Add(r.parent.sku, known{id: a.ID, variable: true, at: time.Now()})
+		return
+	case r.clears:
+		p.known.Remove(t.sku)
+		return
+	case r.remove:
+		p.known.Remove(t.sku)
+	case a.SKU != "" && a.SKU != string(t.sku) && !t.withdraw:
+		// The id has another SKU by now. The next look-up tells which has ours.
+		p.known.Remove(t.sku)
+		t.again = true
+		return
+	default:
+		k := known{id: a.ID, parent: parent, variable: parent == 0 && (&object{Type: a.Type}).isVariable(), at: time.Now()}
+		p.known.Add(t.sku, k)
+		if par := p.kin[t.sku]; par != nil {
+			par.id = a.ID
+		}
+	}
+	t.took(a)
+}
+
+func (p *push) hearRefusal(r *row, said *refusal) {
+	e, rule := p.rowError(said)
+	p.forget(r)
+	t := r.task
+	switch {
+	case r.remove && rule.special == gone:
+		if !r.clears {
+			t.took(nil)
+		}
+	case t == nil:
+		r.parent.err = e
+	case rule.special == gone:
+		t.lost = r.id != 0 && !t.withdraw && p.lane == pim.Content
+		t.again = true
+	case rule.special == duplicate && t.taken == 0:
+		t.taken++
+		t.again = true
+	default:
+		t.fail(e)
+	}
+}

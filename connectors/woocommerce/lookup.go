@@ -1,0 +1,154 @@
+package woocommerce
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/sluicehub/sluice/pim"
+)
+
+// object is what the shop holds of a SKU, as far as we asked for it.
+type object struct {
+	ID         int64       `json:"id"`
+	SKU        string      `json:"sku"`
+	Type       string      `json:"type"`
+	ParentID   int64       `json:"parent_id"`
+	Attributes []attribute `json:"attributes"`
+	Images     []picture   `json:"images"`
+	carried
+}
+
+// carried are the fields that belong to the other lanes: where content has to
+// put a new object in an old one's place, they go with it.
+type carried struct {
+	RegularPrice string   `json:"regular_price"`
+	SalePrice    string   `json:"sale_price"`
+	SaleFrom     *string  `json:"date_on_sale_from_gmt"`
+	SaleTo       *string  `json:"date_on_sale_to_gmt"`
+	ManageStock  any      `json:"manage_stock"` // also "parent"
+	Stock        *float64 `json:"stock_quantity"`
+	StockStatus  string   `json:"stock_status"`
+	Backorders   string   `json:"backorders"`
+}
+
+func (o *object) isVariation() bool { return o.Type == "variation" }
+
+// isVariable also holds for the types that plugins derive from it, such as
+// variable-subscription.
+func (o *object) isVariable() bool { return strings.HasPrefix(o.Type, "variable") }
+
+func (o *object) remember() known {
+	k := known{id: o.ID, variable: o.isVariable(), at: time.Now()}
+	if o.isVariation() {
+		k.parent = o.ParentID
+	}
+	return k
+}
+
+// object is what is remembered, in the form that a look-up gives.
+func (k known) object(sku pim.SKU) *object {
+	o := &object{ID: k.id, SKU: string(sku), ParentID: k.parent, Type: "simple"}
+	switch {
+	case k.parent > 0:
+		o.Type = "variation"
+	case k.variable:
+		o.Type = "variable"
+	}
+	return o
+}
+
+// picture is an image as the shop has it.
+type picture struct {
+	ID   int64  `json:"id"`
+	Name string `json:"name"`
+}
+
+// nameOf is the name under which a picture is uploaded. The end of it says where
+// it came from, so that it is not uploaded again.
+func nameOf(src string) string {
+	stem, _, _ := strings.Cut(src[strings.LastIndexByte(src, '/')+1:], "?")
+	stem, _, _ = strings.Cut(stem, ".")
+	words := strings.FieldsFunc(strings.ToLower(stem), func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') })
+	name := strings.Join(words, "-")
+	if len(name) > 60 {
+		name = name[:60]
+	}
+	return name + mark(src)
+}
+
+// mark is the end of the name of the picture from an address.
+func mark(src string) string {
+	sum := sha256.Sum256([]byte(src))
+	return "-" + hex.EncodeToString(sum[:6])
+}
+
+// maxQuery keeps a look-up's address below what web servers take, in bytes.
+const maxQuery = 4000
+
+// lookUp asks for all SKUs, variations included: the shop takes a list of them.
+// A SKU that holds a comma is asked for by itself. It answers only what has
+// exactly the SKU, while the shop compares without regard to case and accents.
+func (c *Connector) lookUp(ctx context.Context, skus []pim.SKU, fields string) (map[pim.SKU]*object, error) {
+	found := make(map[pim.SKU]*object, len(skus))
+	ask := func(list string, wanted map[pim.SKU]bool) error {
+		query := url.Values{"sku": {list}, "per_page": {"100"}, "orderby": {"id"}, "order": {"asc"}}
+		if fields != "" {
+			query.Set("_fields", fields)
+		}
+		for page := 1; page <= 10; page++ {
+			query.Set("page", strconv.Itoa(page))
+			var objects []*object
+			header, err := c.get(ctx, "products", query, &objects)
+			if err != nil {
+				return err
+			}
+			for _, o := range objects {
+				// Of two with one SKU, which only a plugin can make, the older counts.
+				if sku := pim.SKU(o.SKU); wanted[sku] && found[sku] == nil && o.ID > 0 {
+					found[sku] = o
+					c.known.Add(sku, o.remember())
+				}
+			}
+			if pages, err := strconv.Atoi(header.Get("X-WP-TotalPages")); err != nil || page >= pages {
+				break
+			}
+		}
+		return nil
+	}
+	var list strings.Builder
+	wanted := map[pim.SKU]bool{}
+	flush := func() error {
+		if len(wanted) == 0 {
+			return nil
+		}
+		err := ask(list.String(), wanted)
+		list.Reset()
+		clear(wanted)
+		return err
+	}
+	for _, sku := range skus {
+		c.known.Remove(sku)
+		if strings.Contains(string(sku), ",") {
+			if err := ask(string(sku), map[pim.SKU]bool{sku: true}); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		if len(wanted) == 100 || list.Len()+3*len(sku) > maxQuery {
+			if err := flush(); err != nil {
+				return nil, err
+			}
+		}
+		if list.Len() > 0 {
+			list.WriteByte(',')
+		}
+		list.WriteString(string(sku))
+		wanted[sku] = true
+	}
+	return found, flush()
+}
