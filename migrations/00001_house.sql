@@ -140,6 +140,7 @@ create table channel (
     id              bigint generated always as identity primary key,
     version         bigint not null default 1,       -- rises when settings, secrets or mapping change
     mark_after      bigint,                          -- listings of products above this id are still to be marked; null: none
+    drop_after      bigint default 0,                -- when deleted: listings of products above this id are still to be dropped; null: none
     next_probe_at   timestamptz,
     throttled_until timestamptz,
     created_at      timestamptz not null default now(),

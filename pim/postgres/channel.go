@@ -185,10 +185,6 @@ with picked as (
     order by product_id, channel_id, lane for update
 )
 update listing l set acked_hash = null, born = -abs(born) from picked p where (l.channel_id, l.lane, l.product_id) = (p.channel_id, p.lane, p.product_id)`
-	sqlDropListings = `
-delete from listing where (channel_id, lane, product_id) in (
-    select channel_id, lane, product_id from listing where channel_id in (select id from channel where deleted_at is not null)
-    order by product_id, channel_id, lane limit 10000 for update)`
 )
 
 // PauseChannel stops sending to a channel; its listings are marked as ever.

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -255,6 +256,7 @@ func TestTidy(t *testing.T) {
 	if err := h.DeleteChannel(h.ctx, "bb"); err != nil {
 		t.Fatal(err)
 	}
+	h.exec(`update channel set deleted_at = now() - interval '1 hour' where code = 'bb'`)
 	h.exec(`drop table event_` + time.Now().UTC().AddDate(0, 0, 1-time.Now().UTC().Day()).AddDate(0, 1, 0).Format("2006_01"))
 	var wg sync.WaitGroup
 	for range 4 {
@@ -273,6 +275,34 @@ func TestTidy(t *testing.T) {
 	}
 	if n := h.number(`select count(*) from pg_inherits where inhparent = 'event'::regclass`); n != 4 {
 		t.Errorf("%d partitions, want the default and three months", n)
+	}
+}
+
+// A deleted channel's listings are dropped once: after that, tidying does not
+// even look at the table, which may be large.
+func TestTidyDropsListingsOnce(t *testing.T) {
+	h := stand(t)
+	if err := h.DeleteChannel(h.ctx, "bb"); err != nil {
+		t.Fatal(err)
+	}
+	of := func() int64 {
+		return h.number(`select count(*) from listing where channel_id = (select id from channel where code = 'bb')`)
+	}
+	if err := h.Tidy(h.ctx); err != nil || of() == 0 {
+		t.Error("dropped while a statement that saw the channel may still mark some", err)
+	}
+	h.exec(`update channel set deleted_at = now() - interval '1 hour' where code = 'bb'`)
+	if err := h.Tidy(h.ctx); err != nil || of() != 0 {
+		t.Error("not dropped", err)
+	}
+	tx := h.begin()
+	if _, err := tx.Exec(h.ctx, `lock table listing in access exclusive mode`); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(h.ctx, 30*time.Second)
+	defer cancel()
+	if err := h.Tidy(ctx); err != nil {
+		t.Errorf("with nothing to drop, tidying waits for the table of listings: %v", err)
 	}
 }
 

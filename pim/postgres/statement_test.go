@@ -219,6 +219,7 @@ func (h *house) checkPlans(of string) {
 		"windows":  {sqlPriceWindows, "price_opens", "catalogue"},
 		"events":   {sqlEvents, "", "event_default"},
 		"forget":   {sqlForget, "", "idempotency"},
+		"drop":     {sqlDropListings, "product_pkey", "channel"},
 	} {
 		args := pgx.NamedArgs{}
 		for _, p := range placeholder.FindAllString(want.sql, -1) {

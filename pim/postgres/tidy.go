@@ -30,15 +30,52 @@ func (s *Store) Tidy(ctx context.Context) error {
 		return fmt.Errorf("make partitions of the event log: %w", err)
 	}
 	for {
-		tag, err := s.work.Exec(ctx, sqlDropListings)
+		var channel int64
+		err := s.work.QueryRow(ctx, sqlToDrop).Scan(&channel)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return nil
+		}
+		var tag pgconn.CommandTag
+		if err == nil {
+			tag, err = s.work.Exec(ctx, sqlDropListings, pgx.NamedArgs{"channel": channel, "limit": dropProducts})
+		}
 		if err != nil {
 			return fmt.Errorf("drop listings of deleted channels: %w", err)
 		}
 		if tag.RowsAffected() == 0 {
-			return nil
+			return nil // another process has the channel in hand
 		}
 	}
 }
+
+// dropProducts is how many products' listings one statement drops.
+const dropProducts = 5000
+
+const (
+	// sqlToDrop finds a deleted channel with listings. It waits until no
+	// statement can still mark some that saw the channel before it was deleted.
+	sqlToDrop = `
+select id from channel where drop_after is not null and deleted_at < now() - interval '15 minutes' order by id limit 1`
+
+	// sqlDropListings walks a deleted channel's listings along the products, once:
+	// no index leads to the listings of a channel, and none shall have to be kept for this.
+	sqlDropListings = `
+with c as (
+    select id, drop_after from channel where id = @channel and drop_after is not null for no key update skip locked
+),
+span as (
+    select p.id from product p where p.id > (select drop_after from c) order by p.id limit @limit
+),
+picked as (
+    select l.product_id, l.channel_id, l.lane from listing l
+    where l.channel_id = @channel and l.product_id > (select drop_after from c) and l.product_id <= (select max(id) from span)
+    order by l.product_id, l.channel_id, l.lane for update
+),
+dropped as (
+    delete from listing l using picked p where (l.product_id, l.channel_id, l.lane) = (p.product_id, p.channel_id, p.lane)
+)
+update channel set drop_after = (select max(id) from span) where id = (select id from c)`
+)
 
 // partitions makes them two months ahead. A new one locks the log for a
 // moment, and while it waits for a slow reader of the log, all edits would
