@@ -37,6 +37,7 @@ const apiVersion = "1.0.0"
 const (
 	maxEdit   = 1 << 20
 	maxBatch  = 4 << 20
+	maxHook   = 1 << 20
 	maxUpload = 2 << 30 // Config.MaxUpload's default
 )
 
@@ -122,6 +123,7 @@ func (s *server) register() {
 	s.registerOffers()
 	s.registerChannels()
 	s.registerListings()
+	s.registerHooks()
 	s.registerImports()
 	s.registerKeys()
 }

@@ -50,6 +50,8 @@ type ChannelStatus struct {
 	ThrottledUntil *time.Time `json:"throttled_until,omitempty"`
 	LastError      string     `json:"last_error,omitempty"`
 	Publishing     bool       `json:"publishing" doc:"The whole catalogue is being marked for this channel"`
+
+	Pull *postgres.PullStatus `json:"pull,omitempty" doc:"How the reading of the target fares, of a channel whose target owns prices or stock"`
 }
 
 type channelAnswer struct {
@@ -132,7 +134,7 @@ func (s *server) viewChannel(c *postgres.Channel) Channel {
 		Version: c.Version, CreatedAt: c.CreatedAt,
 		Status: ChannelStatus{
 			State: "ok", Fails: c.Fails, Allowed: c.Allowed, NextProbeAt: c.NextProbeAt, ThrottledUntil: c.ThrottledUntil,
-			LastError: c.LastError, Publishing: c.Marking,
+			LastError: c.LastError, Publishing: c.Marking, Pull: c.Pull,
 		},
 	}
 	switch {
@@ -307,7 +309,7 @@ func (s *server) changeChannel(ctx context.Context, in *putChannel, work func(ol
 		if err != nil {
 			return nil, err
 		}
-		s.wakeDrains(now)
+		s.wakeChannel(now.ID)
 		return s.answerChannel(now), nil
 	}
 }
@@ -328,7 +330,7 @@ func (s *server) command(ctx context.Context, code string, do func(context.Conte
 	if err != nil {
 		return nil, err
 	}
-	s.wakeDrains(c)
+	s.wakeChannel(c.ID)
 	return s.answerChannel(c), nil
 }
 
@@ -341,13 +343,15 @@ func (s *server) retryChannel(ctx context.Context, in *retryChannel) (*answer[Re
 	if err != nil {
 		return nil, err
 	}
-	s.wakeDrains(c)
+	s.wakeChannel(c.ID)
 	return &answer[Retried]{Retried{n}}, nil
 }
 
-func (s *server) wakeDrains(c *postgres.Channel) {
+// wakeChannel wakes all that works for a channel.
+func (s *server) wakeChannel(id pim.ChannelID) {
+	s.Wake(postgres.Consumer{Kind: postgres.Pull, Channel: id})
 	for _, lane := range pim.AllLanes {
-		s.Wake(postgres.Consumer{Kind: postgres.Drain, Channel: c.ID, Lane: lane})
+		s.Wake(postgres.Consumer{Kind: postgres.Drain, Channel: id, Lane: lane})
 	}
 }
 

@@ -20,6 +20,7 @@ const (
 	typeMerge  = "application/merge-patch+json"
 	typeNDJSON = "application/x-ndjson"
 	typeCSV    = "text/csv"
+	typeAny    = "*/*"
 )
 
 // answer is an operation's output with nothing but a body.
@@ -140,7 +141,7 @@ func handle[I, O any](s *server, o huma.Operation, h func(context.Context, *I) (
 
 // consumes refuses a body of a media type that the operation does not take.
 func consumes(o *huma.Operation, header string) *Problem {
-	if o.RequestBody == nil || header == "" || o.RequestBody.Content[header] != nil {
+	if o.RequestBody == nil || header == "" || o.RequestBody.Content[header] != nil || o.RequestBody.Content[typeAny] != nil {
 		return nil
 	}
 	t, _, err := mime.ParseMediaType(header)

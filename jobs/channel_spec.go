@@ -157,9 +157,11 @@ func (c *Channels) fit(kind *connectors.Kind, ch *postgres.Channel, spec Channel
 	}
 	problems = append(problems, more...)
 	if full != nil {
-		if _, err := kind.New(full, c.lend(ch)); err != nil {
+		conn, err := kind.New(full, c.lend(ch))
+		if err != nil {
 			problems = append(problems, configProblems(err)...)
 		}
+		_, ch.Pulls = conn.(connectors.Puller)
 	}
 	return problems, nil
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/sluicehub/sluice/pim/postgres"
 )
 
-// The consumer mechanism, written once for fan-out, drains and imports.
+// The consumer mechanism, written once for fan-out, drains, pulls and imports.
 //
 // A consumer works off a durable set: rows that are there until their work is
 // done. State is the truth and River's jobs are only its alarm clock, so this
@@ -273,6 +273,10 @@ type (
 		Lane    int16 `json:"lane"`
 		Gen     int64 `json:"gen"`
 	}
+	pullArgs struct {
+		Channel int64 `json:"channel"`
+		Gen     int64 `json:"gen"`
+	}
 	importArgs struct {
 		Import int64 `json:"import"`
 		Gen    int64 `json:"gen"`
@@ -286,6 +290,9 @@ func (fanoutArgs) Kind() string { return postgres.Fanout }
 func (drainArgs) Kind() string { return postgres.Drain }
 
 // Kind is the job's kind, which never changes.
+func (pullArgs) Kind() string { return postgres.Pull }
+
+// Kind is the job's kind, which never changes.
 func (importArgs) Kind() string { return postgres.Import }
 
 // InsertOpts makes the job unique while it can still run.
@@ -293,6 +300,9 @@ func (fanoutArgs) InsertOpts() river.InsertOpts { return once(postgres.Fanout) }
 
 // InsertOpts makes the job unique while it can still run.
 func (drainArgs) InsertOpts() river.InsertOpts { return once(postgres.Drain) }
+
+// InsertOpts makes the job unique while it can still run.
+func (pullArgs) InsertOpts() river.InsertOpts { return once(postgres.Pull) }
 
 // InsertOpts makes the job unique while it can still run.
 func (importArgs) InsertOpts() river.InsertOpts { return once(postgres.Import) }
@@ -313,6 +323,8 @@ func jobOf(d postgres.Due) river.JobArgs {
 		return fanoutArgs{Gen: d.Gen}
 	case postgres.Drain:
 		return drainArgs{Channel: int64(d.Channel), Lane: int16(d.Lane), Gen: d.Gen}
+	case postgres.Pull:
+		return pullArgs{Channel: int64(d.Channel), Gen: d.Gen}
 	default:
 		return importArgs{Import: int64(d.Channel), Gen: d.Gen}
 	}

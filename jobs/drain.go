@@ -137,7 +137,7 @@ func (f *flow) step(ctx context.Context) (n next, full bool, err error) {
 		Limit: min(t.Batch*max(t.allowed(), 1)*callsPerStep, claimMost), Waits: l.Lane != pim.Content && t.Program.Lanes().Has(pim.Content),
 	}
 	in := t.Program.Inputs(l.Lane)
-	options.Texts, options.Offers = in.Has(pim.Content) || in.Has(pim.Media), in.Has(pim.Offer)
+	options.Texts, options.Offers = in.Has(pim.Content) || in.Has(pim.Media), in.Has(pim.Offer) || l.Lane == pim.Offer
 	claim, started, err := f.claim(ctx, options)
 	if err != nil {
 		return next{}, false, err

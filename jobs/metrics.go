@@ -22,6 +22,8 @@ type metrics struct {
 	marked     prometheus.Counter
 	poisoned   prometheus.Counter
 	takeovers  *prometheus.CounterVec
+	pulls      *prometheus.CounterVec
+	pulled     *prometheus.CounterVec
 }
 
 func newMetrics(reg prometheus.Registerer, store *postgres.Store) *metrics {
@@ -48,8 +50,14 @@ func newMetrics(reg prometheus.Registerer, store *postgres.Store) *metrics {
 		marked:    prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_listings_marked_total", Help: "Listings that fan-out marked."}),
 		poisoned:  prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_outbox_poisoned_total", Help: "Outbox rows set aside."}),
 		takeovers: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sluice_takeovers_total", Help: "Leases whose holder vanished."}, []string{"consumer"}),
+		pulls: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "sluice_pulls_total", Help: "Looks at what changed at a target, by outcome: ok or failed.",
+		}, []string{"channel", "outcome"}),
+		pulled: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "sluice_pulled_rows_total", Help: "Prices and stock levels read from a target: changed, and other (known already, or refused).",
+		}, []string{"channel", "outcome"}),
 	}
-	reg.MustRegister(m.deliveries, m.calls, m.projection, m.acks, m.marked, m.poisoned, m.takeovers)
+	reg.MustRegister(m.deliveries, m.calls, m.projection, m.acks, m.marked, m.poisoned, m.takeovers, m.pulls, m.pulled)
 	for _, kind := range kinds {
 		m.takeovers.WithLabelValues(kind) // a counter that starts at 1 has not risen
 	}
@@ -60,7 +68,7 @@ func newMetrics(reg prometheus.Registerer, store *postgres.Store) *metrics {
 }
 
 // kinds are the consumers' kinds, and their queues' names.
-var kinds = []string{postgres.Fanout, postgres.Drain, postgres.Import}
+var kinds = []string{postgres.Fanout, postgres.Drain, postgres.Pull, postgres.Import}
 
 // verdicts are what sluice_deliveries_total counts for every lane from its
 // first sight on, so that the first refusal is a rise.

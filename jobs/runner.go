@@ -37,7 +37,7 @@ type Config struct {
 	// Work: this process works; else it only wakes those that do.
 	Work bool
 	// Only limits the consumers that a working process takes: a list of
-	// postgres.Fanout, Drain, Import. Empty: all.
+	// postgres.Fanout, Drain, Pull, Import. Empty: all.
 	Only []string
 	// Lease and Sweep are how long a holder may go unheard, and how often to
 	// look for what nobody works on; 0 is 5 and 2 seconds.
@@ -113,6 +113,12 @@ func New(c Config) (*Runner, error) {
 				}))
 			}),
 		)
+		err = errors.Join(err, add(postgres.Pull, 1000, func() error { // as drains, they wait on their targets
+			return river.AddWorkerSafely(rc.Workers, river.WorkFunc(func(ctx context.Context, job *river.Job[pullArgs]) error {
+				c := postgres.Consumer{Kind: postgres.Pull, Channel: pim.ChannelID(job.Args.Channel)}
+				return consume(ctx, r, job, c, job.Args.Gen, &puller{r})
+			}))
+		}))
 		if c.Importer != nil {
 			err = errors.Join(err, add(postgres.Import, 2, func() error {
 				return river.AddWorkerSafely(rc.Workers, &importWorker{r: r, importer: c.Importer})
@@ -228,10 +234,10 @@ func (r *Runner) wakeChannel(id pim.ChannelID) {
 	}
 }
 
-// WakeChannel wakes fan-out and all lanes of a channel, after its settings or
-// state were changed.
+// WakeChannel wakes fan-out, the pull and all lanes of a channel, after its
+// settings or state were changed.
 func (r *Runner) WakeChannel(id pim.ChannelID) {
-	r.Wake(postgres.Consumer{Kind: postgres.Fanout})
+	r.Wake(postgres.Consumer{Kind: postgres.Fanout}, postgres.Consumer{Kind: postgres.Pull, Channel: id})
 	r.wakeChannel(id)
 }
 

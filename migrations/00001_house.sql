@@ -184,6 +184,19 @@ create table consumer (
 ) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 200);
 insert into consumer (kind) values ('fanout');
 
+-- How far the targets that own prices or stock have been read.
+create table pull (
+    channel_id bigint primary key,
+    due_at     timestamptz not null default now(),
+    pulled_at  timestamptz,
+    rows       bigint not null default 0,            -- read, changed and refused since the channel is there
+    changed    bigint not null default 0,
+    rejected   bigint not null default 0,
+    fails      integer not null default 0,           -- in a row
+    cursor     text not null default '',             -- the connector's own
+    error      text
+) with (fillfactor = 50);
+
 create table listing (
     channel_id bigint not null,
     product_id bigint not null,

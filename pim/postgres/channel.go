@@ -33,6 +33,7 @@ type Channel struct {
 	Enabled     bool
 	// AllowPrivate: its targets may be on loopback and private addresses.
 	AllowPrivate bool
+	Pulls        bool // its target is read as well, see PullState; set, not read back
 	CreatedAt    time.Time
 
 	// State of the road; not set by callers.
@@ -42,6 +43,7 @@ type Channel struct {
 	ThrottledUntil *time.Time
 	LastError      string
 	Marking        bool // its first or a renewed marking of all products is under way
+	Pull           *PullStatus
 }
 
 // Marks says which of a channel's lanes an event of each lane touches, as the
@@ -51,14 +53,14 @@ type Marks struct{ Content, Offer, Media pim.Lanes }
 const channelColumns = `
 id, version, code, connector, locale, currency, price_list, locations, config, secrets, mapping, marks_content, marks_offer, marks_media,
 batch, concurrency, timeout_ms, settle_ms, enabled, allow_private, created_at, fails, allowed, next_probe_at, throttled_until, coalesce(last_error, ''),
-mark_after is not null`
+mark_after is not null, ` + pullStatus
 
 func scanChannel(r pgx.CollectableRow) (*Channel, error) {
 	var c Channel
 	var timeout, settle int64
 	err := r.Scan(&c.ID, &c.Version, &c.Code, &c.Connector, &c.Locale, &c.Currency, &c.PriceList, &c.Locations, &c.Config, &c.Secrets, &c.Mapping,
 		&c.Marks.Content, &c.Marks.Offer, &c.Marks.Media, &c.Batch, &c.Concurrency, &timeout, &settle, &c.Enabled, &c.AllowPrivate, &c.CreatedAt,
-		&c.Fails, &c.Allowed, &c.NextProbeAt, &c.ThrottledUntil, &c.LastError, &c.Marking)
+		&c.Fails, &c.Allowed, &c.NextProbeAt, &c.ThrottledUntil, &c.LastError, &c.Marking, &c.Pull)
 	c.Timeout, c.Settle = time.Duration(timeout)*time.Millisecond, time.Duration(settle)*time.Millisecond
 	return &c, err
 }
@@ -100,6 +102,11 @@ func (s *Store) CreateChannel(ctx context.Context, c Channel) (*Channel, error) 
 		}
 		if _, err := tx.Exec(ctx, sqlCreateDrains, pgx.NamedArgs{"channel": c.ID}); err != nil {
 			return err
+		}
+		if c.Pulls {
+			if _, err := tx.Exec(ctx, sqlCreatePull, named{"channel": c.ID}); err != nil {
+				return err
+			}
 		}
 		_, err := tx.Exec(ctx, sqlBumpCatalogue)
 		return err
@@ -164,7 +171,11 @@ where id = @id and version = @version and deleted_at is null`
 // UpdateChannel replaces a channel's settings, read at c.Version (ErrStale
 // otherwise), and renders every listing anew: only what differs is sent.
 func (s *Store) UpdateChannel(ctx context.Context, c Channel) (*Channel, error) {
-	if err := s.changeChannel(ctx, sqlUpdateChannel, c.args(), ErrStale); err != nil {
+	pull := sqlDropPull
+	if c.Pulls {
+		pull = sqlCreatePull
+	}
+	if err := s.changeChannel(ctx, sqlUpdateChannel, c.args(), ErrStale, pull); err != nil {
 		return nil, fmt.Errorf("update channel %s: %w", c.Code, err)
 	}
 	return s.Channel(ctx, c.Code)
@@ -243,7 +254,7 @@ func (s *Store) namedChannel(ctx context.Context, what, sql string, code pim.Cha
 	return nil
 }
 
-func (s *Store) changeChannel(ctx context.Context, sql string, args pgx.NamedArgs, none error) error {
+func (s *Store) changeChannel(ctx context.Context, sql string, args pgx.NamedArgs, none error, then ...string) error {
 	err := inTx(ctx, s.pool, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, sqlLockCatalogue); err != nil {
 			return err
@@ -254,6 +265,11 @@ func (s *Store) changeChannel(ctx context.Context, sql string, args pgx.NamedArg
 		}
 		if tag.RowsAffected() == 0 {
 			return none
+		}
+		for _, sql := range then {
+			if _, err := tx.Exec(ctx, sql, named{"channel": args["id"]}); err != nil {
+				return err
+			}
 		}
 		_, err = tx.Exec(ctx, sqlBumpCatalogue)
 		return err

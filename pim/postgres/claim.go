@@ -86,11 +86,11 @@ select now(), k.unsure_at, ch.version, ch.enabled, ch.fails, ch.allowed, ch.next
        cat.revision_floor + coalesce(o.rev, 0), cat.revision_floor + p.media_rev + coalesce(parent.media_rev, 0),
        coalesce(parent.sku, ''), coalesce(parent.family_variant, ''), p.family, p.enabled, p.categories,
        case when @texts then p.values end, case when @texts then parent.values end,
-       case when @offers then ` + pricesValid + ` end, case when @offers then ` + stockOf + ` end,
+       case when @offers then ` + pricesValid + ` end, case when @offers then ` + stockNow + ` end,
        p.rev, coalesce(l.status, ''), greatest(coalesce(l.acked_rev, 0), coalesce(l.receipt_rev, 0), coalesce(l.sent_rev, 0))
 from consumer k
 join channel ch on ch.id = k.channel_id -- a deleted one is disabled
-cross join catalogue cat
+cross join (select revision_floor from catalogue offset 0) cat
 left join lateral (
     select * from listing l
     where l.channel_id = k.channel_id and l.lane = k.lane and l.dirty and l.due_at <= now()
@@ -99,25 +99,30 @@ left join lateral (
 ) l on ch.enabled and coalesce(ch.throttled_until, '-infinity') <= now() and coalesce(ch.next_probe_at, '-infinity') <= now()
 left join product p on p.id = l.product_id
 left join product parent on parent.id = p.parent_id
-left join product_offer o on o.product_id = p.id
+left join product_offer o on @offers and o.product_id = p.id
 left join lateral ( -- of its own, so that all of its key is used, whatever the statistics say
-    select c.born from listing c where c.product_id = l.product_id and c.channel_id = k.channel_id and c.lane = 1 offset 0
-) content on k.lane <> 1
+    select c.born from listing c where @waits and c.product_id = l.product_id and c.channel_id = k.channel_id and c.lane = 1 offset 0
+) content on true
 where k.kind = 'drain' and k.channel_id = @channel and k.lane = @lane and k.epoch = @epoch and not k.released`
 
 // pricesValid are the prices of the channel's list that are valid now.
+// json, not jsonb, here and in stockNow: it is text already, and only read.
 const pricesValid = `
-(select jsonb_agg(jsonb_build_object('price_list', price_list, 'currency', currency, 'min_quantity', min_quantity,
-    'amount', amount::text) || jsonb_strip_nulls(jsonb_build_object('valid_from', nullif(valid_from, '-infinity'), 'valid_to', nullif(valid_to, 'infinity')))
-    order by currency, min_quantity, valid_from)
+(select json_agg(json_build_object('price_list', price_list, 'currency', currency, 'min_quantity', min_quantity, 'amount', amount::text,
+    'valid_from', nullif(valid_from, '-infinity'), 'valid_to', nullif(valid_to, 'infinity')) order by currency, min_quantity, valid_from)
  from price where product_id = p.id and price_list = ch.price_list and valid_from <= now() and now() < valid_to)`
+
+// stockNow are the product's stock levels.
+const stockNow = `
+(select json_agg(json_build_object('location', location, 'on_hand', on_hand, 'reserved', reserved) order by location)
+ from stock where product_id = p.id)`
 
 // ClaimOptions say what a drain can take.
 type ClaimOptions struct {
 	Limit    int
 	Inflight []int64 // products that are being worked on
 	Texts    bool    // the lane's mapping reads values
-	Offers   bool    // the lane's mapping reads prices or stock
+	Offers   bool    // the lane's mapping, or its revision, reads prices or stock
 	Waits    bool    // the lane waits for content on this channel
 }
 

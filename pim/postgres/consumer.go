@@ -14,7 +14,7 @@ import (
 // Consumer names one worker of a durable set. At most one holder works for it
 // at a time; see jobs/consumer.go for the protocol.
 type Consumer struct {
-	Kind    string        `json:"kind"` // fanout, drain, import
+	Kind    string        `json:"kind"` // fanout, drain, pull, import
 	Channel pim.ChannelID `json:"channel,omitempty"`
 	Lane    pim.Lane      `json:"lane,omitempty"`
 }
@@ -23,6 +23,7 @@ type Consumer struct {
 const (
 	Fanout = "fanout"
 	Drain  = "drain"
+	Pull   = "pull"   // reads what changed at a channel's target
 	Import = "import" // Channel is the import's number
 )
 
@@ -130,6 +131,8 @@ func (s *Store) Expire(ctx context.Context) ([]Consumer, error) {
 const dueWhere = `
 case k.kind
 when 'fanout' then exists (select from outbox) or exists (select from channel where mark_after is not null and deleted_at is null)
+when 'pull' then exists (select from pull p join channel c on c.id = p.channel_id and c.enabled and c.deleted_at is null
+    where p.channel_id = k.channel_id and p.due_at <= now())
 when 'import' then exists (select from import i where i.id = k.channel_id and i.state = 'running')
 when 'drain' then coalesce((
     select (select l.due_at <= now() from listing l

@@ -203,7 +203,7 @@ func (h *house) checkPlans(of string) {
 	}{
 		"claim":    {sqlClaim, "listing_due", "channel catalogue consumer"},
 		"next due": {sqlNextDue, "listing_due", ""},
-		"due":      {sqlDue, "", "channel catalogue consumer outbox import"}, // exists: one row is enough
+		"due":      {sqlDue, "", "channel catalogue consumer outbox import pull"}, // exists: one row is enough
 		"fan-out":  {sqlFanout, "outbox_order", "channel consumer"},
 		"mark":     {sqlMarkChannel, "product_pkey", "channel consumer"},
 		"poison":   {sqlPoison, "outbox_order", "consumer"},

@@ -10,18 +10,19 @@ import (
 )
 
 const (
+	sqlDropPulls     = `delete from pull p where exists (select from channel c where c.id = p.channel_id and c.deleted_at is not null)`
 	sqlPartitions    = `select event_partitions(2)`
 	sqlImpatient     = `select set_config('lock_timeout', '1s', true)`
 	sqlDropConsumers = `
 delete from consumer k where released and (
-    kind = 'drain' and not exists (select from channel c where c.id = k.channel_id and c.deleted_at is null)
+    kind in ('drain', 'pull') and not exists (select from channel c where c.id = k.channel_id and c.deleted_at is null)
     or kind = 'import' and exists (select from import i where i.id = k.channel_id and i.state in ('finished', 'failed')))`
 )
 
 // Tidy throws away what nobody needs any more, and makes the event log's next
 // partitions. It is cheap, and safe to run in many processes at once.
 func (s *Store) Tidy(ctx context.Context) error {
-	for _, sql := range []string{sqlForget, sqlDropConsumers} {
+	for _, sql := range []string{sqlForget, sqlDropPulls, sqlDropConsumers} {
 		if _, err := s.work.Exec(ctx, sql); err != nil {
 			return fmt.Errorf("tidy: %w", err)
 		}

@@ -1,0 +1,103 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/sluicehub/sluice/connectors"
+	"github.com/sluicehub/sluice/pim/postgres"
+)
+
+// pullEvery is the wait between two looks at a target that owns prices or
+// stock and does not call us.
+const pullEvery = 5 * time.Second
+
+// puller reads what changed at a channel's target into the store, page by page
+// from a cursor that is stored with each page's rows: what was read is stored
+// once, or read again.
+type puller struct{ r *Runner }
+
+// step implements worker: one page.
+func (p *puller) step(ctx context.Context, l postgres.Lease) (next, error) {
+	store := p.r.store
+	state, err := store.Pull(ctx, l.Channel)
+	if errors.Is(err, postgres.ErrNotFound) {
+		return next{idle: true}, nil
+	}
+	if err != nil {
+		return next{}, err
+	}
+	if state.In > 0 {
+		return next{in: state.In, idle: true}, nil
+	}
+	ch, err := store.ChannelByID(ctx, l.Channel)
+	if err != nil {
+		return next{idle: errors.Is(err, postgres.ErrNotFound)}, ignoreNotFound(err)
+	}
+	if !ch.Enabled {
+		return next{idle: true}, nil
+	}
+	pulled, err := p.page(ctx, ch, state.Cursor)
+	if ctx.Err() != nil {
+		return next{}, context.Cause(ctx)
+	}
+	if postgres.IsDatabase(err) {
+		return next{}, err
+	}
+	if err != nil {
+		e := connectors.AsError(err)
+		wait := max(e.After, probeWait(state.Fails))
+		p.r.log.WarnContext(ctx, "pull", "channel", ch.Code, "err", errorText(e))
+		p.r.metrics.pulls.WithLabelValues(string(ch.Code), "failed").Inc()
+		return next{in: wait, idle: true}, store.PullFailed(ctx, l, errorText(e), wait)
+	}
+	after := pullEvery
+	if pulled.More {
+		after = 0
+	}
+	rows := len(pulled.Prices) + len(pulled.Stock)
+	changed, err := store.Pulled(ctx, l, "channel:"+string(ch.Code), pulled.Cursor, after, pulled.Prices, pulled.Stock)
+	if err != nil {
+		if !errors.Is(err, postgres.ErrFenced) && ctx.Err() == nil {
+			// Were the rows the trouble, the same page would be read for ever.
+			_ = store.PullFailed(ctx, l, "what was read cannot be stored; the log has the cause", probeMost)
+		}
+		return next{}, err
+	}
+	p.r.metrics.pulls.WithLabelValues(string(ch.Code), "ok").Inc()
+	p.r.metrics.pulled.WithLabelValues(string(ch.Code), "changed").Add(float64(changed))
+	p.r.metrics.pulled.WithLabelValues(string(ch.Code), "other").Add(float64(int64(rows) - changed))
+	return next{again: pulled.More, in: after, idle: !pulled.More}, nil
+}
+
+func ignoreNotFound(err error) error {
+	if errors.Is(err, postgres.ErrNotFound) {
+		return nil
+	}
+	return err
+}
+
+// page reads one page under the channel's time limit.
+func (p *puller) page(ctx context.Context, ch *postgres.Channel, cursor string) (*connectors.Pulled, error) {
+	t, err := p.r.channels.Target(ctx, ch.ID, ch.Version)
+	if err != nil {
+		return nil, err
+	}
+	from, ok := t.Connector.(connectors.Puller)
+	if !ok {
+		return nil, &connectors.Error{Verdict: connectors.Permanent, Err: errors.New("the connector has nothing to read with these settings")}
+	}
+	cctx, cancel := context.WithTimeout(ctx, t.Timeout)
+	defer cancel()
+	var pulled *connectors.Pulled
+	_, err = shielded(cctx, func(ctx context.Context) ([]connectors.Result, error) {
+		var err error
+		pulled, err = from.Pull(ctx, cursor)
+		return nil, err
+	})
+	if err == nil && pulled == nil {
+		err = errors.New("the connector read nothing and said nothing")
+	}
+	return pulled, err
+}
