@@ -5,6 +5,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -159,12 +160,76 @@ func TestServeRefusesAnotherKeyset(t *testing.T) {
 	}
 }
 
+// needs skips a test for lack of a program that people may do without, and fails
+// it where CI is set, as .ci/run does: there, no check may fall away unseen.
+func needs(t *testing.T, programs ...string) {
+	t.Helper()
+	for _, p := range programs {
+		if _, err := exec.LookPath(p); err == nil {
+			continue
+		}
+		if os.Getenv("CI") != "" {
+			t.Fatalf("there is no %s", p)
+		}
+		t.Skipf("there is no %s", p)
+	}
+}
+
+// Doctor tells what is due and not sent from what has to wait, and does not
+// bury that under imports of long ago.
+func TestDoctorOnListingsAndImports(t *testing.T) {
+	t.Parallel()
+	dsn := dbtest.New(t)
+	keys := filepath.Join(t.TempDir(), "keyset.json")
+	if _, err := seal.Create(keys); err != nil {
+		t.Fatal(err)
+	}
+	env := []string{"DATABASE_URL=" + dsn, "SLUICE_KEYSET=" + keys}
+	if _, stderr, status := output(t, env, "channel", "create", "x", "--connector", "webhook", "--locale", "en-GB", "--currency", "EUR",
+		"--set", "url=https://x.example", "--set", "secret=whsec_"+strings.Repeat("QUJD", 10)); status != 0 {
+		t.Fatal(stderr)
+	}
+	db := connect(t, dsn)
+	exec := func(sql string) {
+		t.Helper()
+		if _, err := db.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	exec(`insert into listing (channel_id, product_id, lane) select id, p, 1 from channel, generate_series(1, 3) p`)
+	exec(`insert into import (state, filename, actor, options, error, created_at, finished_at)
+		select 'failed', 'f' || n || '.csv', 'x', '{}', 'no such column', now() - n * interval '5 days', now() - n * interval '5 days' from generate_series(1, 4) n`)
+	exec(`update channel set mark_after = null`)
+	for _, c := range []struct {
+		set, channel string
+		want, not    []string
+	}{
+		{`dirty_at = now()`, `fails = 0`, []string{"well   channel x:"}, []string{"wrong  channel x"}},
+		{`dirty_at = now() - interval '1 hour', due_at = now() - interval '1 hour'`, `fails = 0`, []string{"wrong  channel x: listings are due and not sent: 3 of them"}, nil},
+		{`dirty_at = now(), due_at = '-infinity'`, `fails = 0`, nil, []string{"wrong  channel x"}}, // urgent, not old
+		{`dirty_at = now() - interval '1 hour', due_at = 'infinity'`, `fails = 0`, []string{"note   channel x: its oldest unsent change is"}, []string{"wrong  channel x"}},
+		{`dirty_at = now() - interval '1 hour', due_at = now()`, `fails = 3`, []string{"wrong  channel x: its breaker is open"}, []string{"due and not sent"}},
+		{`dirty_at = now() - interval '1 hour', due_at = now()`, `fails = 0, enabled = false`, []string{"note   channel x: it is paused"}, []string{"wrong  channel x"}},
+	} {
+		exec(`update listing set ` + c.set)
+		exec(`update channel set ` + c.channel)
+		said, _, _ := output(t, env, "doctor")
+		for _, want := range append(c.want, "import 1 (f1.csv) failed", "3 more have failed") {
+			if !strings.Contains(said, want) {
+				t.Errorf("%s: says nothing of %q:\n%s", c.set, want, said)
+			}
+		}
+		for _, not := range append(c.not, "f2.csv") {
+			if strings.Contains(said, not) {
+				t.Errorf("%s: says %q:\n%s", c.set, not, said)
+			}
+		}
+	}
+}
+
 // The bash script, run by bash, offers what can stand at the cursor.
 func TestBashCompletion(t *testing.T) {
-	bash, err := exec.LookPath("bash")
-	if err != nil {
-		t.Skip("there is no bash to complete for")
-	}
+	needs(t, "bash")
 	script, _, status := output(t, nil, "completion", "bash")
 	if status != 0 {
 		t.Fatal(status)
@@ -180,7 +245,7 @@ func TestBashCompletion(t *testing.T) {
 		"sluice completion z":            "zsh",
 		"sluice demo --exit":             "--exit-after-publish",
 	} {
-		cmd := exec.CommandContext(t.Context(), bash, "-c", script+`
+		cmd := exec.CommandContext(t.Context(), "bash", "-c", script+`
 COMP_WORDS=("$@")
 COMP_CWORD=$(($# - 1))
 _sluice

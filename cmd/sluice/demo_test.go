@@ -238,11 +238,7 @@ func targetsHolding(t *testing.T, p *process, products int) (n int) {
 
 // trySuggestions pastes what the demo printed.
 func trySuggestions(t *testing.T, lines []string) {
-	for _, tool := range []string{"bash", "curl", "awk"} {
-		if _, err := exec.LookPath(tool); err != nil {
-			t.Skipf("the suggestions are for people with %s", tool)
-		}
-	}
+	needs(t, "bash", "curl", "awk")
 	wants := []string{`"title": "Hello at `, "1 of 50 edits arrived", "shop-en: stock 0\nshop-de: stock 0\nmarket-one: stock 0\nmarket-two: stock 0\nerp: stock 0\n"}
 	for i, want := range wants {
 		line := ""

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/sluicehub/sluice/connectors"
@@ -56,9 +57,10 @@ func (d *diagnosis) add(area, level, format string, args ...any) {
 
 // Thresholds from which something counts as wrong.
 const (
-	staleAfter  = 5 * time.Minute  // of the oldest unsent listing, and of a job that nobody works
+	staleAfter  = 5 * time.Minute  // of a listing that is due, and of a job that nobody works
 	backlogRows = 10_000           // of the outbox
 	oldAfter    = 10 * time.Minute // of a transaction
+	importsTold = 20               // one by one
 )
 
 // Run examines, and prints what it found.
@@ -185,7 +187,7 @@ func examineQueues(ctx context.Context, d *diagnosis, store *postgres.Store, ser
 }
 
 func examineImports(ctx context.Context, d *diagnosis, store *postgres.Store, server postgres.ServerState) error {
-	runs, _, err := store.ImportRuns(ctx, postgres.Page{Limit: 20})
+	runs, more, err := store.ImportsToTell(ctx, importsTold)
 	if err != nil {
 		return err
 	}
@@ -198,6 +200,9 @@ func examineImports(ctx context.Context, d *diagnosis, store *postgres.Store, se
 		case r.State == "failed":
 			d.add("imports", levelNote, "import %d (%s) failed: %s", r.ID, r.Filename, r.Error)
 		}
+	}
+	if more > 0 {
+		d.add("imports", levelNote, "%d more have failed, before these or more than a week ago", more)
 	}
 	return nil
 }
@@ -223,6 +228,10 @@ func (k doctorCmd) examineChannels(ctx context.Context, d *diagnosis, store *pos
 	if err != nil {
 		return err
 	}
+	stuck, err := store.StuckListings(ctx, staleAfter)
+	if err != nil {
+		return err
+	}
 	opener := jobs.NewChannels(store, all.Registry(), keys, connectors.Env{})
 	for _, ch := range channels {
 		area := "channel " + string(ch.Code)
@@ -234,9 +243,7 @@ func (k doctorCmd) examineChannels(ctx context.Context, d *diagnosis, store *pos
 		}
 		examineState(d, area, ch, now)
 		v := viewOf(ch, lanes, now)
-		if oldest := time.Duration(v.OldestAge * float64(time.Second)); oldest > staleAfter && ch.Enabled {
-			d.add(area, levelWrong, "its oldest unsent change is %s old", oldest.Round(time.Second))
-		}
+		examineUnsent(d, area, ch, stuck, v)
 		if n := v.Listings[pim.StateRejected]; n > 0 {
 			d.add(area, levelWrong, "%d listings are rejected%s", n, topIssues(issues, ch.Code))
 		}
@@ -292,6 +299,19 @@ func examineState(d *diagnosis, area string, ch *postgres.Channel, now time.Time
 	}
 	if ch.Marking && ch.Enabled {
 		d.add(area, levelNote, "all products are being marked for it")
+	}
+}
+
+// examineUnsent tells what is not sent though it could be, and what is old
+// because it has to wait.
+func examineUnsent(d *diagnosis, area string, ch *postgres.Channel, stuck []postgres.Stuck, v channelView) {
+	at := slices.IndexFunc(stuck, func(s postgres.Stuck) bool { return s.Channel == ch.Code })
+	if at >= 0 {
+		d.add(area, levelWrong, "listings are due and not sent: %d of them for more than %s, the first for %s", stuck[at].Listings, staleAfter, stuck[at].Oldest.Round(time.Second))
+		return
+	}
+	if oldest := time.Duration(v.OldestAge * float64(time.Second)); oldest > staleAfter && ch.Enabled {
+		d.add(area, levelNote, "its oldest unsent change is %s old, and waits for its time, its content or its target", oldest.Round(time.Second))
 	}
 }
 

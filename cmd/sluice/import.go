@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -149,25 +150,62 @@ func (i importCmd) reportPath() (string, error) {
 }
 
 // upload stores the file. Where the database goes away, it is stored again: an
-// import that was stored twice changes nothing the second time.
+// import that was stored twice changes nothing the second time. What is no
+// regular file comes as slowly as it likes, and only once: it is gathered before
+// the transaction that stores it begins.
 func (i importCmd) upload(ctx context.Context, c console, store *postgres.Store, opts importing.Options) (id int64, err error) {
 	raw, err := json.Marshal(opts)
 	if err != nil {
 		return 0, err
 	}
-	if i.File == "-" {
-		return store.CreateImport(ctx, "import", actorImport, raw, c.in)
+	name, file, done, err := i.gather(c.in)
+	if err != nil {
+		return 0, err
 	}
+	defer done()
 	err = outlast(ctx, c.err, func() error {
-		f, err := os.Open(i.File)
-		if err != nil {
+		if _, err := file.Seek(0, io.SeekStart); err != nil {
 			return err
 		}
-		defer f.Close()
-		id, err = store.CreateImport(ctx, filepath.Base(i.File), actorImport, raw, f)
+		id, err = store.CreateImport(ctx, name, actorImport, raw, file)
 		return err
 	})
 	return id, err
+}
+
+// gather opens the file, or a temporary one with all that a pipe gave; done
+// closes it, and removes the temporary one.
+func (i importCmd) gather(in io.Reader) (name string, file *os.File, done func(), err error) {
+	name = "import"
+	if i.File != "-" {
+		name = filepath.Base(i.File)
+		f, err := os.Open(i.File)
+		if err != nil {
+			return "", nil, nil, err
+		}
+		st, err := f.Stat()
+		if err == nil && st.Mode().IsRegular() {
+			return name, f, func() { _ = f.Close() }, nil
+		}
+		defer f.Close()
+		if err != nil {
+			return "", nil, nil, err
+		}
+		in = f
+	}
+	spool, err := os.CreateTemp("", "sluice-import-")
+	if err != nil {
+		return "", nil, nil, err
+	}
+	done = func() {
+		_ = spool.Close()
+		_ = os.Remove(spool.Name()) // a left-over is the system's temporary file
+	}
+	if _, err := io.Copy(spool, in); err != nil {
+		done()
+		return "", nil, nil, fmt.Errorf("read %s: %w", name, err)
+	}
+	return name, spool, done, nil
 }
 
 // actorImport is who events say made an import's changes.

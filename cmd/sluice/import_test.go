@@ -3,10 +3,13 @@
 package main
 
 import (
+	"bytes"
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -102,6 +105,47 @@ func TestImportOutlastsTheDatabase(t *testing.T) {
 	db := connect(t, pg.DSN())
 	expect(t, db, "select count(*) from product where deleted_at is null", rows)
 	expect(t, db, "select count(*) from event", rows)
+}
+
+// A pipe may be slow: no transaction is open while it is read. What was written
+// to it here is more than a pipe holds, so the command is reading.
+func TestImportGathersAPipe(t *testing.T) {
+	t.Parallel()
+	dsn := dbtest.New(t)
+	if _, stderr, status := output(t, []string{"DATABASE_URL=" + dsn}, "migrate"); status != 0 {
+		t.Fatal(stderr)
+	}
+	db := connect(t, dsn)
+	cmd := exec.CommandContext(t.Context(), binary, "import", "-", "--sku-column", "code", "--json", "--report", filepath.Join(t.TempDir(), "report.csv"))
+	cmd.Env = append(cleanEnv(), "DATABASE_URL="+dsn)
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out, complaints bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &complaints
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	text := "code,title\nCUP-1," + strings.Repeat(" ", 8<<20) + "cup\n"
+	if _, err := io.WriteString(in, text); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, db, `select count(*) from pg_stat_activity where datname = current_database() and backend_type = 'client backend'
+		and xact_start is not null and pid <> pg_backend_pid()`, 0)
+	if _, err := io.WriteString(in, "CUP-2,Red cup\n"); err != nil {
+		t.Fatal(err)
+	}
+	if err := in.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Fatalf("%v: %s", err, complaints.String())
+	}
+	var o outcome
+	if err := json.Unmarshal(out.Bytes(), &o); err != nil || o.Rows != 2 {
+		t.Errorf("%v: %s", err, out.String())
+	}
 }
 
 func TestImportRefusesBeforeItBegins(t *testing.T) {

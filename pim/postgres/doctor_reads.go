@@ -103,3 +103,64 @@ func (s *Store) IssueCounts(ctx context.Context, limit int) ([]IssueCount, error
 	}
 	return list, nil
 }
+
+// Stuck is how many of a channel's listings are due for long, and since when.
+type Stuck struct {
+	Channel  pim.ChannelCode
+	Listings int64
+	Oldest   time.Duration // since the first of them was due
+}
+
+// What keeps a channel from sending is told of it by itself; a listing that
+// waits for its time, or for its content, is not stuck either.
+const sqlStuck = `
+select c.code, count(*), extract(epoch from now() - min(greatest(l.due_at, l.dirty_at)))::float8
+from listing l join channel c on c.id = l.channel_id and c.deleted_at is null
+where l.dirty and greatest(l.due_at, l.dirty_at) < now() - @after::interval
+  and c.enabled and c.fails < @broken and coalesce(c.throttled_until, '-infinity') <= now()
+group by 1 order by 1`
+
+// StuckListings are those that were due longer than after ago and are not sent,
+// though nothing keeps their channel from it, by channel.
+func (s *Store) StuckListings(ctx context.Context, after time.Duration) ([]Stuck, error) {
+	rows, err := s.pool.Query(ctx, sqlStuck, pgx.NamedArgs{"after": after, "broken": BreakerFails})
+	if err != nil {
+		return nil, fmt.Errorf("look for stuck listings: %w", err)
+	}
+	list, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (st Stuck, err error) {
+		var age float64
+		err = r.Scan(&st.Channel, &st.Listings, &age)
+		st.Oldest = time.Duration(age * float64(time.Second))
+		return st, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("look for stuck listings: %w", err)
+	}
+	return list, nil
+}
+
+const (
+	sqlImportsToTell = `
+select ` + importColumns + ` from import
+where state = 'running' or state = 'failed' and coalesce(finished_at, created_at) > now() - interval '7 days'
+order by id desc limit @limit`
+	sqlImportsUntold = `
+select (select count(*) from import where state in ('running', 'failed')) - (select count(*) from (` + sqlImportsToTell + `) told)`
+)
+
+// ImportsToTell are the imports that run, or that failed within the last week,
+// newest first and at most limit; more counts those that run or failed besides.
+func (s *Store) ImportsToTell(ctx context.Context, limit int) (list []ImportRun, more int64, err error) {
+	args := pgx.NamedArgs{"limit": limit}
+	rows, err := s.pool.Query(ctx, sqlImportsToTell, args)
+	if err != nil {
+		return nil, 0, fmt.Errorf("list imports: %w", err)
+	}
+	if list, err = pgx.CollectRows(rows, pgx.RowToStructByPos[ImportRun]); err == nil {
+		err = s.pool.QueryRow(ctx, sqlImportsUntold, args).Scan(&more)
+	}
+	if err != nil {
+		return nil, 0, fmt.Errorf("list imports: %w", err)
+	}
+	return list, more, nil
+}
