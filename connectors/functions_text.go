@@ -15,13 +15,6 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-const (
-	// maxText bounds the texts that functions make.
-	maxText = 1 << 20
-	// maxSearch bounds the product of lengths that a search may have to compare.
-	maxSearch = 1 << 26
-)
-
 var strict = sync.OnceValue(bluemonday.StrictPolicy)
 
 // blockTag finds tags that stand for a break between words.
@@ -108,17 +101,29 @@ func lower(s string) string { return strings.ToLower(s) }
 
 func upper(s string) string { return strings.ToUpper(s) }
 
-// boundedText holds those functions of CEL's strings extension whose work can
-// be the product of their arguments' lengths. CEL counts a call's cost after it,
-// which is too late for them. The results are the same.
-var boundedText = map[string]func(args ...ref.Val) ref.Val{
-	"replace":     replaceText,
-	"join":        joinTexts,
-	"indexOf":     func(args ...ref.Val) ref.Val { return find(args, false) },
-	"lastIndexOf": func(args ...ref.Val) ref.Val { return find(args, true) },
+// TextLimits bound those functions of CEL's strings extension whose work can be
+// the product of their arguments' lengths. CEL counts a call's cost after it,
+// which is too late for them.
+type TextLimits struct {
+	Result int // bytes that a function may make
+	Search int // length of a text times that of what is looked for in it
 }
 
-func replaceText(args ...ref.Val) ref.Val {
+// Functions are the bounded functions by their names in CEL. Their results are
+// the extension's own.
+func (l TextLimits) Functions() map[string]func(args ...ref.Val) ref.Val {
+	return map[string]func(args ...ref.Val) ref.Val{
+		"replace":     l.replace,
+		"join":        l.join,
+		"indexOf":     func(args ...ref.Val) ref.Val { return l.find(args, false) },
+		"lastIndexOf": func(args ...ref.Val) ref.Val { return l.find(args, true) },
+	}
+}
+
+// boundedText are the functions of mappings.
+var boundedText = TextLimits{Result: 1 << 20, Search: 1 << 26}.Functions()
+
+func (l TextLimits) replace(args ...ref.Val) ref.Val {
 	s, ok1 := args[0].(types.String)
 	from, ok2 := args[1].(types.String)
 	to, ok3 := args[2].(types.String)
@@ -131,19 +136,19 @@ func replaceText(args ...ref.Val) ref.Val {
 		if !ok {
 			return types.NoSuchOverloadErr()
 		}
-		times = int(max(-1, min(n, maxText)))
+		times = int(max(-1, min(n, types.Int(l.Result))))
 	}
 	count := strings.Count(string(s), string(from))
 	if times >= 0 {
 		count = min(count, times)
 	}
-	if len(s)+count*max(0, len(to)-len(from)) > maxText {
+	if len(s)+count*max(0, len(to)-len(from)) > l.Result {
 		return types.WrapErr(errTooLarge)
 	}
 	return types.String(strings.Replace(string(s), string(from), string(to), times))
 }
 
-func joinTexts(args ...ref.Val) ref.Val {
+func (l TextLimits) join(args ...ref.Val) ref.Val {
 	list, ok := args[0].(traits.Lister)
 	if !ok {
 		return types.NoSuchOverloadErr()
@@ -165,7 +170,7 @@ func joinTexts(args ...ref.Val) ref.Val {
 			b.WriteString(string(separator))
 		}
 		b.WriteString(string(s))
-		if b.Len() > maxText {
+		if b.Len() > l.Result {
 			return types.WrapErr(errTooLarge)
 		}
 	}
@@ -175,7 +180,7 @@ func joinTexts(args ...ref.Val) ref.Val {
 // find is indexOf and lastIndexOf; places are counted in characters. What is
 // looked for in vain is at -1; an empty text is found at once, a start below 0
 // is an error, and one beyond the end finds nothing, or the end when going back.
-func find(args []ref.Val, last bool) ref.Val {
+func (l TextLimits) find(args []ref.Val, last bool) ref.Val {
 	s, ok1 := args[0].(types.String)
 	sub, ok2 := args[1].(types.String)
 	if !ok1 || !ok2 {
@@ -199,7 +204,7 @@ func find(args []ref.Val, last bool) ref.Val {
 			return types.Int(-1)
 		}
 	}
-	if len(s)*len(sub) > maxSearch {
+	if len(s)*len(sub) > l.Search {
 		return types.WrapErr(errTooLarge)
 	}
 	start := byteOffset(string(s), from)
