@@ -11,7 +11,7 @@ import (
 
 // public are the operations that need no key. A signed inbound hook would be
 // another.
-var public = []string{"healthz", "readyz", "metrics", "openapi", "docs"}
+var public = []string{"healthz", "readyz", "metrics", "openapi", "docs", "hook"}
 
 // TestEveryOperationHasItsRoles walks the description and sends every operation
 // as every role, without a key, and with a wrong one: 403 exactly where the
@@ -32,7 +32,11 @@ func TestEveryOperationHasItsRoles(t *testing.T) {
 		if open := o.Security != nil && len(o.Security) == 0; open != slices.Contains(public, o.OperationID) {
 			t.Errorf("%s: needs no key: %v", o.OperationID, open)
 		} else if open {
-			if code := send(""); code != 200 {
+			want := 200
+			if o.OperationID == "hook" {
+				want = 404 // whose calls are signed in its target's way; there is no channel here
+			}
+			if code := send(""); code != want {
 				t.Errorf("%s: %d without a key", o.OperationID, code)
 			}
 			continue
