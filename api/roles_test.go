@@ -9,8 +9,8 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 )
 
-// public are the operations that need no key. A signed inbound hook would be
-// another.
+// public are the operations that need no key; a hook is signed in its target's
+// own way.
 var public = []string{"healthz", "readyz", "metrics", "openapi", "docs", "hook"}
 
 // TestEveryOperationHasItsRoles walks the description and sends every operation
