@@ -102,28 +102,8 @@ type channelListCmd struct {
 
 // Run lists the channels.
 func (l channelListCmd) Run(ctx context.Context, c console) error {
-	store, err := openStore(ctx, few)
-	if err != nil {
-		return err
-	}
-	defer store.Close()
-	channels, err := store.Channels(ctx)
-	if err != nil {
-		return err
-	}
-	lanes, err := store.LaneStats(ctx, "")
-	if err != nil {
-		return err
-	}
-	now, err := store.Now(ctx)
-	if err != nil {
-		return err
-	}
-	views := make([]channelView, len(channels))
-	rows := [][]string{{"CHANNEL", "CONNECTOR", "LOCALE", "CURRENCY", "STATE", "WAITING", "PENDING", "ON TARGET", "REJECTED", "OLDEST"}}
-	for i, ch := range channels {
-		v := viewOf(ch, lanes, now)
-		views[i] = v
+	header := []string{"CHANNEL", "CONNECTOR", "LOCALE", "CURRENCY", "STATE", "WAITING", "PENDING", "ON TARGET", "REJECTED", "OLDEST"}
+	return list(ctx, c, l.JSON, header, channelViews, func(v channelView) []string {
 		count := func(states ...pim.ListingState) string {
 			var n int64
 			for _, s := range states {
@@ -135,15 +115,31 @@ func (l channelListCmd) Run(ctx context.Context, c console) error {
 		if v.OldestAge > 0 {
 			oldest = time.Duration(v.OldestAge * float64(time.Second)).Round(time.Second).String()
 		}
-		rows = append(rows, []string{
+		return []string{
 			string(v.Code), v.Connector, string(v.Locale), string(v.Currency), v.State, count(pim.StateWaiting), count(pim.StatePending),
 			count(pim.StateAccepted, pim.StateLive), count(pim.StateRejected), oldest,
-		})
+		}
+	})
+}
+
+func channelViews(ctx context.Context, store *postgres.Store) ([]channelView, error) {
+	channels, err := store.Channels(ctx)
+	if err != nil {
+		return nil, err
 	}
-	if l.JSON {
-		return printJSON(c.out, views)
+	lanes, err := store.LaneStats(ctx, "")
+	if err != nil {
+		return nil, err
 	}
-	return printTable(c.out, rows)
+	now, err := store.Now(ctx)
+	if err != nil {
+		return nil, err
+	}
+	views := make([]channelView, len(channels))
+	for i, ch := range channels {
+		views[i] = viewOf(ch, lanes, now)
+	}
+	return views, nil
 }
 
 type channelShowCmd struct {

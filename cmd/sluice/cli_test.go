@@ -112,6 +112,12 @@ func TestChannelCommandsWake(t *testing.T) {
 		}
 		expect(t, db, `select count(*) from river_job where kind in ('fanout', 'drain')`, 4)
 	}
+	if said, _, status := output(t, env, "channel", "list"); status != 0 || !strings.HasPrefix(said, "CHANNEL  CONNECTOR") || !strings.Contains(said, "\nx        webhook    en-GB") {
+		t.Errorf("channel list: status %d\n%s", status, said)
+	}
+	if said, _, status := output(t, env, "key", "list", "--json"); status != 0 || said != "[]\n" {
+		t.Errorf("key list: status %d, %s", status, said)
+	}
 	if _, _, status := output(t, env, "channel", "delete", "x"); status != 0 {
 		t.Errorf("delete: status %d", status)
 	}

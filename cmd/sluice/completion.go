@@ -144,23 +144,8 @@ _sluice() {
         word=${COMP_WORDS[i]}
         case "$word" in
 `)
-	fmt.Fprintf(&b, "        %s) ((i++)) ;;\n        -*) ;;\n        *)\n            case \"$at $word\" in\n", strings.ReplaceAll(names(valued(places), flagName), " ", "|"))
-	for _, p := range places[1:] {
-		parent, name := splitPath(p.path)
-		fmt.Fprintf(&b, "            %q) at=%q ;;\n", parent+" "+name, p.path)
-	}
-	b.WriteString("            esac ;;\n        esac\n    done\n    case \"$prev\" in\n")
-	for _, f := range valued(places) {
-		switch {
-		case f.values != nil:
-			fmt.Fprintf(&b, "    %s) COMPREPLY=($(compgen -W %q -- \"$cur\")); return ;;\n", f.name, strings.Join(f.values, " "))
-		case f.file:
-			fmt.Fprintf(&b, "    %s) COMPREPLY=($(compgen -f -- \"$cur\")); return ;;\n", f.name)
-		default:
-			fmt.Fprintf(&b, "    %s) COMPREPLY=(); return ;;\n", f.name)
-		}
-	}
-	b.WriteString("    esac\n    local words=\"\" flags=\"\" files=\"\"\n    case \"$at\" in\n")
+	walkWords(&b, places, "COMPREPLY=($(compgen -W \"%s\" -- \"$cur\"))", "COMPREPLY=($(compgen -f -- \"$cur\"))", "COMPREPLY=()")
+	b.WriteString("    local words=\"\" flags=\"\" files=\"\"\n    case \"$at\" in\n")
 	for _, p := range places {
 		fmt.Fprintf(&b, "    %q) words=%q flags=%q", p.path, strings.TrimSpace(names(p.commands, wordName)+" "+names(p.values, wordName)), names(p.flags, flagName))
 		if p.files {
@@ -183,6 +168,29 @@ complete -o filenames -F _sluice sluice
 	return err
 }
 
+// walkWords writes what bash and zsh do alike: find the command that the words
+// before the cursor name, and offer the values of the flag that stands right
+// before it. valuesOf has a place for the values.
+func walkWords(b *strings.Builder, places []place, valuesOf, files, nothing string) {
+	fmt.Fprintf(b, "        %s) ((i++)) ;;\n        -*) ;;\n        *)\n            case \"$at $word\" in\n", strings.ReplaceAll(names(valued(places), flagName), " ", "|"))
+	for _, p := range places[1:] {
+		parent, name := splitPath(p.path)
+		fmt.Fprintf(b, "            %q) at=%q ;;\n", parent+" "+name, p.path)
+	}
+	b.WriteString("            esac ;;\n        esac\n    done\n    case \"$prev\" in\n")
+	for _, f := range valued(places) {
+		offer := nothing
+		switch {
+		case f.values != nil:
+			offer = fmt.Sprintf(valuesOf, strings.Join(f.values, " "))
+		case f.file:
+			offer = files
+		}
+		fmt.Fprintf(b, "    %s) %s; return ;;\n", f.name, offer)
+	}
+	b.WriteString("    esac\n")
+}
+
 // splitPath parts a path's last word from those before it.
 func splitPath(path string) (parent, name string) {
 	if i := strings.LastIndexByte(path, ' '); i >= 0 {
@@ -203,23 +211,8 @@ _sluice() {
         word=${words[i]}
         case "$word" in
 `)
-	fmt.Fprintf(&b, "        %s) ((i++)) ;;\n        -*) ;;\n        *)\n            case \"$at $word\" in\n", strings.ReplaceAll(names(valued(places), flagName), " ", "|"))
-	for _, p := range places[1:] {
-		parent, name := splitPath(p.path)
-		fmt.Fprintf(&b, "            %q) at=%q ;;\n", parent+" "+name, p.path)
-	}
-	b.WriteString("            esac ;;\n        esac\n    done\n    case \"$prev\" in\n")
-	for _, f := range valued(places) {
-		switch {
-		case f.values != nil:
-			fmt.Fprintf(&b, "    %s) compadd -- %s; return ;;\n", f.name, strings.Join(f.values, " "))
-		case f.file:
-			fmt.Fprintf(&b, "    %s) _files; return ;;\n", f.name)
-		default:
-			fmt.Fprintf(&b, "    %s) return ;;\n", f.name)
-		}
-	}
-	b.WriteString("    esac\n    case \"$at\" in\n")
+	walkWords(&b, places, "compadd -- %s", "_files", ":")
+	b.WriteString("    case \"$at\" in\n")
 	for _, p := range places {
 		fmt.Fprintf(&b, "    %q)\n        if [[ $cur == -* ]]; then\n            list=(%s)\n", p.path,
 			names(p.flags, func(f flagWord) string { return described(f.word) }))

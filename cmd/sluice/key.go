@@ -4,12 +4,9 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"strconv"
-	"text/tabwriter"
 	"time"
 
 	"github.com/sluicehub/sluice/api"
@@ -67,29 +64,25 @@ type keyListCmd struct {
 
 // Run lists the keys.
 func (k keyListCmd) Run(ctx context.Context, c console) error {
-	store, err := openStore(ctx, few)
-	if err != nil {
-		return err
-	}
-	defer store.Close()
+	return list(ctx, c, k.JSON, []string{"ID", "NAME", "ROLE", "CREATED", "REVOKED"}, keyViews, func(v keyView) []string {
+		revoked := "-"
+		if v.RevokedAt != nil {
+			revoked = v.RevokedAt.Format(time.DateTime)
+		}
+		return []string{strconv.FormatInt(v.ID, 10), v.Name, v.Role, v.CreatedAt.Format(time.DateTime), revoked}
+	})
+}
+
+func keyViews(ctx context.Context, store *postgres.Store) ([]keyView, error) {
 	keys, err := store.Keys(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	views := make([]keyView, len(keys))
-	rows := [][]string{{"ID", "NAME", "ROLE", "CREATED", "REVOKED"}}
 	for i, a := range keys {
 		views[i] = keyView{ID: a.ID, Name: a.Name, Role: a.Role, CreatedAt: a.CreatedAt, RevokedAt: a.RevokedAt}
-		revoked := "-"
-		if a.RevokedAt != nil {
-			revoked = a.RevokedAt.Format(time.DateTime)
-		}
-		rows = append(rows, []string{strconv.FormatInt(a.ID, 10), a.Name, a.Role, a.CreatedAt.Format(time.DateTime), revoked})
 	}
-	if k.JSON {
-		return printJSON(c.out, views)
-	}
-	return printTable(c.out, rows)
+	return views, nil
 }
 
 type keyRevokeCmd struct {
@@ -112,25 +105,4 @@ func (k keyRevokeCmd) Run(ctx context.Context, c console) error {
 	}
 	_, err = fmt.Fprintf(c.out, "Key %d (%s) is revoked; running servers notice within seconds.\n", gone.ID, gone.Name)
 	return err
-}
-
-func printJSON(w io.Writer, v any) error {
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
-	e.SetEscapeHTML(false)
-	return e.Encode(v)
-}
-
-func printTable(w io.Writer, rows [][]string) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	for _, row := range rows {
-		for i, cell := range row {
-			if i > 0 {
-				fmt.Fprint(t, "\t")
-			}
-			fmt.Fprint(t, cell)
-		}
-		fmt.Fprintln(t)
-	}
-	return t.Flush()
 }
