@@ -4,12 +4,14 @@ package all
 
 import (
 	"github.com/sluicehub/sluice/connectors"
+	"github.com/sluicehub/sluice/connectors/tryton"
 	"github.com/sluicehub/sluice/connectors/webhook"
 )
 
 // Registry is every connector there is.
 func Registry() *connectors.Registry {
 	return connectors.NewRegistry(
+		tryton.Kind,
 		webhook.Kind,
 	)
 }

@@ -1,0 +1,243 @@
+package trytontest
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/sluicehub/sluice/pim"
+)
+
+// Server is a Fake that listens, and posts to HubURL.
+type Server struct {
+	*Fake
+	addr string
+
+	mu   sync.Mutex
+	http *http.Server // nil while it refuses
+	end  bool
+	done sync.WaitGroup
+}
+
+// NewServer starts a fake on addr; "" is a free port of 127.0.0.1.
+func NewServer(addr string, opts Options) (*Server, error) {
+	if addr == "" {
+		addr = "127.0.0.1:0"
+	}
+	s := &Server{Fake: New(opts), addr: addr}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.listen(); err != nil {
+		return nil, err
+	}
+	if opts.HubURL != "" {
+		s.done.Go(s.tell)
+	}
+	return s, nil
+}
+
+// TB is what Start needs of a test.
+type TB interface {
+	Helper()
+	Cleanup(func())
+	Errorf(format string, args ...any)
+	Fatalf(format string, args ...any)
+}
+
+// Start starts a fake for a test. At the test's end it is closed, and the test
+// fails when Tryton's rules were broken.
+func Start(t TB, opts Options) *Server {
+	t.Helper()
+	s, err := NewServer("", opts)
+	if err != nil {
+		t.Fatalf("starting the fake Tryton: %v", err)
+	}
+	t.Cleanup(func() {
+		_ = s.Close()
+		for _, v := range s.Violations() {
+			t.Errorf("Tryton's rules were broken: %s", v)
+		}
+	})
+	return s
+}
+
+// listen opens the port and serves. Callers hold s.mu.
+func (s *Server) listen() error {
+	l, err := net.Listen("tcp", s.addr)
+	if err != nil {
+		return fmt.Errorf("listening for the fake Tryton: %w", err)
+	}
+	s.addr = l.Addr().String()
+	srv := &http.Server{
+		Handler: s.Fake, ReadHeaderTimeout: 10 * time.Second,
+		// Aborted handlers are the faults at work, nothing to write about.
+		ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError),
+	}
+	s.http = srv
+	go func() { _ = srv.Serve(l) }()
+	return nil
+}
+
+// URL is "http://host:port": what a channel's config takes.
+func (s *Server) URL() string { return "http://" + s.addr }
+
+// AdminURL is where the paths of AdminPath begin.
+func (s *Server) AdminURL() string { return s.URL() + AdminPath }
+
+// Refuse closes the port and all connections, or opens the same port again.
+func (s *Server) Refuse(refuse bool) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if refuse == (s.http == nil) || s.end {
+		return nil
+	}
+	if refuse {
+		err := s.http.Close()
+		s.http = nil
+		return err
+	}
+	var err error
+	// Another process may hold the free port for a moment as its own end of a
+	// connection.
+	for range 50 {
+		if err = s.listen(); err == nil {
+			return nil
+		}
+		<-time.After(100 * time.Millisecond)
+	}
+	return err
+}
+
+// Close ends the server and what hangs in it.
+func (s *Server) Close() error {
+	s.mu.Lock()
+	if s.end {
+		s.mu.Unlock()
+		return nil
+	}
+	s.end = true
+	close(s.closed)
+	srv := s.http
+	s.mu.Unlock()
+	s.done.Wait()
+	if srv == nil {
+		return nil
+	}
+	if err := srv.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+		return fmt.Errorf("closing the fake Tryton: %w", err)
+	}
+	return nil
+}
+
+// tell posts changed list prices to the hub, once each: what does not arrive is
+// found when the hub next asks.
+func (s *Server) tell() {
+	client := &http.Client{Timeout: 5 * time.Second}
+	for {
+		select {
+		case <-s.closed:
+			return
+		case body := <-s.hubPosts:
+			req, err := http.NewRequestWithContext(context.Background(), http.MethodPost, s.opts.HubURL, bytes.NewReader(body))
+			if err != nil {
+				continue
+			}
+			req.Header.Set("Content-Type", "application/json")
+			if resp, err := client.Do(req); err == nil {
+				_ = resp.Body.Close() // the answer says nothing
+			}
+		}
+	}
+}
+
+// AdminPath begins the paths by which people move the fake.
+const AdminPath = "/_fake/"
+
+// Summary is the fake's state for people.
+type Summary struct {
+	Products   int       `json:"products"` // active ones
+	Down       FaultKind `json:"down,omitempty"`
+	Counts     Counts    `json:"counts"`
+	Violations []string  `json:"violations"`
+}
+
+// Summary looks at everything once.
+func (f *Fake) Summary() Summary {
+	s := Summary{Products: f.Active(), Counts: f.Counts(), Violations: append([]string{}, f.Violations()...)}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	s.Down = f.down
+	return s
+}
+
+// adminHandler answers, below AdminPath:
+//
+//	POST down?how=fail|reset|hang|unauthorized, POST up
+//	POST expire                          all sessions end
+//	POST price/{sku}?amount=A            somebody changes a list price
+//	POST receive/{sku}?quantity=N        goods come into the storage zone
+//	POST ship/{sku}?quantity=N           goods leave it
+//	GET  state, GET items/{sku}          the Summary; what is held of a SKU
+func (f *Fake) adminHandler() http.Handler {
+	mux := http.NewServeMux()
+	do := func(path string, fn func(r *http.Request) error) {
+		mux.HandleFunc("POST "+AdminPath+path, func(w http.ResponseWriter, r *http.Request) {
+			if err := fn(r); err != nil {
+				writeJSON(w, http.StatusBadRequest, map[string]string{"error": err.Error()})
+				return
+			}
+			writeJSON(w, http.StatusOK, f.Summary())
+		})
+	}
+	move := func(from, to Zone) func(r *http.Request) error {
+		return func(r *http.Request) error {
+			var n float64
+			if _, err := fmt.Sscan(r.FormValue("quantity"), &n); err != nil || n <= 0 || n > 1e9 {
+				return errors.New("quantity is a number above 0")
+			}
+			_, err := f.Move(pim.SKU(r.PathValue("sku")), from, to, n, "done")
+			return err
+		}
+	}
+	do("down", func(r *http.Request) error {
+		switch how := FaultKind(r.FormValue("how")); how {
+		case Reset, Hang, Unauthorized:
+			f.Down(how)
+		default:
+			f.Down(Fail)
+		}
+		return nil
+	})
+	do("up", func(*http.Request) error { f.Up(); return nil })
+	do("expire", func(*http.Request) error { f.ExpireSessions(); return nil })
+	do("price/{sku...}", func(r *http.Request) error {
+		return f.SetListPrice(pim.SKU(r.PathValue("sku")), r.FormValue("amount"))
+	})
+	do("receive/{sku...}", move(Supplier, Storage))
+	do("ship/{sku...}", move(Storage, Customer))
+	mux.HandleFunc("GET "+AdminPath+"state", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, f.Summary()) })
+	mux.HandleFunc("GET "+AdminPath+"items/{sku...}", func(w http.ResponseWriter, r *http.Request) {
+		p, ok := f.Product(pim.SKU(r.PathValue("sku")))
+		if !ok {
+			writeJSON(w, http.StatusNotFound, map[string]string{"error": "there is no such product"})
+			return
+		}
+		writeJSON(w, http.StatusOK, p)
+	})
+	return mux
+}
+
+func writeJSON(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	_ = e.Encode(v) // the reader may have left
+}
