@@ -180,3 +180,24 @@ func TestIdempotency(t *testing.T) {
 		t.Errorf("as another client: %+v", c)
 	}
 }
+
+// A SKU that comes back has the prices and stock levels of before.
+func TestRevivedProductKeepsItsOffer(t *testing.T) {
+	k := newKit(t).seed()
+	body := `{"family":"shoe","values":{"count":1}}`
+	k.want(k.do(Editor, "PUT", "/v1/products/P", body), 201, nil)
+	k.want(k.do(Integration, "POST", "/v1/prices:batch", `[{"sku":"P","currency":"EUR","amount":"19.90"}]`), 200, nil)
+	k.want(k.do(Integration, "POST", "/v1/stock:batch", `[{"sku":"P","on_hand":7}]`), 200, nil)
+	k.want(k.do(Editor, "DELETE", "/v1/products/P", nil), 204, nil)
+	k.want(k.do(Editor, "PUT", "/v1/products/P", body), 201, nil)
+	var p struct {
+		Prices []struct{ Amount string } `json:"prices"`
+		Stock  []struct {
+			OnHand int64 `json:"on_hand"`
+		} `json:"stock"`
+	}
+	k.want(k.do(Viewer, "GET", "/v1/products/P", nil), 200, &p)
+	if len(p.Prices) != 1 || p.Prices[0].Amount != "19.90" || len(p.Stock) != 1 || p.Stock[0].OnHand != 7 {
+		t.Errorf("it came back with %+v", p)
+	}
+}

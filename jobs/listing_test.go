@@ -67,3 +67,23 @@ func TestWantedRevision(t *testing.T) {
 		}
 	}
 }
+
+// A document that has lost its last field is sent once, empty; one that never
+// had any is not sent.
+func TestEmptiedDocument(t *testing.T) {
+	r := newRoad(t)
+	fake := r.channel("shop", webhooktest.Options{}, nil)
+	r.work()
+	with, without := pim.SKU("WITH"), pim.SKU("WITHOUT")
+	r.put([]pim.SKU{with}, pim.Values{"picture": []any{"https://x.example/a.jpg"}})
+	r.put([]pim.SKU{without}, title("plain"))
+	r.settled("shop")
+	r.put([]pim.SKU{with}, pim.Values{"picture": nil})
+	r.settled("shop")
+	if l, ok := fake.Listing(with, pim.Media); !ok || string(l.Document) != "{}" {
+		t.Errorf("the target holds media %s", l.Document)
+	}
+	if n := len(fake.History(without, pim.Media)); n != 0 {
+		t.Errorf("media of a product that never had any were sent %d times", n)
+	}
+}
