@@ -6,6 +6,7 @@ import (
 	"github.com/sluicehub/sluice/connectors"
 	"github.com/sluicehub/sluice/connectors/tryton"
 	"github.com/sluicehub/sluice/connectors/webhook"
+	"github.com/sluicehub/sluice/connectors/woocommerce"
 )
 
 // Registry is every connector there is.
@@ -13,5 +14,6 @@ func Registry() *connectors.Registry {
 	return connectors.NewRegistry(
 		tryton.Kind,
 		webhook.Kind,
+		woocommerce.Kind,
 	)
 }

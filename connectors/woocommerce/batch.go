@@ -93,7 +93,10 @@ func (p *push) send(path string, parent int64, rows []*row) error {
 		}
 	}
 	err := p.post(p.ctx, path, out, &said)
-	if err == nil && (len(said.Create) != len(by[0]) || len(said.Update) != len(by[1]) || len(said.Delete) != len(by[2])) {
+	if err != nil {
+		return p.refusedWhole(path, parent, rows, connectors.AsError(err))
+	}
+	if len(said.Create) != len(by[0])(said.Create) != len(by[0]) || len(said.Update) != len(by[1]) || len(said.Delete) != len(by[2])) {
 		err = &connectors.Error{Verdict: connectors.Unavailable, Uncertain: true, Err: fmt.Errorf("POST %s: the answer does not name every row", path)}
 	}
 	if err != nil {

@@ -59,6 +59,10 @@ func (c *Connector) call(ctx context.Context, method, path string, query url.Val
 	if body != nil {
 		header.Set("Content-Type", "application/json")
 		req.ContentLength, req.Body = int64(len(body)), reader{bytes.NewReader(body)}
+	} else if signature != "" {
+		// The shop takes a signature once, and net/http repeats a GET whose
+		// connection is lost unless it has a body that cannot be read again.
+		req.Body = reader{bytes.NewReader(nil)}
 	}
 	resp, err := c.client.Do(ctx, req)
 	if err != nil {

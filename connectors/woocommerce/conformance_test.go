@@ -6,9 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"net/url"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -54,21 +52,6 @@ func limits(batch int) connectors.Limits {
 		l.Batch = batch
 	}
 	return l
-}
-
-// signatures remembers what was signed, which must stay secret, too.
-type signatures struct {
-	http.Handler
-	mu   sync.Mutex
-	seen []string
-}
-
-func (s *signatures) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	signature := r.URL.Query().Get("oauth_signature")
-	s.mu.Lock()
-	s.seen = append(s.seen, signature, url.QueryEscape(signature))
-	s.mu.Unlock()
-	s.Handler.ServeHTTP(w, r)
 }
 
 func TestConformance(t *testing.T) {

@@ -144,9 +144,9 @@ func read(lane pim.Lane, raw map[string]any) (*document, []pim.Issue) {
 	}
 	d := r.doc
 	if lane == pim.Content {
-		name, _ := d.fields["name"].(string)
+		name, isText := d.fields["name"].(string)
 		switch {
-		case d.parent == "" && strings.TrimSpace(name) == "" && raw["name"] == nil:
+		case d.parent == "" && (raw["name"] == nil || isText && strings.TrimSpace(name) == ""):
 			r.issue("name", "name_missing", "A product needs a name.")
 		case d.parent != "" && len(d.axes) == 0 && raw["axes"] == nil:
 			r.issue("axes", "axes_missing", "A variant needs the field axes: in what it differs from its siblings.")

@@ -121,6 +121,7 @@ func (c *Connector) lookUp(ctx context.Context, skus []pim.SKU, fields string) (
 		return nil
 	}
 	var list strings.Builder
+	size := 0 // of the list in an address
 	wanted := map[pim.SKU]bool{}
 	flush := func() error {
 		if len(wanted) == 0 {
@@ -128,6 +129,7 @@ func (c *Connector) lookUp(ctx context.Context, skus []pim.SKU, fields string) (
 		}
 		err := ask(list.String(), wanted)
 		list.Reset()
+		size = 0
 		clear(wanted)
 		return err
 	}
@@ -139,11 +141,13 @@ func (c *Connector) lookUp(ctx context.Context, skus []pim.SKU, fields string) (
 			}
 			continue
 		}
-		if len(wanted) == 100 || list.Len()+3*len(sku) > maxQuery {
+		escaped := len(url.QueryEscape(string(sku))) + len("%2C")
+		if len(wanted) == 100 || size+escaped > maxQuery {
 			if err := flush(); err != nil {
 				return nil, err
 			}
 		}
+		size += escaped
 		if list.Len() > 0 {
 			list.WriteByte(',')
 		}

@@ -6,9 +6,9 @@ import "github.com/sluicehub/sluice/connectors"
 // without an end, the one that counts first.
 const single = `prices.filter(p, p.currency == currency && p.min_quantity <= 1 && !has(p.valid_to))`
 
-// sale is the price that counts now where it ends at some time and is lower
-// than the one that goes on: an offer for a limited time, and no mere price
-// change, which the shop must not show beside a crossed-out price.
+// sale are the lasting prices that the price which counts now undercuts, where
+// that one ends at some time: an offer for a limited time, and no mere change of
+// price, which the shop must not show beside a crossed-out one.
 const sale = single + `.filter(p, has(price.valid_to) && sub(price.amount, p.amount).startsWith('-'))`
 
 // mapping is used where a channel brings none. It needs nothing of a catalogue
@@ -27,7 +27,7 @@ var mapping = connectors.Mapping{
 		"tax_class":         `firstOf([values.tax_class])`,
 	},
 	Offer: map[string]string{
-		"regular_price":         `firstOf([firstOf(` + single + `.map(p, p.amount)), price.amount])`,
+		"regular_price":         `firstOf([firstOf(` + sale + `.map(p, p.amount)), price.amount])`,
 		"sale_price":            `firstOf(` + sale + `.map(p, price.amount))`,
 		"date_on_sale_from_gmt": `firstOf(` + sale + `.map(p, price.valid_from))`,
 		"date_on_sale_to_gmt":   `firstOf(` + sale + `.map(p, price.valid_to))`,

@@ -48,6 +48,7 @@ var Kind = &connectors.Kind{
 	Limits:   connectors.Limits{Batch: MaxBatch, Concurrency: 4, Timeout: 60 * time.Second, Settle: 60 * time.Second},
 	MaxBatch: MaxBatch,
 	Mapping:  mapping,
+	Makes:    []connectors.Connector{(*Connector)(nil)},
 	New: func(config json.RawMessage, env connectors.Env) (connectors.Connector, error) {
 		s, err := parse(config)
 		if err != nil {

@@ -200,6 +200,39 @@ func (f *Fake) pathOf(id int64) string {
 	return f.pathOf(c.Parent) + " > " + c.Name
 }
 
+// Add puts a product into the shop, as somebody in its pages does, and gives its
+// id; "" as its type is simple.
+func (f *Fake) Add(p Product) int64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	p.ID = f.next()
+	if p.Type == "" {
+		p.Type = "simple"
+	}
+	if p.Backorders == "" {
+		p.Backorders = "no"
+	}
+	if p.Status == "" {
+		p.Status = "publish"
+	}
+	p.settle()
+	f.products[p.ID] = &p
+	f.index(&p)
+	f.bump()
+	return p.ID
+}
+
+// AddCategory puts a category into the shop, its name as WordPress stores it,
+// and gives its id.
+func (f *Fake) AddCategory(name string, parent int64) int64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	c := &Category{ID: f.next(), Name: name, Slug: slug(name), Parent: parent}
+	f.categories[c.ID] = c
+	f.bump()
+	return c.ID
+}
+
 // Delete takes a product out of the shop, as somebody in its pages does.
 func (f *Fake) Delete(sku pim.SKU) {
 	f.mu.Lock()

@@ -117,7 +117,7 @@ type MetaData struct {
 }
 
 // Choices are a variation's options.
-func (p *Product) Choices() []Choice { return p.choices }
+func (p Product) Choices() []Choice { return p.choices }
 
 // variation is how products/{id}/variations answers a variation.
 type variation struct {
