@@ -96,11 +96,9 @@ func (p *push) send(path string, parent int64, rows []*row) error {
 	if err != nil {
 		return p.refusedWhole(path, parent, rows, connectors.AsError(err))
 	}
-	if len(said.Create) != len(by[0])(said.Create) != len(by[0]) || len(said.Update) != len(by[1]) || len(said.Delete) != len(by[2])) {
-		err = &connectors.Error{Verdict: connectors.Unavailable, Uncertain: true, Err: fmt.Errorf("POST %s: the answer does not name every row", path)}
-	}
-	if err != nil {
-		return p.refusedWhole(path, parent, rows, connectors.AsError(err))
+	if len(said.Create) != len(by[0]) || len(said.Update) != len(by[1]) || len(said.Delete) != len(by[2]) {
+		e := &connectors.Error{Verdict: connectors.Unavailable, Uncertain: true, Err: fmt.Errorf("POST %s: the answer does not name every row", path)}
+		return p.refusedWhole(path, parent, rows, e)
 	}
 	p.told = true
 	for i, answers := range [][]answer{said.Create, said.Update, said.Delete} {

@@ -112,7 +112,7 @@ func (c *Connector) readCategories(ctx context.Context) error {
 				ids[at] = s.ID
 			}
 		}
-		if pages, err := strconv.Atoi(header.Get("X-WP-TotalPages")); err == nil && page >= pages || len(some) == 0 {
+		if pages := pagesOf(header); pages > 0 && page >= pages || len(some) == 0 {
 			break
 		}
 	}

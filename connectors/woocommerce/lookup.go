@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
@@ -87,6 +88,15 @@ func mark(src string) string {
 	return "-" + hex.EncodeToString(sum[:6])
 }
 
+// pagesOf is how many pages a list has; 0 when the shop does not say.
+func pagesOf(header http.Header) int {
+	pages, err := strconv.Atoi(header.Get("X-WP-TotalPages"))
+	if err != nil {
+		return 0
+	}
+	return pages
+}
+
 // maxQuery keeps a look-up's address below what web servers take, in bytes.
 const maxQuery = 4000
 
@@ -114,7 +124,7 @@ func (c *Connector) lookUp(ctx context.Context, skus []pim.SKU, fields string) (
 					c.known.Add(sku, o.remember())
 				}
 			}
-			if pages, err := strconv.Atoi(header.Get("X-WP-TotalPages")); err != nil || page >= pages {
+			if page >= pagesOf(header) {
 				break
 			}
 		}
