@@ -28,10 +28,19 @@ func list[V any](ctx context.Context, c console, asJSON bool, header []string, r
 	if asJSON {
 		return printJSON(c.out, views)
 	}
-	t := tabwriter.NewWriter(c.out, 0, 0, 2, ' ', 0)
+	rows := make([][]string, len(views))
+	for i, v := range views {
+		rows[i] = cells(v)
+	}
+	return table(c.out, header, rows)
+}
+
+// table prints lines of cells in columns.
+func table(w io.Writer, header []string, rows [][]string) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, strings.Join(header, "\t"))
-	for _, v := range views {
-		fmt.Fprintln(t, strings.Join(cells(v), "\t"))
+	for _, cells := range rows {
+		fmt.Fprintln(t, strings.Join(cells, "\t"))
 	}
 	return t.Flush()
 }

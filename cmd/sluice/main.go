@@ -23,7 +23,7 @@ import (
 
 const about = `Sluice keeps every sales channel equal to one product store.
 
-DATABASE_URL names the database (PostgreSQL 15 or newer), for example postgres://sluice:secret@localhost/sluice. Every command but demo, version and completion needs it. It is no flag, because others on the machine can read a command's flags.`
+DATABASE_URL names the database (PostgreSQL 15 or newer), for example postgres://sluice:secret@localhost/sluice. Every command but demo, connector, version and completion needs it. It is no flag, because others on the machine can read a command's flags.`
 
 // cli is the command line. A command of its own package is one line here: its
 // Run method may ask for a context.Context, which ends with Ctrl-C, and for the
@@ -36,6 +36,7 @@ type cli struct {
 	Serve      serveCmd      `cmd:"" help:"Run the API, the workers, or both."`
 	Migrate    migrateCmd    `cmd:"" help:"Bring the database to the schema of this version."`
 	Channel    channelCmd    `cmd:"" help:"List, create and run channels."`
+	Connector  connectorCmd  `cmd:"" help:"List the connectors, or begin a new one."`
 	Key        keyCmd        `cmd:"" help:"Create, list and revoke API keys."`
 	Import     importCmd     `cmd:"" help:"Import products from a file of CSV, JSON Lines or a JSON array."`
 	Doctor     doctorCmd     `cmd:"" help:"Say in words what is wrong with the database, the queues and the channels."`

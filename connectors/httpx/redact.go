@@ -50,6 +50,11 @@ func (c *Client) Scrub(err error) error {
 	return &quiet{text: c.scrub.text(text, maxWhere+maxExcerpt), causes: []error{err}}
 }
 
+// Text is what a target said, fit for logs and people as Scrub's texts are.
+func (c *Client) Text(said string) string {
+	return strings.TrimSpace(c.scrub.text(said, maxWhere+maxExcerpt))
+}
+
 // quiet is an error whose causes can be recognised and not read.
 type quiet struct {
 	text   string
