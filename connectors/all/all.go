@@ -4,6 +4,7 @@ package all
 
 import (
 	"github.com/sluicehub/sluice/connectors"
+	"github.com/sluicehub/sluice/connectors/bol"
 	"github.com/sluicehub/sluice/connectors/tryton"
 	"github.com/sluicehub/sluice/connectors/webhook"
 	"github.com/sluicehub/sluice/connectors/woocommerce"
@@ -12,6 +13,7 @@ import (
 // Registry is every connector there is.
 func Registry() *connectors.Registry {
 	return connectors.NewRegistry(
+		bol.Kind,
 		tryton.Kind,
 		webhook.Kind,
 		woocommerce.Kind,

@@ -31,6 +31,7 @@ var Kind = &connectors.Kind{
 	Config:   &Config{},
 	Limits:   connectors.Limits{Batch: 50, Concurrency: 1, Timeout: 30 * time.Second, Settle: 60 * time.Second},
 	MaxBatch: 200,
+	Makes:    []connectors.Connector{(*Connector)(nil)},
 	Mapping: connectors.Mapping{
 		Content: map[string]string{
 			"ean":         identified(knownAs),

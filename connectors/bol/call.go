@@ -115,6 +115,17 @@ func harmless(err error) error {
 	return &e
 }
 
+// unread is the error of a read that got no whole answer. An answer that is too
+// long says nothing of the item that it was read for, which shall not be parked.
+func unread(err error) error {
+	e := *connectors.AsError(err)
+	if e.Verdict == connectors.Permanent && e.Uncertain {
+		e.Verdict = connectors.Unavailable
+	}
+	e.Uncertain = false
+	return &e
+}
+
 // request is one call of the API.
 type request struct {
 	op    op
@@ -166,7 +177,7 @@ func (c *Connector) do(ctx context.Context, r request) (*httpx.Response, error) 
 		resp, err := token.client.Do(ctx, req)
 		if err != nil {
 			if how.reads {
-				err = harmless(err)
+				return nil, unread(err)
 			}
 			return nil, err
 		}

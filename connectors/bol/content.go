@@ -80,7 +80,7 @@ func (s *settings) contents(doc map[string]any) ([]*wireContent, []pim.Issue) {
 			id, language = field[:at], field[at+1:]
 		}
 		switch {
-		case !slices.Contains(languages, language):
+		case id != field && !slices.Contains(languages, language):
 			f.bad(field, "bol.language", "the language after @ is one of %s", strings.Join(languages, ", "))
 			continue
 		case id == "" || utf8.RuneCountInString(id) > maxID:
@@ -231,13 +231,25 @@ func (c *wireContent) field(violation string) string {
 	return violation
 }
 
+// offerFieldsAtBol are how violations begin, and the documents' fields for them.
+var offerFieldsAtBol = [][2]string{
+	{"pricing.bundlePrices[0]", "price"},
+	{"pricing.bundlePrices[", "bundles"},
+	{"pricing", "price"},
+	{"stock", "stock"},
+	{"ean", "ean"},
+	{"condition", "condition"},
+	{"fulfilment", "fulfilment"},
+	{"countryAvailabilities", "countries"},
+	{"economicOperator", "economic_operator_id"},
+	{"onHold", "on_hold"},
+	{"unknownProductTitle", "title"},
+	{"reference", "sku"},
+}
+
 // offerField finds the document's field that a violation of an offer is about.
 func offerField(violation string) string {
-	for _, p := range [][2]string{
-		{"pricing.bundlePrices[0]", "price"}, {"pricing.bundlePrices[", "bundles"}, {"pricing", "price"}, {"bundlePrices", "price"},
-		{"stock", "stock"}, {"ean", "ean"}, {"condition", "condition"}, {"fulfilment", "fulfilment"}, {"countryAvailabilities", "countries"},
-		{"economicOperator", "economic_operator_id"}, {"onHold", "on_hold"}, {"unknownProductTitle", "title"}, {"reference", "sku"},
-	} {
+	for _, p := range offerFieldsAtBol {
 		if strings.HasPrefix(violation, p[0]) {
 			return p[1]
 		}

@@ -63,7 +63,7 @@ func (c *Connector) list(ctx context.Context, query url.Values) ([]heldOffer, er
 }
 
 // lookUpMany finds the offers of all items whose offer is not known, by EAN. A
-// failure is left to the items' own look-ups to meet and tell.
+// failure is each of those items'.
 func (p *push) lookUpMany(ctx context.Context, todo []int) {
 	var eans []string
 	for _, i := range todo {
@@ -80,6 +80,7 @@ func (p *push) lookUpMany(ctx context.Context, todo []int) {
 	for chunk := range slices.Chunk(eans, perQuery) {
 		offers, err := p.list(ctx, url.Values{"eans": chunk})
 		if err != nil {
+			p.lookUpErr = err
 			return
 		}
 		for _, o := range offers {
@@ -120,6 +121,9 @@ func (p *push) upsert(ctx context.Context, sku pim.SKU, o *wireOffer) error {
 	// What many look-ups found at once is as good, unless it led to the offer
 	// that has just proved to be gone.
 	offers := p.found[strings.TrimLeft(o.EAN, "0")]
+	if id == "" && p.lookUpErr != nil {
+		return p.lookUpErr
+	}
 	if id != "" || !p.looked {
 		var err error
 		if offers, err = p.list(ctx, url.Values{"eans": {o.EAN}}); err != nil {

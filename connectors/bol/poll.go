@@ -239,7 +239,7 @@ func (c *Connector) outcome(ctx context.Context, t ticket, statuses map[string]p
 			v.read(p.language, report)
 		}
 	}
-	if v.failed {
+	if v.nothing() {
 		return connectors.Result{Err: &connectors.Error{Verdict: connectors.Validation, Issues: v.issues, Err: errors.New(v.reason())}}, trouble
 	}
 	if (v.missing || v.working) && c.session.now().Sub(t.at) < patience {

@@ -22,6 +22,8 @@ type push struct {
 	contents map[int][]*wireContent // by item
 	found    map[string][]heldOffer // offers that a look-up for many found, by EAN without leading zeros
 	looked   bool                   // found is filled
+	// lookUpErr is why it is not, where it was tried.
+	lookUpErr error
 }
 
 // plan reads the documents and answers the items that cannot be sent.

@@ -44,8 +44,12 @@ type view struct {
 
 	issues                             []pim.Issue
 	failed, missing, working, declined bool
-	published                          int
+	published, refused, taken          int
 }
+
+// nothing reports whether bol took nothing of the product: its process failed,
+// or it declined the EAN, or each attribute for what it is.
+func (v *view) nothing() bool { return v.failed || v.refused > 0 && v.taken == 0 }
 
 func (v *view) add(i pim.Issue) {
 	if len(v.issues) < maxIssues {
@@ -54,27 +58,25 @@ func (v *view) add(i pim.Issue) {
 }
 
 // read adds one language's report. bol takes content attribute by attribute, so
-// a declined one is a warning; but where the EAN is declined, or every attribute
-// besides it for what it is, then nothing of the product was taken.
+// a declined one is a warning while anything else was taken.
 func (v *view) read(language string, r *uploadReport) {
 	v.working = v.working || r.Status == "IN_PROGRESS"
-	refused, taken := 0, 0
 	for _, a := range r.Attributes {
 		own := strings.EqualFold(a.ID, "EAN")
 		switch {
 		case a.Status == "DECLINED" && !unchanged[a.SubStatus]:
 			v.failed = v.failed || own
 			if bad := v.decline(mainField(v.shown(a.ID), language, v.own), a.fate); bad && !own {
-				refused++
+				v.refused++
 			} else if !own {
-				taken++
+				v.taken++
 			}
 		case own:
 		case a.Status == "PUBLISHED":
 			v.published++
-			taken++
+			v.taken++
 		default:
-			taken++
+			v.taken++
 		}
 	}
 	for _, a := range r.Assets {
@@ -83,12 +85,11 @@ func (v *view) read(language string, r *uploadReport) {
 			v.decline("images", a.fate)
 		case a.Status == "PUBLISHED":
 			v.published++
-			taken++
+			v.taken++
 		default:
-			taken++
+			v.taken++
 		}
 	}
-	v.failed = v.failed || refused > 0 && taken == 0
 }
 
 // decline notes a declined part, and says whether its value is what is wrong.

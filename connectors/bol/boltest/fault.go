@@ -55,9 +55,20 @@ func (f *Fake) Up() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.script, f.denied = nil, false
+	f.release()
+	f.bump()
+}
+
+// Release lets the calls that hang at this moment go on.
+func (f *Fake) Release() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.release()
+}
+
+func (f *Fake) release() {
 	close(f.released)
 	f.released = make(chan struct{})
-	f.bump()
 }
 
 // meet picks the fault of a call, nil for none. Callers hold mu.
