@@ -83,7 +83,7 @@ func TestEditDuringAPushThatFails(t *testing.T) {
 				if got != "B" {
 					t.Errorf("%q was pushed next", got)
 				}
-			case <-time.After(30 * time.Second):
+			case <-r.ctx.Done():
 				t.Fatal("the edit waits for what went before it")
 			}
 			close(goOn)

@@ -80,10 +80,14 @@ func (m *machine) late(t *rapid.T) {
 	m.quiet()
 	sku := m.sku(t)
 	m.fake.Script(webhooktest.Fault{Kind: webhooktest.Late, Times: 1})
+	began := time.Now()
 	m.set(sku, "late")
 	m.wait(m.fake, func(s webhooktest.State) bool { return s.Waiting() > 0 })
 	m.set(sku, rapid.SampledFrom([]string{"A", "B", "C"}).Draw(t, "title"))
 	m.fake.ApplyLate()
+	if time.Since(began) >= time.Second { // later than its channel settles: nothing is promised
+		m.set(sku, "repaired")
+	}
 }
 
 // die ends the workers without a release, as kill -9 does, and begins anew.
@@ -144,6 +148,9 @@ func TestMachine(t *testing.T) {
 		m.model[sku] = &wanted{}
 	}
 	rapid.Check(t, func(t *rapid.T) {
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute) // each check has its own, however many there are
+		defer cancel()
+		m.ctx = ctx
 		t.Repeat(map[string]func(*rapid.T){
 			"edit": m.edit, "edit again": m.edit, "remove": m.remove, "sell": m.sell, "fault": m.fault, "fault again": m.fault,
 			"late": m.late, "die": m.die, "lose jobs": m.loseJobs,

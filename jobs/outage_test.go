@@ -36,6 +36,9 @@ func TestOthersGoOnUndisturbed(t *testing.T) {
 	for i := range 30 {
 		want := fmt.Sprintf("v%d", i)
 		r.put(all, title("%s", want))
+		if i == 0 {
+			r.wait(hangs, func(s webhooktest.State) bool { return s.Counts().Hanging == 1 })
+		}
 		r.holds(well, all[19], want) // with the others down, each edit arrives before the next is made
 	}
 	r.until(func() bool { return fails.Counts().Calls >= 3 })
@@ -43,8 +46,9 @@ func TestOthersGoOnUndisturbed(t *testing.T) {
 		c, err := r.store.Channel(r.ctx, "fails")
 		return err == nil && c.Fails >= postgres.BreakerFails && c.LastError != ""
 	})
-	if hangs.Counts().Hanging != 1 {
-		t.Error("the hanging call is over: the test proves nothing")
+	r.wait(hangs, func(s webhooktest.State) bool { return s.Counts().Hanging == 1 }) // still, or again
+	if hangs.Counts().Applied != 0 {
+		t.Error("the hanging target took something: the test proves nothing")
 	}
 	if err := refuses.Refuse(false); err != nil {
 		t.Fatal(err)
@@ -99,7 +103,7 @@ func TestOutageIsBounded(t *testing.T) {
 	if err := r.store.Pool().QueryRow(r.ctx, `select count(*) from river_job where state <> 'completed'`).Scan(&jobsLeft); err != nil {
 		t.Fatal(err)
 	}
-	if jobsLeft > 8 {
+	if jobsLeft > 20 { // one for each consumer, and one for each holder that was slow
 		t.Errorf("%d jobs for one channel", jobsLeft)
 	}
 	before := pushes(fake, all)
@@ -415,18 +419,31 @@ func TestPriceWindowOpens(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	from, to := now.Add(1500*time.Millisecond), now.Add(3*time.Second)
-	sale := price("8")
-	sale.ValidFrom, sale.ValidTo = &from, &to
-	if res, err := r.store.SetPrices(r.ctx, "erp", []pim.PriceRow{{SKU: sku[0], Price: sale}}, postgres.Idempotency{}); err != nil || res[0].Status != postgres.RowChanged {
-		t.Fatal(res, err)
-	}
-	for _, amount := range []string{"10", "8", "10"} {
+	shows := func(amount string) {
+		t.Helper()
 		r.wait(fake, func(s webhooktest.State) bool {
 			l, ok := s.Listing(sku[0], pim.Offer)
 			return ok && bytes.Contains(l.Document, []byte(`"price":"`+amount+`"`))
 		})
 	}
+	from, to := now.Add(1500*time.Millisecond), now.Add(time.Hour)
+	sale := price("8")
+	sale.ValidFrom, sale.ValidTo = &from, &to
+	set := func() {
+		t.Helper()
+		if res, err := r.store.SetPrices(r.ctx, "erp", []pim.PriceRow{{SKU: sku[0], Price: sale}}, postgres.Idempotency{}); err != nil || res[0].Status != postgres.RowChanged {
+			t.Fatal(res, err)
+		}
+	}
+	shows("10")
+	set()
+	shows("8")
+	if now, err = r.store.Now(r.ctx); err != nil {
+		t.Fatal(err)
+	}
+	to = now.Add(1500 * time.Millisecond)
+	set() // it is still valid, so this changes nothing at the target
+	shows("10")
 }
 
 // A parent's texts are its variants' too.

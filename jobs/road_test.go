@@ -1,6 +1,7 @@
 package jobs_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -33,7 +34,7 @@ type road struct {
 	metrics  *prometheus.Registry
 	fakes    map[pim.ChannelCode]*webhooktest.Server
 	log      *slog.Logger
-	lease    time.Duration // of the workers; 0 is the default
+	lease    time.Duration // of the workers; 0 is more than any machine is slow
 	sweep    time.Duration
 
 	beforeFinish func(postgres.Consumer)
@@ -97,7 +98,7 @@ func (r *road) open() {
 func (r *road) work() (stop func()) {
 	r.Helper()
 	r.metrics = prometheus.NewRegistry()
-	runner, err := jobs.New(jobs.Config{Store: r.store, Channels: r.channels, Log: r.log, Metrics: r.metrics, Holder: "test", Work: true, Lease: r.lease, Sweep: r.sweep})
+	runner, err := jobs.New(jobs.Config{Store: r.store, Channels: r.channels, Log: r.log, Metrics: r.metrics, Holder: "test", Work: true, Lease: cmp.Or(r.lease, 30*time.Second), Sweep: r.sweep})
 	if err != nil {
 		r.Fatal(err)
 	}
@@ -133,7 +134,7 @@ func (r *road) channel(code pim.ChannelCode, opts webhooktest.Options, change fu
 func (r *road) channelAt(code pim.ChannelCode, fake *webhooktest.Server, change func(*jobs.ChannelSpec)) {
 	r.Helper()
 	config, _ := json.Marshal(map[string]any{"url": fake.URL(), "status_url": fake.StatusURL(), "secret": fake.Secret()})
-	spec := jobs.ChannelSpec{Code: code, Connector: "webhook", Locale: "en-GB", Currency: "EUR", Config: config, SettleSeconds: 1, TimeoutSeconds: 5}
+	spec := jobs.ChannelSpec{Code: code, Connector: "webhook", Locale: "en-GB", Currency: "EUR", Config: config, SettleSeconds: 1, TimeoutSeconds: 30}
 	if change != nil {
 		change(&spec)
 	}

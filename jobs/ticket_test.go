@@ -18,7 +18,7 @@ func ticketed(r *road) (*webhooktest.Server, []pim.SKU) {
 	sku := skus(1)
 	r.put(sku, title("A"))
 	r.until(func() bool { // not due: no step has it in hand
-		tag, err := r.store.Pool().Exec(r.ctx, `update listing set due_at = now() + interval '1 hour' where token is not null and lane = 1 and due_at > now() + interval '1 second'`)
+		tag, err := r.store.Pool().Exec(r.ctx, `update listing set due_at = now() + interval '1 hour' where token is not null and lane = 1 and due_at > now()`)
 		return err == nil && tag.RowsAffected() == 1
 	})
 	return fake, sku

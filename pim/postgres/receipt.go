@@ -170,7 +170,7 @@ func (s *Store) Receive(ctx context.Context, l Lease, outcomes []Outcome) (woken
 		o.storable()
 		product[i], want[i], again[i], hold[i] = int64(o.Product), o.Want, o.Again, o.Hold
 		if o.After != Forever {
-			ms := o.After.Milliseconds()
+			ms := (o.After + time.Millisecond - 1).Milliseconds() // not sooner: a doubt would not have settled
 			after[i] = &ms
 		} else {
 			waiting = waiting || o.Again
