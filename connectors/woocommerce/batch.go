@@ -54,7 +54,7 @@ func (p *push) writeAll(products []*row, variations map[int64][]*row) error {
 // whole push: nothing was written yet.
 func (p *push) write(path string, parent int64, rows []*row) error {
 	for chunk := range slices.Chunk(rows, p.limits.Batch) {
-		if p.late(); p.stop != nil {
+		if p.over() {
 			return nil
 		}
 		if err := p.send(path, parent, chunk); err != nil {
@@ -64,14 +64,15 @@ func (p *push) write(path string, parent int64, rows []*row) error {
 	return nil
 }
 
-// late ends the push while there is still time for a whole call: one that is
-// cut off leaves everything in doubt.
-func (p *push) late() {
+// over reports whether no further call shall begin: the shop is in trouble, or
+// there is no time for a whole call, and one that is cut off leaves everything
+// in doubt.
+func (p *push) over() bool {
 	deadline, ok := p.ctx.Deadline()
-	if !ok || !p.told || p.stop != nil || time.Until(deadline) > p.limits.Timeout/10 {
-		return
+	if ok && p.told && p.stop == nil && time.Until(deadline) < p.limits.Timeout/10 {
+		p.stop = &connectors.Error{Verdict: connectors.Throttled, After: time.Second, Err: errors.New("the call's time is over; the rest goes with the next one")}
 	}
-	p.stop = &connectors.Error{Verdict: connectors.Throttled, After: time.Second, Err: errors.New("the call's time is over; the rest goes with the next one")}
+	return p.stop != nil
 }
 
 // send makes one call.
@@ -121,10 +122,7 @@ func (p *push) refusedWhole(path string, parent int64, rows []*row, e *connector
 	}
 	if (e.Verdict == connectors.Validation || e.Verdict == connectors.Permanent) && len(rows) > 1 {
 		for _, half := range [][]*row{rows[:len(rows)/2], rows[len(rows)/2:]} {
-			if p.late(); p.stop != nil {
-				return nil
-			}
-			if err := p.send(path, parent, half); err != nil {
+			if err := p.write(path, parent, half); err != nil {
 				return err
 			}
 		}

@@ -1,6 +1,7 @@
 package woocommercetest
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -33,22 +34,16 @@ func (r *results) echo(text string) {
 // batch applies rows one by one: creations, then changes, then removals. A row's
 // failure leaves the others alone.
 func (f *Fake) batch(body []byte, parent *int64) *reply {
-	var top map[string]json.RawMessage
-	if err := json.Unmarshal(body, &top); err != nil {
-		return refused(refuse(http.StatusBadRequest, "rest_invalid_json", "Invalid JSON body passed."))
-	}
 	var in struct {
 		Create []map[string]json.RawMessage `json:"create"`
 		Update []map[string]json.RawMessage `json:"update"`
 		Delete []int64                      `json:"delete"`
 	}
-	for name := range top {
-		if name != "create" && name != "update" && name != "delete" {
-			f.violated("a batch has %q", name)
-		}
-	}
-	if err := json.Unmarshal(body, &in); err != nil {
-		return refused(refuse(http.StatusBadRequest, "rest_invalid_param", "Invalid parameter(s): create, update, delete", "params", map[string]string{"create": err.Error()}))
+	d := json.NewDecoder(bytes.NewReader(body))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&in); err != nil {
+		f.violated("a batch cannot be read: %v", err)
+		return refused(refuse(http.StatusBadRequest, "rest_invalid_json", "Invalid JSON body passed."))
 	}
 	total := len(in.Create) + len(in.Update) + len(in.Delete)
 	if total > f.opts.Batch {
