@@ -226,6 +226,17 @@ func TestUnsendable(t *testing.T) {
 	}
 }
 
+// An answer without end to a look-up says nothing of the item: it is not parked.
+func TestEndlessLookUp(t *testing.T) {
+	w := newWorld(t, nil, boltest.Options{}, nil)
+	for _, kind := range []boltest.FaultKind{boltest.Endless, boltest.Garbage, boltest.Lose} {
+		w.fake.Script(boltest.Fault{Kind: kind, Op: boltest.ListOffers})
+		w.wantError(offer("A", ""), connectors.Unavailable, false)
+	}
+	w.fake.Up()
+	w.ok(offer("A", ""))
+}
+
 func TestConfig(t *testing.T) {
 	for config, want := range map[string]string{
 		`{}`: "/client_id /client_secret",

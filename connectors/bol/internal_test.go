@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -139,6 +140,19 @@ func TestReportIsNotWaitedForForEver(t *testing.T) {
 	pass(patience)
 	if r := poll(); r.Status != connectors.Accepted || len(r.Issues) != 1 || r.Issues[0].Code != "bol.report_unfinished" {
 		t.Errorf("in the end: %+v", r)
+	}
+}
+
+// An id of bol's cannot lead to another operation.
+func TestIdsStayInTheirPlace(t *testing.T) {
+	fake, c, _ := clockwork(t, boltest.Options{})
+	for _, id := range []string{"", "..", "a/b", "a?b", "%2e%2e", strings.Repeat("x", 201)} {
+		if _, err := c.do(t.Context(), request{op: opDelete, path: offersPath(id)}); err == nil || connectors.AsError(err).Uncertain {
+			t.Errorf("%q: %v", id, err)
+		}
+	}
+	if n := fake.Counts().Calls; n != 0 {
+		t.Errorf("%d calls", n)
 	}
 }
 
