@@ -214,8 +214,8 @@ func (s *Store) DeleteChannel(ctx context.Context, code pim.ChannelCode) error {
 }
 
 // ResyncChannel renders all listings of a channel anew and sends what differs
-// from what was acknowledged; with full it sends everything, for a target that
-// lost or changed its data.
+// from what was acknowledged; with full it sends everything, and reads
+// everything, for a target that lost or changed its data, or is another one.
 func (s *Store) ResyncChannel(ctx context.Context, code pim.ChannelCode, full bool) error {
 	if full {
 		if err := s.forgetAcked(ctx, code); err != nil {
@@ -225,20 +225,21 @@ func (s *Store) ResyncChannel(ctx context.Context, code pim.ChannelCode, full bo
 	return s.namedChannel(ctx, "resync", sqlResyncChannel, code)
 }
 
-const sqlFenceDrains = `
+const sqlFenceChannel = `
 with held as (
-    select k.lane from consumer k join channel c on c.id = k.channel_id and c.code = @code and c.deleted_at is null
-    where k.kind = 'drain' order by k.lane for update of k
+    select k.kind, k.lane from consumer k join channel c on c.id = k.channel_id and c.code = @code and c.deleted_at is null
+    where k.kind in ('drain', 'pull') order by k.kind, k.lane for update of k
 )
 update consumer k set epoch = epoch + 1, gen = gen + 1, released = true, unsure_at = now(), holder = ''
-from held where k.kind = 'drain' and k.lane = held.lane and k.channel_id = (select id from channel where code = @code and deleted_at is null)`
+from held where k.kind = held.kind and k.lane = held.lane and k.channel_id = (select id from channel where code = @code and deleted_at is null)`
 
-// forgetAcked forgets what a channel acknowledged, having shut out the holders
-// of its drains, whose receipts under way would bring it back.
+// forgetAcked forgets what a channel acknowledged, and how far it was read,
+// having shut out those who work for it: what they have under way would bring
+// it back.
 func (s *Store) forgetAcked(ctx context.Context, code pim.ChannelCode) error {
 	return inTx(ctx, s.pool, func(tx pgx.Tx) error {
 		args := pgx.NamedArgs{"code": code}
-		for _, sql := range []string{sqlFenceDrains, sqlResyncChannel, sqlForgetAcked} { // consumers, channel, listings: everybody's order
+		for _, sql := range []string{sqlFenceChannel, sqlResyncChannel, sqlForgetPulled, sqlForgetAcked} { // consumers, channel, listings: everybody's order
 			if _, err := tx.Exec(ctx, sql, args); err != nil {
 				return err
 			}

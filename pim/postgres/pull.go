@@ -38,6 +38,8 @@ const (
 	sqlCreatePull = `
 with made as (insert into pull (channel_id) values (@channel) on conflict (channel_id) do update set due_at = now(), fails = 0)
 insert into consumer (kind, channel_id) values ('pull', @channel) on conflict (kind, channel_id, lane) do nothing`
+	sqlForgetPulled = `
+update pull set cursor = '', due_at = now() where channel_id = (select id from channel where code = @code and deleted_at is null)`
 	sqlDropPull = `delete from pull where channel_id = @channel`
 )
 

@@ -61,6 +61,17 @@ func TestPulledUnderALease(t *testing.T) {
 		t.Errorf("%+v (%v)", c.Pull, err)
 	}
 
+	// A full resync begins anew, and shuts out who has a page in hand.
+	if err := h.ResyncChannel(h.ctx, "erp", true); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.Pulled(h.ctx, heir, "erp", "4", 0, rows("4"), nil); !errors.Is(err, ErrFenced) {
+		t.Errorf("a page of before: %v", err)
+	}
+	if state, err = h.Pull(h.ctx, c.ID); err != nil || state.Cursor != "" || state.In > 0 {
+		t.Errorf("%+v (%v)", state, err)
+	}
+
 	// A connector that reads nothing any more ends it.
 	c.Pulls = false
 	if c, err = h.UpdateChannel(h.ctx, *c); err != nil || c.Pull != nil {
