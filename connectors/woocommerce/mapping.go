@@ -18,7 +18,7 @@ var mapping = connectors.Mapping{
 		"sku":               `sku`,
 		"parent":            `firstOf([parent])`,
 		"axes":              `firstOf([axes])`,
-		"name":              `firstOf([values.name, values.title, sku])`,
+		"name":              `firstOf([values.name, values.title, values.product_name, sku])`,
 		"description":       `firstOf([values.description])`,
 		"short_description": `firstOf([values.short_description])`,
 		"status":            `'publish'`,
