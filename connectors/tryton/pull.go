@@ -20,18 +20,26 @@ const (
 	pageSize = 200
 	// lookAgain is how often changes are looked for while everything is read.
 	lookAgain = 5 * time.Second
+	// wideEvery is how often a pass goes back by the overlap.
+	wideEvery = time.Minute
+	// margin is how far a narrow pass goes back: the Date of an answer is in whole
+	// seconds, and the database's clock may be another machine's.
+	margin = 5 * time.Second
 	// maxSteps bounds the quantity steps of a price list: each is a request per page.
 	maxSteps = 20
 )
 
 // Pull reads a page of prices and stock; see connectors.Puller.
 //
-// A pass reads what was written or created since the pass before began, less an
-// overlap. PostgreSQL stamps a row with the beginning of its transaction, so a
-// change becomes visible later than it is dated; one whose transaction lasted
-// longer than the overlap is found when everything is read, which the first pass
-// and one pass in full_hours do. While that goes on, changes are read between its
-// pages. All times are the server's own, from the Date of its answers.
+// A pass reads what was written or created since an instant. PostgreSQL stamps a
+// row with the beginning of its transaction, so a change becomes visible later
+// than it is dated. Most passes are narrow, for the speed: they go back to the
+// beginning of the pass before. A wide one each minute goes back to the wide one
+// before, less the overlap, and so finds every change whose transaction was
+// shorter than the overlap. What lasted longer is found when everything is read,
+// which the first pass and one pass in full_hours do; meanwhile, changes are read
+// between its pages. All these times are the server's own, from the Date of its
+// answers; our clock only paces.
 //
 // Within a pass records come in the order of their ids, behind the last one: a
 // record that changes meanwhile belongs to the next pass.
@@ -65,15 +73,20 @@ const (
 
 // place is where reading stands: the cursor.
 type place struct {
-	Since  time.Time       `json:"since"`           // changes from here on are not told yet
+	Since  time.Time       `json:"since"`           // the next wide pass goes back to here
+	Fresh  time.Time       `json:"fresh,omitzero"`  // when the last pass began
 	Phase  string          `json:"phase,omitempty"` // of the pass at work
-	Began  time.Time       `json:"began,omitzero"`  // the server's clock when the pass at work began
+	From   time.Time       `json:"from,omitzero"`   // what the pass at work goes back to
+	Wide   bool            `json:"wide,omitempty"`  // the pass at work is a wide one
+	Began  time.Time       `json:"began,omitzero"`  // when the pass at work began
 	After  int64           `json:"after,omitempty"` // the last id of the phase
-	Passed time.Time       `json:"passed,omitzero"` // our clock after the last pass: it only paces
 	Full   *walk           `json:"full,omitempty"`  // everything is being read
 	FullAt time.Time       `json:"full_at,omitzero"`
 	Lists  map[string]list `json:"lists,omitempty"` // by code
 	Of     string          `json:"of,omitempty"`    // the sources that were read so far
+
+	Passed time.Time `json:"passed,omitzero"`  // our clock after the last pass
+	WideAt time.Time `json:"wide_at,omitzero"` // our clock after the last wide pass
 }
 
 // walk is the reading of everything.
@@ -154,6 +167,10 @@ func (p *pull) begin(ctx context.Context) error {
 		return nil
 	}
 	at.Phase, at.After, at.Began = phaseProducts, 0, time.Time{}
+	at.From = at.Fresh.Add(-margin)
+	if at.Wide = at.Fresh.IsZero() || time.Since(at.WideAt).Abs() >= wideEvery; at.Wide {
+		at.From = at.Since
+	}
 	return nil
 }
 
@@ -164,7 +181,10 @@ func (p *pull) advance() {
 		at.Phase = phaseMoves
 		return
 	}
-	at.Phase, at.Since, at.Passed = "", at.Began.Add(-p.overlap), time.Now().UTC()
+	at.Phase, at.Fresh, at.Passed = "", at.Began, time.Now().UTC()
+	if at.Wide {
+		at.Since, at.WideAt = at.Began.Add(-p.overlap), at.Passed
+	}
 	if at.Full == nil && at.Began.Sub(at.FullAt).Abs() >= p.full {
 		at.Full = &walk{}
 	}
@@ -174,7 +194,7 @@ func (p *pull) advance() {
 // dated checks that an answer told the server's time.
 func dated(now time.Time) error {
 	if now.IsZero() {
-		return &connectors.Error{Verdict: connectors.Permanent, Err: errors.New("Tryton's answers carry no Date, without which changes cannot be followed; a proxy in front of it takes it away")}
+		return &connectors.Error{Verdict: connectors.Permanent, Err: errors.New("the answers carry no Date, without which changes cannot be followed; a proxy in front of Tryton takes it away")}
 	}
 	return nil
 }
@@ -214,7 +234,7 @@ var byID = [][]string{{"id", "ASC"}}
 // since is the domain of what was written or created since the last pass, through
 // relations or not. write_date is null until the first write.
 func (p *pull) since(prefixes ...string) []any {
-	from := instant{p.place.Since}
+	from := instant{p.place.From}
 	domain := []any{"OR"}
 	for _, prefix := range prefixes {
 		domain = append(domain, []any{prefix + "write_date", ">=", from}, []any{prefix + "create_date", ">=", from})
@@ -259,7 +279,9 @@ func (p *pull) all(ctx context.Context) error {
 		at.FullAt = now.UTC()
 	}
 	if at.Since.IsZero() {
-		at.Since, at.Passed = now.UTC().Add(-p.overlap), time.Now().UTC()
+		at.Since, at.Fresh = now.UTC().Add(-p.overlap), now.UTC()
+		at.Passed = time.Now().UTC()
+		at.WideAt = at.Passed
 	}
 	if err := p.tell(ctx, page); err != nil {
 		return err
@@ -382,7 +404,7 @@ func (p *pull) list(ctx context.Context, o origin) (list, error) {
 	}
 	slices.Sort(l.Steps)
 	if len(l.Steps) > maxSteps {
-		return list{}, &connectors.Error{Verdict: connectors.Auth, Err: fmt.Errorf("Tryton's price list for %q has %d quantity steps, %d can be read", o.code, len(l.Steps), maxSteps)}
+		return list{}, &connectors.Error{Verdict: connectors.Auth, Err: fmt.Errorf("the price list in Tryton for %q has %d quantity steps, %d can be read", o.code, len(l.Steps), maxSteps)}
 	}
 	raw, err := json.Marshal(found)
 	if err != nil {

@@ -139,7 +139,7 @@ func (p *push) read(h *house, i int) (string, bool) {
 	p.results[i].Status = connectors.Accepted
 	switch {
 	case it.Lane != pim.Content:
-		p.refuse(i, &connectors.Error{Verdict: connectors.Permanent, Err: fmt.Errorf("Tryton takes no %s: it owns price and stock", it.Lane)})
+		p.refuse(i, &connectors.Error{Verdict: connectors.Permanent, Err: fmt.Errorf("the %s lane does not go to Tryton, which owns price and stock", it.Lane)})
 		return "", false
 	case it.Action == connectors.Withdraw:
 		return "", false

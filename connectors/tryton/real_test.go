@@ -13,9 +13,7 @@
 package tryton_test
 
 import (
-	"bytes"
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -35,118 +33,6 @@ import (
 	"github.com/sluicehub/sluice/connectors/tryton"
 	"github.com/sluicehub/sluice/pim"
 )
-
-// realTryton is a real server and its administrator.
-type realTryton struct {
-	t       *testing.T
-	url     string
-	db      string
-	session string
-	company int64
-	words   map[string]any
-}
-
-func env(name, otherwise string) string {
-	if v := os.Getenv(name); v != "" {
-		return v
-	}
-	return otherwise
-}
-
-func openReal(t *testing.T) *realTryton {
-	t.Helper()
-	r := &realTryton{t: t, url: os.Getenv("TRYTON_URL"), db: env("TRYTON_DATABASE", "tryton")}
-	if r.url == "" {
-		t.Fatal("TRYTON_URL is not set: the address of a real Tryton")
-	}
-	user := env("TRYTON_USER", "admin")
-	var session []any
-	r.rpc("common.db.login", &session, user, map[string]string{"password": os.Getenv("TRYTON_PASSWORD")}, "en")
-	r.session = base64.StdEncoding.EncodeToString(fmt.Appendf(nil, "%s:%v:%v", user, session[0], session[1]))
-	var preferences struct{ Company *int64 }
-	r.rpc("model.res.user.get_preferences", &preferences, true, map[string]any{})
-	if preferences.Company == nil {
-		t.Fatal("the database has no company, or the administrator has none")
-	}
-	r.company = *preferences.Company
-	r.words = map[string]any{"company": r.company, "language": "en"}
-	return r
-}
-
-// rpc makes a call that must succeed.
-func (r *realTryton) rpc(method string, result any, params ...any) {
-	r.t.Helper()
-	body, err := json.Marshal(map[string]any{"id": 1, "method": method, "params": params})
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	req, err := http.NewRequestWithContext(r.t.Context(), http.MethodPost, strings.TrimRight(r.url, "/")+"/"+r.db+"/", bytes.NewReader(body))
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	req.Header.Set("Content-Type", "application/json")
-	if r.session != "" {
-		req.Header.Set("Authorization", "Session "+r.session)
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	raw, err := io.ReadAll(io.LimitReader(resp.Body, 16<<20))
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	var answer struct{ Result, Error json.RawMessage }
-	if err := json.Unmarshal(raw, &answer); err != nil || answer.Error != nil {
-		r.t.Fatalf("%s: %d %s", method, resp.StatusCode, raw)
-	}
-	if result != nil {
-		if err := json.Unmarshal(answer.Result, result); err != nil {
-			r.t.Fatalf("%s: %v: %s", method, err, raw)
-		}
-	}
-}
-
-// model calls a model's method with the administrator's context.
-func (r *realTryton) model(method string, result any, params ...any) {
-	r.t.Helper()
-	r.rpc("model."+method, result, append(params, r.words)...)
-}
-
-// first is the id of the first record that fits.
-func (r *realTryton) first(model string, domain ...any) int64 {
-	r.t.Helper()
-	var ids []int64
-	r.model(model+".search", &ids, domain, 0, 1, nil)
-	if len(ids) == 0 {
-		r.t.Fatalf("%s: nothing fits %v", model, domain)
-	}
-	return ids[0]
-}
-
-// groups are those that docs/connectors/tryton.md tells people to give the user.
-var groups = []string{"Product Administration", "Stock", "Sales", "Account Product Administration"}
-
-// ours makes a user with the documented rights, or gives it the password anew,
-// which ends its sessions.
-func (r *realTryton) ours(login, secret string) {
-	r.t.Helper()
-	var ids []int64
-	r.model("res.user.search", &ids, []any{[]any{"login", "=", login}}, 0, 1, nil)
-	if len(ids) > 0 {
-		r.model("res.user.write", nil, ids, map[string]any{"password": secret})
-		return
-	}
-	var member []int64
-	r.model("res.group.search", &member, []any{[]any{"name", "in", groups}}, 0, 100, nil)
-	r.model("res.user.create", nil, []any{map[string]any{
-		"name": login, "login": login, "password": secret, "company": r.company,
-		"companies": []any{[]any{"add", []int64{r.company}}}, "groups": []any{[]any{"add", member}},
-	}})
-}
-
-func decimalOf(amount string) any { return map[string]any{"__class__": "Decimal", "decimal": amount} }
 
 // rowsOf are the rows of one SKU, as text.
 func rowsOf(p *connectors.Pulled, sku pim.SKU) (rows []string) {
@@ -188,7 +74,7 @@ func pullAll(t *testing.T, c connectors.Puller, cursor string) (*connectors.Pull
 func TestRealTryton(t *testing.T) {
 	admin := openReal(t)
 	stamp := time.Now().Format("150405.000")
-	const login, secret = "sluice-test", "Zw7!mPq4#xRt-9"
+	const login, secret = "sluice-contract", "Zw7!mPq4#xRt-9"
 	admin.ours(login, secret)
 
 	// Everything the connector says goes through a recorder.
@@ -364,11 +250,9 @@ func TestRealTryton(t *testing.T) {
 		admin.model("stock.move.write", nil, move(storage, customer, 5), map[string]any{"state": "assigned"})
 		next("default EUR 1 20.00", "main 20/5", "test EUR 1 18.00", "test EUR 10 16.00")
 		// A line of the price list goes: its quantity does, too.
-		lines := struct{ Lines []int64 }{}
 		var read []struct{ Lines []int64 }
 		admin.model("product.price_list.read", &read, lists, []string{"lines"})
-		lines = read[0]
-		admin.model("product.price_list.write", nil, lists, map[string]any{"lines": []any{[]any{"delete", lines.Lines[:1]}}})
+		admin.model("product.price_list.write", nil, lists, map[string]any{"lines": []any{[]any{"delete", read[0].Lines[:1]}}})
 		next("default EUR 1 20.00", "main 20/5", "test EUR 1 18.00", "test EUR 10 removed")
 		// A product without a sale unit has no price of a list, and 0 is no price.
 		admin.model("product.template.write", nil, []int64{simple.Template.ID}, map[string]any{"list_price": decimalOf("0")})
@@ -414,10 +298,7 @@ func TestRealTryton(t *testing.T) {
 				t.Fatal("Tryton does not call")
 			}
 			cancel()
-			p, err := source.Pull(t.Context(), cursor)
-			if err != nil {
-				t.Fatal(err)
-			}
+			p, _ := pullAll(t, source, cursor)
 			took, cursor = append(took, time.Since(begun)), p.Cursor
 			if rows := rowsOf(p, sku("S")); !slices.Contains(rows, "default EUR 1 "+amount) {
 				t.Fatalf("change %d: %q", i, rows)
@@ -447,36 +328,41 @@ func TestRealTryton(t *testing.T) {
 		t.Logf("everything read: %d price rows, %d stock rows in %d pages, %s", len(all.Prices), len(all.Stock), pages, time.Since(begun).Round(time.Millisecond))
 		begun = time.Now()
 		idle, pages := pullAll(t, source, all.Cursor)
-		t.Logf("the pass after it, which reads the overlap: %d price rows in %d pages, %s", len(idle.Prices), pages, time.Since(begun).Round(time.Millisecond))
+		t.Logf("the pass after it: %d price rows in %d pages, %s", len(idle.Prices), pages, time.Since(begun).Round(time.Millisecond))
 	})
+	t.Run("errors", func(t *testing.T) {
+		// What Tryton answers to what is wrong, through the recorder.
+		direct := *admin
+		direct.url = proxy.URL
+		one := map[string]any{"name": "One", "type": "goods", "default_uom": admin.first("product.uom", []any{"symbol", "=", "u"}), "products": []any{[]any{"create", []any{map[string]any{"suffix_code": sku("S")}}}}}
+		for _, c := range []struct {
+			method, want string
+			params       []any
+		}{
+			{"product.template.create", `["UserError",["Code of active product must be unique.","",null]]`, []any{[]any{one}}},
+			{"product.template.create", `["UserError",["A value is required for field \"Default UOM\" in \"Product Template\".","",null]]`, []any{[]any{map[string]any{"name": "x"}}}},
+			{"product.template.write", `["UserError",["You are trying to write to records \"999999\" of \"Product Template\" that don't exist anymore.","",null]]`, []any{[]int{999999}, map[string]any{"name": "x"}}},
+			{"product.template.read", `["'nosuch'",""]`, []any{[]int64{simple.Template.ID}, []string{"nosuch"}}},
+			{"product.nosuch.read", `["'product.nosuch'",""]`, []any{[]int{1}, []string{"id"}}},
+		} {
+			if got := direct.refused("model."+c.method, append(c.params, direct.words)...); got != c.want {
+				t.Errorf("%s: %s, want %s", c.method, got, c.want)
+			}
+		}
+		stale := map[string]any{"company": admin.company, "_timestamp": map[string]string{fmt.Sprint("product.template,", simple.Template.ID): "1.0"}}
+		if got := direct.refused("model.product.template.write", []int64{simple.Template.ID}, map[string]any{"name": "x"}, stale); got != `["ConcurrencyException","Records were modified in the meanwhile"]` {
+			t.Error(got)
+		}
+		if got := direct.refused("model.product.template.read", []int64{simple.Template.ID}, []string{"id"}); got != `["Missing context argument",""]` {
+			t.Error(got)
+		}
+		direct.session = ""
+		if got := direct.refused("common.db.login", login, map[string]any{}, "en"); !strings.HasPrefix(got, `["LoginException",["password",`) {
+			t.Error(got)
+		}
+	})
+
 	if file := os.Getenv("TRYTON_RECORD"); file != "" {
 		record(t, file, recorder.Exchanges(), login, secret)
-	}
-}
-
-// record writes one exchange of each kind, without secrets and with short lists.
-func record(t *testing.T, file string, exchanges []connectortest.Exchange, login, secret string) {
-	t.Helper()
-	var kept []recorded
-	seen := map[string]bool{}
-	for _, e := range exchanges {
-		r := recordedOf(e)
-		if seen[r.kind()] || !strings.Contains(e.Header.Get("Content-Type"), "json") {
-			continue
-		}
-		seen[r.kind()] = true
-		if r.Answer["result"] != nil {
-			r.Answer["result"] = short(r.Answer["result"])
-		}
-		kept = append(kept, r)
-	}
-	slices.SortFunc(kept, func(a, b recorded) int { return strings.Compare(a.kind(), b.kind()) })
-	raw, err := json.MarshalIndent(kept, "", "  ")
-	if err != nil {
-		t.Fatal(err)
-	}
-	text := strings.NewReplacer(secret, "a password", login, "sluice").Replace(string(raw))
-	if err := os.WriteFile(file, []byte(text+"\n"), 0o600); err != nil {
-		t.Fatal(err)
 	}
 }

@@ -26,7 +26,17 @@ const (
 func (p *pull) prices(ctx context.Context, page []*variant) error {
 	priced := map[int64][]*variant{} // by unit: Tryton computes in one at a time
 	for _, v := range page {
-		if !v.Active || v.Code == nil || *v.Code == "" || v.ListPrice == nil {
+		if v.Code == nil || *v.Code == "" {
+			continue
+		}
+		if p.place.Full != nil {
+			for _, o := range p.origins.lists {
+				for _, step := range p.place.Full.Gone[o.code] {
+					p.price(*v.Code, o.code, step, nil)
+				}
+			}
+		}
+		if !v.Active || v.ListPrice == nil {
 			continue
 		}
 		if p.PriceList != "" {
@@ -87,13 +97,6 @@ func (p *pull) listPrices(ctx context.Context, o origin, unit int64, variants []
 		for _, id := range ids {
 			if amount, ok := computed[id]; ok {
 				p.price(codes[id], o.code, step, amount)
-			}
-		}
-	}
-	if full := p.place.Full; full != nil {
-		for _, step := range full.Gone[o.code] {
-			for _, id := range ids {
-				p.price(codes[id], o.code, step, nil)
 			}
 		}
 	}

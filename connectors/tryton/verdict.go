@@ -209,7 +209,7 @@ func ofRead(err error) error {
 	e.Uncertain = false
 	switch e.Verdict {
 	case connectors.Validation, connectors.Permanent, connectors.Conflict:
-		e.Verdict, e.Issues = connectors.Unavailable, nil
+		e.Verdict, e.After, e.Issues = connectors.Unavailable, 0, nil
 	}
 	return &e
 }

@@ -149,7 +149,7 @@ func (f *Fake) seed() {
 	put("stock.location", customerID, rec{"code": "CUS", "name": "Customer", "type": "customer", "parent": nil})
 }
 
-// Database, User and Password are what a connector logs in with.
+// Database is the name of the fake's one database.
 func (f *Fake) Database() string { return f.opts.Database }
 
 // User is the login.

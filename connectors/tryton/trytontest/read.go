@@ -32,11 +32,11 @@ func (e *userError) Error() string { return e.text }
 type kind int
 
 const (
-	plain   kind = iota
-	text_        // translated text
-	one          // many2one
-	many         // one2many
-	virtual      // computed
+	plain     kind = iota
+	localized      // translated text
+	one            // many2one
+	many           // one2many
+	virtual        // computed
 )
 
 // field is a field of a model, as far as the fake's callers need it.
@@ -69,7 +69,7 @@ func makeSchema() map[string]map[string]field {
 		"product.uom":       {"symbol": {}, "digits": {}},
 		"stock.location":    {"code": {}, "name": {}, "type": {}, "parent": {kind: one, model: "stock.location"}},
 		"product.template": {
-			"name": {kind: text_, label: "Name"}, "code": {label: "Code"}, "type": {label: "Type"}, "active": {},
+			"name": {kind: localized, label: "Name"}, "code": {label: "Code"}, "type": {label: "Type"}, "active": {},
 			"default_uom": {kind: one, model: "product.uom", label: "Default UOM"},
 			"salable":     {}, "sale_uom": {kind: one, model: "product.uom", label: "Sale UOM"},
 			"products":    {kind: many, model: "product.product", inverse: "template"},
@@ -79,7 +79,7 @@ func makeSchema() map[string]map[string]field {
 		"product.list_price": {"template": {kind: one, model: "product.template"}, "list_price": {}},
 		"product.product": {
 			"template": {kind: one, model: "product.template"}, "code": {label: "Code"}, "suffix_code": {label: "Suffix Code"}, "active": {},
-			"description": {kind: text_, label: "Description"},
+			"description": {kind: localized, label: "Description"},
 			"identifiers": {kind: many, model: "product.identifier", inverse: "product"},
 			"name":        of("name"), "type": of("type"), "default_uom": of("default_uom"), "salable": of("salable"), "sale_uom": of("sale_uom"), "list_price": of("list_price"),
 			"quantity":       {kind: virtual, compute: quantity},
@@ -119,7 +119,7 @@ func (f *Fake) get(model string, r rec, name string, w words) (any, error) {
 		return f.get("product.template", f.table("product.template")[r["template"].(int64)], name, w)
 	}
 	switch d.kind {
-	case text_:
+	case localized:
 		if r[name] == nil {
 			return nil, nil
 		}

@@ -155,7 +155,7 @@ func (t *tx) set(model string, id int64, values map[string]any, fresh bool) erro
 		if name == "name" && model == "product.template" && (v == nil || v == "") {
 			return required(model, name)
 		}
-		if d.kind == text_ {
+		if d.kind == localized {
 			v = t.translate(r[name], v, fresh)
 		}
 		r[name] = v
