@@ -212,7 +212,7 @@ func TestSKU(t *testing.T) {
 	for header, want := range map[string]string{
 		"ean,sku,b": "sku", "name,Product SKU": "Product SKU", "a,barcode_id,ean": "barcode_id", "mean,EAN13": "EAN13", "sku_id,GTIN": "GTIN",
 	} {
-		s, err := look(t.Context(), strings.NewReader(header+"\n"+strings.Repeat(",", strings.Count(header, ","))+"\n"), nil, true)
+		s, err := look(t.Context(), strings.NewReader(header+"\n"+strings.Repeat(",", strings.Count(header, ","))+"\n"), &Options{}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -4,7 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"hash/maphash"
+	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -25,16 +26,23 @@ type converter struct {
 	seen  seen
 }
 
-// edit makes the edit of a record, or nil with at least one error among the
-// findings.
-func (c *converter) edit(r *record) (*postgres.Edit, []postgres.ImportFinding) {
-	var findings []postgres.ImportFinding
+// made is what a product of a file came to.
+type made struct {
+	row      int64
+	edit     *postgres.Edit // nil: refused, with at least one error among the findings
+	offers   postgres.ImportOffers
+	findings []postgres.ImportFinding
+}
+
+// rowFindings are those of a record itself; good is false for one that cannot
+// be read.
+func (c *converter) rowFindings(r *record) (findings []postgres.ImportFinding, good bool) {
 	note := func(s pim.Severity, p problem) {
 		findings = append(findings, finding(r.row, s, "", p))
 	}
 	if r.bad != nil {
 		note(pim.SeverityError, *r.bad)
-		return nil, findings
+		return findings, false
 	}
 	for _, i := range r.stripped {
 		note(pim.SeverityWarning, problem{
@@ -44,57 +52,310 @@ func (c *converter) edit(r *record) (*postgres.Edit, []postgres.ImportFinding) {
 	if r.nul {
 		note(pim.SeverityWarning, problem{code: "text.control", text: "control character U+0000 was taken out of the row's texts"})
 	}
+	return findings, true
+}
+
+// identity is what an item is and what it is called.
+type identity struct {
+	sku, id string
+	trimmed bool
+	parent  string // as the file calls it
+	bad     *problem
+}
+
+// identify works out an item's SKU, and of a file whose variants name their
+// parents also its level.
+func (c *converter) identify(it *item) (id identity) {
+	rec := it.records[0]
 	var row map[string]any
-	if c.needsRow {
-		row = rowOf(r, c.table)
+	if c.skuExpr != nil {
+		row = rowOf(rec, c.table)
+	}
+	r := c.surveyed.reading
+	switch {
+	case it.level == product:
+		id.sku = plainSKU(it.key)
+	case r.layout != &plainLayout && c.skuExpr == nil:
+		for _, rec := range it.records {
+			if id.sku = plainSKU(r.text(rec, c.skuColumn)); id.sku != "" {
+				break
+			}
+		}
+		if id.sku == "" && it.level == variant && it.key != "" {
+			id.sku = plainSKU(it.variantSKU())
+		} else if id.sku == "" {
+			id.sku = plainSKU(it.key)
+		}
+	default:
+		id.sku, id.trimmed, id.bad = c.sku(rec, row)
+	}
+	if id.bad == nil {
+		id.bad = c.validSKU(id.sku)
+	}
+	if r.linked() {
+		id.id = r.text(rec, r.id)
+		if id.parent = r.parentRef(rec, c.parent); id.parent != "" {
+			it.level = variant
+		} else if axes, known := c.surveyed.parentAxes(id.sku, id.id); known {
+			it.level, it.axes = product, axes
+		}
+	}
+	return id
+}
+
+func (c *converter) validSKU(sku string) *problem {
+	switch {
+	case sku == "":
+		return &problem{column: c.skuName, code: "sku.missing", text: "the row has no SKU"}
+	case pim.ValidSKU(sku) != nil:
+		return &problem{column: c.skuName, value: sku, code: "sku", text: pim.ValidSKU(sku).Error()}
+	}
+	return nil
+}
+
+// item makes the edit of an item. again: its SKU was noted in the pass before.
+func (c *converter) item(it *item, id identity, again bool) made {
+	rec := it.records[0]
+	m := made{row: rec.row}
+	note := func(r *record, s pim.Severity, p problem) {
+		m.findings = append(m.findings, finding(r.row, s, id.sku, p))
 	}
 	failed := false
-	sku, trimmed, bad := c.sku(r, row)
-	if bad == nil {
-		if first, twice := c.seen.before(sku, r.row); twice {
-			bad = &problem{column: c.skuName, value: sku, code: "sku.duplicate", text: fmt.Sprintf("row %d has this SKU already", first)}
-		}
-	}
-	if bad != nil {
-		note(pim.SeverityError, *bad)
+	refuse := func(r *record, p problem) {
+		note(r, pim.SeverityError, p)
 		failed = true
-	} else if trimmed {
-		note(pim.SeverityWarning, problem{column: c.skuName, value: sku, code: "sku.space", text: "spaces around the SKU were taken off"})
 	}
-	values := make(pim.Values, len(c.targets))
-	for i := range c.targets {
-		t := &c.targets[i]
-		v, bad := t.value(r, row)
-		if bad != nil {
-			note(pim.SeverityError, *bad)
-			failed = true
-			continue
+	if id.bad == nil {
+		first, twice := c.seen.before(c.seenAs(id.sku, rec), rec.row)
+		if twice && !(again && first == rec.row) {
+			text := fmt.Sprintf("row %d has this SKU already", first)
+			if first == rec.row {
+				text = "the row's product and its variant have the same SKU"
+			}
+			id.bad = &problem{column: c.skuName, value: id.sku, code: "sku.duplicate", text: text}
 		}
-		if v == nil {
-			continue // an empty cell says nothing: what is stored stays
+	}
+	if id.bad != nil {
+		refuse(rec, *id.bad)
+	} else if id.trimmed {
+		note(rec, pim.SeverityWarning, problem{column: c.skuName, value: id.sku, code: "sku.space", text: "spaces around the SKU were taken off"})
+	}
+	e := &postgres.Edit{SKU: pim.SKU(id.sku), Mode: postgres.Merge, Family: &c.family, KeepFamily: c.made, Values: make(pim.Values, len(c.targets))}
+	c.values(it, e.Values, refuse)
+	c.structure(it, id, e, refuse)
+	if it.level != product || c.surveyed.reading.rows == eachRow {
+		for _, r := range it.records {
+			offers, errs, warnings := c.offers(e.SKU, r, c.row(r))
+			for _, p := range errs {
+				refuse(r, p)
+			}
+			for _, p := range warnings {
+				note(r, pim.SeverityWarning, p)
+			}
+			if len(offers.Prices)+len(offers.Stock) > 0 {
+				m.offers = offers
+				break
+			}
 		}
-		if t.locale == "" {
-			values[t.attr.Code] = v
-			continue
+	}
+	if !failed {
+		m.edit = e
+	}
+	return m
+}
+
+// seenAs is a SKU as it must stand but once in a file; with a column of
+// locales, once for each.
+func (c *converter) seenAs(sku string, r *record) string {
+	if l := c.surveyed.locale; l >= 0 {
+		return sku + "\x00" + c.surveyed.text(r, l)
+	}
+	return sku
+}
+
+// row is the record as expressions see it; nil when there are none.
+func (c *converter) row(r *record) map[string]any {
+	if !c.needsRow {
+		return nil
+	}
+	return rowOf(r, c.table)
+}
+
+// structure sets what is not in the values: family variant, parent,
+// categories, whether it is enabled.
+func (c *converter) structure(it *item, id identity, e *postgres.Edit, refuse func(*record, problem)) {
+	rec := it.records[0]
+	r := c.surveyed.reading
+	switch it.level {
+	case product:
+		if code := c.variants[axesKey(it.axes)]; code != "" && len(it.axes) > 0 {
+			e.FamilyVariant = &code
+		}
+	case variant:
+		sku, ok := pim.SKU(plainSKU(it.key)), true
+		if r.linked() {
+			sku, ok = c.surveyed.parentSKU(id.parent)
+		}
+		e.Parent, e.ParentAhead = &sku, r.linked() || it.nth > 0
+		if !ok || pim.ValidSKU(string(sku)) != nil {
+			refuse(rec, problem{column: c.parentName(), value: id.parent, code: "parent.unknown", text: "no product of the file is called so"})
+		}
+	}
+	for _, rec := range it.records {
+		if e.Enabled = r.enabled(rec); e.Enabled != nil {
+			break
+		}
+	}
+	if it.level == variant && r.rows != eachRow {
+		return
+	}
+	var codes []string
+	for _, rec := range it.records {
+		for _, code := range r.categoriesOf(rec) {
+			if !slices.Contains(codes, code) {
+				codes = append(codes, code)
+			}
+		}
+	}
+	if len(codes) > 0 {
+		e.Categories = &codes
+	}
+}
+
+func (c *converter) parentName() string {
+	if c.surveyed.parent >= 0 {
+		return c.table.names[c.surveyed.parent]
+	}
+	return MapParent
+}
+
+// values fills in what the columns, the map and the pairs have for an item.
+func (c *converter) values(it *item, values pim.Values, refuse func(*record, problem)) {
+	grouped := c.surveyed.reading.rows != eachRow
+	set := func(t *target, locale string, v any) {
+		if locale == "" {
+			values[t.attr.Code] = joined(t.attr.Type, values[t.attr.Code], v)
+			return
 		}
 		locales, _ := values[t.attr.Code].(map[string]any)
 		if locales == nil {
 			locales = map[string]any{}
 			values[t.attr.Code] = locales
 		}
-		locales[t.locale] = v
+		locales[locale] = joined(t.attr.Type, locales[locale], v)
 	}
-	for i := range findings {
-		findings[i].SKU = clean(sku, 128)
+	for i := range c.targets {
+		t := &c.targets[i]
+		if t.pair || grouped && t.expr == nil && (it.level == product && t.own || it.level == variant && !t.own) {
+			continue
+		}
+		if it.level == product && !grouped && slices.Contains(it.axes, t.name) && c.axisTarget(t.name) == t {
+			continue // what its variants differ in is theirs
+		}
+		some := false
+		for _, r := range it.records {
+			if some && t.attr.Type != pim.TypeMedia {
+				break // the first that says something
+			}
+			v, bad := c.target(t, r)
+			if bad != nil {
+				refuse(r, *bad)
+				break
+			}
+			if v == nil {
+				continue // an empty cell says nothing: what is stored stays
+			}
+			some = true
+			locale := t.locale
+			if t.perRow {
+				tag := c.surveyed.text(r, c.surveyed.locale)
+				l, known := localeOf(c.before, c.opts.Locale, tag)
+				if !known {
+					refuse(r, problem{column: c.opts.LocaleColumn, value: tag, code: "locale.unknown", text: "the locale is not one of the store's"})
+					return
+				}
+				locale = string(l)
+			}
+			set(t, locale, v)
+		}
 	}
-	if failed {
-		return nil, findings
+	for _, p := range it.pairs {
+		i, taken := c.pairs[p.name]
+		if !taken || p.column || it.level == product && slices.Contains(it.axes, p.name) {
+			continue
+		}
+		set(&c.targets[i], c.targets[i].locale, p.value)
 	}
-	// A family made from the columns takes no product out of the one it has.
-	return &postgres.Edit{SKU: pim.SKU(sku), Mode: postgres.Merge, Family: &c.family, KeepFamily: c.made, Values: values}, findings
 }
 
-// sku is the record's SKU: text whatever it was, since leading zeros matter.
+// joined puts a second value of a media attribute behind the first; of others
+// the last one counts.
+func joined(t pim.AttributeType, had, v any) any {
+	if had == nil || t != pim.TypeMedia {
+		return v
+	}
+	list := listOf(had)
+	for _, e := range listOf(v) {
+		if !slices.Contains(list, e) {
+			list = append(list, e)
+		}
+	}
+	if len(list) == 1 {
+		return list[0]
+	}
+	return list
+}
+
+func listOf(v any) []any {
+	if l, ok := v.([]any); ok {
+		return slices.Clone(l)
+	}
+	return []any{v}
+}
+
+// target is what a record has for a target, of all of its columns.
+func (c *converter) target(t *target, r *record) (any, *problem) {
+	vendor := c.surveyed.layout != &plainLayout
+	v, bad := t.value(r, c.row(r), vendor)
+	for _, i := range t.more {
+		if bad != nil {
+			return nil, bad
+		}
+		other := *t
+		other.column = i
+		var next any
+		switch next, bad = other.value(r, nil, vendor); {
+		case next == nil:
+		case v == nil:
+			v = next
+		case t.attr.Type == pim.TypeMedia:
+			v = joined(t.attr.Type, v, next)
+		default:
+			v = textOf(v) + ", " + textOf(next)
+		}
+	}
+	if base := c.opts.AssetBase; base != "" && t.attr.Type == pim.TypeMedia && bad == nil {
+		v = based(v, base)
+	}
+	return v, bad
+}
+
+// based puts the file names among media behind an address.
+func based(v any, base string) any {
+	switch v := v.(type) {
+	case string:
+		if v != "" && !strings.Contains(v, "://") {
+			return base + strings.ReplaceAll(url.PathEscape(strings.TrimPrefix(v, "/")), "%2F", "/")
+		}
+	case []any:
+		for i := range v {
+			v[i] = based(v[i], base)
+		}
+	}
+	return v
+}
+
+// sku is a record's own SKU: text whatever it was, since leading zeros matter.
 func (c *converter) sku(r *record, row map[string]any) (sku string, trimmed bool, bad *problem) {
 	var v any
 	if c.skuExpr != nil {
@@ -102,7 +363,7 @@ func (c *converter) sku(r *record, row map[string]any) (sku string, trimmed bool
 		if v, err = c.skuExpr.value(row); err != nil {
 			return "", false, &problem{column: c.skuName, code: "map.failed", text: err.Error()}
 		}
-	} else if c.skuColumn < len(r.cells) {
+	} else if c.skuColumn >= 0 && c.skuColumn < len(r.cells) {
 		v = r.cells[c.skuColumn]
 	}
 	switch v := v.(type) {
@@ -118,17 +379,14 @@ func (c *converter) sku(r *record, row map[string]any) (sku string, trimmed bool
 	if plain == "" {
 		return "", false, &problem{column: c.skuName, value: sku, code: "sku.missing", text: "the row has no SKU"}
 	}
-	trimmed = plain != sku
-	if sku = norm.NFC.String(plain); pim.ValidSKU(sku) != nil {
-		return "", trimmed, &problem{column: c.skuName, value: sku, code: "sku", text: pim.ValidSKU(sku).Error()}
-	}
-	return sku, trimmed, nil
+	return norm.NFC.String(plain), plain != sku, nil
 }
 
 // value is what a record has for t, in the shape that its attribute's type
 // takes as far as there is a plain way to it. Whether it is valid is
 // CheckValues' to say. nil: nothing.
-func (t *target) value(r *record, row map[string]any) (any, *problem) {
+// trim: spaces around texts are padding.
+func (t *target) value(r *record, row map[string]any, trim bool) (any, *problem) {
 	var v any
 	if t.expr != nil {
 		var err error
@@ -139,10 +397,14 @@ func (t *target) value(r *record, row map[string]any) (any, *problem) {
 	} else if t.column < len(r.cells) {
 		v = r.cells[t.column]
 	}
+	text, isText := v.(string)
+	if isText && trim {
+		text = strings.TrimSpace(text)
+		v = text
+	}
 	if v == nil || v == "" {
 		return nil, nil
 	}
-	text, isText := v.(string)
 	switch t.attr.Type {
 	case pim.TypeText, pim.TypeRichText:
 		return textOf(v), nil
@@ -171,7 +433,7 @@ func (t *target) value(r *record, row map[string]any) (any, *problem) {
 		}
 	case pim.TypeMedia:
 		if isText {
-			if l := list(text, "|\n"); len(l) != 1 {
+			if l := linksOf(text, firstOf(t.list, "|")+"\n"); len(l) != 1 {
 				return l, nil
 			}
 			return strings.TrimSpace(text), nil
@@ -203,6 +465,21 @@ func number(unit, text string) any {
 	}
 	return map[string]any{"amount": amount, "unit": unit}
 }
+
+// linksOf takes a cell with links apart, also at commas before a link: a comma
+// may well stand within one.
+func linksOf(text, separators string) []any {
+	commas := strings.Contains(separators, ",")
+	separators = strings.ReplaceAll(separators, ",", "")
+	text = beforeLink.ReplaceAllString(text, "\n$1")
+	l := list(text, separators)
+	if !commas || strings.Contains(text, "://") {
+		return l
+	}
+	return list(text, separators+",")
+}
+
+var beforeLink = regexp.MustCompile(`,\s*(https?://)`)
 
 // list takes a cell with several values apart.
 func list(text, separators string) []any {
@@ -322,17 +599,15 @@ func (p *plan) outcome(row int64, e *postgres.Edit, res *postgres.EditResult) []
 // fill it again. That two of a million SKUs have the same hash has a chance
 // of one in 10^26.
 type seen struct {
-	seeds [2]maphash.Seed
-	rows  map[[2]uint64]int64
+	hash
+	rows map[[2]uint64]int64
 }
 
-func newSeen() seen {
-	return seen{seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}, rows: map[[2]uint64]int64{}}
-}
+func newSeen() seen { return seen{newHash(), map[[2]uint64]int64{}} }
 
 // before gives the row that had the SKU first, and notes row when there is none.
 func (s *seen) before(sku string, row int64) (first int64, twice bool) {
-	key := [2]uint64{maphash.String(s.seeds[0], sku), maphash.String(s.seeds[1], sku)}
+	key := s.of(sku)
 	if first, twice = s.rows[key]; !twice {
 		s.rows[key] = row
 	}
@@ -347,16 +622,9 @@ func sortByRow(fs []postgres.ImportFinding) {
 	slices.SortStableFunc(fs, func(a, b postgres.ImportFinding) int { return int(a.Row - b.Row) })
 }
 
-// pass takes note of a record that is done already: of its SKU alone.
-func (c *converter) pass(r *record) {
-	if r.bad != nil {
-		return
-	}
-	var row map[string]any
-	if c.skuExpr != nil {
-		row = rowOf(r, c.table)
-	}
-	if sku, _, bad := c.sku(r, row); bad == nil {
-		c.seen.before(sku, r.row)
+// pass takes note of a product that is done already: of its SKU alone.
+func (c *converter) pass(it *item, id identity) {
+	if id.bad == nil {
+		c.seen.before(c.seenAs(id.sku, it.records[0]), it.records[0].row)
 	}
 }

@@ -7,8 +7,6 @@ import (
 	"io"
 	"strings"
 	"unicode/utf8"
-
-	"github.com/sluicehub/sluice/pim"
 )
 
 // csvReader reads CSV as RFC 4180 has it. encoding/csv is not used because a
@@ -20,17 +18,20 @@ import (
 // line is looked at twice at most for that, since a stretch of lines without
 // an odd number of quotes ends a record on each of them.
 type csvReader struct {
-	r        io.Reader
-	buf      []byte
-	pos, end int
-	eof      bool
-	err      error // that ended the reading, behind what is in buf
-	line     int64 // of buf[pos], the first is 1
-	began    int64 // line that the last record began on
-	row      int64
-	t        table
-	fields   []string
-	places   []place
+	r         io.Reader
+	delimiter byte
+	noQuotes  bool   // quotes are characters as others are
+	ends      string // of a field without quotes
+	buf       []byte
+	pos, end  int
+	eof       bool
+	err       error // that ended the reading, behind what is in buf
+	line      int64 // of buf[pos], the first is 1
+	began     int64 // line that the last record began on
+	row       int64
+	t         table
+	fields    []string
+	places    []place
 }
 
 // place is where a field stands in its record's text.
@@ -45,50 +46,27 @@ var (
 	errWide  = errors.New("the record has more fields than any header")
 )
 
-func newCSV(r io.Reader) (*csvReader, error) {
-	c := &csvReader{r: r, line: 1, buf: make([]byte, 0, bufferSize), t: table{csv: true, index: map[string]int{}}}
+func newCSV(r io.Reader, delimiter byte, noQuotes bool) (*csvReader, error) {
+	c := &csvReader{
+		r: r, delimiter: delimiter, noQuotes: noQuotes, ends: string([]byte{delimiter, '"', '\n'}),
+		line: 1, buf: make([]byte, 0, bufferSize), t: newTable(true),
+	}
 	bad, _, err := c.record()
-	line := c.began
 	switch {
 	case errors.Is(err, io.EOF):
 		return nil, faultf("the file is empty")
 	case err != nil:
 		return nil, err
-	case bad != nil:
+	case bad != nil && bad.code != "text.utf8":
 		return nil, faultf("the header cannot be read: %s", bad.text)
-	case len(c.fields) > maxColumns:
-		return nil, faultf("line %d: the header has %d columns; at most %d are taken", line, len(c.fields), maxColumns)
 	}
-	if p := notUTF8(nil, c.fields); p != nil {
-		return nil, faultf("line %d: the header is not in UTF-8; save the file as UTF-8", line)
-	}
-	for i, raw := range c.fields {
-		name, _ := pim.StripControls(raw)
-		name = strings.TrimSpace(name)
-		if len(name) > maxName {
-			return nil, faultf("line %d: the name of column %d has more than %d bytes", line, i+1, maxName)
-		}
-		if name == "" {
-			name = fmt.Sprintf("column_%d", i+1)
-		}
-		for n, first := 2, name; ; n++ {
-			if _, taken := c.t.index[name]; !taken {
-				break
-			}
-			name = fmt.Sprintf("%s_%d", first, n)
-		}
-		if _, err := c.t.add(name); err != nil {
-			return nil, err
-		}
-		if trimmed := strings.TrimSpace(raw); trimmed != "" && trimmed != name {
-			c.t.findings = append(c.t.findings, problem{
-				column: name, value: raw, code: "column.renamed",
-				text: "the name stands in the header before, or has control characters: the column is called " + name + " here",
-			})
-		}
+	if err := c.t.header(c.fields, fmt.Sprintf("line %d", c.began)); err != nil {
+		return nil, err
 	}
 	return c, nil
 }
+
+func (c *csvReader) close() {}
 
 func (c *csvReader) columns() *table { return &c.t }
 
@@ -105,27 +83,12 @@ func (c *csvReader) next(r *record) error {
 	}
 	if len(c.fields) != len(c.t.names) {
 		r.bad = &problem{
-			value: strings.ToValidUTF8(strings.Join(c.fields, ","), "\uFFFD"), code: "row.columns",
+			value: strings.ToValidUTF8(strings.Join(c.fields, string(rune(c.delimiter))), "\uFFFD"), code: "row.columns",
 			text: fmt.Sprintf("line %d: the row has %d fields, the header has %d", c.began, len(c.fields), len(c.t.names)),
 		}
 		return nil
 	}
-	r.cells = r.cells[:0]
-	for i, f := range c.fields {
-		if f == "" {
-			r.cells = append(r.cells, nil)
-			continue
-		}
-		s, stripped := pim.StripControls(f)
-		if stripped {
-			r.stripped = append(r.stripped, i)
-		}
-		if s == "" {
-			r.cells = append(r.cells, nil)
-			continue
-		}
-		r.cells = append(r.cells, s)
-	}
+	c.t.cells(r, c.fields)
 	return nil
 }
 
@@ -166,7 +129,7 @@ func (c *csvReader) record() (bad *problem, size int, err error) {
 			c.skip(used)
 			return c.oversize(line), used, nil
 		}
-		if bytes.IndexByte(line, '"') < 0 {
+		if c.noQuotes || bytes.IndexByte(line, '"') < 0 {
 			c.plain(line)
 			bad = c.encoding(line)
 			c.skip(used)
@@ -288,7 +251,7 @@ func (c *csvReader) plain(line []byte) {
 	text := string(line)
 	c.fields = c.fields[:0]
 	for {
-		i := strings.IndexByte(text, ',')
+		i := strings.IndexByte(text, c.delimiter)
 		if i < 0 {
 			c.fields = append(c.fields, text)
 			return
@@ -310,7 +273,9 @@ func (c *csvReader) quoted(data []byte) (n, column int, err error) {
 			return 0, column, errWide
 		}
 		var f place
-		if p < len(data) && data[p] == '"' {
+		// Spaces around a quoted field are padding: a column that is lined up.
+		if q := c.padding(data, p); q < len(data) && data[q] == '"' {
+			p = q
 			f.from = p + 1
 			for p++; ; p += 2 {
 				i := bytes.IndexByte(data[p:], '"')
@@ -324,10 +289,10 @@ func (c *csvReader) quoted(data []byte) (n, column int, err error) {
 				f.escaped = true
 			}
 			f.to = p
-			p++
+			p = c.padding(data, p+1)
 		} else {
 			f.from = p
-			i := bytes.IndexAny(data[p:], ",\"\n")
+			i := bytes.IndexAny(data[p:], c.ends)
 			switch {
 			case i < 0:
 				p = len(data)
@@ -349,7 +314,7 @@ func (c *csvReader) quoted(data []byte) (n, column int, err error) {
 			}
 			c.split(data)
 			return p, 0, nil
-		case data[p] == ',':
+		case data[p] == c.delimiter:
 			p++
 		case data[p] == '\n':
 			c.split(data[:p+1])
@@ -366,6 +331,14 @@ func (c *csvReader) quoted(data []byte) (n, column int, err error) {
 			return 0, column, errQuote
 		}
 	}
+}
+
+// padding passes over spaces.
+func (c *csvReader) padding(data []byte, p int) int {
+	for p < len(data) && data[p] == ' ' && c.delimiter != ' ' {
+		p++
+	}
+	return p
 }
 
 func (c *csvReader) split(data []byte) {

@@ -7,7 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"unicode/utf8"
+
+	"golang.org/x/text/encoding"
 
 	"github.com/sluicehub/sluice/pim"
 )
@@ -54,6 +57,7 @@ type problem struct{ column, value, code, text string }
 type reader interface {
 	next(*record) error
 	columns() *table
+	close()
 }
 
 // table is the columns of a file. A CSV's are known from its header, JSON's as
@@ -62,7 +66,73 @@ type table struct {
 	names    []string
 	index    map[string]int
 	csv      bool
-	findings []problem // of the header
+	twice    map[string]bool // names that several columns have
+	findings []problem       // of the header, and what was guessed
+}
+
+// note adds a finding of the file as a whole.
+func (t *table) note(code, format string, args ...any) {
+	t.findings = append(t.findings, problem{code: code, text: fmt.Sprintf(format, args...)})
+}
+
+// header takes the columns of a first record; where names it in messages.
+func (t *table) header(fields []string, where string) error {
+	if len(fields) > maxColumns {
+		return faultf("%s: the header has %d columns; at most %d are taken", where, len(fields), maxColumns)
+	}
+	if p := notUTF8(nil, fields); p != nil {
+		return faultf("%s: the header is not in UTF-8; say which encoding the file is in (encoding), or save it as UTF-8", where)
+	}
+	for i, raw := range fields {
+		name, _ := pim.StripControls(raw)
+		name = strings.TrimSpace(name)
+		if len(name) > maxName {
+			return faultf("%s: the name of column %d has more than %d bytes", where, i+1, maxName)
+		}
+		if name == "" {
+			name = fmt.Sprintf("column_%d", i+1)
+		}
+		for n, first := 2, name; ; n++ {
+			if _, taken := t.index[name]; !taken {
+				break
+			}
+			t.twice[first] = true
+			name = fmt.Sprintf("%s_%d", first, n)
+		}
+		if _, err := t.add(name); err != nil {
+			return err
+		}
+		if trimmed := strings.TrimSpace(raw); trimmed != "" && trimmed != name {
+			t.findings = append(t.findings, problem{
+				column: name, value: raw, code: "column.renamed",
+				text: "the name stands in the header before, or has control characters: the column is called " + name + " here",
+			})
+		}
+	}
+	return nil
+}
+
+// cells fills r's cells with the fields of a CSV's or a sheet's record.
+func (t *table) cells(r *record, fields []string) {
+	r.cells = r.cells[:0]
+	for i, f := range fields {
+		s, stripped := f, false
+		if f != "" {
+			s, stripped = pim.StripControls(f)
+		}
+		if stripped {
+			r.stripped = append(r.stripped, i)
+		}
+		if s == "" {
+			r.cells = append(r.cells, nil)
+			continue
+		}
+		r.cells = append(r.cells, s)
+	}
+}
+
+func newTable(csv bool) table {
+	return table{csv: csv, index: map[string]int{}, twice: map[string]bool{}}
 }
 
 // add gives a column's number, a new one to a new name.
@@ -115,8 +185,19 @@ func (f *file) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// open finds out what r is by its content, and makes its reader.
-func open(r io.Reader) (reader, error) {
+// form is how a file is written, as far as it was told; the rest is found out.
+type form struct {
+	format    string // csv, tsv, json, jsonl, xlsx
+	delimiter byte
+	noQuotes  bool
+	encoding  encoding.Encoding
+	sheet     string
+}
+
+// open finds out what r is by its content, as far as how does not say, and
+// makes its reader; who opened it closes it. What was guessed and is not the
+// usual is among the findings of the reader's table.
+func open(r io.Reader, how form) (reader, error) {
 	src := &source{r: r}
 	packed := bufio.NewReaderSize(src, bufferSize)
 	head, err := packed.Peek(4)
@@ -132,38 +213,76 @@ func open(r io.Reader) (reader, error) {
 			return nil, faultf("the file begins like gzip, but cannot be unpacked: %v", err)
 		}
 	}
-	text := bufio.NewReaderSize(f, bufferSize)
-	head, err = text.Peek(bufferSize)
+	raw := bufio.NewReaderSize(f, bufferSize)
+	head, err = raw.Peek(bufferSize)
 	if err != nil && !errors.Is(err, io.EOF) && !errors.As(err, new(*fault)) {
 		return nil, err
 	}
 	switch {
 	case len(head) == 0 && errors.As(err, new(*fault)):
 		return nil, err
-	case bytes.HasPrefix(head, []byte("\xff\xfe")), bytes.HasPrefix(head, []byte("\xfe\xff")):
-		return nil, faultf("the file is in UTF-16; save it as UTF-8")
-	case bytes.HasPrefix(head, []byte("PK\x03\x04")):
-		return nil, faultf("the file is a ZIP archive or a spreadsheet; save it as CSV in UTF-8")
+	case bytes.HasPrefix(head, []byte("PK\x03\x04")), bytes.HasPrefix(head, oleMagic), how.format == "xlsx":
+		return openSheet(raw, how.sheet)
 	case bytes.HasPrefix(head, []byte{0x1f, 0x8b}):
 		return nil, faultf("the file is packed twice; unpack it once")
+	}
+	if body := bytes.TrimLeft(head, " \t\r\n"); how.encoding == nil && (bytes.HasPrefix(body, []byte("{")) || isArray(body)) {
+		how.encoding = encoding.Nop // JSON is UTF-8 (RFC 8259, 8.1): a broken character is a broken row
+	}
+	plain, guessed := decoded(raw, head, how.encoding)
+	in, err := openText(bufio.NewReaderSize(plain, bufferSize), how)
+	if err != nil {
+		return nil, err
+	}
+	if guessed != "" {
+		in.columns().note("file.encoding", "the file is not in UTF-8: it is read as %s (encoding)", guessed)
+	}
+	return in, nil
+}
+
+// openText makes the reader of a text that is UTF-8 by now.
+func openText(text *bufio.Reader, how form) (reader, error) {
+	head, err := text.Peek(bufferSize)
+	if err != nil && !errors.Is(err, io.EOF) && !errors.As(err, new(*fault)) {
+		return nil, err
 	}
 	if bom := []byte("\xef\xbb\xbf"); bytes.HasPrefix(head, bom) {
 		head = head[len(bom):]
 		_, _ = text.Discard(len(bom))
 	}
 	body := bytes.TrimLeft(head, " \t\r\n")
+	isCSV := how.format == "csv" || how.format == "tsv" || how.format == "" && how.delimiter != 0
 	switch {
 	case len(body) == 0 && errors.Is(err, io.EOF):
 		return nil, faultf("the file is empty")
-	case isArray(body):
+	case isCSV:
+	case how.format == "json" && bytes.HasPrefix(body, []byte("[")) || isArray(body):
 		return newJSON(text, array), nil
-	case bytes.HasPrefix(body, []byte("{")):
-		if endsWithin(body) {
+	case how.format == "jsonl" || bytes.HasPrefix(body, []byte("{")):
+		if bytes.HasPrefix(body, []byte("{")) && endsWithin(body) {
 			return newJSON(text, values), nil
 		}
 		return newLines(text), nil
+	case how.format == "json":
+		return nil, faultf("the file is no JSON: neither an array nor an object begins it")
 	}
-	return newCSV(text)
+	delimiter, guessed := how.delimiter, false
+	switch {
+	case delimiter != 0:
+	case how.format == "tsv":
+		delimiter = '\t'
+	default:
+		delimiter = guessDelimiter(head, errors.Is(err, io.EOF))
+		guessed = delimiter != ','
+	}
+	c, err := newCSV(text, delimiter, how.noQuotes)
+	if err != nil {
+		return nil, err
+	}
+	if guessed {
+		c.t.note("file.delimiter", "the fields are taken to be separated by %s (delimiter)", delimiterName(delimiter))
+	}
+	return c, nil
 }
 
 // isArray tells a JSON array from a CSV whose first name begins with a bracket.

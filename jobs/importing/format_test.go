@@ -18,7 +18,7 @@ import (
 // readAll gives each record as compact JSON, "!code" for one with a fault, and
 // what ended the file.
 func readAll(r io.Reader) (rows []string, end error) {
-	in, err := open(r)
+	in, err := open(r, form{})
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +80,12 @@ func TestFormats(t *testing.T) {
 		{name: "never closed and long", in: "a,b\n1,\"x\n3," + long + "\n5,6\n", rows: []string{"!row.quote", "!row.too_large", `{"a":"5","b":"6"}`}},
 		{name: "long row", in: "a,b\n1," + long + long + long + "\n5,6\n", rows: []string{"!row.too_large", `{"a":"5","b":"6"}`}},
 		{name: "long quoted row", in: "a,b\n1,\"" + long[:maxRecord/2] + "\n" + long[:maxRecord/2] + "\"\n5,6\n", rows: []string{"!row.too_large", `{"a":"5","b":"6"}`}},
-		{name: "not UTF-8", in: "a,b\n1,\xe9t\xe9\n3,4\n", rows: []string{"!text.utf8", `{"a":"3","b":"4"}`}},
+		{name: "not UTF-8", in: "a,b\n1,\xe9t\xe9\n3,ü\n", rows: []string{"!text.utf8", `{"a":"3","b":"ü"}`}},
+		{name: "Windows-1252", in: "a,b\n1,\xe9t\xe9\x80\n3,4\n", rows: []string{`{"a":"1","b":"été€"}`, `{"a":"3","b":"4"}`}},
+		{name: "tabs", in: "a\tb\n1\tx, \"y\"\n", rows: []string{"!row.quote"}},
+		{name: "semicolons", in: "a;b\n1,5;\"x;y\"\n", rows: []string{`{"a":"1,5","b":"x;y"}`}},
+		{name: "pipes", in: "a|b|c\n1,5|2|\n1|2,3|4\n", rows: []string{`{"a":"1,5","b":"2"}`, `{"a":"1","b":"2,3","c":"4"}`}},
+		{name: "padded", in: "a  , b\n1  , \"x, y\"  \n2, z\n", rows: []string{`{"a":"1  ","b":"x, y"}`, `{"a":"2","b":" z"}`}},
 		{name: "controls", in: "a,b\n1,x\x00y\n", rows: []string{`{"a":"1","b":"xy"} stripped`}},
 		{name: "same names", in: "a,a,,a_2\n1,2,3,4\n", rows: []string{`{"a":"1","a_2":"2","a_2_2":"4","column_3":"3"}`}},
 		{name: "header only", in: "a,b\n"},
@@ -90,8 +95,10 @@ func TestFormats(t *testing.T) {
 		{name: "wide row", in: "a,b\n" + strings.Repeat(`"",`, maxColumns+5) + "\n1,2\n", rows: []string{"!row.columns", `{"a":"1","b":"2"}`}},
 		{name: "empty", in: "", fails: "empty"},
 		{name: "blank", in: "\ufeff\n \n", fails: "empty"},
-		{name: "UTF-16", in: "\xff\xfea\x00", fails: "UTF-16"},
-		{name: "spreadsheet", in: "PK\x03\x04....", fails: "spreadsheet"},
+		{name: "UTF-16", in: "\xff\xfea\x00,\x00b\x00\n\x001\x00,\x00\xe9\x00\n\x00", rows: []string{`{"a":"1","b":"é"}`}},
+		{name: "UTF-16 big-endian, unmarked", in: "\x00a\x00,\x00b\x00\n\x001\x00,\x00\xe9\x00\n", rows: []string{`{"a":"1","b":"é"}`}},
+		{name: "no workbook", in: "PK\x03\x04....", fails: "workbook cannot be unpacked"},
+		{name: "old workbook", in: string(oleMagic) + "....", fails: "old Excel"},
 
 		{name: "lines", in: "{\"a\":1}\n\n{\"b\":\"x\"}\r\n{\"a\":7.8740157480315e-05}", rows: []string{`{"a":1}`, `{"b":"x"}`, `{"a":7.8740157480315e-05}`}},
 		{
@@ -154,7 +161,7 @@ func TestDamagedGzip(t *testing.T) {
 			t.Errorf("%s: ends with %v", name, end)
 		}
 		if f.damaged {
-			if _, err := look(t.Context(), strings.NewReader(in), nil, true); err == nil || err.Error() != f.text {
+			if _, err := look(t.Context(), strings.NewReader(in), &Options{}, nil); err == nil || err.Error() != f.text {
 				t.Errorf("%s: a first look ends with %v", name, err)
 			}
 			continue
@@ -197,7 +204,7 @@ func FuzzReadCSV(f *testing.F) {
 		// What encoding/csv reads without complaint, we read too.
 		theirs := csv.NewReader(bytes.NewReader(bytes.TrimPrefix(in, []byte("\ufeff"))))
 		all, err := theirs.ReadAll()
-		r, openErr := open(bytes.NewReader(in))
+		r, openErr := open(bytes.NewReader(in), form{})
 		if c, ok := r.(*csvReader); ok && err == nil && openErr == nil && len(all) > 0 {
 			var rec record
 			for i := 1; i < len(all); i++ {
@@ -284,7 +291,7 @@ func TestFlatMemory(t *testing.T) {
 		"one element":   {head: "[{\"a\":\"", row: long, n: 40_000, tail: "\"}]"},
 		"brackets":      {head: "[", row: strings.Repeat("[", 1000), n: 40_000},
 	} {
-		r, err := open(in)
+		r, err := open(in, form{})
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}

@@ -4,7 +4,12 @@
 // mean, the expressions of a map, the job. What does not: uploading, the job
 // queue, and whatever decides that values are good, which is package pim.
 //
-// Each chunk's products and the import's progress are one transaction under
+// A vendor's layout is a function from the header to what each column means;
+// the rows of one product are taken together. Where variants name their parents
+// the file is read once for all others and once for them, so that their order
+// does not matter.
+//
+// Each chunk's products, prices, stock and the import's progress are one transaction under
 // the job's lease, so that a job which is killed anywhere goes on behind the
 // last one, and its end is the same as without: the plan is made again from
 // the same file, and rows that are done are read again only for their SKUs.
@@ -103,7 +108,7 @@ func (im *Importer) run(ctx context.Context, lease postgres.Lease, run *postgres
 	if err != nil {
 		return faultf("the options are not valid: %v", err)
 	}
-	found, err := look(ctx, im.store.ImportFile(ctx, run.ID), fields, opts.Family == "")
+	found, err := look(ctx, im.store.ImportFile(ctx, run.ID), &opts, fields)
 	if err != nil {
 		return err
 	}
@@ -160,19 +165,6 @@ func (im *Importer) plan(ctx context.Context, found *survey, opts Options, field
 	}
 }
 
-// part is one transaction's rows, on their way from the reader to the store.
-type part struct {
-	last     int64 // row
-	edits    []postgres.Edit
-	rows     []int64 // of the edits
-	findings []postgres.ImportFinding
-	rejected int64
-	bytes    int
-	count    int
-	end      error // nil: more follows; io.EOF or a *fault
-	ready    *postgres.ImportEdits
-}
-
 // writer takes an import's rows from the file to the store.
 type writer struct {
 	im    *Importer
@@ -206,7 +198,7 @@ func (w *writer) rows(ctx context.Context) error {
 	})
 	group.Go(func() error {
 		for c := range prepared {
-			if c.count > 0 {
+			if len(c.entries) > 0 {
 				if err := w.write(ctx, c); err != nil {
 					return err
 				}
@@ -233,90 +225,23 @@ func hand(ctx context.Context, to chan<- *part, c *part) error {
 
 func (w *writer) prepare(ctx context.Context, c *part) (err error) {
 	if !w.dry {
-		c.ready, err = w.im.store.PrepareImport(ctx, w.run.Actor, c.edits)
+		c.ready, err = w.im.store.PrepareImport(ctx, w.run.Actor, c.edits, c.offers)
 	}
 	return err
 }
 
 func (w *writer) store(ctx context.Context, c *part, tally func([]postgres.EditResult) postgres.ImportProgress) error {
 	if w.dry {
-		return w.im.store.ImportDryChunk(ctx, w.lease, w.plan.schema, c.edits, tally)
+		return w.im.store.ImportDryChunk(ctx, w.lease, w.plan.schema, c.edits, c.offers, tally)
 	}
 	return w.im.store.ImportChunk(ctx, w.lease, c.ready, tally)
-}
-
-func (w *writer) read(ctx context.Context, parts chan<- *part) error {
-	in, err := open(w.im.store.ImportFile(ctx, w.run.ID))
-	if err != nil {
-		return err
-	}
-	conv := converter{plan: w.plan, table: in.columns(), seen: newSeen()}
-	var rec record
-	c := &part{}
-	for {
-		err := in.next(&rec)
-		if errors.Is(err, io.EOF) || errors.As(err, new(*fault)) {
-			c.end = err
-			return hand(ctx, parts, c)
-		}
-		if err != nil {
-			return err
-		}
-		if rec.row <= w.run.RowsDone {
-			if rec.row%1024 == 0 && ctx.Err() != nil {
-				return ctx.Err()
-			}
-			conv.pass(&rec)
-			continue
-		}
-		e, findings := conv.edit(&rec)
-		c.last = rec.row
-		c.count++
-		c.bytes += size(&rec, findings)
-		c.findings = append(c.findings, findings...)
-		if e == nil {
-			c.rejected++
-		} else {
-			c.edits = append(c.edits, *e)
-			c.rows = append(c.rows, rec.row)
-		}
-		if c.count >= w.im.chunkRows || c.bytes >= chunkBytes {
-			if err := hand(ctx, parts, c); err != nil {
-				return err
-			}
-			c = &part{}
-		}
-	}
 }
 
 func (w *writer) write(ctx context.Context, c *part) error {
 	began := time.Now()
 	var done postgres.ImportProgress
 	err := w.store(ctx, c, func(results []postgres.EditResult) postgres.ImportProgress {
-		done = postgres.ImportProgress{RowsDone: c.last, Rejected: c.rejected}
-		done.Findings = append(done.Findings, c.findings...)
-		for i := range results {
-			res := &results[i]
-			switch {
-			case res.Err != nil:
-				done.Rejected++
-			case res.Created:
-				done.Created++
-			case res.Changed:
-				done.Changed++
-			default:
-				done.Unchanged++
-			}
-			if res.Err != nil || len(res.Warnings) > 0 {
-				done.Findings = append(done.Findings, w.plan.outcome(c.rows[i], &c.edits[i], res)...)
-			}
-		}
-		sortByRow(done.Findings)
-		for i := range done.Findings {
-			if done.Findings[i].Severity == pim.SeverityWarning {
-				done.Warnings++
-			}
-		}
+		done = c.tally(w.plan, results)
 		return done
 	})
 	if err != nil {

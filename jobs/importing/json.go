@@ -31,6 +31,8 @@ type objects struct {
 
 func (o *objects) columns() *table { return &o.t }
 
+func (o *objects) close() {}
+
 // fill makes a record of o.raw.
 func (o *objects) fill(r *record) error {
 	o.row++
@@ -156,7 +158,7 @@ type lineReader struct {
 }
 
 func newLines(r *bufio.Reader) *lineReader {
-	return &lineReader{r: r, objects: objects{t: table{index: map[string]int{}}}}
+	return &lineReader{r: r, objects: objects{t: newTable(false)}}
 }
 
 func (l *lineReader) next(r *record) error {
@@ -206,7 +208,7 @@ type jsonReader struct {
 }
 
 func newJSON(r *bufio.Reader, s shape) *jsonReader {
-	return &jsonReader{r: r, shape: s, objects: objects{t: table{index: map[string]int{}}}}
+	return &jsonReader{r: r, shape: s, objects: objects{t: newTable(false)}}
 }
 
 func (j *jsonReader) read() (byte, error) {

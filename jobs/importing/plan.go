@@ -12,11 +12,16 @@ import (
 
 // target is one place in products' values, and where it comes from.
 type target struct {
-	column int         // -1: from expr
+	column int         // -1: from expr, or from a pair
+	more   []int       // columns whose values are put to it
 	expr   *expression // of Options.Map
-	name   string      // of the column or mapped field, for the report
+	name   string      // of the column, mapped field or pair, for the report
 	attr   *pim.Attribute
 	locale string // of a localizable attribute
+	perRow bool   // … whose locale the row says
+	own    bool   // of a variant, not of the product
+	list   string // separators of several links
+	pair   bool   // its values come with pairs
 }
 
 // plan is how records become edits.
@@ -34,25 +39,35 @@ type plan struct {
 	schema    *pim.Schema // the store's with the change
 	before    *pim.Schema // the store's
 	surveyed  *survey
+	opts      *Options
+	prices    []pricing
+	stocks    []stocking
+	pairs     map[string]int    // name → target
+	variants  map[string]string // family variants by the names of their axes
+	parent    *expression
+	ignored   []string // columns that the layout has no use for
 }
 
 // planner makes a plan. It is deterministic: made again after a crash, with
 // the schema change already in the store, the plan is the same.
 type planner struct {
 	plan
-	opts   Options
 	fields map[string]*expression
 	attrs  []pim.Attribute // to be created
 	fam    pim.Family
 	grown  bool // fam has other attributes than in the store
 	member map[string]bool
-	used   map[string]bool // places taken by a target
+	used   map[string]bool   // places taken by a target
+	alias  map[string]string // codes of a layout → attributes that they became
 }
 
 func makePlan(schema *pim.Schema, s *survey, o Options, fields map[string]*expression, filename string) (*plan, error) {
 	p := &planner{
-		plan: plan{skuColumn: -1, before: schema, surveyed: s, places: map[string]int{}, findings: slices.Clone(s.table.findings)},
-		opts: o, fields: fields, member: map[string]bool{}, used: map[string]bool{},
+		plan: plan{
+			skuColumn: -1, before: schema, surveyed: s, opts: &o, parent: fields[MapParent], places: map[string]int{},
+			pairs: map[string]int{}, variants: map[string]string{}, findings: slices.Clone(s.table.findings),
+		},
+		fields: fields, member: map[string]bool{}, used: map[string]bool{}, alias: map[string]string{},
 	}
 	p.family = o.Family
 	if p.made = p.family == ""; p.made {
@@ -72,11 +87,23 @@ func makePlan(schema *pim.Schema, s *survey, o Options, fields map[string]*expre
 	if o.Locale != "" && !schema.Locales[o.Locale] {
 		return nil, faultf("locale %s is not one of the store's: %s", o.Locale, some(slices.Sorted(maps.Keys(schema.Locales))))
 	}
+	if err := p.house(); err != nil {
+		return nil, err
+	}
 	if err := p.chooseSKU(); err != nil {
 		return nil, err
 	}
+	if s.guessed {
+		p.note("", "file.layout", fmt.Sprintf("the columns are %s's, and taken as such (layout)", s.reading.name))
+	}
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
-		if name == MapSKU {
+		switch {
+		case name == MapSKU || name == MapParent:
+			continue
+		case isOffer(name):
+			if err := p.mappedOffer(name); err != nil {
+				return nil, err
+			}
 			continue
 		}
 		if err := p.mapped(name); err != nil {
@@ -87,6 +114,18 @@ func makePlan(schema *pim.Schema, s *survey, o Options, fields map[string]*expre
 		if err := p.column(i, name); err != nil {
 			return nil, err
 		}
+	}
+	for _, name := range s.order {
+		if err := p.named(name); err != nil {
+			return nil, err
+		}
+	}
+	if len(p.ignored) > 0 {
+		p.note("", "column.ignored", "these columns say nothing that is taken: "+some(p.ignored))
+	}
+	p.without()
+	if err := p.axes(); err != nil {
+		return nil, err
 	}
 	return p.finish(), nil
 }
@@ -100,6 +139,23 @@ func (p *planner) chooseSKU() error {
 	pick := func(i int) error {
 		p.skuColumn, p.skuName = i, names[i]
 		return nil
+	}
+	for name, e := range p.fields {
+		if len(e.path) > 0 && p.surveyed.table.twice[e.path[0]] {
+			return faultf("map %s: there are several columns %q; give them different names", name, e.path[0])
+		}
+	}
+	if p.surveyed.table.twice[p.opts.SKUColumn] {
+		return faultf("there are several columns %q, so it is not clear which one has the SKU; give them different names", p.opts.SKUColumn)
+	}
+	if r := p.surveyed.reading; p.opts.SKUColumn == "" && r.layout != &plainLayout {
+		if p.skuColumn = r.sku; r.sku >= 0 {
+			return pick(r.sku)
+		}
+		if r.key >= 0 {
+			p.skuName = names[r.key]
+			return nil
+		}
 	}
 	if p.opts.SKUColumn != "" {
 		i, ok := p.surveyed.table.index[p.opts.SKUColumn]
@@ -154,9 +210,22 @@ func (p *planner) mapped(name string) error {
 
 // column plans a column, or says why nothing takes it.
 func (p *planner) column(i int, name string) error {
-	t := target{column: i, name: name}
+	r := p.surveyed.roles[i]
+	t := target{column: i, name: name, own: r.own, list: r.list, perRow: p.opts.LocaleColumn != ""}
 	st := p.surveyed.stats[i]
 	code := codeOf(name)
+	if vendor := p.surveyed.layout != &plainLayout; vendor || r.kind != asAttribute {
+		if done, err := p.role(i, name, r, st); done || err != nil {
+			return err
+		}
+		if vendor {
+			if code = r.code; code == "" {
+				code = codeOf(strings.ToLower(name))
+			}
+			st.plainly(r.media)
+			return p.vendors(t, code, r, st)
+		}
+	}
 	if code == "" {
 		code = fmt.Sprintf("column_%d", i+1)
 	}
@@ -226,6 +295,7 @@ func (p *planner) into(t target, code, locale string, st stat) error {
 		return faultf("family %s names attribute %s, which is gone", p.family, code)
 	case a.Scopable:
 		return faultf("column %s: attribute %s has a value per channel, which a file cannot give; import into another family, or leave the column out", t.name, code)
+	case a.Localizable && t.perRow:
 	case a.Localizable && locale == "" && p.opts.Locale == "":
 		return faultf("column %s: attribute %s of family %s has a value per locale: say which one the file has (locale), or call the column %s-en-GB", t.name, code, p.family, code)
 	case a.Localizable && locale == "":
@@ -239,6 +309,11 @@ func (p *planner) into(t target, code, locale string, st stat) error {
 				t.name, code, p.family, a.Type)
 		}
 	}
+	if a.Localizable && t.perRow {
+		locale = ""
+	} else {
+		t.perRow = false
+	}
 	t.attr, t.locale = a, locale
 	p.add(t)
 	return nil
@@ -251,12 +326,23 @@ func (p *planner) add(t target) {
 		place += "/" + t.locale
 	}
 	if at, taken := p.places[place]; taken {
+		if have := &p.targets[at]; p.surveyed.layout != &plainLayout && t.expr == nil && have.expr == nil && !t.pair {
+			if have.own == t.own {
+				have.more = append(have.more, t.column)
+			} else {
+				p.targets = append(p.targets, t)
+			}
+			return
+		}
 		p.note(t.name, "column.duplicate", fmt.Sprintf("column %s makes attribute %s already: this one is not taken", p.targets[at].name, place))
 		return
 	}
 	p.used[t.attr.Code] = true
 	p.places[place] = len(p.targets)
 	p.targets = append(p.targets, t)
+	if t.pair {
+		return
+	}
 	st, column := stat{}, t.column
 	if column >= 0 {
 		st = p.surveyed.stats[column]
@@ -273,6 +359,9 @@ func (p *planner) fresh(t target, code string, st stat) error {
 	want := pim.Attribute{Code: code, Type: st.attributeType(t.name)}
 	if t.column >= 0 && t.column == p.skuColumn {
 		want.Type = pim.TypeText
+	}
+	if t.perRow = t.perRow && want.Type == pim.TypeText && !isIDName(t.name) && t.column != p.skuColumn; t.perRow || t.locale != "" {
+		want.Localizable = true
 	}
 	if want.Type == pim.TypeText {
 		if st.isGTIN(t.name) {
@@ -294,7 +383,7 @@ func (p *planner) fresh(t target, code string, st stat) error {
 		switch {
 		case p.member[want.Code] && !p.placed(want.Code) && try > 1:
 			p.note(t.name, "attribute.taken", taken(code, want.Code))
-			return p.into(t, want.Code, "", st) // made by an import before
+			return p.into(t, want.Code, t.locale, st) // made by an import before
 		case p.used[want.Code], p.fields[want.Code] != nil && t.expr == nil:
 			continue
 		case have == nil:
@@ -303,9 +392,9 @@ func (p *planner) fresh(t target, code string, st stat) error {
 			}
 			p.attrs = append(p.attrs, want)
 			t.attr = &p.attrs[len(p.attrs)-1]
-		case p.takes(have, want, st):
+		case p.takes(&t, have, want, st):
 			t.attr = have
-			if have.Localizable {
+			if have.Localizable && !t.perRow && t.locale == "" {
 				t.locale = string(p.opts.Locale)
 			}
 		default:
@@ -330,8 +419,14 @@ func ptr[T any](v T) *T { return &v }
 
 // takes reports that an attribute of another family means, and can hold, what
 // the column has.
-func (p *planner) takes(have *pim.Attribute, want pim.Attribute, st stat) bool {
-	if have.Scopable || have.Localizable && p.opts.Locale == "" || have.Type != want.Type || have.Unit != "" || have.Strict {
+func (p *planner) takes(t *target, have *pim.Attribute, want pim.Attribute, st stat) bool {
+	switch {
+	case have.Localizable != want.Localizable && want.Localizable:
+		return false
+	case have.Localizable && !want.Localizable && (p.opts.Locale == "" || t.pair || p.isAxis(t.column)):
+		return false
+	}
+	if have.Scopable || have.Type != want.Type || have.Unit != "" || have.Strict {
 		return false
 	}
 	limit := have.MaxLength
@@ -375,7 +470,9 @@ func (p *planner) finish() *plan {
 	for _, t := range p.targets {
 		p.needsRow = p.needsRow || t.expr != nil
 	}
-	p.needsRow = p.needsRow || p.skuExpr != nil
+	for name := range p.fields {
+		p.needsRow = p.needsRow || isOffer(name) || name == MapSKU || name == MapParent
+	}
 	if p.schema = p.before; p.surveyed.rows == 0 || p.opts.Family != "" {
 		return &p.plan
 	}

@@ -35,7 +35,7 @@ func odd(prefix string) string {
 		case 59:
 			fmt.Fprintf(&b, "%s3,again at the end,1,,,\n", prefix)
 		default:
-			fmt.Fprintf(&b, "%s%d,product %d,%d.50,4006381333931,\"a, \"\"b\"\"\r\nc\",x\n", prefix, i, i, i)
+			fmt.Fprintf(&b, "%s%d,pröduct %d,%d.50,4006381333931,\"a, \"\"b\"\"\r\nc\",x\n", prefix, i, i, i)
 		}
 	}
 	return b.String()

@@ -24,6 +24,8 @@ type survey struct {
 	rows   int64
 	stats  []stat          // by column
 	mapped map[string]stat // by field of Options.Map; only when a family is to be made
+	*reading
+	*links
 }
 
 // stat is what a column's values have in common.
@@ -55,7 +57,7 @@ func (s *stat) take(row int64, v any, sniff, media bool) {
 		if sniff && isBoolean(v) {
 			s.booleans++
 		}
-		if media && isLink(v) {
+		if media && areLinks(v) {
 			s.links++
 		}
 	case json.Number:
@@ -152,6 +154,20 @@ func isLink(s string) bool {
 	return (strings.HasPrefix(s, "http://") || strings.HasPrefix(s, "https://")) && passes("media", s)
 }
 
+// areLinks reports a text of one or more links, as lists of them are written.
+func areLinks(s string) bool {
+	if isLink(s) {
+		return true
+	}
+	list := linksOf(s, "|\n")
+	for _, e := range list {
+		if !isLink(e.(string)) {
+			return false
+		}
+	}
+	return len(list) > 1
+}
+
 func isLinks(v any) bool {
 	list, ok := v.([]any)
 	if !ok || len(list) == 0 {
@@ -168,28 +184,32 @@ func isLinks(v any) bool {
 // look reads the whole file. A fault behind the first record is not told here,
 // unless it throws doubt on what is before it: the import will come to it
 // again, with everything before it stored.
-func look(ctx context.Context, r io.Reader, mapped map[string]*expression, sniff bool) (*survey, error) {
-	in, err := open(r)
+func look(ctx context.Context, r io.Reader, o *Options, mapped map[string]*expression) (*survey, error) {
+	in, err := open(r, o.form())
 	if err != nil {
 		return nil, err
 	}
-	s := &survey{table: in.columns(), mapped: map[string]stat{}}
+	defer in.close()
+	s := &survey{table: in.columns(), mapped: map[string]stat{}, reading: newReading(o, in.columns()), links: newLinks()}
+	sniff := o.Family == ""
 	var (
-		rec    record
+		g      = grouper{reading: s.reading, in: in}
 		media  []bool // by column: its name says so
 		fields = map[string]*stat{}
 	)
 	for name := range mapped {
-		if name != MapSKU {
+		if !isOffer(name) && name != MapSKU && name != MapParent {
 			fields[name] = &stat{}
 		}
 	}
-	for {
-		if s.rows%1024 == 0 && ctx.Err() != nil {
-			return nil, ctx.Err()
+	for done := int64(0); ; {
+		if s.rows-done > 1024 {
+			if done = s.rows; ctx.Err() != nil {
+				return nil, ctx.Err()
+			}
 		}
-		err := in.next(&rec)
-		if errors.Is(err, io.EOF) || errors.As(err, new(*fault)) {
+		group, err := g.next()
+		if over(err) {
 			for name, st := range fields {
 				s.mapped[name] = *st
 			}
@@ -204,25 +224,30 @@ func look(ctx context.Context, r io.Reader, mapped map[string]*expression, sniff
 		if err != nil {
 			return nil, err
 		}
-		s.rows++
-		if rec.bad != nil || !sniff {
-			continue
+		s.rows += int64(len(group.records))
+		if err := s.link(s.reading, group, mapped[MapParent]); err != nil {
+			return nil, err
 		}
-		for len(s.stats) < len(rec.cells) {
-			media = append(media, hasWord(s.table.names[len(s.stats)], mediaWords))
-			s.stats = append(s.stats, stat{})
-		}
-		for i, v := range rec.cells {
-			s.stats[i].take(rec.row, v, s.table.csv, media[i])
-		}
-		if len(fields) == 0 {
-			continue
-		}
-		row := rowOf(&rec, s.table)
-		for name, st := range fields {
-			// What fails here fails its row when that is imported.
-			if v, err := mapped[name].value(row); err == nil && v != "" {
-				st.take(rec.row, v, false, hasWord(name, mediaWords))
+		for _, rec := range group.records {
+			if rec.bad != nil {
+				continue
+			}
+			for len(s.stats) < len(rec.cells) {
+				media = append(media, hasWord(s.table.names[len(s.stats)], mediaWords))
+				s.stats = append(s.stats, stat{})
+			}
+			for i, v := range rec.cells {
+				s.stats[i].take(rec.row, v, s.table.csv, media[i] && sniff)
+			}
+			if len(fields) == 0 || !sniff {
+				continue
+			}
+			row := rowOf(rec, s.table)
+			for name, st := range fields {
+				// What fails here fails its row when that is imported.
+				if v, err := mapped[name].value(row); err == nil && v != "" {
+					st.take(rec.row, v, false, hasWord(name, mediaWords))
+				}
 			}
 		}
 	}

@@ -36,6 +36,9 @@ type Edit struct {
 	Enabled       *bool
 	Categories    *[]string
 	Values        pim.Values // Patch, Merge: a merge patch, null deletes
+	// ParentAhead says that the parent stands in the same import: where a dry
+	// run has not made it, it is taken to be there.
+	ParentAhead bool
 	// Known are warnings that the caller found on the way here; they count as
 	// this edit's own in its result.
 	Known []pim.Problem

@@ -182,44 +182,6 @@ type ImportProgress struct {
 	Findings                                        []ImportFinding
 }
 
-// ImportEdits are a chunk's edits on their way into the store.
-type ImportEdits struct{ batch *batchEdit }
-
-// PrepareImport works a chunk's edits out ahead of ImportChunk, as far as they
-// do not depend on each other or on chunks before them, so that the processor
-// works on one chunk while the database writes another. It writes nothing.
-func (s *Store) PrepareImport(ctx context.Context, actor string, edits []Edit) (*ImportEdits, error) {
-	b := s.newBatch(actor, bulk, edits)
-	if err := b.prepare(ctx); err != nil {
-		return nil, fmt.Errorf("prepare %s: %w", describe(edits), err)
-	}
-	return &ImportEdits{b}, nil
-}
-
-// ImportChunk writes, durably, a chunk's edits and the import's progress in one
-// transaction under l, so that a restart goes on exactly behind it. tally
-// turns the edits' results into the progress. The edits are used up.
-func (s *Store) ImportChunk(ctx context.Context, l Lease, edits *ImportEdits, tally func([]EditResult) ImportProgress) error {
-	err := inTx(ctx, s.pool, func(tx pgx.Tx) error {
-		tag, err := tx.Exec(ctx, sqlImportFence, l.args())
-		if err != nil {
-			return err
-		}
-		if tag.RowsAffected() == 0 {
-			return ErrFenced
-		}
-		if err := edits.batch.run(ctx, tx); err != nil {
-			return err
-		}
-		return s.importProgress(ctx, tx, l, tally(edits.batch.results))
-	})
-	if err != nil {
-		return fmt.Errorf("import %d: %w", l.Channel, err)
-	}
-	s.nudged()
-	return nil
-}
-
 // storable is text that PostgreSQL takes, of a file that may hold anything.
 func storable(s string) string {
 	return strings.ToValidUTF8(strings.ReplaceAll(s, "\x00", ""), "\uFFFD")

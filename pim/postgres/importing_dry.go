@@ -9,13 +9,17 @@ import (
 	"github.com/sluicehub/sluice/pim"
 )
 
-// ImportDryChunk is ImportChunk without the edits: each is worked out against
-// what is stored and against schema, which may be one that the store does not
-// have yet, and nothing but the import's progress and report is written. The
-// results say what ImportChunk would have done, but have no ID and revision of
-// what would be new.
-func (s *Store) ImportDryChunk(ctx context.Context, l Lease, schema *pim.Schema, edits []Edit, tally func([]EditResult) ImportProgress) error {
-	err := inTx(ctx, s.work, func(tx pgx.Tx) error {
+// ImportDryChunk is ImportChunk without the edits and offers: each is worked
+// out against what is stored and against schema, which may be one that the
+// store does not have yet, and nothing but the import's progress and report is
+// written. The results say what ImportChunk would have done, but have no ID and
+// revision of what would be new.
+func (s *Store) ImportDryChunk(ctx context.Context, l Lease, schema *pim.Schema, edits []Edit, offers ImportOffers, tally func([]EditResult) ImportProgress) error {
+	chunk, err := s.newImportEdits(ctx, dryActor, edits, offers)
+	if err != nil {
+		return fmt.Errorf("try import %d: %w", l.Channel, err)
+	}
+	err = inTx(ctx, s.work, func(tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, sqlImportFence, l.args())
 		if err != nil {
 			return err
@@ -23,27 +27,71 @@ func (s *Store) ImportDryChunk(ctx context.Context, l Lease, schema *pim.Schema,
 		if tag.RowsAffected() == 0 {
 			return ErrFenced
 		}
-		results := make([]EditResult, len(edits))
-		if len(edits) > 0 {
-			all := make([]int, len(edits))
-			for i := range all {
-				all[i] = i
-			}
-			have, siblings, err := s.currents(ctx, tx, edits, all)
-			if err != nil {
-				return err
-			}
-			w := newEditor(schema, have, siblings)
-			for i := range edits {
-				_, results[i].Changed = w.work(i, &edits[i], &results[i])
-			}
+		if err := s.tryEdits(ctx, tx, schema, edits, chunk.results); err != nil {
+			return err
 		}
-		return s.importProgress(ctx, tx, l, tally(results))
+		if err := chunk.tryOffers(ctx, tx); err != nil {
+			return err
+		}
+		return s.importProgress(ctx, tx, l, tally(chunk.results))
 	})
 	if err != nil {
 		return fmt.Errorf("try import %d: %w", l.Channel, err)
 	}
 	return nil
+}
+
+// dryActor is in no event that is kept.
+const dryActor = "dry run"
+
+// tryEdits works edits out as one who writes them would find them: a variant's
+// parent may be among them, and then stands in for the one that would be there.
+func (s *Store) tryEdits(ctx context.Context, tx pgx.Tx, schema *pim.Schema, edits []Edit, results []EditResult) error {
+	if len(edits) == 0 {
+		return nil
+	}
+	all := make([]int, len(edits))
+	for i := range all {
+		all[i] = i
+	}
+	have, siblings, err := s.currents(ctx, tx, edits, all)
+	if err != nil {
+		return err
+	}
+	w := newEditor(schema, have, siblings)
+	first, second := stages(edits)
+	stand := int64(-1) // ids that no product has
+	for _, i := range first {
+		e := &edits[i]
+		_, results[i].Changed = w.work(i, e, &results[i])
+		if results[i].Created && e.Family != nil && (have[e.SKU] == nil || have[e.SKU].Deleted) {
+			c := &current{ID: stand, SKU: e.SKU, Rev: 1, Family: *e.Family, Enabled: true, Values: []byte("{}")}
+			if e.FamilyVariant != nil {
+				c.FamilyVariant = *e.FamilyVariant
+			}
+			have[e.SKU] = c
+			stand--
+		}
+	}
+	for _, i := range second {
+		e := &edits[i]
+		if have[*e.Parent] == nil && w.assumed(e) {
+			results[i] = EditResult{SKU: e.SKU, Created: true, Changed: true, Warnings: e.Known}
+			continue
+		}
+		_, results[i].Changed = w.work(i, e, &results[i])
+	}
+	return nil
+}
+
+// assumed reports a variant whose parent would have been made by an earlier
+// chunk of the same dry run: it is only as good as its values are.
+func (w *editor) assumed(e *Edit) bool {
+	if !e.ParentAhead || w.have[e.SKU] != nil || e.Family == nil {
+		return false
+	}
+	_, _, err := w.schema.CheckValues(*e.Family, e.Values, "/values")
+	return err == nil
 }
 
 // importProgress notes in tx how far an import has come.

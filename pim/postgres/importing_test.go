@@ -71,7 +71,7 @@ func TestImportFileComesBackWhole(t *testing.T) {
 
 // importChunk prepares edits and writes them.
 func (h *house) importChunk(l Lease, edits []Edit, tally func([]EditResult) ImportProgress) error {
-	ready, err := h.PrepareImport(h.ctx, "importer", edits)
+	ready, err := h.PrepareImport(h.ctx, "importer", edits, ImportOffers{})
 	if err != nil {
 		return err
 	}
@@ -153,7 +153,7 @@ func TestImportPreparedTooEarly(t *testing.T) {
 	ready, err := h.PrepareImport(h.ctx, "importer", []Edit{
 		thing("moves", Merge, `{"colour":"red"}`), thing("comes", Merge, `{"colour":"red"}`), thing("goes", Merge, `{"count":7}`),
 		thing("stays", Merge, `{"count":1}`), thing("late", Merge, `{"weight":1}`), thing("never", Merge, `{"nothing":1}`), thing("stays", Merge, `{"count":5}`),
-	})
+	}, ImportOffers{})
 	if err != nil {
 		t.Fatal(err)
 	}

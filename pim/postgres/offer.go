@@ -86,7 +86,7 @@ logged as (
             'old', trim_scale(old_amount)::text, 'new', case when not gone then trim_scale(amount)::text end)) order by at) from fresh f where f.product_id = o.product_id))
     from offers o
 ),
-queued as (insert into outbox (product_id, lanes) select product_id, 2 from offers)
+queued as (insert into outbox (product_id, lanes, priority) select product_id, 2, @priority::smallint from offers)
 select i.at, coalesce(o.price_rev, po.price_rev, 0), f.at is not null
 from input i left join fresh f using (at) left join offers o on o.product_id = i.product_id left join product_offer po on po.product_id = i.product_id`
 
@@ -146,7 +146,7 @@ func (s *Store) priceBatch(ctx context.Context, actor string, rows []pim.PriceRo
 	}
 	return &offerBatch{sqlPrices, named{
 		"at": good, "sku": sku, "list": list, "currency": currency, "quantity": quantity, "from": from, "to": to,
-		"amount": amount, "drop": gone, "actor": actor,
+		"amount": amount, "drop": gone, "actor": actor, "priority": int16(interactive),
 	}, good, results}, nil
 }
 
@@ -182,7 +182,8 @@ logged as (
 ),
 queued as (
     insert into outbox (product_id, lanes, priority)
-    select o.product_id, 2, (select 1 + coalesce(bool_or(f.on_hand <= f.reserved and f.old_on_hand > f.old_reserved), false)::int from fresh f where f.product_id = o.product_id)
+    select o.product_id, 2, (select case when bool_or(f.on_hand <= f.reserved and f.old_on_hand > f.old_reserved) then 2 else @priority::smallint end
+        from fresh f where f.product_id = o.product_id)
     from offers o
 )
 select i.at, coalesce(o.stock_rev, po.stock_rev, 0), f.at is not null
@@ -225,7 +226,7 @@ func (s *Store) stockBatch(ctx context.Context, actor string, rows []pim.StockRo
 		sku[i], location[i], onHand[i], reserved[i] = string(r.SKU), r.Location, r.OnHand, r.Reserved
 	}
 	return &offerBatch{sqlStock, named{
-		"at": good, "sku": sku, "location": location, "on_hand": onHand, "reserved": reserved, "actor": actor,
+		"at": good, "sku": sku, "location": location, "on_hand": onHand, "reserved": reserved, "actor": actor, "priority": int16(interactive),
 	}, good, results}, nil
 }
 

@@ -1,0 +1,173 @@
+package importing
+
+import (
+	"hash/maphash"
+	"slices"
+	"strings"
+
+	"github.com/sluicehub/sluice/pim"
+)
+
+const (
+	maxPairs   = 200    // attributes that a file names in its cells
+	maxMasked  = 64     // of them that variants who name their parents may differ in
+	maxByID    = 200000 // products that variants may name by their number
+	idPrefix   = "id:"
+	maxAxisSet = 100 // family variants that a family may have
+)
+
+// links is what the whole file says about products and their variants, in
+// some 30 bytes for each product that has any.
+type links struct {
+	hash
+	pairs map[string]*stat // by name
+	order []string         // of the pairs
+	facet map[string]bool
+	// parents are the products that variants name, by the hash of the name: a
+	// bit for each pair that all of their variants have.
+	parents map[[2]uint64]uint64
+	sets    [][]string        // the different axes of the file's products
+	ids     map[string]string // number → SKU
+	idsFull bool
+}
+
+func newLinks() *links {
+	return &links{hash: newHash(), pairs: map[string]*stat{}, facet: map[string]bool{}, parents: map[[2]uint64]uint64{}, ids: map[string]string{}}
+}
+
+// hash makes 128 bits of a text: that two of a million texts have the same has
+// a chance of one in 10^26.
+type hash [2]maphash.Seed
+
+func newHash() hash { return hash{maphash.MakeSeed(), maphash.MakeSeed()} }
+
+func (h hash) of(s string) [2]uint64 {
+	return [2]uint64{maphash.String(h[0], s), maphash.String(h[1], s)}
+}
+
+// link takes note of a group.
+func (l *links) link(r *reading, g *group, parent *expression) error {
+	for _, it := range r.split(g) {
+		rec := it.records[0]
+		if rec.bad != nil {
+			continue
+		}
+		for _, p := range it.pairs {
+			st := l.pairs[p.name]
+			if st == nil {
+				if len(l.order) == maxPairs {
+					return faultf("row %d: the rows name more than %d attributes, this one %q; import the file with the layout %s to take columns as they are",
+						rec.row, maxPairs, clip(p.name, 100), plainName)
+				}
+				st = &stat{}
+				l.pairs[p.name] = st
+				l.order = append(l.order, p.name)
+			}
+			st.take(rec.row, p.value, false, false)
+			l.facet[p.name] = p.facet
+		}
+		switch {
+		case it.level == product && len(it.axes) > 0:
+			l.addSet(it.axes)
+		case r.linked():
+			l.parentOf(r, &it, parent)
+		}
+	}
+	return nil
+}
+
+// parentOf takes note of a row that names its parent, or may be one.
+func (l *links) parentOf(r *reading, it *item, parent *expression) {
+	rec := it.records[0]
+	ref := plainSKU(r.parentRef(rec, parent))
+	if ref == "" {
+		if id := r.text(rec, r.id); id != "" && len(it.pairs) > 0 {
+			if l.idsFull = l.idsFull || len(l.ids) == maxByID; !l.idsFull {
+				l.ids[id] = plainSKU(r.text(rec, r.sku))
+			}
+		}
+		return
+	}
+	mask := uint64(0)
+	for _, p := range it.pairs {
+		if i := slices.Index(l.order, p.name); i < maxMasked && !p.facet {
+			mask |= 1 << i
+		}
+	}
+	key := l.of(ref)
+	if had, known := l.parents[key]; known {
+		mask &= had
+	}
+	l.parents[key] = mask
+}
+
+// parentRef is what a record calls its parent; "": it has none.
+func (r *reading) parentRef(rec *record, parent *expression) string {
+	if parent != nil && rec.bad == nil {
+		v, err := parent.value(rowOf(rec, r.columns))
+		if err != nil || v == nil {
+			return "" // told where the row is taken
+		}
+		return strings.TrimSpace(textOf(v))
+	}
+	return r.text(rec, r.parent)
+}
+
+func (l *links) addSet(axes []string) {
+	if len(axes) > 0 && !slices.ContainsFunc(l.sets, func(s []string) bool { return slices.Equal(s, axes) }) && len(l.sets) <= maxAxisSet {
+		l.sets = append(l.sets, slices.Clone(axes))
+	}
+}
+
+// complete works out the axes of parents that variants have named.
+func (l *links) complete() {
+	masks := map[uint64]bool{}
+	for _, m := range l.parents {
+		masks[m] = true
+	}
+	all := make([]uint64, 0, len(masks))
+	for m := range masks {
+		all = append(all, m)
+	}
+	slices.Sort(all)
+	for _, m := range all {
+		l.addSet(l.axesOf(m))
+	}
+}
+
+// axesOf are the names of a mask's pairs.
+func (l *links) axesOf(mask uint64) []string {
+	var axes []string
+	for i, name := range l.order[:min(len(l.order), maxMasked)] {
+		if mask&(1<<i) != 0 && len(axes) < maxAxes {
+			axes = append(axes, name)
+		}
+	}
+	return axes
+}
+
+// parentAxes are the axes of a product that the file's variants name, by its
+// SKU or number; known is false for a product that none does.
+func (l *links) parentAxes(sku, id string) (axes []string, known bool) {
+	mask, known := l.parents[l.of(sku)]
+	if id != "" {
+		if m, ok := l.parents[l.of(idPrefix+id)]; ok {
+			if known {
+				m &= mask
+			}
+			mask, known = m, true
+		}
+	}
+	return l.axesOf(mask), known
+}
+
+// parentSKU resolves what a variant calls its parent.
+func (l *links) parentSKU(ref string) (sku pim.SKU, ok bool) {
+	if id, byID := strings.CutPrefix(ref, idPrefix); byID {
+		if s := l.ids[strings.TrimSpace(id)]; s != "" {
+			return pim.SKU(s), true
+		}
+		return pim.SKU(plainSKU(ref)), false
+	}
+	return pim.SKU(plainSKU(ref)), true
+}
