@@ -5,6 +5,7 @@ package all
 import (
 	"github.com/sluicehub/sluice/connectors"
 	"github.com/sluicehub/sluice/connectors/bol"
+	"github.com/sluicehub/sluice/connectors/medusa"
 	"github.com/sluicehub/sluice/connectors/tryton"
 	"github.com/sluicehub/sluice/connectors/webhook"
 	"github.com/sluicehub/sluice/connectors/woocommerce"
@@ -14,6 +15,7 @@ import (
 func Registry() *connectors.Registry {
 	return connectors.NewRegistry(
 		bol.Kind,
+		medusa.Kind,
 		tryton.Kind,
 		webhook.Kind,
 		woocommerce.Kind,

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -18,6 +19,12 @@ import (
 )
 
 const key = "sk_5e1f0c77aa21d9"
+
+// recorders have heard all that the tests of this package said to fakes.
+var (
+	recordersMu sync.Mutex
+	recorders   []*connectortest.Recorder
+)
 
 // start gives a rude shop, and a connector to it; change may alter the config.
 func start(t testing.TB, opts medusatest.Options, change func(*medusa.Config)) (*medusatest.Server, connectors.Connector) {
@@ -38,6 +45,9 @@ func record(t testing.TB, opts medusatest.Options, change func(*medusa.Config)) 
 	if err != nil {
 		t.Fatal(err)
 	}
+	recordersMu.Lock()
+	recorders = append(recorders, recorder)
+	recordersMu.Unlock()
 	t.Cleanup(func() {
 		if err := fake.Close(); err != nil {
 			t.Error(err)

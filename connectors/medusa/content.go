@@ -92,6 +92,12 @@ func (p *push) content(ctx context.Context) error {
 func (c *contentPush) withdraw(ctx context.Context) error {
 	var products, drafts []string
 	variants := map[string][]string{} // product → variants
+	gone := map[string]bool{}         // products that are deleted
+	for _, it := range c.items {
+		if found := c.found[string(it.SKU)]; found != nil && it.Action == connectors.Withdraw && c.OnWithdraw == "delete" {
+			gone[found.ID] = true
+		}
+	}
 	for _, it := range c.items {
 		if it.Action != connectors.Withdraw {
 			continue
@@ -106,8 +112,8 @@ func (c *contentPush) withdraw(ctx context.Context) error {
 				delete(c.found, sku)
 			}
 		}
-		// A product without external_id was never ours.
-		if at, ok := c.places[sku]; ok && at.Product.ExternalID != "" && at.Product.ExternalID != sku {
+		// A product without external_id was never ours. A variant goes with its product.
+		if at, ok := c.places[sku]; ok && at.Product.ExternalID != "" && at.Product.ExternalID != sku && !gone[at.ProductID] {
 			variants[at.ProductID] = append(variants[at.ProductID], at.ID)
 			delete(c.places, sku)
 		}
@@ -226,9 +232,15 @@ func (c *contentPush) adopt(ctx context.Context) error {
 			strangers[at.ProductID] = sku
 			continue
 		}
+		if !at.ours() {
+			c.fail(i, foreign())
+			c.documents[i] = nil
+			continue
+		}
 		if err := c.deleteVariants(ctx, at.ProductID, []string{at.ID}); err != nil {
 			return err
 		}
+		c.touch(i)
 		c.known.Remove(pim.SKU(sku))
 		delete(c.places, sku)
 	}
@@ -264,7 +276,11 @@ func (c *contentPush) write(ctx context.Context, todo []*top) error {
 }
 
 func (c *contentPush) op(t *top) (op, error) {
-	raw, err := encode(c.body(t))
+	body := c.body(t)
+	if t.product == nil {
+		lean(body)
+	}
+	raw, err := encode(body)
 	o := op{item: t.item, body: raw, names: []string{t.sku, t.handle}}
 	if t.product != nil {
 		o.names[1] = t.product.ID
@@ -303,6 +319,7 @@ func (c *contentPush) send(ctx context.Context, ops []op, by map[int]*top) error
 			continue
 		}
 		c.accept(o.item, it)
+		c.touch(o.item)
 		for _, i := range t.with {
 			if it.variant(string(c.items[i].SKU)) != nil {
 				c.accept(i, it)
@@ -381,9 +398,12 @@ func (c *contentPush) body(t *top) map[string]any {
 		}
 		b["categories"] = ids
 	}
-	if d.Metadata != nil {
-		b["metadata"] = d.Metadata
+	metadata := maps.Clone(d.Metadata) // Medusa merges it into what there is
+	if metadata == nil {
+		metadata = map[string]any{}
 	}
+	metadata[ourMark] = t.sku
+	b["metadata"] = metadata
 	if d.Discountable != nil {
 		b["discountable"] = *d.Discountable
 	}
@@ -471,6 +491,16 @@ func measures(b map[string]any, d *content) {
 			b[name] = orNull(*t)
 		}
 	}
+}
+
+// lean takes the nulls out of what is created: there is nothing to be cleared.
+func lean(b map[string]any) map[string]any {
+	maps.DeleteFunc(b, func(_ string, v any) bool { return v == nil })
+	variants, _ := b["variants"].([]map[string]any)
+	for _, v := range variants {
+		lean(v)
+	}
+	return b
 }
 
 // orNull is null for what a document leaves out or empties.

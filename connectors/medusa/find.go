@@ -6,6 +6,8 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+
+	"github.com/sluicehub/sluice/connectors"
 )
 
 // product is what we need to know of a product in Medusa.
@@ -56,7 +58,7 @@ const (
 	contentFields = "id,external_id,handle,status,options.id,options.title,options.values.id,options.values.value," +
 		"variants.id,variants.sku,variants.title,variants.ean,variants.upc,variants.barcode,variants.options.value,variants.options.option_id"
 	mediaFields   = "id,external_id,status,thumbnail,images.id,images.url,images.rank,images.variants.id,variants.id,variants.sku,variants.thumbnail"
-	variantFields = "id,sku,product_id,product.external_id"
+	variantFields = "id,sku,product_id,product.external_id,product.metadata"
 )
 
 // variant finds a product's variant by its SKU.
@@ -73,24 +75,30 @@ func (p *product) variant(sku string) *variant {
 // product's own SKU.
 func (p *product) own(v *variant) bool { return v.SKU != "" && v.SKU == p.ExternalID }
 
-// others reports whether p has variants beside its default one.
-func (p *product) others() bool {
-	for i := range p.Variants {
-		if !p.own(&p.Variants[i]) {
-			return true
-		}
-	}
-	return false
-}
-
 // place is where a variant was found.
 type place struct {
 	ID        string `json:"id"`
 	SKU       string `json:"sku"`
 	ProductID string `json:"product_id"`
 	Product   struct {
-		ExternalID string `json:"external_id"`
+		ExternalID string         `json:"external_id"`
+		Metadata   map[string]any `json:"metadata"`
 	} `json:"product"`
+}
+
+// ourMark is the key of a product's metadata that says whose it is: the SKU that
+// it was made for, or adopted by. external_id does not, others use it as well.
+const ourMark = "sluice_sku"
+
+// ours reports whether a variant is of a product that we made or adopted.
+func (p *place) ours() bool {
+	sku, _ := p.Product.Metadata[ourMark].(string)
+	return sku != "" && sku == p.Product.ExternalID
+}
+
+// foreign is the outcome of an item whose SKU is somebody else's in Medusa.
+func foreign() *connectors.Error {
+	return invalid(problem("medusa.sku_taken", "sku", "A product in Medusa that is not Sluice's has a variant with this SKU: delete the variant there, or change its SKU."))
 }
 
 // products finds products by external_id[], or by id[], as name says. Where

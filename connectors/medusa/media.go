@@ -197,6 +197,7 @@ func (m *mediaPush) send(ctx context.Context) error {
 				m.failAll(a, unnamed())
 				continue
 			}
+			m.touch(a.items...)
 			a.product = answer.Updated[n]
 		}
 		return nil
@@ -275,6 +276,7 @@ func (m *mediaPush) tie(ctx context.Context, a *album, i int) (*op, error) {
 			m.fail(i, err)
 			return nil, nil
 		}
+		m.touch(i)
 	}
 	thumb := string(d.Thumbnail)
 	if thumb == "" && len(d.Images) > 0 {

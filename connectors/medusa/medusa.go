@@ -31,6 +31,7 @@ var Kind = &connectors.Kind{
 	Title:    "Medusa (webshop)",
 	Lanes:    []pim.Lane{pim.Content, pim.Offer, pim.Media},
 	Config:   &Config{},
+	Makes:    []connectors.Connector{(*Connector)(nil)},
 	Limits:   connectors.Limits{Batch: 50, Concurrency: 2, Timeout: 60 * time.Second, Settle: 60 * time.Second},
 	MaxBatch: 100,
 	Mapping: connectors.Mapping{
@@ -107,7 +108,7 @@ func (c *Connector) Push(ctx context.Context, items []connectors.Item) ([]connec
 	if len(items) > c.limits.Batch {
 		return nil, &connectors.Error{Verdict: connectors.Permanent, Err: fmt.Errorf("%d items in one call, the limit is %d", len(items), c.limits.Batch)}
 	}
-	p := &push{Connector: c, items: items, results: make([]connectors.Result, len(items))}
+	p := &push{Connector: c, items: items, results: make([]connectors.Result, len(items)), touched: make([]bool, len(items))}
 	for i := range p.results {
 		p.results[i].Status = connectors.Accepted
 	}
@@ -146,15 +147,25 @@ type push struct {
 	*Connector
 	items   []connectors.Item
 	results []connectors.Result
-	wrote   bool // a request that changes the shop was answered 2xx
-	crashes int  // requests that broke Medusa while it was well
+	touched []bool // by item: a part of it is in the shop
+	wrote   bool   // a request that changes the shop was answered 2xx
+	crashes int    // requests that broke Medusa while it was well
 }
 
 // fail sets an item's outcome. What is no *connectors.Error becomes one that is
-// safe to assume.
+// safe to assume. Where a part of the item was written, the shop does not hold
+// what it held: a document that goes back to that must not be taken for known.
 func (p *push) fail(i int, err error) {
 	e := *connectors.AsError(err)
+	e.Uncertain = e.Uncertain || p.touched[i]
 	p.results[i] = connectors.Result{Err: &e}
+}
+
+// touch notes that a part of items was written.
+func (p *push) touch(items ...int) {
+	for _, i := range items {
+		p.touched[i] = true
+	}
 }
 
 func (p *push) failed(i int) bool { return p.results[i].Err != nil }

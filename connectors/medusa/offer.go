@@ -220,6 +220,7 @@ func (o *offerPush) tie(ctx context.Context, items []int) error {
 			o.fail(i, err)
 			continue
 		}
+		o.touch(i)
 		k.item, k.stocked = it.ID, it.at(o.location)
 	}
 	return nil
@@ -273,6 +274,7 @@ func (o *offerPush) variants(ctx context.Context, items []int) error {
 				o.fail(it.item, unnamed())
 				continue
 			}
+			o.touch(it.item)
 			v := made[n]
 			if v.Managed != nil {
 				k.managed = *v.Managed
@@ -333,6 +335,7 @@ func (o *offerPush) levels(ctx context.Context, items []int, none bool) error {
 			return err
 		}
 		for _, it := range ops {
+			o.touch(it.item)
 			o.known[it.item].stocked, o.counted[it.item] = true, true
 		}
 		return nil

@@ -103,7 +103,7 @@ func (c *contentPush) restore(ctx context.Context, t *top, it *product) error {
 	if err := c.reshape(ctx, it, []map[string]string{{defaultOption: defaultValue}}); err != nil {
 		return c.onItems(ctx, err, t.item)
 	}
-	raw, err := encode(c.ownVariant(t))
+	raw, err := encode(lean(c.ownVariant(t)))
 	if err != nil {
 		c.fail(t.item, err)
 		return nil
@@ -164,6 +164,11 @@ func (c *contentPush) leave(ctx context.Context, parents []string) error {
 			if to == nil || !ok || at.ProductID == to.ID {
 				continue
 			}
+			if !at.ours() {
+				c.fail(i, foreign())
+				c.documents[i] = nil
+				continue
+			}
 			var err error
 			if at.Product.ExternalID == sku {
 				err = c.post(ctx, "/admin/products/batch", query("fields", "id"), map[string]any{"delete": []string{at.ProductID}}, nil)
@@ -173,6 +178,7 @@ func (c *contentPush) leave(ctx context.Context, parents []string) error {
 			if err != nil {
 				return err
 			}
+			c.touch(i)
 			c.known.Remove(c.items[i].SKU)
 		}
 	}
@@ -182,7 +188,7 @@ func (c *contentPush) leave(ctx context.Context, parents []string) error {
 // family brings a product's options up to what its variants need, creates the
 // variants that it lacks, and gives the updates of the others.
 func (c *contentPush) family(ctx context.Context, parent string) (update []op, err error) {
-	items, it := c.coming[parent], c.found[parent]
+	items, it := slices.DeleteFunc(c.coming[parent], c.failed), c.found[parent]
 	if it == nil {
 		for _, i := range items {
 			c.fail(i, missing("the parent "+parent+" is not in Medusa yet"))
@@ -197,6 +203,7 @@ func (c *contentPush) family(ctx context.Context, parent string) (update []op, e
 		if err := c.deleteVariants(ctx, it.ID, []string{own.ID}); err != nil {
 			return nil, c.onItems(ctx, err, items...)
 		}
+		c.touch(items...)
 		c.known.Remove(pim.SKU(parent))
 		it.Variants = slices.DeleteFunc(it.Variants, func(v variant) bool { return v.SKU == it.ExternalID })
 	}
@@ -214,6 +221,7 @@ func (c *contentPush) family(ctx context.Context, parent string) (update []op, e
 		there := it.variant(sku)
 		if there == nil {
 			v["prices"] = []any{}
+			lean(v)
 		} else {
 			if keyOf(it.optionsOf(there)) == keyOf(c.options(i)) {
 				delete(v, "options") // Medusa need not compare all variants

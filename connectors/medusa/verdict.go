@@ -64,7 +64,7 @@ var complaints = []struct {
 	verdict         connectors.Verdict
 }{
 	{regexp.MustCompile(`^Product with handle: .*, already exists`), "medusa.handle_taken", "handle", ""},
-	{regexp.MustCompile(`^Product variant with sku: .*, already exists`), "medusa.sku_taken", "sku", ""},
+	{regexp.MustCompile(`^Product variant with sku: .*, already exists`), "medusa.sku_taken", "sku", connectors.Conflict},
 	{regexp.MustCompile(`^Product variant with (ean|upc|barcode): .*, already exists`), "medusa.code_taken", "$1", ""},
 	{regexp.MustCompile(`^Inventory item with sku: .*, already exists`), "medusa.inventory_taken", "sku", connectors.Conflict},
 	{regexp.MustCompile(`^Inventory level with .*, already exists`), "medusa.stock", "stock", connectors.Conflict},

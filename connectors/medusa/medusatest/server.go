@@ -45,7 +45,7 @@ func (s *Server) URL() string { return "http://" + s.addr }
 
 // listen opens the port and serves. Callers hold s.mu.
 func (s *Server) listen() error {
-	l, err := net.Listen("tcp", s.addr) //nolint:noctx // nothing to wait for: a local port opens at once
+	l, err := net.Listen("tcp", s.addr)
 	if err != nil {
 		return fmt.Errorf("listening for the fake shop: %w", err)
 	}

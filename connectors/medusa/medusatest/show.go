@@ -128,7 +128,7 @@ func (s *state) showVariant(v *variant) map[string]any {
 	options, prices, items := []any{}, []any{}, []any{}
 	p := s.products[v.product]
 	if p != nil {
-		m["product"] = map[string]any{"id": p.id, "external_id": orNull(p.externalID)}
+		m["product"] = map[string]any{"id": p.id, "external_id": orNull(p.externalID), "metadata": p.fields["metadata"]}
 		for _, id := range p.options {
 			for _, val := range s.options[id].values {
 				if slices.Contains(v.options, val.id) {
