@@ -192,10 +192,11 @@ where code = @code and deleted_at is null`
 	sqlForgetAcked = `
 with picked as (
     select channel_id, lane, product_id from listing
-    where channel_id = (select id from channel where code = @code and deleted_at is null) and acked_hash is not null and status is distinct from 'withdrawn'
+    where channel_id = (select id from channel where code = @code and deleted_at is null)
+      and (acked_hash is not null and status is distinct from 'withdrawn' or sent_hash is not null)
     order by product_id, channel_id, lane for update
 )
-update listing l set acked_hash = null, born = -abs(born) from picked p where (l.channel_id, l.lane, l.product_id) = (p.channel_id, p.lane, p.product_id)`
+update listing l set acked_hash = null, sent_hash = null, born = -abs(born) from picked p where (l.channel_id, l.lane, l.product_id) = (p.channel_id, p.lane, p.product_id)`
 )
 
 // PauseChannel stops sending to a channel; its listings are marked as ever.

@@ -235,3 +235,22 @@ func TestReceiptWakesNobodyForNothing(t *testing.T) {
 		t.Errorf("%d statements wrote listings for two receipts", n)
 	}
 }
+
+// Who forgets what was acknowledged forgets it of tickets, too: a ticket that
+// was drawn before ends later, and would bring it back.
+func TestForgettingReachesTickets(t *testing.T) {
+	for what, forget := range map[string]func(*house) error{
+		"full resync": func(h *house) error { return h.ResyncChannel(h.ctx, "aa", true) },
+		"restore":     func(h *house) error { _, err := h.Restored(h.ctx); return err },
+	} {
+		l := newLane(t, pim.Content)
+		token := "t"
+		l.receive(l.claim(), Outcome{Again: true, Hold: true, Token: &token, SentHash: []byte("x")})
+		if err := forget(l.house); err != nil {
+			t.Fatal(err)
+		}
+		if n := l.number(`select count(*) from listing where sent_hash is not null`); n != 0 {
+			t.Errorf("%s: a ticket remembers what was sent", what)
+		}
+	}
+}

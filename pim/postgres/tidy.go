@@ -105,8 +105,8 @@ update catalogue set revision_floor = revision_floor + 1000
     + (select 2 * coalesce(max(rev), 0) + 2 * coalesce(max(media_rev), 0) from product) + (select coalesce(max(rev), 0) from product_offer)
 returning revision_floor`
 	sqlForgetAllAcked = `
-with picked as (select channel_id, lane, product_id from listing where acked_hash is not null order by product_id, channel_id, lane for update)
-update listing l set acked_hash = null, born = -abs(born) from picked p where (l.channel_id, l.lane, l.product_id) = (p.channel_id, p.lane, p.product_id)`
+with picked as (select channel_id, lane, product_id from listing where acked_hash is not null or sent_hash is not null order by product_id, channel_id, lane for update)
+update listing l set acked_hash = null, sent_hash = null, born = -abs(born) from picked p where (l.channel_id, l.lane, l.product_id) = (p.channel_id, p.lane, p.product_id)`
 	sqlMarkAll = `update channel set mark_after = 0 where deleted_at is null`
 )
 
