@@ -150,8 +150,9 @@ func TestServeRefusesAnotherKeyset(t *testing.T) {
 		{"serve", "--listen", "127.0.0.1:0"},
 		{"channel", "create", "x", "--connector", "webhook", "--locale", "en-GB", "--currency", "EUR", "--set", "url=https://x.example", "--set", "secret=whsec_" + strings.Repeat("QUJD", 10)},
 	} {
-		if _, stderr, status := output(t, wrong, args...); status != 1 || !strings.Contains(stderr, theirs) || !strings.Contains(stderr, "is not the one") {
-			t.Errorf("%s with another keyset: status %d, %q", args[0], status, stderr)
+		p := start(t, wrong, args...)
+		if status := p.exit(); status != 1 || !strings.Contains(p.text(), theirs) || !strings.Contains(p.text(), "is not the one") {
+			t.Errorf("%s with another keyset: status %d, %q", args[0], status, p.text())
 		}
 	}
 	if said, _, _ := output(t, wrong, "doctor"); !strings.Contains(said, "wrong  keyset: keyset "+theirs) {

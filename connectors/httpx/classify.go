@@ -19,7 +19,7 @@ const (
 
 // errPrivate replaces the guard's own words, which would tell whoever may
 // configure a channel what a name resolves to inside our network.
-var errPrivate = errors.New("target address is private; start with --allow-private-targets")
+var errPrivate = errors.New("target address is private, and the channel was not made with --allow-private-targets")
 
 // failed classifies a call that got no whole answer within ctx.
 func (c *Client) failed(ctx context.Context, where string, call *call, err error) *connectors.Error {

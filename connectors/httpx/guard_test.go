@@ -86,7 +86,7 @@ func TestGuard(t *testing.T) {
 	t.Cleanup(c.CloseIdle)
 	for _, host := range hosts {
 		_, err := c.Do(t.Context(), request(t, http.MethodGet, "http://"+host+"/x"))
-		e := wantError(t, err, connectors.Permanent, false, "target address is private; start with --allow-private-targets")
+		e := wantError(t, err, connectors.Permanent, false, "target address is private, and the channel was not made with --allow-private-targets")
 		if strings.Contains(e.Error(), "denied by") {
 			t.Errorf("%s: error explains the guard: %v", host, e)
 		}
