@@ -87,3 +87,38 @@ func TestEmptiedDocument(t *testing.T) {
 		t.Errorf("media of a product that never had any were sent %d times", n)
 	}
 }
+
+// A product whose content comes to nothing is not sent at all: its offer waits
+// for nothing, and comes when the content does.
+func TestOffersOfUnsentContent(t *testing.T) {
+	r := newRoad(t)
+	fake := r.channel("shop", webhooktest.Options{}, func(s *jobs.ChannelSpec) {
+		s.Mapping = &connectors.Mapping{
+			Content: map[string]string{"title": `values.colour == 'red' ? dyn(values.name) : null`},
+			Offer:   map[string]string{"price": "price.amount"},
+		}
+	})
+	r.put(skus(2), title("A"))
+	for _, sku := range skus(2) {
+		r.offer(sku, "1.00", 1)
+	}
+	r.work()
+	r.settled("shop")
+	if n := fake.Counts().Received; n != 0 {
+		t.Errorf("%d items were sent", n)
+	}
+	r.offer("SKU-0001", "2.00", 1) // an offer that is there alone
+	r.put(skus(2), title("B"))
+	r.settled("shop")
+	if n := fake.Counts().Received; n != 0 {
+		t.Errorf("%d items were sent", n)
+	}
+	r.put(skus(1), pim.Values{"colour": "red"})
+	r.settled("shop")
+	if l, ok := fake.Listing("SKU-0001", pim.Offer); !ok || string(l.Document) != `{"price":"2.00"}` {
+		t.Errorf("the offer did not follow its content: %s", l.Document)
+	}
+	if n := fake.Counts().Received; n < 2 || n > 3 {
+		t.Errorf("%d items were sent", n)
+	}
+}

@@ -106,11 +106,16 @@ func (r *round) plan(t *task) (outcome postgres.Outcome, send bool) {
 		}
 		t.hash = withdrawnHash
 		t.item = connectors.Item{SKU: t.SKU, Lane: t.lane, Revision: t.rev, Action: connectors.Withdraw}
+	case t.lane != pim.Content && t.Born <= 0 && t.Unsent:
+		// Nothing of it is wanted there. Should its content be, that is born and wakes it.
+		o.Ack, o.Status = true, string(pim.StateNone)
+		return o, false
 	case t.lane != pim.Content && t.Born <= 0:
 		o.Again, o.After = true, postgres.Forever
 		return o, false
 	case t.document == nil && never:
 		o.Ack, o.Status = true, string(pim.StateNone)
+		o.Wakes = t.lane == pim.Content && t.Status == "" // what waits for it waits for nothing
 		return o, false
 	default:
 		if t.document == nil {

@@ -22,6 +22,7 @@ type Claimed struct {
 	// heard of it after; it may have sent anything.
 	Unsure   bool
 	Born     int64 // > 0: the target holds the product's content
+	Unsent   bool  // of the other lanes: the content came to nothing to be sent
 	Attempts int
 	Failed   bool // the last attempt left an error that a skip clears
 	Token    string
@@ -79,7 +80,7 @@ const sqlClaim = `
 select now(), k.unsure_at, ch.version, ch.enabled, ch.fails, ch.allowed, ch.next_probe_at, ch.throttled_until,
        l.product_id, p.sku, l.want, l.dirty_at, l.acked_hash, l.settle_at,
        l.dirty_at <= k.unsure_at and coalesce(l.receipt_at, '-infinity') <= k.unsure_at,
-       case when k.lane = 1 then l.born when not @waits then 1 else coalesce(content.born, 0) end,
+       case when k.lane = 1 then l.born when not @waits then 1 else coalesce(content.born, 0) end, content.status is not distinct from 'none',
        l.attempts, l.error is not null, coalesce(l.token, ''), coalesce(l.sent_rev, 0), coalesce(l.sent_want, 0), l.sent_hash, l.sent_at,
        p.deleted_at is not null or not p.enabled or coalesce(parent.deleted_at is not null or not parent.enabled, false),
        cat.revision_floor + p.rev + case when p.deleted_at is null then coalesce(parent.rev, 0) else 0 end,
@@ -101,7 +102,7 @@ left join product p on p.id = l.product_id
 left join product parent on parent.id = p.parent_id
 left join product_offer o on @offers and o.product_id = p.id
 left join lateral ( -- of its own, so that all of its key is used, whatever the statistics say
-    select c.born from listing c where @waits and c.product_id = l.product_id and c.channel_id = k.channel_id and c.lane = 1 offset 0
+    select c.born, c.status from listing c where @waits and c.product_id = l.product_id and c.channel_id = k.channel_id and c.lane = 1 offset 0
 ) content on true
 where k.kind = 'drain' and k.channel_id = @channel and k.lane = @lane and k.epoch = @epoch and not k.released`
 
@@ -148,7 +149,7 @@ func (s *Store) Claim(ctx context.Context, l Lease, o ClaimOptions) (*Claim, err
 			id, want                                                     *int64
 			sku                                                          *pim.SKU
 			dirtySince                                                   *time.Time
-			unsure, failed, gone, enabled                                *bool
+			unsure, unsent, failed, gone, enabled                        *bool
 			born, sentRev, sentWant, rev, offerRev, mediaRev, own, floor *int64
 			status                                                       *string
 			attempts                                                     *int
@@ -157,7 +158,7 @@ func (s *Store) Claim(ctx context.Context, l Lease, o ClaimOptions) (*Claim, err
 			ch                                                           = &out.Channel
 		)
 		err := rows.Scan(&out.Now, &out.Unsure, &ch.Version, &ch.Enabled, &ch.Fails, &ch.Allowed, &ch.NextProbeAt, &ch.ThrottledUntil,
-			&id, &sku, &want, &dirtySince, &c.AckedHash, &c.SettleAt, &unsure, &born,
+			&id, &sku, &want, &dirtySince, &c.AckedHash, &c.SettleAt, &unsure, &born, &unsent,
 			&attempts, &failed, &token, &sentRev, &sentWant, &c.SentHash, &c.SentAt,
 			&gone, &rev, &offerRev, &mediaRev, &parentSKU, &variant, &family, &enabled, &c.Categories,
 			// As bytes: into a json.RawMessage, pgx would parse them once more.
@@ -169,7 +170,7 @@ func (s *Store) Claim(ctx context.Context, l Lease, o ClaimOptions) (*Claim, err
 			continue
 		}
 		c.Product, c.SKU, c.Want, c.DirtySince = pim.ProductID(*id), *sku, *want, *dirtySince
-		c.Unsure, c.Born, c.Attempts, c.Failed, c.Token = *unsure, *born, *attempts, *failed, *token
+		c.Unsure, c.Unsent, c.Born, c.Attempts, c.Failed, c.Token = *unsure, *unsent, *born, *attempts, *failed, *token
 		c.SentRev, c.SentWant, c.Status, c.RevFloor = *sentRev, *sentWant, *status, *floor
 		c.Gone, c.Rev, c.OfferRev, c.MediaRev = *gone, *rev, *offerRev, *mediaRev
 		c.Parent, c.Variant, c.Family, c.Enabled = *parentSKU, *variant, *family, *enabled
