@@ -37,14 +37,14 @@ var Kind = &connectors.Kind{
 	Mapping: connectors.Mapping{
 		Content: map[string]string{
 			"parent": "firstOf([parent])",
-			"title":  "firstOf([values.name, values.title, sku])",
+			"title":  "firstOf([values.name, values.title, values.product_name, sku])",
 			// Variants show their product's texts: with these in their documents, an
 			// edit of the parent's would push all of its variants for nothing.
 			"subtitle":    "parent == '' ? firstOf([values.subtitle, values.short_description]) : dyn(null)",
 			"description": "parent == '' ? firstOf([values.description]) : dyn(null)",
 			"categories":  "categories",
 			"options":     "firstOf([axes])",
-			"ean":         "firstOf([values.ean, values.gtin])",
+			"ean":         "firstOf([values.ean, values.gtin, values.barcode])",
 		},
 		Offer: map[string]string{
 			"parent":           "firstOf([parent])",

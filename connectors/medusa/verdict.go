@@ -80,7 +80,6 @@ var complaints = []struct {
 	{regexp.MustCompile(`^Product option with title: .*, already exists`), "medusa.options", "options", ""},
 	{regexp.MustCompile(`^Variant .* with provided options already exists`), "medusa.options_taken", "options", ""},
 	{regexp.MustCompile(`^Variant .* has same combination of option values`), "medusa.options_taken", "options", ""},
-	{regexp.MustCompile(`^Product category with handle: .*, already exists`), "medusa.category_taken", "categories", ""},
 	{regexp.MustCompile(`^Invalid request: [^']*'(?:[^']*, )?([a-z_]+)(?:, \d+)*'`), "medusa.field", "$1", ""},
 }
 
