@@ -212,7 +212,7 @@ func TestContract(t *testing.T) {
 		"conformance": TestConformance, "families": TestProductsAndVariants, "default variant": TestDefaultVariant, "siblings": TestSiblingsAtOnce,
 		"no options": TestVariantsWithoutOptionsAndWithTheSame, "moves": TestMoves, "others": TestOthersProducts, "order": TestNothingIsSoldThatShouldNotBe,
 		"stale": TestStaleMemory, "stock": TestStockComesBack, "offers": TestOfferDetails, "locations": TestStockLocations, "categories": TestCategories,
-		"handles": TestHandles, "drafts": TestWithdrawalToDraft, "lost": TestLostCreationIsFound, "bisection": TestBisection, "poison": TestPoison,
+		"handles": TestHandles, "drafts": TestWithdrawalToDraft, "lost": TestLostCreationIsFound, "bisection": TestBisection, "pictures": TestPictures, "poison": TestPoison,
 	} {
 		t.Run(name, test)
 	}

@@ -464,3 +464,43 @@ func TestLostCreationIsFound(t *testing.T) {
 		t.Errorf("%d products", fake.Len())
 	}
 }
+
+func TestPictures(t *testing.T) {
+	fake, to := start(t, medusatest.Options{}, nil)
+	fine(t, to, upsert(pim.Content, "P", `{"title":"P"}`), upsert(pim.Content, "V", `{"parent":"P","options":{"a":1}}`), upsert(pim.Content, "W", `{"parent":"P","options":{"a":2}}`))
+	const all, v = "https://img.example/all.jpg", "https://img.example/v.jpg"
+	images := func(sku pim.SKU) []string {
+		it, _ := fake.Variant(sku)
+		return it.Images
+	}
+	expect := func(when string, product, ofV, ofW []string) {
+		t.Helper()
+		p, _ := fake.Product("P")
+		if !slices.Equal(p.Images, product) || !slices.Equal(images("V"), ofV) || !slices.Equal(images("W"), ofW) {
+			t.Errorf("%s: product %v, V %v, W %v", when, p.Images, images("V"), images("W"))
+		}
+	}
+	withV := upsert(pim.Media, "V", `{"parent":"P","images":["`+all+`","`+v+`"]}`)
+	withW := upsert(pim.Media, "W", `{"parent":"P","images":["`+all+`"]}`)
+	top := upsert(pim.Media, "P", `{"images":["`+all+`"]}`)
+	fine(t, to, withV)
+	fine(t, to, withW)
+	expect("the variants came first", []string{all, v}, []string{all, v}, []string{all})
+	fine(t, to, top)
+	expect("the product's own are everybody's", []string{all, v}, []string{v}, nil)
+	before := fake.Counts().Writes
+	fine(t, to, withV, withW, top)
+	if n := fake.Counts().Writes - before; n != 0 {
+		t.Errorf("%d writes for what is there", n)
+	}
+	fine(t, to, upsert(pim.Media, "W", `{"parent":"P","images":["`+v+`"]}`))
+	expect("shared by two", []string{all, v}, []string{v}, []string{v})
+	fine(t, to, upsert(pim.Media, "V", `{"parent":"P"}`))
+	expect("dropped by one", []string{all, v}, nil, []string{v})
+	fine(t, to, upsert(pim.Media, "P", `{}`), withW)
+	expect("the product has none, and what was W's alone is replaced", []string{all}, nil, []string{all})
+	r := fine(t, to, upsert(pim.Media, "P", `{"images":["file.jpg","`+all+`"]}`))
+	if len(r[0].Issues) != 1 || r[0].Issues[0].Code != "medusa.image" {
+		t.Errorf("issues %+v", r[0].Issues)
+	}
+}
