@@ -1,10 +1,13 @@
 package woocommerce
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/sluicehub/sluice/connectors"
@@ -19,6 +22,7 @@ type row struct {
 	remove bool
 	clears bool // the removal makes room for the task's own row
 	body   map[string]any
+	sent   []byte // body, or the id to remove, as JSON
 }
 
 // answer is what the shop says of a row.
@@ -30,11 +34,11 @@ type answer struct {
 	Error  *refusal `json:"error"`
 }
 
-// batch is a call of several rows, and with answers what comes back.
-type batch[T any] struct {
-	Create []T `json:"create,omitempty"`
-	Update []T `json:"update,omitempty"`
-	Delete []T `json:"delete,omitempty"`
+// answers are what comes back of a call of several rows, in their order.
+type answers struct {
+	Create []answer `json:"create"`
+	Update []answer `json:"update"`
+	Delete []answer `json:"delete"`
 }
 
 // writeAll writes products, then the variations of each parent.
@@ -50,18 +54,81 @@ func (p *push) writeAll(products []*row, variations map[int64][]*row) error {
 	return nil
 }
 
+// maxSent bounds the rows of one call, in bytes: web servers refuse large bodies
+// (nginx by default above 1 MB), and PHP drops them without a word.
+const maxSent = 900 << 10
+
 // write sends rows in calls of at most the batch limit. Its error is for the
 // whole push: nothing was written yet.
 func (p *push) write(path string, parent int64, rows []*row) error {
-	for chunk := range slices.Chunk(rows, p.limits.Batch) {
+	rows = slices.DeleteFunc(slices.Clone(rows), func(r *row) bool { return !r.encode() })
+	for len(rows) > 0 {
+		n, size := 0, 0
+		for n < len(rows) && n < p.limits.Batch && (n == 0 || size+len(rows[n].sent) <= maxSent) {
+			size += len(rows[n].sent) + 1
+			n++
+		}
 		if p.over() {
 			return nil
 		}
-		if err := p.send(path, parent, chunk); err != nil {
+		if err := p.send(path, parent, rows[:n]); err != nil {
 			return err
 		}
+		rows = rows[n:]
 	}
 	return nil
+}
+
+// encode writes the row's JSON, once; false when it has none.
+func (r *row) encode() bool {
+	switch {
+	case r.sent != nil:
+		return true
+	case r.remove:
+		r.sent = strconv.AppendInt(nil, r.id, 10)
+		return true
+	case r.id != 0:
+		r.body["id"] = r.id
+	}
+	var err error
+	if r.sent, err = json.Marshal(r.body); err == nil {
+		return true
+	}
+	e := &connectors.Error{Verdict: connectors.Permanent, Err: fmt.Errorf("writing a row: %w", err)}
+	if r.task == nil {
+		r.parent.err = e
+	} else {
+		r.task.fail(e)
+	}
+	return false
+}
+
+// bodyOf joins rows to the body of a call.
+func bodyOf(by [3][]*row) []byte {
+	size := 64
+	for _, rows := range by {
+		for _, r := range rows {
+			size += len(r.sent) + 1
+		}
+	}
+	b := append(make([]byte, 0, size), '{')
+	for i, name := range []string{`"create":[`, `"update":[`, `"delete":[`} {
+		if len(by[i]) == 0 {
+			continue
+		}
+		if len(b) > 1 {
+			b = append(b, ',')
+		}
+		b = append(b, name...)
+		for j, r := range by[i] {
+			if j > 0 {
+				b = append(b, ',')
+			}
+			b = append(b, r.sent...)
+		}
+		b = append(b, ']')
+	}
+	return append(b, '}')
 }
 
 // over reports whether no further call shall begin: the shop is in trouble, or
@@ -77,24 +144,19 @@ func (p *push) over() bool {
 
 // send makes one call.
 func (p *push) send(path string, parent int64, rows []*row) error {
-	var (
-		out  batch[any]
-		by   [3][]*row // created, updated, deleted
-		said batch[answer]
-	)
+	var by [3][]*row // created, updated, deleted
 	for _, r := range rows {
 		switch {
 		case r.remove:
-			out.Delete, by[2] = append(out.Delete, any(r.id)), append(by[2], r)
+			by[2] = append(by[2], r)
 		case r.id != 0:
-			r.body["id"] = r.id
-			out.Update, by[1] = append(out.Update, any(r.body)), append(by[1], r)
+			by[1] = append(by[1], r)
 		default:
-			out.Create, by[0] = append(out.Create, any(r.body)), append(by[0], r)
+			by[0] = append(by[0], r)
 		}
 	}
-	err := p.post(p.ctx, path, out, &said)
-	if err != nil {
+	var said answers
+	if _, err := p.call(p.ctx, http.MethodPost, path, nil, bodyOf(by), &said); err != nil {
 		return p.refusedWhole(path, parent, rows, connectors.AsError(err))
 	}
 	if len(said.Create) != len(by[0]) || len(said.Update) != len(by[1]) || len(said.Delete) != len(by[2]) {
@@ -102,9 +164,9 @@ func (p *push) send(path string, parent int64, rows []*row) error {
 		return p.refusedWhole(path, parent, rows, e)
 	}
 	p.told = true
-	for i, answers := range [][]answer{said.Create, said.Update, said.Delete} {
-		for j := range answers {
-			p.hear(by[i][j], parent, &answers[j])
+	for i, list := range [][]answer{said.Create, said.Update, said.Delete} {
+		for j := range list {
+			p.hear(by[i][j], parent, &list[j])
 		}
 	}
 	return nil

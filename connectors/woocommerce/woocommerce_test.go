@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -195,6 +196,25 @@ func TestCalls(t *testing.T) {
 	calls("prices by another process", 2, connect(t, shop, 0, nil), items(pim.Offer, `{"regular_price":"2.00"}`))
 	if n := shop.Counts().Products; n != 100 {
 		t.Errorf("%d products", n)
+	}
+}
+
+// Large documents go in several calls: servers refuse large bodies.
+func TestLargeDocuments(t *testing.T) {
+	var largest atomic.Int64
+	shop, c := start(t, woocommercetest.Options{Wrap: func(h http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			largest.Store(max(largest.Load(), r.ContentLength))
+			h.ServeHTTP(w, r)
+		})
+	}}, nil)
+	items := make([]connectors.Item, 30)
+	for i := range items {
+		items[i] = content(pim.SKU(fmt.Sprint("L", i)), fmt.Sprintf(`{"name":"A","description":%q}`, strings.Repeat("x", 100<<10)))
+	}
+	ok(t, c, items...)
+	if n := shop.Counts(); n.Products != 30 || n.Batches != 4 || largest.Load() > 1<<20 {
+		t.Errorf("%+v, the largest body has %d bytes", n, largest.Load())
 	}
 }
 
