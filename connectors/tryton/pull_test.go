@@ -175,12 +175,20 @@ func TestLateCommit(t *testing.T) {
 	if hub.take(p); hub["A default EUR 1"] != "2.00" {
 		t.Error("the change is not found")
 	}
+	// So it is after a wide pass: the next goes back by the overlap again.
+	fake.SetClock(func() time.Time { return time.Now().Add(-4 * time.Minute) })
+	must(t, fake.SetListPrice("A", "2.5"))
+	fake.SetClock(time.Now)
+	p = pulled(t, c, widen(t, p.Cursor))
+	if hub.take(p); hub["A default EUR 1"] != "2.50" {
+		t.Error("the second change is not found")
+	}
 	// Later than the overlap only reading everything finds it.
 	fake.SetClock(func() time.Time { return time.Now().Add(-time.Hour) })
 	must(t, fake.SetListPrice("A", "3"))
 	fake.SetClock(time.Now)
 	p = pulled(t, c, widen(t, p.Cursor))
-	if hub.take(p); hub["A default EUR 1"] != "2.00" {
+	if hub.take(p); hub["A default EUR 1"] != "2.50" {
 		t.Fatal("a pass went back that far; reading everything is not tried")
 	}
 	fake.SetClock(func() time.Time { return time.Now().Add(25 * time.Hour) })
@@ -203,6 +211,23 @@ func widen(t failer, cursor string) string {
 		t.Fatal(err)
 	}
 	return string(raw)
+}
+
+// Prices depend on more of a template than its list price.
+func TestTemplateChanges(t *testing.T) {
+	fake, c := source(t, trytontest.Options{})
+	fake.SetPriceList("Trade", trytontest.Line{Factor: "1"})
+	old := time.Now().Add(-time.Hour)
+	fake.SetClock(func() time.Time { return old })
+	must(t, fake.Add("", "A", "A", "1"))
+	fake.SetClock(time.Now)
+	hub := store{}
+	p := pulled(t, c, "")
+	hub.take(p)
+	must(t, fake.SetSalable("A", false))
+	if hub.take(pulled(t, c, p.Cursor)); hub["A trade EUR 1"] != "" || hub["A default EUR 1"] != "1.00" {
+		t.Errorf("not for sale any more:\n%s", hub)
+	}
 }
 
 // However changes and pulls meet, what was read in pieces is what reading

@@ -283,6 +283,18 @@ func (f *Fake) SetActive(sku pim.SKU, active bool) error {
 	})
 }
 
+// SetSalable makes a product's template salable or not, as somebody in the ERP
+// does. It moves the template's write_date only.
+func (f *Fake) SetSalable(sku pim.SKU, salable bool) error {
+	return f.change(func(tx *tx) error {
+		r := f.bySKU(sku)
+		if r == nil {
+			return fmt.Errorf("making salable: there is no product %s", sku)
+		}
+		return tx.write("product.template", r["template"].(int64), map[string]any{"salable": salable})
+	})
+}
+
 // change is a transaction from inside.
 func (f *Fake) change(work func(*tx) error) error {
 	f.mu.Lock()
