@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"strconv"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -13,7 +14,11 @@ import (
 	"github.com/sluicehub/sluice/pim/postgres"
 )
 
-const tagImports = "imports"
+const (
+	tagImports = "imports"
+	typeTSV    = "text/tab-separated-values"
+	typeXLSX   = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+)
 
 // Import is one import: an uploaded file and how far it has come.
 type Import struct {
@@ -30,9 +35,34 @@ type createImport struct {
 	Family    string `query:"family" maxLength:"100"`
 	DryRun    bool   `query:"dry_run"`
 	Locale    string `query:"locale" maxLength:"35"`
+	Profile   string `query:"profile" maxLength:"100" doc:"Saved options that the others are put over"`
+
+	LocaleColumn string `query:"locale_column" maxLength:"1000"`
+	ParentColumn string `query:"parent_column" maxLength:"1000"`
+	Axes         string `query:"axes" maxLength:"5000" doc:"Columns, separated by commas"`
+	Currency     string `query:"currency" maxLength:"3"`
+	PriceList    string `query:"price_list" maxLength:"100"`
+	Location     string `query:"location" maxLength:"100"`
+	AssetBase    string `query:"asset_base" maxLength:"2000"`
+	Layout       string `query:"layout" maxLength:"40"`
+	Format       string `query:"format" maxLength:"40"`
+	Delimiter    string `query:"delimiter" maxLength:"40"`
+	Quote        string `query:"quote" maxLength:"40"`
+	Encoding     string `query:"encoding" maxLength:"40"`
+	Sheet        string `query:"sheet" maxLength:"1000"`
 
 	w http.ResponseWriter
 	r *http.Request
+}
+
+// fields are the options' texts by their names; a form's fields go over them.
+func (in *createImport) fields() map[string]string {
+	return map[string]string{
+		"sku_column": in.SKUColumn, "map": in.Map, "family": in.Family, "locale": in.Locale, "dry_run": strconv.FormatBool(in.DryRun), "profile": in.Profile,
+		"locale_column": in.LocaleColumn, "parent_column": in.ParentColumn, "axes": in.Axes, "currency": in.Currency, "price_list": in.PriceList,
+		"location": in.Location, "asset_base": in.AssetBase, "layout": in.Layout, "format": in.Format, "delimiter": in.Delimiter, "quote": in.Quote,
+		"encoding": in.Encoding, "sheet": in.Sheet,
+	}
 }
 
 // Resolve takes the request itself from huma: a file is not read into memory.
@@ -58,21 +88,22 @@ type importAnswer struct {
 }
 
 func (s *server) registerImports() {
-	o := op("create-import", http.MethodPost, "/v1/imports", tagImports, "Import a file of products: CSV, JSON lines or a JSON array, gzipped or not",
+	o := op("create-import", http.MethodPost, "/v1/imports", tagImports, "Import a file of products: CSV, JSON lines, a JSON array, gzipped or not, or a workbook",
 		says("The answer comes when the file is stored; the import runs on by itself. Options are query parameters or, in a multipart form, fields beside the file."),
 		status(http.StatusAccepted), takesLong)
 	handle(s, o, s.createImport)
 	file := &huma.Schema{Type: huma.TypeString, Format: "binary"}
 	body := &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{}}
-	for _, t := range []string{typeCSV, typeJSON, typeNDJSON, "application/gzip", "application/octet-stream"} {
+	for _, t := range []string{typeCSV, typeTSV, typeJSON, typeNDJSON, typeXLSX, "application/gzip", "application/octet-stream"} {
 		body.Content[t] = &huma.MediaType{Schema: file}
 	}
 	text := &huma.Schema{Type: huma.TypeString}
-	body.Content["multipart/form-data"] = &huma.MediaType{Schema: &huma.Schema{
-		Type: huma.TypeObject, Required: []string{"file"}, Properties: map[string]*huma.Schema{
-			"file": file, "sku_column": text, "map": text, "family": text, "dry_run": {Type: huma.TypeBoolean}, "locale": text,
-		},
-	}}
+	form := map[string]*huma.Schema{"file": file}
+	for name := range new(createImport).fields() {
+		form[name] = text
+	}
+	form["dry_run"] = &huma.Schema{Type: huma.TypeBoolean}
+	body.Content["multipart/form-data"] = &huma.MediaType{Schema: &huma.Schema{Type: huma.TypeObject, Required: []string{"file"}, Properties: form}}
 	// Told only now: huma would read the body itself, into memory.
 	s.api.OpenAPI().Paths[o.Path].Post.RequestBody = body
 
@@ -85,6 +116,7 @@ func (s *server) registerImports() {
 		typeJSON: {Schema: item}, typeNDJSON: {Schema: text}, typeCSV: {Schema: text},
 	}}}
 	handle(s, report, s.importReport)
+	s.registerImportProfiles()
 }
 
 func viewImport(r postgres.ImportRun) (Import, error) {
@@ -100,6 +132,9 @@ func (s *server) createImport(ctx context.Context, in *createImport) (*importAns
 		return nil, err
 	}
 	defer up.discard()
+	if up.options, err = up.options.WithProfile(ctx, s.Store); err != nil {
+		return nil, err
+	}
 	options, err := json.Marshal(up.options)
 	if err != nil {
 		return nil, err

@@ -270,3 +270,30 @@ func TestHarmless(t *testing.T) {
 		}
 	}
 }
+
+// A profile keeps what a supplier's files are; an import that names it says
+// only what is different.
+func TestImportProfiles(t *testing.T) {
+	k := newKit(t)
+	const path = "/v1/import-profiles/acme"
+	k.want(k.do(Integration, "PUT", path, `{"options":{"delimiter":"semicolon","sku_column":"Art","map":{"name":"row.Bez"},"dry_run":true}}`), 201, nil)
+	k.want(k.do(Integration, "PUT", path, `{"options":{"delimiter":"semicolon","sku_column":"Art","map":{"name":"row.Bez"}}}`), 200, nil)
+	bad := "/v1/import-profiles/bad"
+	k.refused(k.do(Integration, "PUT", bad, `{"options":{"delimiter":"xx"}}`), 422, "/options/delimiter", "options")
+	k.refused(k.do(Integration, "PUT", bad, `{"options":{"layout":"shopware"}}`), 422, "/options/layout", "options")
+	k.refused(k.do(Integration, "PUT", bad, `{"options":{"map":{"price:EURO":"1"}}}`), 422, "/options/map/price:EURO", "options")
+	k.refused(k.do(Integration, "PUT", bad, `{"options":{"nope":1}}`), 422, "/options/nope", "field.unknown")
+	var imported Import
+	k.want(k.do(Integration, "POST", "/v1/imports?profile=acme&sku_column=EAN&filename=x.csv&axes=a,b", "Art;EAN;Bez\n1;2;drei\n", "Content-Type", "text/csv"), 202, &imported)
+	if o := imported.Options; o.SKUColumn != "EAN" || o.Delimiter != "semicolon" || o.Map["name"] != "row.Bez" || o.Profile != "acme" || o.DryRun || len(o.Axes) != 2 {
+		t.Errorf("%+v", o)
+	}
+	k.refused(k.do(Integration, "POST", "/v1/imports?profile=other", "sku\n1\n", "Content-Type", "text/csv"), 422, "/profile", "profile.unknown")
+	var list struct{ Items []ImportProfile }
+	k.want(k.do(Viewer, "GET", "/v1/import-profiles", nil), 200, &list)
+	if len(list.Items) != 1 || list.Items[0].Code != "acme" || list.Items[0].Options.SKUColumn != "Art" {
+		t.Errorf("%+v", list)
+	}
+	k.want(k.do(Integration, "DELETE", path, nil), 204, nil)
+	k.want(k.do(Integration, "GET", path, nil), 404, nil)
+}

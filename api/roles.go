@@ -96,6 +96,11 @@ var allowed = map[string][]Role{
 	"get-import":        everyone,
 	"get-import-report": everyone,
 
+	"list-import-profiles":  everyone,
+	"get-import-profile":    everyone,
+	"put-import-profile":    offers,
+	"delete-import-profile": offers,
+
 	"list-keys":  admins,
 	"create-key": admins,
 	"revoke-key": admins,

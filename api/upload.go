@@ -51,7 +51,7 @@ func (s *server) receive(in *createImport) (*upload, error) {
 	body := &paced{
 		rc: http.NewResponseController(in.w), from: http.MaxBytesReader(in.w, in.r.Body, s.MaxUpload), end: time.Now().Add(uploadMost),
 	}
-	fields := map[string]string{"sku_column": in.SKUColumn, "map": in.Map, "family": in.Family, "locale": in.Locale, "dry_run": strconv.FormatBool(in.DryRun)}
+	fields := in.fields()
 	u := &upload{filename: in.Filename}
 	err := s.fill(u, in.r, body, fields)
 	if err == nil {
@@ -152,9 +152,21 @@ func (s *server) keep(u *upload, from io.Reader) (err error) {
 // readOptions makes importing.Options of the fields, each a parameter's text.
 func readOptions(fields map[string]string) (importing.Options, error) {
 	o := map[string]any{}
-	for _, name := range []string{"sku_column", "family", "locale"} {
-		if fields[name] != "" {
-			o[name] = fields[name]
+	for name, text := range fields {
+		switch name {
+		case "dry_run", "map":
+		case "axes":
+			if text != "" {
+				var axes []any
+				for part := range strings.SplitSeq(text, ",") {
+					axes = append(axes, strings.TrimSpace(part))
+				}
+				o[name] = axes
+			}
+		default:
+			if text != "" {
+				o[name] = text
+			}
 		}
 	}
 	if text := fields["dry_run"]; text != "" {
@@ -202,6 +214,10 @@ func fileName(name, contentType string) string {
 		return "upload.jsonl"
 	case typeCSV:
 		return "upload.csv"
+	case typeTSV:
+		return "upload.tsv"
+	case typeXLSX:
+		return "upload.xlsx"
 	}
 	return "upload"
 }

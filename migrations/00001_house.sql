@@ -283,3 +283,10 @@ create table import_report (
     primary key (import_id, row, seq)
 );
 
+-- Options of imports under a name, so that a supplier's file is told what it is but once.
+create table import_profile (
+    code       text collate "C" primary key,
+    created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now(),
+    options    jsonb not null                        -- importing.Options
+);

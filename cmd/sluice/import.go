@@ -23,11 +23,26 @@ import (
 )
 
 type importCmd struct {
-	File      string     `arg:"" help:"The file: CSV, JSON Lines or a JSON array, gzipped or not; - is standard input."`
+	File      string     `arg:"" help:"The file: CSV, JSON Lines or a JSON array, gzipped or not, or an XLSX workbook; - is standard input."`
 	SKUColumn string     `name:"sku-column" placeholder:"COLUMN" help:"Column with the SKU. By default one that is called so, else one that is called GTIN, EAN or barcode."`
-	Map       []string   `sep:"none" placeholder:"KEY=CEL" help:"Make sku, or an attribute, by a CEL expression over row; can be repeated. Example: --map \"sku=regexFind(row.image, '/([0-9]+)_')\""`
+	Map       []string   `sep:"none" placeholder:"KEY=CEL" help:"Make sku, parent, price:EUR, sale:EUR, stock:LOCATION or an attribute by a CEL expression over row; can be repeated. Example: --map \"sku=regexFind(row.image, '/([0-9]+)_')\""`
 	Family    string     `placeholder:"CODE" help:"Family of the products. Without it and without --map, one is made from the file's name and columns."`
 	Locale    pim.Locale `placeholder:"TAG" help:"Locale of columns for localizable attributes that name none themselves."`
+	Layout    string     `placeholder:"NAME" help:"Whose columns they are: plain, woocommerce, shopify, vendure or medusa. By default known by the header; plain takes columns as they are."`
+	Currency  string     `placeholder:"CODE" help:"Currency of prices whose column names none; without it such a column becomes an attribute."`
+	PriceList string     `placeholder:"CODE" help:"Price list that prices go to. By default default."`
+	Location  string     `placeholder:"CODE" help:"Location of stock whose column names none. By default default."`
+	Parent    string     `name:"parent-column" placeholder:"COLUMN" help:"Column with the SKU of a variant's parent. By default one that is called Parent or Parent SKU."`
+	Axes      []string   `placeholder:"COLUMN" help:"Columns in which the variants of a parent differ. By default those called color, size and the like."`
+	Locales   string     `name:"locale-column" placeholder:"COLUMN" help:"Column with the locale of each row's texts."`
+	AssetBase string     `placeholder:"URL" help:"Address that file names of pictures are put behind."`
+	Format    string     `placeholder:"NAME" help:"What the file is: csv, tsv, json, jsonl or xlsx. By default found out."`
+	Delimiter string     `placeholder:"NAME" help:"Of CSV: comma, semicolon, tab, pipe or another character. By default found out."`
+	Quote     string     `placeholder:"double|none" help:"With none, a quote in CSV is a character as others are."`
+	Encoding  string     `placeholder:"NAME" help:"Of texts, such as utf-8, utf-16le, windows-1252. By default found out."`
+	Sheet     string     `placeholder:"NAME" help:"Of a workbook: a sheet's name, or its number. By default the first."`
+	Profile   string     `placeholder:"NAME" help:"Saved options; flags beside it count more."`
+	Save      string     `name:"save-profile" placeholder:"NAME" help:"Save these options, for --profile."`
 	DryRun    bool       `help:"Check and report, store no product."`
 	Report    string     `placeholder:"FILE" type:"path" help:"Where the report goes, as CSV. By default FILE.report.csv in the working directory."`
 	JSON      bool       `name:"json" help:"Print the outcome as one JSON object."`
@@ -58,7 +73,11 @@ type outcome struct {
 
 // options turns the flags into what the import's row keeps.
 func (i importCmd) options() (importing.Options, error) {
-	o := importing.Options{SKUColumn: i.SKUColumn, Family: i.Family, DryRun: i.DryRun, Locale: i.Locale}
+	o := importing.Options{
+		SKUColumn: i.SKUColumn, Family: i.Family, DryRun: i.DryRun, Locale: i.Locale, LocaleColumn: i.Locales, ParentColumn: i.Parent, Axes: i.Axes,
+		Currency: pim.Currency(i.Currency), PriceList: i.PriceList, Location: i.Location, AssetBase: i.AssetBase, Layout: i.Layout, Format: i.Format,
+		Delimiter: i.Delimiter, Quote: i.Quote, Encoding: i.Encoding, Sheet: i.Sheet, Profile: i.Profile,
+	}
 	for _, m := range i.Map {
 		key, expression, ok := strings.Cut(m, "=")
 		if key = strings.TrimSpace(key); !ok || key == "" {
@@ -93,6 +112,14 @@ func (i importCmd) Run(ctx context.Context, c console, log *slog.Logger) error {
 		return err
 	}
 	defer store.Close()
+	if opts, err = opts.WithProfile(ctx, store); err != nil {
+		return err
+	}
+	if i.Save != "" {
+		if _, err := importing.SaveProfile(ctx, store, i.Save, opts); err != nil {
+			return err
+		}
+	}
 	began := time.Now()
 	id, err := i.upload(ctx, c, store, opts)
 	if err != nil {

@@ -279,13 +279,24 @@ func (c *converter) values(it *item, values pim.Values, refuse func(*record, pro
 			set(t, locale, v)
 		}
 	}
-	for _, p := range it.pairs {
+	pairs := slices.Clone(it.pairs)
+	slices.SortStableFunc(pairs, func(a, b pair) int { // what variants differ in counts more than a facet of the same name
+		return order(a.facet) - order(b.facet)
+	})
+	for _, p := range pairs {
 		i, taken := c.pairs[p.name]
 		if !taken || p.column || it.level == product && slices.Contains(it.axes, p.name) {
 			continue
 		}
 		set(&c.targets[i], c.targets[i].locale, p.value)
 	}
+}
+
+func order(facet bool) int {
+	if facet {
+		return 0
+	}
+	return 1
 }
 
 // joined puts a second value of a media attribute behind the first; of others

@@ -339,7 +339,7 @@ func (r *reading) pairsOf(rec *record, names []string) []pair {
 func (r *reading) categoriesOf(rec *record) []string {
 	var codes []string
 	add := func(name string) {
-		if code := codeOf(name); code != "" && !slices.Contains(codes, code) {
+		if code := codeOf(strings.ToLower(name)); code != "" && !slices.Contains(codes, code) {
 			codes = append(codes, code)
 		}
 	}

@@ -217,8 +217,10 @@ func (r *reading) grow(t *table) {
 			first(&r.names)
 		case asValueList:
 			first(&r.values)
-		case asFacets:
-			r.facets = append(r.facets, i)
+		case asFacets: // of several languages the first
+			if !slices.ContainsFunc(r.facets, func(f int) bool { return r.roles[f].own == role.own }) {
+				r.facets = append(r.facets, i)
+			}
 		case asCategories:
 			r.categories = append(r.categories, i)
 		case asEnabled:

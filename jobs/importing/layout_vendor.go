@@ -72,12 +72,15 @@ var shopify = layout{
 		if words := wordsOf(column); len(words) > 1 && words[0] == "price" { // of a market: "Price / International"
 			return role{kind: asNothing}
 		}
-		return role{own: strings.HasPrefix(name, "variant ") || name == "cost per item"}
+		if rest, ok := strings.CutPrefix(name, "variant "); ok {
+			return role{code: codeOf(rest), own: true}
+		}
+		return role{own: name == "cost per item"}
 	},
 }
 
 var shopifyRoles = map[string]role{
-	"handle": {kind: asKey}, "title": {code: "name"}, "body (html)": {code: "description"}, "vendor": {code: "brand"},
+	"handle": {kind: asKey, code: "handle"}, "title": {code: "name"}, "body (html)": {code: "description"}, "vendor": {code: "brand"},
 	"type": {code: "product_type"}, "product category": {code: "product_category"}, "tags": {code: "tags"},
 	"published": {kind: asEnabled}, "status": {kind: asEnabled},
 	"variant sku": {kind: asSKU, own: true}, "variant barcode": {code: "barcode", own: true},
@@ -117,7 +120,7 @@ var vendure = layout{
 }
 
 var vendureRoles = map[string]role{
-	"name": {kind: asTitle, code: "name"}, "slug": {kind: asKey}, "description": {code: "description"},
+	"name": {kind: asTitle, code: "name"}, "slug": {kind: asKey, code: "slug"}, "description": {code: "description"},
 	"assets": {code: "images", media: true, list: "|"}, "variantassets": {code: "images", media: true, list: "|", own: true},
 	"facets": {kind: asFacets}, "variantfacets": {kind: asFacets, own: true},
 	"optiongroups": {kind: asNameList}, "optionvalues": {kind: asValueList, own: true},
@@ -168,12 +171,15 @@ var medusa = layout{
 		if rest, ok := strings.CutPrefix(name, "product "); ok {
 			return role{code: codeOf(rest)}
 		}
-		return role{own: strings.HasPrefix(name, "variant ")}
+		if rest, ok := strings.CutPrefix(name, "variant "); ok {
+			return role{code: codeOf(rest), own: true}
+		}
+		return role{}
 	},
 }
 
 var medusaRoles = map[string]role{
-	"product handle": {kind: asKey}, "product title": {code: "name"}, "product status": {kind: asEnabled},
+	"product handle": {kind: asKey, code: "handle"}, "product title": {code: "name"}, "product status": {kind: asEnabled},
 	"product type": {code: "product_type"}, "product is giftcard": {kind: asNothing}, "product discountable": {kind: asNothing},
 	"variant sku": {kind: asSKU, own: true}, "variant title": {kind: asNothing, own: true},
 	"variant ean": {code: "ean", own: true}, "variant upc": {code: "upc", own: true}, "variant barcode": {code: "barcode", own: true},

@@ -222,7 +222,7 @@ func (p *planner) column(i int, name string) error {
 			if code = r.code; code == "" {
 				code = codeOf(strings.ToLower(name))
 			}
-			st.plainly(r.media)
+			st.plainly(r)
 			return p.vendors(t, code, r, st)
 		}
 	}

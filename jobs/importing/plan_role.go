@@ -153,11 +153,14 @@ func (p *planner) without() {
 }
 
 // plainly makes a statistic of a vendor's column one of text, or of links: what
-// type an attribute has must not depend on a file of a few rows.
-func (s *stat) plainly(media bool) {
+// type a known attribute has must not depend on a file of a few rows.
+func (s *stat) plainly(r role) {
 	s.links = 0
-	if media {
+	switch {
+	case r.media:
 		s.links, s.booleans = s.filled, 0
+	case r.code != "":
+		s.numbers, s.booleans = 0, 0
 	}
 }
 

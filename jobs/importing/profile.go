@@ -1,0 +1,50 @@
+package importing
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/sluicehub/sluice/pim"
+	"github.com/sluicehub/sluice/pim/postgres"
+)
+
+// WithProfile puts the options over those of the profile that they name, if
+// any, and checks what comes of it. A profile that is not there is a
+// *pim.Invalid at /profile.
+func (o Options) WithProfile(ctx context.Context, store *postgres.Store) (Options, error) {
+	if o.Profile == "" {
+		return o, o.Check()
+	}
+	p, err := store.ImportProfile(ctx, o.Profile)
+	if errors.Is(err, postgres.ErrNotFound) {
+		return o, invalid("/profile", "profile.unknown", fmt.Sprintf("there is no import profile %q", clip(o.Profile, 100)))
+	}
+	if err != nil {
+		return o, err
+	}
+	var base Options
+	if err := json.Unmarshal(p.Options, &base); err != nil {
+		return o, fmt.Errorf("read import profile %s: %w", o.Profile, err)
+	}
+	out := o.Over(base)
+	return out, out.Check()
+}
+
+// SaveProfile checks a profile's code and options, and keeps them. What is of
+// one import only is left out: the name of another profile, and a dry run.
+func SaveProfile(ctx context.Context, store *postgres.Store, code string, o Options) (postgres.ImportProfile, error) {
+	if err := pim.ValidCode("profile", code); err != nil {
+		return postgres.ImportProfile{}, invalid("/code", "code", err.Error())
+	}
+	o.Profile, o.DryRun = "", false
+	if err := o.Check(); err != nil {
+		return postgres.ImportProfile{}, pim.Under("/options", err)
+	}
+	raw, err := json.Marshal(o)
+	if err != nil {
+		return postgres.ImportProfile{}, err
+	}
+	return store.PutImportProfile(ctx, code, raw)
+}

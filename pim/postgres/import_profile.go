@@ -1,0 +1,84 @@
+package postgres
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// ImportProfile is a name for options of imports.
+type ImportProfile struct {
+	Code      string          `json:"code"`
+	CreatedAt time.Time       `json:"created_at"`
+	UpdatedAt time.Time       `json:"updated_at"`
+	Options   json.RawMessage `json:"options"`
+}
+
+const importProfileColumns = `code, created_at, updated_at, options`
+
+const sqlImportProfile = `select ` + importProfileColumns + ` from import_profile where code = @code`
+
+// ImportProfile reads one profile; ErrNotFound.
+func (s *Store) ImportProfile(ctx context.Context, code string) (ImportProfile, error) {
+	return s.importProfile(ctx, sqlImportProfile, pgx.NamedArgs{"code": storable(code)})
+}
+
+func (s *Store) importProfile(ctx context.Context, sql string, args pgx.NamedArgs) (ImportProfile, error) {
+	rows, err := s.pool.Query(ctx, sql, args)
+	if err != nil {
+		return ImportProfile{}, fmt.Errorf("import profile %s: %w", args["code"], err)
+	}
+	p, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByPos[ImportProfile])
+	if errors.Is(err, pgx.ErrNoRows) {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return p, fmt.Errorf("import profile %s: %w", args["code"], err)
+	}
+	return p, nil
+}
+
+const sqlImportProfiles = `select ` + importProfileColumns + ` from import_profile where code > @after order by code limit @limit`
+
+// ImportProfiles lists profiles by their codes.
+func (s *Store) ImportProfiles(ctx context.Context, page Page) (list []ImportProfile, next string, err error) {
+	rows, err := s.pool.Query(ctx, sqlImportProfiles, pgx.NamedArgs{"after": storable(page.After), "limit": page.limit()})
+	if err != nil {
+		return nil, "", fmt.Errorf("list import profiles: %w", err)
+	}
+	list, err = pgx.CollectRows(rows, pgx.RowToStructByPos[ImportProfile])
+	if err == nil && len(list) == page.limit() {
+		next = list[len(list)-1].Code
+	}
+	return list, next, err
+}
+
+const sqlPutImportProfile = `
+insert into import_profile (code, options) values (@code, @options)
+on conflict (code) do update set options = excluded.options, updated_at = now()
+returning ` + importProfileColumns
+
+// PutImportProfile makes a profile, or puts other options in the place of those
+// that it had. The caller has checked code and options.
+func (s *Store) PutImportProfile(ctx context.Context, code string, options json.RawMessage) (ImportProfile, error) {
+	return s.importProfile(ctx, sqlPutImportProfile, pgx.NamedArgs{"code": code, "options": options})
+}
+
+const sqlDeleteImportProfile = `delete from import_profile where code = @code`
+
+// DeleteImportProfile removes a profile; ErrNotFound. Imports keep the options
+// that they were begun with.
+func (s *Store) DeleteImportProfile(ctx context.Context, code string) error {
+	tag, err := s.pool.Exec(ctx, sqlDeleteImportProfile, pgx.NamedArgs{"code": storable(code)})
+	if err == nil && tag.RowsAffected() == 0 {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return fmt.Errorf("import profile %s: %w", code, err)
+	}
+	return nil
+}
