@@ -108,6 +108,24 @@ func (h *house) channel(ctx context.Context, i int, target *sink) error {
 	return nil
 }
 
+// shop creates a channel to the fake WooCommerce shop, paused, and gives its number.
+func (h *house) shop(ctx context.Context, target *sink) (int, error) {
+	config, err := json.Marshal(target.Shop)
+	if err != nil {
+		return 0, err
+	}
+	paused := false
+	ch, err := h.node.Channels.Create(ctx, jobs.ChannelSpec{
+		Code: "bench-shop", Connector: "woocommerce", Locale: locale, Currency: "EUR", Config: config, Concurrency: pushConcurrency, Enabled: &paused,
+	})
+	if err != nil {
+		return 0, err
+	}
+	h.list = append(h.list, ch)
+	h.node.Runner.WakeChannel(ch.ID)
+	return len(h.list) - 1, nil
+}
+
 func batchOf(i int) int {
 	if i == 0 {
 		return 1

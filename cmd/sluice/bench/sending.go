@@ -4,6 +4,7 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -52,7 +53,45 @@ func (b *bench) push(ctx context.Context) error {
 		return err
 	}
 	b.report.beside("listings pushed, batch 100, three channels", more, "listings/s", "bare River: jobs that do nothing", idle, nil, "")
+	sold, err := b.sell(ctx)
+	if err != nil {
+		return err
+	}
+	b.report.beside("products made in a WooCommerce shop, batch 100", sold, "listings/s", "the same to the sink", hundred, atLeast(0.5),
+		"looked for by SKU first, then made in batches")
 	return nil
+}
+
+// sell times how long a shop that has nothing yet takes to have the whole
+// catalogue: each product is looked for, and made.
+func (b *bench) sell(ctx context.Context) (float64, error) {
+	number, err := b.house.shop(ctx, b.sink)
+	if err != nil {
+		return 0, err
+	}
+	if err := b.house.marked(ctx); err != nil {
+		return 0, err
+	}
+	b.say("push %d listings (woocommerce)", b.Products)
+	stop, err := b.profile(ctx, "woocommerce")
+	if err != nil {
+		return 0, err
+	}
+	began := time.Now()
+	if err := b.house.resume(ctx, number); err != nil {
+		return 0, err
+	}
+	if err := b.house.clean(ctx, number); err != nil {
+		return 0, err
+	}
+	took := time.Since(began)
+	if err := stop(); err != nil {
+		return 0, err
+	}
+	if n, err := b.sink.sold(ctx); err != nil || n != b.Products {
+		return 0, errors.Join(fmt.Errorf("the shop has %d products, not %d", n, b.Products), err)
+	}
+	return perSecond(b.Products, took), b.house.remove(ctx, number)
 }
 
 // drainChannels resumes channels whose every listing waits, and times how long

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/sluicehub/sluice/connectors/webhook/webhooktest"
+	"github.com/sluicehub/sluice/connectors/woocommerce/woocommercetest"
 	"github.com/sluicehub/sluice/pim"
 )
 
@@ -39,6 +40,14 @@ type greeting struct {
 	Control string   `json:"control"` // URL of its own affairs
 	Targets []string `json:"targets"` // per channel, where items go
 	Secret  string   `json:"secret"`
+	Shop    shop     `json:"shop"`
+}
+
+// shop is the config of a channel to the fake WooCommerce shop.
+type shop struct {
+	URL    string `json:"url"`
+	Key    string `json:"consumer_key"`
+	Secret string `json:"consumer_secret"`
 }
 
 // arrivals is the target's log.
@@ -67,12 +76,18 @@ func serveSink(in io.Reader, out io.Writer) (err error) {
 		hello.Targets = append(hello.Targets, f.URL())
 		f.Watch(func(e webhooktest.Entry) { log.note(i, e) })
 	}
+	woo, err := woocommercetest.NewServer("", woocommercetest.Options{})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, woo.Close()) }()
+	hello.Shop = shop{URL: woo.URL(), Key: woo.Key(), Secret: woo.Secret()}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return fmt.Errorf("listen for the bench: %w", err)
 	}
 	hello.Control = "http://" + listener.Addr().String()
-	server := &http.Server{Handler: log.handler(fakes), ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{Handler: log.handler(fakes, woo.Fake), ReadHeaderTimeout: 10 * time.Second}
 	go func() { _ = server.Serve(listener) }()
 	defer func() { _ = server.Close() }()
 	if err := json.NewEncoder(out).Encode(hello); err != nil {
@@ -102,7 +117,7 @@ func (a *arrivals) len() int {
 	return len(a.list)
 }
 
-func (a *arrivals) handler(fakes []*webhooktest.Server) http.Handler {
+func (a *arrivals) handler(fakes []*webhooktest.Server, woo *woocommercetest.Fake) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /begin", func(http.ResponseWriter, *http.Request) {
 		a.mu.Lock()
@@ -138,11 +153,13 @@ func (a *arrivals) handler(fakes []*webhooktest.Server) http.Handler {
 		a.mu.Unlock()
 		_ = gob.NewEncoder(w).Encode(list) // the bench sees a cut answer
 	})
+	mux.HandleFunc("GET /shop", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, woo.Counts().Products) })
 	mux.HandleFunc("GET /violations", func(w http.ResponseWriter, _ *http.Request) {
 		var all []string
 		for _, f := range fakes {
 			all = append(all, f.Violations()...)
 		}
+		all = append(all, woo.Violations()...)
 		_ = json.NewEncoder(w).Encode(all)
 	})
 	return mux
@@ -259,6 +276,15 @@ func (s *sink) count(ctx context.Context, least int) (n int, err error) {
 func (s *sink) arrived(ctx context.Context) (list []arrival, err error) {
 	err = s.ask(ctx, http.MethodGet, "/arrivals", func(r io.Reader) error { return gob.NewDecoder(r).Decode(&list) })
 	return list, err
+}
+
+// sold is how many products the shop has.
+func (s *sink) sold(ctx context.Context) (n int, err error) {
+	err = s.ask(ctx, http.MethodGet, "/shop", func(r io.Reader) error {
+		_, err := fmt.Fscan(r, &n)
+		return err
+	})
+	return n, err
 }
 
 // violations are breaches of the target's contract.
