@@ -21,12 +21,13 @@ import (
 // the call that failed says more than the text. Errors without a name of the
 // table are Python exceptions, [text, traceback].
 type rule struct {
-	name    string // of the error; "" is a Python exception
-	text    string // that an exception's text contains; "" is any
-	calls   calls
-	code    string // of the issue
-	verdict connectors.Verdict
-	after   time.Duration
+	name      string // of the error; "" is a Python exception
+	text      string // that an exception's text contains; "" is any
+	calls     calls
+	code      string // of the issue
+	verdict   connectors.Verdict
+	uncertain bool
+	after     time.Duration
 }
 
 // calls are the calls that a rule is for.
@@ -39,8 +40,8 @@ const (
 )
 
 // verdicts is the connector's table: the first rule that fits counts. Below it,
-// at HTTP's level, stands httpx.Check's table with statuses. No row is uncertain:
-// an answer with an error means that the transaction was rolled back.
+// at HTTP's level, stands httpx.Check's table with statuses. An answer with an
+// error means that the transaction was rolled back, so almost no row is uncertain.
 var verdicts = []rule{
 	{name: "LoginException", code: "tryton.login", verdict: connectors.Auth},
 	{name: "RateLimitException", code: "tryton.rate_limit", verdict: connectors.Throttled},
@@ -59,8 +60,11 @@ var verdicts = []rule{
 	{text: "could not serialize access", code: "tryton.serialization", verdict: connectors.Conflict, after: again},
 	{text: "deadlock detected", code: "tryton.deadlock", verdict: connectors.Conflict, after: again},
 	{text: "could not obtain lock", code: "tryton.lock", verdict: connectors.Conflict, after: again},
-	{text: "server closed the connection", code: "tryton.database", verdict: connectors.Unavailable},
-	{text: "terminating connection", code: "tryton.database", verdict: connectors.Unavailable},
+	// Tryton lost its database. Where that was while it committed, nobody knows
+	// whether the database did.
+	{text: "server closed the connection", code: "tryton.database", verdict: connectors.Unavailable, uncertain: true},
+	{text: "terminating connection", code: "tryton.database", verdict: connectors.Unavailable, uncertain: true},
+	{text: "connection already closed", code: "tryton.database", verdict: connectors.Unavailable, uncertain: true},
 	{text: "connection slots", code: "tryton.database", verdict: connectors.Unavailable},
 	{calls: writes, code: "tryton.exception", verdict: connectors.Permanent},
 	{calls: reads, code: "tryton.exception", verdict: connectors.Unavailable},
@@ -156,7 +160,7 @@ func errorOf(client *httpx.Client, method string, e refusal, call calls) *connec
 		text = "an error without a text"
 	}
 	text = client.Scrub(errors.New(text)).Error()
-	failed := &connectors.Error{Verdict: r.verdict, After: r.after, Err: &refusedError{method + ": " + text}}
+	failed := &connectors.Error{Verdict: r.verdict, Uncertain: r.uncertain, After: r.after, Err: &refusedError{method + ": " + text}}
 	if r.verdict == connectors.Validation || r.verdict == connectors.Permanent {
 		failed.Issues = []pim.Issue{{Code: r.code, Severity: pim.SeverityError, Attribute: attributeOf(e.text), Text: text}}
 	}
