@@ -87,8 +87,32 @@ func (s *scribe) file(ctx context.Context, linked bool) (end, err error) {
 	}
 }
 
-// group takes a group into the part, or passes over it.
+// group takes a group into the part, or passes over it, and hands full parts on.
 func (s *scribe) group(ctx context.Context, conv *converter, g *group, linked bool) error {
+	products, taken := s.convert(conv, g, linked)
+	if !taken {
+		return nil
+	}
+	for _, m := range products {
+		if m.edit == nil || s.merge(m) {
+			continue
+		}
+		if _, there := s.part.at[m.edit.SKU]; there {
+			if err := s.hand(ctx); err != nil {
+				return err
+			}
+		}
+	}
+	s.take(g, products, conv)
+	if len(s.part.entries) >= s.w.im.chunkRows || s.part.bytes >= chunkBytes {
+		return s.hand(ctx)
+	}
+	return nil
+}
+
+// convert makes a group's products; taken is false of one that is done
+// already, or has its turn in another pass.
+func (s *scribe) convert(conv *converter, g *group, linked bool) (products []made, taken bool) {
 	items := conv.surveyed.split(g)
 	ids := make([]identity, len(items))
 	for i := range items {
@@ -106,7 +130,7 @@ func (s *scribe) group(ctx context.Context, conv *converter, g *group, linked bo
 			conv.pass(&items[0], ids[0])
 		}
 		if of != s.pass {
-			return nil
+			return nil, false
 		}
 	}
 	s.done += int64(len(g.records))
@@ -116,29 +140,14 @@ func (s *scribe) group(ctx context.Context, conv *converter, g *group, linked bo
 				conv.pass(&items[i], ids[i])
 			}
 		}
-		return nil
+		return nil, false
 	}
-	var products []made
 	for i := range items {
 		if items[i].records[0].bad == nil {
 			products = append(products, conv.item(&items[i], ids[i], linked && s.pass > 0))
 		}
 	}
-	for _, m := range products {
-		if m.edit == nil || s.merge(m) {
-			continue
-		}
-		if _, taken := s.part.at[m.edit.SKU]; taken {
-			if err := s.hand(ctx); err != nil {
-				return err
-			}
-		}
-	}
-	s.take(conv, g, products)
-	if len(s.part.entries) >= s.w.im.chunkRows || s.part.bytes >= chunkBytes {
-		return s.hand(ctx)
-	}
-	return nil
+	return products, true
 }
 
 // hand gives the part to the next in the line, unless nothing is in it.
@@ -159,7 +168,7 @@ func (s *scribe) merge(m made) bool {
 }
 
 // take puts a group into the part.
-func (s *scribe) take(conv *converter, g *group, products []made) {
+func (s *scribe) take(g *group, products []made, conv *converter) {
 	c := s.part
 	first := len(c.entries)
 	for _, r := range g.records {

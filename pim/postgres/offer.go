@@ -78,13 +78,15 @@ dropped as (
     delete from price c using fresh f where f.gone and c.product_id = f.product_id and c.price_list = f.price_list and c.currency = f.currency
         and c.min_quantity = f.min_quantity and c.valid_from = f.valid_from
 ),
+told as materialized (
+    select product_id, jsonb_build_object('prices', jsonb_agg(jsonb_strip_nulls(jsonb_build_object('price_list', price_list, 'currency', currency,
+        'min_quantity', min_quantity, 'valid_from', nullif(valid_from, '-infinity'), 'valid_to', nullif(valid_to, 'infinity'),
+        'old', trim_scale(old_amount)::text, 'new', case when not gone then trim_scale(amount)::text end)) order by at)) as data
+    from fresh group by product_id
+),
 logged as (
     insert into event (product_id, rev, lanes, type, actor, data)
-    select o.product_id, o.rev, 2, 'price.changed', @actor, jsonb_build_object('prices', (
-        select jsonb_agg(jsonb_strip_nulls(jsonb_build_object('price_list', price_list, 'currency', currency, 'min_quantity', min_quantity,
-            'valid_from', nullif(valid_from, '-infinity'), 'valid_to', nullif(valid_to, 'infinity'),
-            'old', trim_scale(old_amount)::text, 'new', case when not gone then trim_scale(amount)::text end)) order by at) from fresh f where f.product_id = o.product_id))
-    from offers o
+    select product_id, o.rev, 2, 'price.changed', @actor, t.data from offers o join told t using (product_id)
 ),
 queued as (insert into outbox (product_id, lanes, priority) select product_id, 2, @priority::smallint from offers)
 select i.at, coalesce(o.price_rev, po.price_rev, 0), f.at is not null
@@ -172,19 +174,20 @@ put as (
     insert into stock (product_id, location, on_hand, reserved) select product_id, location, on_hand, reserved from fresh order by 1, 2
     on conflict (product_id, location) do update set on_hand = excluded.on_hand, reserved = excluded.reserved
 ),
+told as materialized (
+    select product_id, bool_or(on_hand <= reserved and old_on_hand > old_reserved) as sold_out,
+        jsonb_build_object('stock', jsonb_agg(jsonb_strip_nulls(jsonb_build_object('location', location, 'old',
+            case when old_on_hand is not null then jsonb_build_object('on_hand', old_on_hand, 'reserved', old_reserved) end,
+            'new', jsonb_build_object('on_hand', on_hand, 'reserved', reserved))) order by at)) as data
+    from fresh group by product_id
+),
 logged as (
     insert into event (product_id, rev, lanes, type, actor, data)
-    select o.product_id, o.rev, 2, 'stock.changed', @actor, jsonb_build_object('stock', (
-        select jsonb_agg(jsonb_strip_nulls(jsonb_build_object('location', location, 'old',
-            case when old_on_hand is not null then jsonb_build_object('on_hand', old_on_hand, 'reserved', old_reserved) end,
-            'new', jsonb_build_object('on_hand', on_hand, 'reserved', reserved))) order by at) from fresh f where f.product_id = o.product_id))
-    from offers o
+    select product_id, o.rev, 2, 'stock.changed', @actor, t.data from offers o join told t using (product_id)
 ),
 queued as (
     insert into outbox (product_id, lanes, priority)
-    select o.product_id, 2, (select case when bool_or(f.on_hand <= f.reserved and f.old_on_hand > f.old_reserved) then 2 else @priority::smallint end
-        from fresh f where f.product_id = o.product_id)
-    from offers o
+    select product_id, 2, case when t.sold_out then 2 else @priority::smallint end from offers o join told t using (product_id)
 )
 select i.at, coalesce(o.stock_rev, po.stock_rev, 0), f.at is not null
 from input i left join fresh f using (at) left join offers o on o.product_id = i.product_id left join product_offer po on po.product_id = i.product_id`
@@ -238,6 +241,14 @@ type offerBatch struct {
 	results []RowResult
 }
 
+// A plan that is kept is made for a few rows: for a thousand it compares each of
+// them with each other, which takes a hundred times as long. Planning anew costs
+// a millisecond.
+const (
+	fewOffers   = 20
+	sqlPlanAnew = `select set_config('plan_cache_mode', 'force_custom_plan', true)`
+)
+
 // run writes the good rows, in one transaction and one round trip, and fills
 // their results in.
 func (b *offerBatch) run(ctx context.Context, q querier) error {
@@ -246,6 +257,9 @@ func (b *offerBatch) run(ctx context.Context, q querier) error {
 	}
 	seen := make(map[int32]bool, len(b.good))
 	send := &pgx.Batch{}
+	if len(b.good) > fewOffers {
+		send.Queue(sqlPlanAnew)
+	}
 	send.Queue(sqlLockOffers, b.args)
 	send.Queue(b.sql, b.args).Query(func(rows pgx.Rows) error {
 		var (
