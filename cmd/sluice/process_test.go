@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/sluicehub/sluice/pim/postgres/dbtest"
 )
 
 // The tests run the binary as people do, as processes of their own, so that
@@ -164,4 +166,29 @@ func output(t *testing.T, env []string, args ...string) (stdout, stderr string, 
 		t.Fatal(err)
 	}
 	return out.String(), complaints.String(), cmd.ProcessState.ExitCode()
+}
+
+// A process of workers alone can be watched, and serves nothing else.
+func TestServeWorkersAlone(t *testing.T) {
+	t.Parallel()
+	env := []string{"DATABASE_URL=" + dbtest.New(t), "SLUICE_KEYSET=" + filepath.Join(t.TempDir(), "keyset.json")}
+	p := start(t, env, "serve", "--roles", "worker", "--listen", "127.0.0.1:0")
+	url := "http://" + p.hear(`msg=serving .*listen=(\S+)`)[1]
+	for path, want := range map[string]int{"/healthz": 200, "/readyz": 200, "/metrics": 200, "/v1/products": 404, "/docs": 404, "/openapi.json": 404} {
+		if status := call(t, "GET", url+path, "", ""); status != want {
+			t.Errorf("%s: %d, want %d", path, status, want)
+		}
+	}
+	p.signal(syscall.SIGTERM)
+	if status := p.exit(); status != 0 {
+		t.Errorf("status %d after SIGTERM", status)
+	}
+	q := start(t, env, "serve", "--roles", "worker")
+	if said := q.hear(`msg=serving .*`)[0]; strings.Contains(said, "listen=") {
+		t.Errorf("it listens unasked: %s", said)
+	}
+	q.signal(syscall.SIGTERM)
+	if status := q.exit(); status != 0 {
+		t.Errorf("status %d after SIGTERM", status)
+	}
 }

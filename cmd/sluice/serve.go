@@ -16,11 +16,13 @@ import (
 
 type serveCmd struct {
 	keyset
-	Listen              string   `default:"127.0.0.1:8080" env:"SLUICE_LISTEN" placeholder:"HOST:PORT" help:"Where the API listens (${default}); :8080 is every address of this machine."`
+	Listen              string   `env:"SLUICE_LISTEN" placeholder:"HOST:PORT" help:"Where the API listens (127.0.0.1:8080); :8080 is every address of this machine. A process of workers alone listens only when this is given, and serves no more than /healthz, /readyz and /metrics."`
 	Roles               []string `default:"api,worker" enum:"api,worker" env:"SLUICE_ROLES" help:"What this process does: api, worker, or both (${default})."`
 	AllowPrivateTargets bool     `env:"SLUICE_ALLOW_PRIVATE_TARGETS" help:"Let channels that are created here, or whose config is changed here, send to loopback and private addresses; others keep what they have."`
 	Migrate             bool     `default:"true" negatable:"" env:"SLUICE_MIGRATE" help:"Migrate the database first; --no-migrate only checks it."`
 }
+
+const defaultListen = "127.0.0.1:8080"
 
 // Help is the command's longer text.
 func (serveCmd) Help() string {
@@ -56,9 +58,13 @@ func (s serveCmd) Run(ctx context.Context, log *slog.Logger) error {
 	o := node.Options{
 		DSN: dsn, Keys: keys, Log: log, Work: slices.Contains(s.Roles, "worker"), AllowPrivate: s.AllowPrivateTargets, Version: versionText(),
 	}
-	if slices.Contains(s.Roles, "api") {
-		if o.Listener, err = net.Listen("tcp", s.Listen); err != nil {
-			return fmt.Errorf("listen on %s: %w", s.Listen, err)
+	o.Watched = !slices.Contains(s.Roles, "api")
+	if address := s.Listen; address != "" || !o.Watched {
+		if address == "" {
+			address = defaultListen
+		}
+		if o.Listener, err = net.Listen("tcp", address); err != nil {
+			return fmt.Errorf("listen on %s: %w", address, err)
 		}
 	}
 	n, err := node.Start(ctx, o)

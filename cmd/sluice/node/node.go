@@ -33,6 +33,7 @@ type Options struct {
 	Keys         *seal.Keyset
 	Log          *slog.Logger
 	Listener     net.Listener // of the API; nil: this process serves none
+	Watched      bool         // the listener serves no API, only what watches the process: health and metrics
 	Work         bool         // fan out, drain and import
 	AllowPrivate bool         // channels created or reconfigured here may dial loopback and private addresses
 	Version      string
@@ -92,6 +93,9 @@ func Start(ctx context.Context, o Options) (_ *Node, err error) {
 		if err != nil {
 			return nil, err
 		}
+		if o.Watched {
+			handler = watched(handler)
+		}
 	}
 	if err := n.Runner.Start(ctx); err != nil {
 		return nil, err
@@ -106,6 +110,15 @@ func Start(ctx context.Context, o Options) (_ *Node, err error) {
 		}()
 	}
 	return n, nil
+}
+
+// watched serves only what says how the process fares.
+func watched(api http.Handler) http.Handler {
+	mux := http.NewServeMux()
+	for _, path := range []string{"/healthz", "/readyz", "/metrics"} {
+		mux.Handle("GET "+path, api)
+	}
+	return mux
 }
 
 // Failed yields the error of an API that ended by itself.
