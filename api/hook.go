@@ -36,8 +36,11 @@ func (s *server) registerHooks() {
 	handle(s, op("hook", http.MethodPost, "/v1/hooks/{code}", tagChannels, "Take a call of a channel's target, which says that something changed there",
 		says("For the target's own webhooks, signed in its own way with the secret that the channel's config holds; no API key. "+
 			"The target is read at once, and pending outcomes are asked for. What the body says beyond its signature does not matter."),
-		noKey, takes(maxHook, map[string]*huma.Schema{typeAny: {}})), s.hook)
+		noKey, anyQuery, takes(maxHook, map[string]*huma.Schema{typeAny: {}})), s.hook)
 }
+
+// anyQuery lets a target put what it likes into the address.
+func anyQuery(o *huma.Operation) { o.SkipValidateParams = true }
 
 func (s *server) hook(ctx context.Context, in *hookCall) (*struct{}, error) {
 	code := pim.ChannelCode(in.Code)
