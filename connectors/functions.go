@@ -22,7 +22,7 @@ func mappingFunctions() []cel.EnvOption {
 	dyn, str, num := cel.DynType, cel.StringType, cel.IntType
 	table := cel.MapType(dyn, dyn)
 	options := []cel.EnvOption{
-		// These five need the product, or choose between their arguments: nodes of
+		// These six need the product, or choose between their arguments: nodes of
 		// ours take their place when an expression is planned (see decorate).
 		cel.Function("text", cel.Overload("text_locale", []*cel.Type{str, str}, str, planned)),
 		cel.Function("value",
@@ -32,6 +32,9 @@ func mappingFunctions() []cel.EnvOption {
 		cel.Function("mapValue",
 			cel.Overload("map_value", []*cel.Type{dyn, table}, dyn, planned),
 			cel.Overload("map_value_otherwise", []*cel.Type{dyn, table, dyn}, dyn, planned)),
+		cel.Function("mapped",
+			cel.Overload("mapped_code", []*cel.Type{str}, dyn, planned),
+			cel.Overload("mapped_otherwise", []*cel.Type{str, dyn}, dyn, planned)),
 		cel.Function("number", cel.Overload("number_dyn", []*cel.Type{dyn}, cel.DoubleType, planned)),
 
 		cel.Function("unit", cel.Overload("unit_to", []*cel.Type{dyn, str}, str, cel.BinaryBinding(unit))),

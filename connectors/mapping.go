@@ -7,12 +7,39 @@ import (
 )
 
 // Mapping says how a channel's document is made of a product: per lane, the
-// document's field → a CEL expression (https://cel.dev) over the product.
+// document's field → a CEL expression (https://cel.dev) over the product, and
+// beside them the tables that expressions look into.
 type Mapping struct {
 	Content map[string]string `json:"content,omitempty"`
 	Offer   map[string]string `json:"offer,omitempty"`
 	Media   map[string]string `json:"media,omitempty"`
+
+	// Categories are our category's code → the target's, one or several: what
+	// the variable targetCategories goes by.
+	Categories map[string][]string `json:"categories,omitempty" doc:"Our category's code → the target's, one or several, for targetCategories"`
+	// Values are an attribute's code → how the target says it: what the function
+	// mapped goes by.
+	Values map[string]ValueMapping `json:"values,omitempty" doc:"Attribute code → how the target says its values, for mapped('code')"`
+	// Unmapped is what becomes of a category or a value without an entry.
+	Unmapped Unmapped `json:"unmapped,omitempty" enum:"error,warn,pass" doc:"What becomes of a category or value without an entry. error: the product is kept from the channel; warn (the default): it is left out, with a warning; pass: our own code goes to the target"`
 }
+
+// ValueMapping is how a target says one attribute: Options for words, Unit for
+// numbers with one. It has one of the two.
+type ValueMapping struct {
+	Options map[string]string `json:"options,omitempty" doc:"Our option's code, or a text or true and false, → the target's word"`
+	Unit    string            `json:"unit,omitempty" doc:"The target's unit of a number with a unit, e.g. g: mapped gives the amount in it"`
+}
+
+// Unmapped is a setting; "" is UnmappedWarn.
+type Unmapped string
+
+// What becomes of what has no entry.
+const (
+	UnmappedError Unmapped = "error" // the product is kept from the channel
+	UnmappedWarn  Unmapped = "warn"  // it is left out, with a warning
+	UnmappedPass  Unmapped = "pass"  // our own code goes to the target
+)
 
 // Fields are the fields of one lane.
 func (m Mapping) Fields(l pim.Lane) map[string]string {

@@ -73,6 +73,7 @@ func DefaultMapping() Mapping {
 // with it at once.
 type Program struct {
 	lanes  pim.Lanes
+	tables Mapping // whose tables the expressions look into
 	fields map[pim.Lane][]field
 	loops  pim.Lanes // lanes with an expression that loops
 	inputs map[pim.Lane]pim.Lanes
@@ -106,7 +107,9 @@ type field struct {
 //   - mapping.unknown: it names a variable or function that there is not;
 //   - mapping.type: an operator or function is applied to what it does not take,
 //     or the result is nothing that JSON can hold;
-//   - mapping.cost: it would cost too much.
+//   - mapping.cost: it would cost too much;
+//   - mapping.unmapped, mapping.value, mapping.word, category: a setting or an
+//     entry of the tables is none.
 //
 // The last is found out in two ways, since nothing can be known of data that
 // comes later. CEL's estimator tells what an expression costs at the very
@@ -121,12 +124,14 @@ func Compile(m Mapping) (*Program, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := compiler{env: env}
+	c := compiler{env: env, values: m.Values}
 	if total := m.size(); total > MaxMapping {
 		c.problem("", "mapping.size", "the mapping has %d bytes; %d are allowed", total, MaxMapping)
 		return nil, c.invalid()
 	}
-	p := &Program{lanes: m.Lanes(), fields: map[pim.Lane][]field{}, inputs: map[pim.Lane]pim.Lanes{}}
+	c.tables(m)
+	tables := Mapping{Categories: m.Categories, Values: m.Values, Unmapped: m.Unmapped}
+	p := &Program{lanes: m.Lanes(), tables: tables, fields: map[pim.Lane][]field{}, inputs: map[pim.Lane]pim.Lanes{}}
 	for _, lane := range p.lanes.List() {
 		fields := m.Fields(lane)
 		pointer := "/" + lane.String()
@@ -179,6 +184,7 @@ func (m Mapping) size() (n int) {
 // compiler gathers the problems of one mapping.
 type compiler struct {
 	env      *cel.Env
+	values   map[string]ValueMapping
 	problems []pim.Problem
 	found    *surveyed // of the field compiled last
 }
@@ -221,6 +227,14 @@ func (c *compiler) field(pointer string, lane pim.Lane, name, expression string)
 	found := survey(checked.NativeRep(), lane)
 	if found.message {
 		c.problem(pointer, "mapping.type", "messages such as Name{field: value} are not for mappings; write a map: {'field': value}")
+	}
+	for _, code := range found.mapped {
+		if _, ok := c.values[code]; !ok {
+			c.problem(pointer, "mapping.unknown", "the mapping's values have no entry for attribute %q, which mapped names", clip(code, 100))
+		}
+	}
+	if found.unnamed {
+		c.problem(pointer, "mapping.type", "mapped takes an attribute's code as it stands, as in mapped('color')")
 	}
 	if estimate, err := env.EstimateCost(checked, noHints{}); err == nil && estimate.Min > maxCost {
 		c.problem(pointer, "mapping.cost", "the expression costs at least %d steps; %d are allowed", estimate.Min, maxCost)

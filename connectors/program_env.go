@@ -30,6 +30,7 @@ var mappingVariables = []struct {
 	{"axes", cel.MapType(cel.StringType, cel.DynType)},
 	{"enabled", cel.BoolType},
 	{"categories", cel.ListType(cel.StringType)},
+	{"targetCategories", cel.ListType(cel.StringType)},
 	{"values", cel.MapType(cel.StringType, cel.DynType)},
 	{"raw", cel.MapType(cel.StringType, cel.DynType)},
 	{"locale", cel.StringType},

@@ -30,6 +30,8 @@ type surveyed struct {
 	message bool      // builds a protobuf message
 	inputs  pim.Lanes // see Program.Inputs
 	codes   []string  // attributes that it names
+	mapped  []string  // those of them that mapped names
+	unnamed bool      // calls mapped without naming one
 	lane    pim.Lane
 }
 
@@ -130,6 +132,13 @@ func (s *surveyed) walkCall(e ast.Expr, exact bool) {
 	case "text":
 		s.inputs |= pim.LanesOf(pim.Content)
 		s.namesArgument(call)
+	case "mapped":
+		s.inputs |= pim.LanesOf(pim.Content)
+		s.forks = s.forks || len(call.Args()) > 1
+		s.namesArgument(call)
+		code, ok := mappedCode(call)
+		s.mapped, s.unnamed = append(s.mapped, code), s.unnamed || !ok
+		through = func(i int) bool { return i > 0 }
 	}
 	if call.IsMemberFunction() {
 		s.walk(call.Target(), false)
@@ -151,7 +160,7 @@ func (s *surveyed) inputOf(name string) pim.Lanes {
 			return pim.LanesOf(pim.Content)
 		}
 		return pim.LanesOf(pim.Content, pim.Media)
-	case "sku", "parent", "family", "enabled", "categories", "axes":
+	case "sku", "parent", "family", "enabled", "categories", "targetCategories", "axes":
 		return pim.LanesOf(pim.Content)
 	}
 	return 0
@@ -231,6 +240,8 @@ func (s *surveyed) decorate(i interpreter.InterpretableV2, all bool) interpreter
 			return planFirstOf(n, all)
 		case "mapValue":
 			return &mapValueNode{InterpretableV2: n, args: n.Args(), all: all}
+		case "mapped":
+			return &mappedNode{InterpretableV2: n, args: n.Args(), all: all}
 		case "number":
 			return &numberNode{InterpretableV2: n, arg: n.Args()[0], exact: exact}
 		case "replace", "join", "indexOf", "lastIndexOf":

@@ -17,7 +17,19 @@ import (
 	"github.com/sluicehub/sluice/pim"
 )
 
-// Render makes one lane's document of a product: one JSON object, its keys in
+// Projection is one lane's document of a product, with what is to be said of it.
+type Projection struct {
+	Document json.RawMessage // nil: it has no field
+	Issues   []pim.Issue     // warnings: what the mapping's tables have no entry for
+}
+
+// Render is Project without what is to be said of the document.
+func (p *Program) Render(ctx context.Context, lane pim.Lane, s *Subject, schema *pim.Schema, scope Scope) (json.RawMessage, error) {
+	projection, err := p.Project(ctx, lane, s, schema, scope)
+	return projection.Document, err
+}
+
+// Project makes one lane's document of a product: one JSON object, its keys in
 // order at every depth, so that the same product in the same scope gives the
 // same bytes. A field whose value is null, or is not there (a missing key of
 // values, the amount of a price that there is not), is left out. A document
@@ -27,18 +39,20 @@ import (
 // digit.
 //
 // The error is a *Error of verdict Validation with one issue for each field
-// that could not be made (code mapping.error), or for the first that went
-// beyond the limits of cost, time or size (mapping.cost); or it wraps the cause
-// for which ctx ended.
-func (p *Program) Render(ctx context.Context, lane pim.Lane, s *Subject, schema *pim.Schema, scope Scope) (json.RawMessage, error) {
+// that could not be made (code mapping.error), for each category or value
+// without an entry where the mapping says so (mapping.unmapped), or for the
+// first field that went beyond the limits of cost, time or size (mapping.cost);
+// the warnings are among its issues, too. Or it wraps the cause for which ctx
+// ended.
+func (p *Program) Project(ctx context.Context, lane pim.Lane, s *Subject, schema *pim.Schema, scope Scope) (Projection, error) {
 	fields := p.fields[lane]
 	if len(fields) == 0 {
-		return nil, nil
+		return Projection{}, nil
 	}
 	if schema == nil {
 		schema = &pim.Schema{}
 	}
-	r := rendering{loops: p.loops.Has(lane), view: view{lane: lane, subject: s, schema: schema, scope: &scope}, ctx: ctx}
+	r := rendering{loops: p.loops.Has(lane), view: view{lane: lane, subject: s, schema: schema, scope: &scope, mapping: &p.tables}, ctx: ctx}
 	defer r.close()
 	buffer, _ := buffers.Get().(*[]byte)
 	defer buffers.Put(buffer)
@@ -57,22 +71,23 @@ func (p *Program) Render(ctx context.Context, lane pim.Lane, s *Subject, schema 
 		if err != nil && r.failed(f, err) {
 			break
 		}
+		r.unmapped(f)
 	}
 	if cap(w.out) <= 64<<10 {
 		*buffer = w.out
 	}
 	switch {
 	case ctx.Err() != nil:
-		return nil, fmt.Errorf("render %s of %s: %w", lane, s.SKU, context.Cause(ctx))
+		return Projection{}, fmt.Errorf("render %s of %s: %w", lane, s.SKU, context.Cause(ctx))
 	case len(r.issues) > 0:
-		return nil, &Error{
-			Verdict: Validation, Issues: r.issues,
+		return Projection{}, &Error{
+			Verdict: Validation, Issues: append(r.issues, r.warnings...),
 			Err: fmt.Errorf("render %s of %s: %s: %s", lane, s.SKU, r.issues[0].Attribute, r.issues[0].Text),
 		}
 	case len(w.out) == 1:
-		return nil, nil
+		return Projection{Issues: r.warnings}, nil
 	}
-	return append(bytes.Clone(w.out), '}'), nil
+	return Projection{append(bytes.Clone(w.out), '}'), r.warnings}, nil
 }
 
 // DecodeDocument gives a rendered document to those who look into it, such as a
@@ -100,7 +115,8 @@ type rendering struct {
 	cancel   context.CancelFunc
 	frame    *interpreter.ExecutionFrame // one for all fields: they share one limit of cost
 	deadline time.Time
-	issues   []pim.Issue
+	issues   []pim.Issue // errors
+	warnings []pim.Issue
 }
 
 // errTooSlow is the cause of a rendering that maxRender ends.

@@ -25,7 +25,7 @@ func (c *compiler) try(p *Program) {
 		total := uint64(0)
 		for _, f := range p.fields[lane] {
 			pointer := "/" + lane.String() + "/" + escapePointer(f.name)
-			cost, err := f.tryAll(ctx, lane)
+			cost, err := f.tryAll(ctx, lane, &p.tables)
 			switch {
 			case ctx.Err() != nil:
 				c.problem(pointer, "mapping.cost", "trying the mapping took longer than %s, and ended at this field", maxTrial)
@@ -44,7 +44,7 @@ func (c *compiler) try(p *Program) {
 // tryAll evaluates one field on every kind of invented product, and gives the
 // highest cost, or the limit that was reached. A field without interpreter
 // costs nothing.
-func (f *field) tryAll(ctx context.Context, lane pim.Lane) (highest uint64, reached error) {
+func (f *field) tryAll(ctx context.Context, lane pim.Lane, tables *Mapping) (highest uint64, reached error) {
 	if f.direct {
 		return 0, nil
 	}
@@ -57,7 +57,7 @@ func (f *field) tryAll(ctx context.Context, lane pim.Lane) (highest uint64, reac
 			continue
 		}
 		for _, value := range kinds {
-			cost, err := tryOn(ctx, program, trialView(lane, f.codes, value))
+			cost, err := tryOn(ctx, program, trialView(lane, tables, f.codes, value))
 			highest = max(highest, cost)
 			if err != nil {
 				return highest, err
@@ -116,7 +116,7 @@ var trialKinds = []any{
 }
 
 // trialView is an invented product whose named attributes all hold value.
-func trialView(lane pim.Lane, codes []string, value any) *view {
+func trialView(lane pim.Lane, tables *Mapping, codes []string, value any) *view {
 	s := &Subject{SKU: "SKU-1", Parent: "SKU", Family: "family", Enabled: true, Values: pim.Values{}}
 	schema := &pim.Schema{Attributes: map[string]*pim.Attribute{}}
 	set := func(code string, t pim.AttributeType, v any) {
@@ -139,5 +139,5 @@ func trialView(lane pim.Lane, codes []string, value any) *view {
 	s.Variant = "variant"
 	schema.Families = map[string]*pim.Family{"family": {Code: "family", Variants: []pim.FamilyVariant{{Code: "variant", Axes: codes}}}}
 	scope := &Scope{Channel: "channel", Locale: "en-GB", Currency: "EUR", Now: time.Unix(0, 0)}
-	return &view{lane: lane, subject: s, schema: schema, scope: scope}
+	return &view{lane: lane, subject: s, schema: schema, scope: scope, mapping: tables}
 }

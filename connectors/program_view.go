@@ -22,6 +22,8 @@ type view struct {
 	subject *Subject
 	schema  *pim.Schema
 	scope   *Scope
+	mapping *Mapping // its tables
+	noted   []string // what has no entry there, of the field at hand
 
 	values, raw  map[string]any
 	axes         map[string]any
@@ -63,6 +65,8 @@ func (v *view) ResolveName(name string) (any, bool) {
 		return v.subject.Enabled, true
 	case "categories":
 		return v.subject.Categories, true
+	case "targetCategories":
+		return v.allTargetCategories(), true
 	case "values":
 		return v.allValues(), true
 	case "raw":

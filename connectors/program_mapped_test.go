@@ -1,0 +1,197 @@
+package connectors
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/sluicehub/sluice/pim"
+)
+
+// tabled is a mapping of one content field with the tables of these tests.
+func tabled(expression string, unmapped Unmapped) Mapping {
+	return Mapping{
+		Content:    map[string]string{"x": expression},
+		Categories: map[string][]string{"kitchen": {"K1", "K2"}, "home": {"K2"}},
+		Values: map[string]ValueMapping{
+			"color": {Options: map[string]string{"blue": "BLAU"}}, "tags": {Options: map[string]string{"new": "NEU", "steel": "STAHL", "kitchen": "STAHL"}},
+			"missing": {Options: map[string]string{"a": "A"}}, "organic": {Options: map[string]string{"true": "Bio"}}, "weight": {Unit: "g"},
+			"none": {Options: map[string]string{"a": "A"}},
+		},
+		Unmapped: unmapped,
+	}
+}
+
+func TestMapped(t *testing.T) {
+	s := sample(t) // in kitchen and gifts, blue, new, steel and kitchen
+	for _, c := range []struct {
+		expression string
+		unmapped   Unmapped
+		want       string
+		issues     int // warnings
+	}{
+		{"mapped('color')", "", `{"x":"BLAU"}`, 0},
+		{"mapped('color', 'ANDERE')", UnmappedError, `{"x":"BLAU"}`, 0},
+		{"mapped('missing', 'ANDERE')", "", `{"x":"ANDERE"}`, 0},
+		{"mapped('missing')", UnmappedError, ``, 0}, // there is no value that could lack an entry
+		{"firstOf([mapped('missing'), sku])", "", `{"x":"K-1"}`, 0},
+		{"mapped('organic')", "", `{"x":"Bio"}`, 0},
+		{"mapped('weight')", "", `{"x":"1500"}`, 0},
+		{"number(mapped('weight'))", "", `{"x":1500}`, 0},
+		{"mapped('none')", "", `{"x":[]}`, 0},
+		{"mapped('tags')", "", `{"x":["NEU","STAHL"]}`, 0},
+		{"targetCategories", "", `{"x":["K1","K2"]}`, 1},
+		{"targetCategories", UnmappedPass, `{"x":["K1","K2","gifts"]}`, 0},
+		{"targetCategories.map(c, c + '!')", UnmappedWarn, `{"x":["K1!","K2!"]}`, 1},
+		{"{'first': targetCategories[0], 'all': targetCategories}", "", `{"x":{"all":["K1","K2"],"first":"K1"}}`, 1},
+	} {
+		p, err := Compile(tabled(c.expression, c.unmapped))
+		if err != nil {
+			t.Errorf("%s: %v", c.expression, err)
+			continue
+		}
+		got, err := p.Project(t.Context(), pim.Content, s, sampleSchema(), sampleScope())
+		if err != nil || string(got.Document) != c.want || len(got.Issues) != c.issues {
+			t.Errorf("%s, %s: %s %v %v, want %s and %d issues", c.expression, c.unmapped, got.Document, got.Issues, err, c.want, c.issues)
+		}
+		if !p.Inputs(pim.Content).Has(pim.Content) || p.Inputs(pim.Content).Has(pim.Offer) {
+			t.Errorf("%s reads %v", c.expression, p.Inputs(pim.Content).List())
+		}
+	}
+}
+
+// What has no entry is told with its place, and refused where the mapping says so.
+func TestUnmapped(t *testing.T) {
+	s := sample(t)
+	s.Values["color"], s.Values["tags"] = "green", []any{"new", "rare", "rare"}
+	m := tabled("mapped('color')", "")
+	m.Content["tags"], m.Content["cats"], m.Content["other"] = "mapped('tags')", "targetCategories", "mapped('color', 'ANDERE')"
+	m.Offer = map[string]string{"colour": "mapped('color')"}
+	want := map[string]string{"x": `"green" of attribute color`, "tags": `"rare" of attribute tags`, "cats": `category "gifts"`}
+	check := func(issues []pim.Issue, severity pim.Severity) {
+		t.Helper()
+		if len(issues) != len(want) {
+			t.Errorf("%v", issues)
+		}
+		for _, i := range issues {
+			if i.Code != CodeUnmapped || i.Severity != severity || want[i.Attribute] == "" || !strings.HasPrefix(i.Text, want[i.Attribute]) {
+				t.Errorf("%+v", i)
+			}
+		}
+	}
+	p, err := Compile(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !p.Inputs(pim.Offer).Has(pim.Content) {
+		t.Error("an offer that looks at a value is not rendered again when it changes")
+	}
+	got, err := p.Project(t.Context(), pim.Content, s, sampleSchema(), sampleScope())
+	if err != nil || string(got.Document) != `{"cats":["K1","K2"],"other":"ANDERE","tags":["NEU"]}` {
+		t.Errorf("%s %v", got.Document, err)
+	}
+	check(got.Issues, pim.SeverityWarning)
+
+	m.Unmapped = UnmappedError
+	if p, err = Compile(m); err != nil {
+		t.Fatal(err)
+	}
+	got, err = p.Project(t.Context(), pim.Content, s, sampleSchema(), sampleScope())
+	e, ok := errors.AsType[*Error](err)
+	if !ok || e.Verdict != Validation || got.Document != nil {
+		t.Fatalf("%s %v", got.Document, err)
+	}
+	check(e.Issues, pim.SeverityError)
+}
+
+// A product in a thousand categories without an entry does not fill a row with issues.
+func TestUnmappedIsBounded(t *testing.T) {
+	s := sample(t)
+	for i := range 1000 {
+		s.Categories = append(s.Categories, fmt.Sprint("c", i))
+	}
+	m := tabled("targetCategories", "")
+	m.Content["y"] = "targetCategories"
+	p, err := Compile(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := p.Project(t.Context(), pim.Content, s, sampleSchema(), sampleScope())
+	if err != nil || len(got.Issues) != maxNoted {
+		t.Errorf("%d issues, %v", len(got.Issues), err)
+	}
+}
+
+// TestTables: what is wrong with tables is told when they are saved, each with its place.
+func TestTables(t *testing.T) {
+	long := strings.Repeat("é", MaxTargetWord+1)
+	many := make([]string, MaxTargetsEach+1)
+	for i := range many {
+		many[i] = "x"
+	}
+	wide := map[string]string{}
+	for i := range 600 {
+		wide[fmt.Sprint(i)] = strings.Repeat("x", MaxTargetWord)
+	}
+	for _, c := range []struct {
+		name          string
+		change        func(*Mapping)
+		pointer, code string
+	}{
+		{"setting", func(m *Mapping) { m.Unmapped = "maybe" }, "/unmapped", "mapping.unmapped"},
+		{"category", func(m *Mapping) { m.Categories["a/b c"] = nil }, "/categories/a~1b c", "category"},
+		{"empty target", func(m *Mapping) { m.Categories["c"] = []string{"x", ""} }, "/categories/c/1", "mapping.word"},
+		{"long target", func(m *Mapping) { m.Categories["c"] = []string{long} }, "/categories/c/0", "mapping.size"},
+		{"many targets", func(m *Mapping) { m.Categories["c"] = many }, "/categories/c", "mapping.size"},
+		{"both", func(m *Mapping) { m.Values["c"] = ValueMapping{Unit: "g", Options: map[string]string{"a": "b"}} }, "/values/c", "mapping.value"},
+		{"neither", func(m *Mapping) { m.Values["c"] = ValueMapping{} }, "/values/c", "mapping.value"},
+		{"long word", func(m *Mapping) { m.Values["c"] = ValueMapping{Options: map[string]string{"a": long}} }, "/values/c/options/a", "mapping.size"},
+		{"control", func(m *Mapping) { m.Values["c"] = ValueMapping{Options: map[string]string{"a": "b\x00"}} }, "/values/c/options/a", "mapping.word"},
+		{"size", func(m *Mapping) { m.Values["c"] = ValueMapping{Options: wide} }, "/values", "mapping.size"},
+		{"no entry", func(m *Mapping) { m.Content["y"] = "mapped('nothing')" }, "/content/y", "mapping.unknown"},
+		{"no code", func(m *Mapping) { m.Content["y"] = "mapped(sku)" }, "/content/y", "mapping.type"},
+		{"no text", func(m *Mapping) { m.Content["y"] = "mapped(1)" }, "/content/y", "mapping.type"},
+	} {
+		m := tabled("sku", "")
+		c.change(&m)
+		_, err := Compile(m)
+		invalid, ok := errors.AsType[*pim.Invalid](err)
+		if !ok || !slices.ContainsFunc(invalid.Problems, func(p pim.Problem) bool { return p.Pointer == c.pointer && p.Code == c.code }) {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+	// A garbled table does not fill an answer.
+	m := tabled("sku", "")
+	for i := range 1000 {
+		m.Categories[fmt.Sprint("c ", i)] = nil
+	}
+	_, err := Compile(m)
+	if invalid, ok := errors.AsType[*pim.Invalid](err); !ok || len(invalid.Problems) > maxTableProblems+1 {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestTablesAgainstSchema(t *testing.T) {
+	s := sampleSchema()
+	s.Attributes["color"].Options = []pim.Option{{Code: "blue"}}
+	m := Mapping{Values: map[string]ValueMapping{
+		"color": {Options: map[string]string{"blue": "B", "red": "R"}}, "nowhere": {Unit: "g"}, "pieces": {Unit: "g"}, "weight": {Unit: "cm"},
+		"ratio": {Options: map[string]string{"1": "one"}}, "organic": {Options: map[string]string{"true": "ja", "yes": "ja"}},
+		"name": {Options: map[string]string{"anything": "x"}}, "missing": {Unit: ""},
+	}}
+	var got []string
+	for _, p := range m.Against(s) {
+		got = append(got, p.Pointer+" "+p.Code)
+	}
+	want := []string{
+		"/values/color/options/red option.unknown", "/values/nowhere attribute.unknown", "/values/organic/options/yes option.unknown",
+		"/values/pieces/unit mapping.value", "/values/ratio mapping.value", "/values/weight/unit unit.unknown",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
