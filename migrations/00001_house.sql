@@ -169,6 +169,17 @@ create table channel (
 ) with (fillfactor = 50);
 create unique index channel_code on channel (code) where deleted_at is null;
 
+-- Each mapping that a channel has had, as channel.mapping was from at on.
+create table channel_mapping (
+    channel_id bigint not null references channel,
+    version    bigint not null,
+    at         timestamptz not null default now(),
+    mapping    jsonb not null,
+    actor      text not null,
+    note       text not null,
+    primary key (channel_id, version)
+);
+
 -- Who works a durable set, fenced by epoch. See jobs/consumer.go.
 create table consumer (
     channel_id  bigint not null default 0,

@@ -34,7 +34,9 @@ type Channel struct {
 	// AllowPrivate: its targets may be on loopback and private addresses.
 	AllowPrivate bool
 	Pulls        bool // its target is read as well, see PullState; set, not read back
-	CreatedAt    time.Time
+	// Actor and Note are of a changed mapping; set, not read back.
+	Actor, Note string
+	CreatedAt   time.Time
 
 	// State of the road; not set by callers.
 	Fails          int
@@ -101,6 +103,9 @@ func (s *Store) CreateChannel(ctx context.Context, c Channel) (*Channel, error) 
 			return err
 		}
 		if _, err := tx.Exec(ctx, sqlCreateDrains, pgx.NamedArgs{"channel": c.ID}); err != nil {
+			return err
+		}
+		if err := keepMapping(ctx, tx, &c); err != nil {
 			return err
 		}
 		if c.Pulls {
@@ -175,7 +180,13 @@ func (s *Store) UpdateChannel(ctx context.Context, c Channel) (*Channel, error) 
 	if c.Pulls {
 		pull = sqlCreatePull
 	}
-	if err := s.changeChannel(ctx, sqlUpdateChannel, c.args(), ErrStale, pull); err != nil {
+	err := s.changeChannel(ctx, sqlUpdateChannel, c.args(), ErrStale, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, pull, named{"channel": c.ID}); err != nil {
+			return err
+		}
+		return keepMapping(ctx, tx, &c)
+	})
+	if err != nil {
 		return nil, fmt.Errorf("update channel %s: %w", c.Code, err)
 	}
 	return s.Channel(ctx, c.Code)
@@ -256,7 +267,7 @@ func (s *Store) namedChannel(ctx context.Context, what, sql string, code pim.Cha
 	return nil
 }
 
-func (s *Store) changeChannel(ctx context.Context, sql string, args pgx.NamedArgs, none error, then ...string) error {
+func (s *Store) changeChannel(ctx context.Context, sql string, args pgx.NamedArgs, none error, then ...func(pgx.Tx) error) error {
 	err := inTx(ctx, s.pool, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, sqlLockCatalogue); err != nil {
 			return err
@@ -268,8 +279,8 @@ func (s *Store) changeChannel(ctx context.Context, sql string, args pgx.NamedArg
 		if tag.RowsAffected() == 0 {
 			return none
 		}
-		for _, sql := range then {
-			if _, err := tx.Exec(ctx, sql, named{"channel": args["id"]}); err != nil {
+		for _, do := range then {
+			if err := do(tx); err != nil {
 				return err
 			}
 		}

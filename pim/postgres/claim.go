@@ -82,10 +82,7 @@ select now(), k.unsure_at, ch.version, ch.enabled, ch.fails, ch.allowed, ch.next
        l.dirty_at <= k.unsure_at and coalesce(l.receipt_at, '-infinity') <= k.unsure_at,
        case when k.lane = 1 then l.born when not @waits then 1 else coalesce(content.born, 0) end, content.status is not distinct from 'none',
        l.attempts, l.error is not null, coalesce(l.token, ''), coalesce(l.sent_rev, 0), coalesce(l.sent_want, 0), l.sent_hash, l.sent_at,
-       p.deleted_at is not null or not p.enabled or coalesce(parent.deleted_at is not null or not parent.enabled, false),
-       cat.revision_floor + p.rev + case when p.deleted_at is null then coalesce(parent.rev, 0) else 0 end,
-       cat.revision_floor + coalesce(o.rev, 0), cat.revision_floor + p.media_rev + coalesce(parent.media_rev, 0),
-       coalesce(parent.sku, ''), coalesce(parent.family_variant, ''), p.family, p.enabled, p.categories,
+       ` + claimedProduct + `
        case when @texts then p.values end, case when @texts then parent.values end,
        case when @offers then ` + pricesValid + ` end, case when @offers then ` + stockNow + ` end,
        p.rev, coalesce(l.status, ''), greatest(coalesce(l.acked_rev, 0), coalesce(l.receipt_rev, 0), coalesce(l.sent_rev, 0))
@@ -105,6 +102,14 @@ left join lateral ( -- of its own, so that all of its key is used, whatever the 
     select c.born, c.status from listing c where @waits and c.product_id = l.product_id and c.channel_id = k.channel_id and c.lane = 1 offset 0
 ) content on true
 where k.kind = 'drain' and k.channel_id = @channel and k.lane = @lane and k.epoch = @epoch and not k.released`
+
+// claimedProduct is what a projection and its revision need of product p with
+// its parent, beside what is large.
+const claimedProduct = `
+p.deleted_at is not null or not p.enabled or coalesce(parent.deleted_at is not null or not parent.enabled, false),
+cat.revision_floor + p.rev + case when p.deleted_at is null then coalesce(parent.rev, 0) else 0 end,
+cat.revision_floor + coalesce(o.rev, 0), cat.revision_floor + p.media_rev + coalesce(parent.media_rev, 0),
+coalesce(parent.sku, ''), coalesce(parent.family_variant, ''), p.family, p.enabled, p.categories,`
 
 // pricesValid are the prices of the channel's list that are valid now.
 // json, not jsonb, here and in stockNow: it is text already, and only read.

@@ -81,7 +81,8 @@ dropped as (
 told as materialized (
     select product_id, jsonb_build_object('prices', jsonb_agg(jsonb_strip_nulls(jsonb_build_object('price_list', price_list, 'currency', currency,
         'min_quantity', min_quantity, 'valid_from', nullif(valid_from, '-infinity'), 'valid_to', nullif(valid_to, 'infinity'),
-        'old', trim_scale(old_amount)::text, 'new', case when not gone then trim_scale(amount)::text end)) order by at)) as data
+        'old', old_amount::text, 'old_valid_to', case when old_amount is not null then nullif(old_valid_to, 'infinity') end,
+        'new', case when not gone then amount::text end)) order by at)) as data
     from fresh group by product_id
 ),
 logged as (

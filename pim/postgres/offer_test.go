@@ -119,7 +119,7 @@ func TestPricesRowByRow(t *testing.T) {
 	}
 	sameJSON(t, "events", []byte("["+strings.Join(data, ",")+"]"), `[
 		{"prices":[{"price_list":"default","currency":"EUR","min_quantity":1,"old":"9999999999999.999999"}]},
-		{"prices":[{"price_list":"default","currency":"EUR","min_quantity":1,"old":"20.000001","new":"9999999999999.999999"}]},
+		{"prices":[{"price_list":"default","currency":"EUR","min_quantity":1,"old":"20.000001","old_valid_to":"2030-01-01T00:00:00+00:00","new":"9999999999999.999999"}]},
 		{"prices":[{"price_list":"default","currency":"EUR","min_quantity":1,"valid_to":"2030-01-01T00:00:00+00:00","old":"20.000001","new":"20.000001"}]},
 		{"prices":[{"price_list":"default","currency":"EUR","min_quantity":1,"old":"20","new":"20.000001"}]},
 		{"prices":[{"price_list":"default","currency":"EUR","min_quantity":1,"new":"20"},{"price_list":"default","currency":"EUR","min_quantity":10,"new":"17.5"}]}]`)

@@ -93,6 +93,17 @@ type ProductFilter struct {
 	UpdatedSince *time.Time
 }
 
+func (f ProductFilter) args() pgx.NamedArgs {
+	search := ""
+	if f.Search != "" {
+		search = "%" + likeEscaper.Replace(f.Search) + "%"
+	}
+	return pgx.NamedArgs{
+		"family": f.Family, "parent": f.Parent, "category": f.Category, "enabled": f.Enabled,
+		"prefix": f.SKUPrefix, "search": search, "since": f.UpdatedSince,
+	}
+}
+
 const sqlProducts = `
 select ` + productColumns + `, ` + pricesOf + `, ` + stockOf + `
 from product p left join product parent on parent.id = p.parent_id left join product_offer o on o.product_id = p.id
@@ -113,14 +124,9 @@ func (s *Store) Products(ctx context.Context, f ProductFilter, page Page) (list 
 	if err != nil {
 		return nil, "", err
 	}
-	search := ""
-	if f.Search != "" {
-		search = "%" + likeEscaper.Replace(f.Search) + "%"
-	}
-	rows, err := s.pool.Query(ctx, sqlProducts, pgx.NamedArgs{
-		"after": after, "family": f.Family, "parent": f.Parent, "category": f.Category, "enabled": f.Enabled,
-		"prefix": f.SKUPrefix, "search": search, "since": f.UpdatedSince, "limit": page.limit() + 1,
-	})
+	args := f.args()
+	args["after"], args["limit"] = after, page.limit()+1
+	rows, err := s.pool.Query(ctx, sqlProducts, args)
 	if err != nil {
 		return nil, "", fmt.Errorf("list products: %w", err)
 	}

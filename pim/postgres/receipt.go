@@ -32,11 +32,14 @@ type Outcome struct {
 	Heard       bool // the target answered, or failed to: a receipt
 	Verdict     string
 	Error       *string
-	Issues      []pim.Issue
-	Token       *string
-	SentRev     int64
-	SentWant    int64
-	SentHash    []byte
+	// Issues are the target's and the mapping's. Those of one that was not heard,
+	// or is heard of by its ticket, are told apart by their codes: what one of
+	// the two did not look at this time stays.
+	Issues   []pim.Issue
+	Token    *string
+	SentRev  int64
+	SentWant int64
+	SentHash []byte
 	// Wakes: the content began a new life on the target; what waits for it,
 	// or died with the old one, is due.
 	Wakes bool
@@ -72,6 +75,13 @@ order by l.product_id, l.channel_id, l.lane for update`
 // soldOut: of the listing's product there is some stock, and all of it is gone.
 const soldOut = `(select bool_and(s.on_hand <= s.reserved) from stock s where s.product_id = l.product_id)`
 
+// issuesKept are a listing's issues that an outcome says nothing about. A
+// ticket's answer comes without a rendering, whose issues are the mapping's; a
+// skip comes without an answer.
+const issuesKept = `
+select jsonb_agg(i) from jsonb_array_elements(l.issues) i
+where case when r.heard then l.token is not null else l.error is null end and starts_with(i ->> 'code', 'mapping.') = r.heard`
+
 // sqlReceipt is hop four. Dirty stays what is uncertain, unsettled, or wanted
 // again since the claim.
 const sqlReceipt = `
@@ -106,7 +116,8 @@ updated as (
         verdict = case when r.heard then r.verdict else l.verdict end,
         error = r.error,
         issues = case when r.heard and r.token is not null and r.issues is null and l.issues @> '[{"code": "` + TicketLost + `"}]' then l.issues
-                      when r.heard then r.issues when l.error is null then l.issues end,
+                      when l.issues is null then r.issues
+                      else nullif(coalesce((` + issuesKept + `), '[]') || coalesce(r.issues, '[]'), '[]') end,
         token = r.token, sent_rev = r.sent_rev, sent_want = r.sent_want, sent_hash = r.sent_hash,
         sent_at = case when r.token is not null then coalesce(l.sent_at, now()) end -- a listing has one ticket after the other
     from r, fence
