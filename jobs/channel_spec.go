@@ -35,6 +35,9 @@ type ChannelSpec struct {
 	TimeoutSeconds float64             `json:"timeout_seconds,omitempty" minimum:"0.001"`
 	SettleSeconds  float64             `json:"settle_seconds,omitempty" minimum:"0.001"`
 	Enabled        *bool               `json:"enabled,omitempty"`
+	MappingNote    string              `json:"mapping_note,omitempty" doc:"Why the mapping is as it is; kept with its version where it changes"`
+
+	Actor string `json:"-"` // who says so, for the mapping's versions
 }
 
 // codeLimit is the code of a limit that is out of its bounds.
@@ -104,7 +107,7 @@ func (c *Channels) build(ctx context.Context, spec ChannelSpec, old *postgres.Ch
 		Code: spec.Code, Connector: spec.Connector, Locale: spec.Locale, Currency: spec.Currency,
 		PriceList: cmp.Or(spec.PriceList, "default"), Locations: spec.Locations,
 		Batch: spec.Batch, Concurrency: spec.Concurrency, Timeout: seconds(spec.TimeoutSeconds), Settle: seconds(spec.SettleSeconds),
-		Enabled: spec.Enabled == nil || *spec.Enabled,
+		Enabled: spec.Enabled == nil || *spec.Enabled, Actor: spec.Actor, Note: clipNote(spec.MappingNote),
 	}
 	problems := checkScope(schema, ch)
 	kind, err := c.registry.Kind(spec.Connector)
@@ -115,7 +118,7 @@ func (c *Channels) build(ctx context.Context, spec ChannelSpec, old *postgres.Ch
 	case err != nil:
 		problems = append(problems, pim.Problem{Pointer: "/connector", Code: "connector.unknown", Detail: err.Error()})
 	default:
-		more, err := c.fit(kind, ch, spec, old, known)
+		more, err := c.fit(schema, kind, ch, spec, old, known)
 		if err != nil {
 			return nil, err
 		}
@@ -129,7 +132,7 @@ func (c *Channels) build(ctx context.Context, spec ChannelSpec, old *postgres.Ch
 
 // fit fills in what depends on the connector: limits, mapping, config and
 // secrets. known problems that are of a limit learn its bounds.
-func (c *Channels) fit(kind *connectors.Kind, ch *postgres.Channel, spec ChannelSpec, old *postgres.Channel, known []pim.Problem) ([]pim.Problem, error) {
+func (c *Channels) fit(schema *pim.Schema, kind *connectors.Kind, ch *postgres.Channel, spec ChannelSpec, old *postgres.Channel, known []pim.Problem) ([]pim.Problem, error) {
 	problems := limits(kind, ch, known)
 	mapping := kind.Mapping
 	if mapping.Lanes() == 0 {
@@ -145,6 +148,9 @@ func (c *Channels) fit(kind *connectors.Kind, ch *postgres.Channel, spec Channel
 	var err error
 	if ch.Mapping, err = json.Marshal(mapping); err != nil {
 		return nil, err
+	}
+	if old == nil || !sameJSON(ch.Mapping, old.Mapping) { // else it may have outlived an attribute: it still works
+		problems = append(problems, underMapping(mapping.Against(schema))...)
 	}
 	full, more, err := c.configure(kind, ch, spec.Config, old)
 	if err != nil {
@@ -243,12 +249,7 @@ func limits(kind *connectors.Kind, ch *postgres.Channel, known []pim.Problem) (p
 func compile(kind *connectors.Kind, m connectors.Mapping) (*connectors.Program, []pim.Problem) {
 	p, err := connectors.Compile(m)
 	if invalid, ok := errors.AsType[*pim.Invalid](err); ok {
-		problems := make([]pim.Problem, len(invalid.Problems))
-		for i, at := range invalid.Problems {
-			at.Pointer = "/mapping" + at.Pointer
-			problems[i] = at
-		}
-		return nil, problems
+		return nil, underMapping(invalid.Problems)
 	}
 	if err != nil {
 		return nil, []pim.Problem{{Pointer: "/mapping", Code: "mapping", Detail: err.Error()}}
@@ -262,6 +263,15 @@ func compile(kind *connectors.Kind, m connectors.Mapping) (*connectors.Program, 
 		}
 	}
 	return p, nil
+}
+
+func underMapping(problems []pim.Problem) []pim.Problem {
+	out := make([]pim.Problem, len(problems))
+	for i, at := range problems {
+		at.Pointer = "/mapping" + at.Pointer
+		out[i] = at
+	}
+	return out
 }
 
 // marksOf turns what each lane's expressions read into what each lane's

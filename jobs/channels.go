@@ -23,6 +23,7 @@ type Channels struct {
 	registry *connectors.Registry
 	keys     *seal.Keyset
 	env      connectors.Env
+	decoded  *subjects
 
 	mu   sync.Mutex
 	open map[pim.ChannelID]*Target
@@ -32,7 +33,7 @@ type Channels struct {
 // Its AllowPrivate is what channels get that are created here, or whose config
 // is changed here: it stays with them, whoever works them.
 func NewChannels(store *postgres.Store, registry *connectors.Registry, keys *seal.Keyset, env connectors.Env) *Channels {
-	return &Channels{store: store, registry: registry, keys: keys, env: env, open: map[pim.ChannelID]*Target{}}
+	return &Channels{store: store, registry: registry, keys: keys, env: env, decoded: newSubjects(), open: map[pim.ChannelID]*Target{}}
 }
 
 // Target is a channel ready to be sent to.

@@ -8,7 +8,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	lru "github.com/hashicorp/golang-lru/v2"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/sluicehub/sluice/pim"
@@ -32,24 +31,15 @@ const (
 	flowFor = 5 * time.Second
 	// claimMost bounds the listings of one claim, and so a step's memory.
 	claimMost = 2000
-	// decodedProducts bounds the cache of decoded values.
-	decodedProducts = 4096
 )
 
 // drainer is hop three and four of the main road: it claims due listings of
 // one channel and lane, renders them, sends what differs, and writes receipts.
 type drainer struct {
-	r       *Runner
-	decoded *lru.Cache[[3]int64, pim.Values]
+	r *Runner
 }
 
-func newDrainer(r *Runner) *drainer {
-	cache, err := lru.New[[3]int64, pim.Values](decodedProducts)
-	if err != nil {
-		panic(err) // the size is a constant above zero
-	}
-	return &drainer{r: r, decoded: cache}
-}
+func newDrainer(r *Runner) *drainer { return &drainer{r: r} }
 
 // step implements worker: one claim, or, while claims come back full, several
 // overlapping ones, so that the target works while the database does.

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -48,11 +49,13 @@ func hashOf(document json.RawMessage, lane pim.Lane, born int64) []byte {
 // task is a claimed listing on its way through a step.
 type task struct {
 	*postgres.Claimed
-	lane     pim.Lane
-	rev      int64 // to send
-	document json.RawMessage
-	hash     []byte
-	item     connectors.Item
+	lane      pim.Lane
+	rev       int64 // to send
+	document  json.RawMessage
+	issues    []pim.Issue // warnings of the rendering
+	preflight []pim.Issue // warnings of the connector's own check
+	hash      []byte
+	item      connectors.Item
 }
 
 // doubt reports whether an earlier request may have taken, or may yet take,
@@ -81,7 +84,7 @@ func (r *round) settleUntil(t *task) *time.Time {
 // keep is the outcome that changes nothing yet.
 func (t *task) keep() postgres.Outcome {
 	o := postgres.Outcome{
-		Product: t.Product, Want: t.Want, SettleAt: t.SettleAt, Born: t.Born, Attempts: t.Attempts, Rev: t.rev,
+		Product: t.Product, Want: t.Want, SettleAt: t.SettleAt, Born: t.Born, Attempts: t.Attempts, Rev: t.rev, Issues: t.issues,
 	}
 	if t.lane != pim.Content {
 		o.Born = 0 // born is the content row's
@@ -135,7 +138,7 @@ func (r *round) plan(t *task) (outcome postgres.Outcome, send bool) {
 // took is the outcome of an answer without an error.
 func (r *round) took(t *task, res connectors.Result, pollEvery time.Duration) postgres.Outcome {
 	o := t.keep()
-	o.Heard, o.Verdict, o.Issues = true, string(res.Status), res.Issues
+	o.Heard, o.Verdict, o.Issues = true, string(res.Status), slices.Concat(t.issues, res.Issues)
 	withdraw := t.item.Action == connectors.Withdraw
 	until := r.settleUntil(t)
 	confirmed := until == nil || !r.now.Before(*until)
@@ -195,7 +198,7 @@ func bear(o *postgres.Outcome, t *task, withdraw, confirmed bool) {
 func (r *round) failed(t *task, err error) postgres.Outcome {
 	e := connectors.AsError(err)
 	o := t.keep()
-	o.Heard, o.Verdict, o.Issues = true, string(e.Verdict), e.Issues
+	o.Heard, o.Verdict, o.Issues = true, string(e.Verdict), slices.Concat(t.issues, e.Issues)
 	text := errorText(e)
 	o.Error = &text
 	if t.Unsure {

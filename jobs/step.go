@@ -2,10 +2,8 @@ package jobs
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"runtime"
 	"sync"
 	"time"
 
@@ -105,118 +103,28 @@ func (s *step) render(ctx context.Context, claim *postgres.Claim, items []postgr
 	tasks := make([]*task, len(items))
 	schema := s.d.r.store.Schema()
 	scope := s.t.Scope(claim.Now)
-	g, ctx := errgroup.WithContext(ctx)
-	workers := min(runtime.GOMAXPROCS(0), (len(tasks)+7)/8)
-	for w := range workers {
-		g.Go(func() error {
-			for i := w; i < len(tasks); i += workers {
-				t := &task{Claimed: &items[i], lane: s.l.Lane}
-				t.rev = s.revision(t)
-				tasks[i] = t
-				if t.Token != "" || t.Gone || t.lane != pim.Content && t.Born <= 0 {
-					continue
-				}
-				if err := s.project(ctx, t, schema, scope); err != nil {
-					if ctx.Err() != nil {
-						return err
-					}
-					s.add("validation", s.failed(t, err))
-					tasks[i] = nil
-				}
-			}
+	err := inParallel(ctx, len(tasks), func(ctx context.Context, i int) error {
+		t := &task{Claimed: &items[i], lane: s.l.Lane}
+		t.rev = t.revision(s.in)
+		tasks[i] = t
+		if t.Token != "" || t.Gone || t.lane != pim.Content && t.Born <= 0 {
 			return nil
-		})
-	}
-	err := g.Wait()
+		}
+		subject, err := s.d.r.channels.decoded.subject(t.Claimed)
+		if err == nil {
+			err = s.t.project(ctx, t, subject, schema, scope)
+		}
+		if err != nil {
+			if ctx.Err() != nil {
+				return err
+			}
+			s.add("validation", s.failed(t, err))
+			tasks[i] = nil
+		}
+		return nil
+	})
 	s.d.r.metrics.projected(s.t.Code, s.l.Lane, len(tasks), time.Since(began))
 	return tasks, err
-}
-
-// revision is the sum of the revisions of all that the lane's mapping reads:
-// it rises with each of them. It does not fall where the mapping reads less than
-// it did: then it stays until it has caught up.
-func (s *step) revision(t *task) (rev int64) {
-	switch s.l.Lane {
-	case pim.Content:
-		rev = t.Rev
-		if s.in.Has(pim.Offer) {
-			rev += t.OfferRev
-		}
-	case pim.Offer:
-		rev = t.OfferRev
-		if s.in.Has(pim.Content) {
-			rev += t.Rev
-		}
-	case pim.Media:
-		rev = t.MediaRev
-		if s.in.Has(pim.Content) {
-			rev += t.Rev
-		}
-		if s.in.Has(pim.Offer) {
-			rev += t.OfferRev
-		}
-	}
-	return max(rev, t.RevFloor, 1)
-}
-
-// project renders the task's document and checks it before it is sent.
-func (s *step) project(ctx context.Context, t *task, schema *pim.Schema, scope connectors.Scope) error {
-	subject, err := s.d.subject(t.Claimed)
-	if err != nil {
-		return &connectors.Error{Verdict: connectors.Permanent, Err: err}
-	}
-	if t.document, err = s.t.Program.Render(ctx, t.lane, subject, schema, scope); err != nil {
-		return err
-	}
-	check, ok := s.t.Connector.(connectors.Preflighter)
-	if !ok || t.document == nil {
-		return nil
-	}
-	document, err := connectors.DecodeDocument(t.document)
-	if err != nil {
-		return &connectors.Error{Verdict: connectors.Permanent, Err: err}
-	}
-	issues := check.Preflight(t.lane, document)
-	for _, i := range issues {
-		if i.Severity == pim.SeverityError {
-			return &connectors.Error{Verdict: connectors.Validation, Issues: issues, Err: errors.New("preflight: " + i.Text)}
-		}
-	}
-	return nil
-}
-
-// subject decodes a product, its values once for all lanes and channels.
-func (d *drainer) subject(c *postgres.Claimed) (*connectors.Subject, error) {
-	s := &connectors.Subject{SKU: c.SKU, Parent: c.Parent, Variant: c.Variant, Family: c.Family, Enabled: c.Enabled, Categories: c.Categories}
-	if c.Values != nil {
-		var ok bool
-		if s.Values, ok = d.decoded.Get(c.ValuesKey); !ok {
-			own, err := pim.DecodeStored(c.Values)
-			if err != nil {
-				return nil, fmt.Errorf("decode the values of %s: %w", c.SKU, err)
-			}
-			if c.ParentValues != nil {
-				parent, err := pim.DecodeStored(c.ParentValues)
-				if err != nil {
-					return nil, fmt.Errorf("decode the parent's values of %s: %w", c.SKU, err)
-				}
-				own = pim.MergeVariant(parent, own)
-			}
-			s.Values = own
-			d.decoded.Add(c.ValuesKey, own)
-		}
-	}
-	if c.Prices != nil {
-		if err := json.Unmarshal(c.Prices, &s.Prices); err != nil {
-			return nil, fmt.Errorf("decode the prices of %s: %w", c.SKU, err)
-		}
-	}
-	if c.Stock != nil {
-		if err := json.Unmarshal(c.Stock, &s.Stock); err != nil {
-			return nil, fmt.Errorf("decode the stock of %s: %w", c.SKU, err)
-		}
-	}
-	return s, nil
 }
 
 func (s *step) add(verdict string, outcomes ...postgres.Outcome) {
