@@ -122,6 +122,7 @@ func (s *server) register() {
 	s.registerProducts()
 	s.registerOffers()
 	s.registerChannels()
+	s.registerMappings()
 	s.registerListings()
 	s.registerHooks()
 	s.registerImports()

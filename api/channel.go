@@ -29,7 +29,7 @@ type Channel struct {
 	Locations      []string        `json:"locations" doc:"Whose stock counts; empty: every location's"`
 	Config         object          `json:"config" doc:"Shaped by the connector, without its secrets"`
 	Secrets        []string        `json:"secrets" doc:"Names of the secrets that are set"`
-	Mapping        object          `json:"mapping" doc:"Lane → field of the channel's document → CEL expression"`
+	Mapping        object          `json:"mapping" doc:"Lane → field of the channel's document → CEL expression, and the tables that expressions look into"`
 	Batch          int             `json:"batch"`
 	Concurrency    int             `json:"concurrency"`
 	TimeoutSeconds float64         `json:"timeout_seconds"`
@@ -199,6 +199,7 @@ func (s *server) createChannel(ctx context.Context, in *RawInput) (*channelAnswe
 	if err != nil {
 		return nil, err
 	}
+	spec.Actor = callOf(ctx).key.Name
 	c, err := s.Channels.Create(ctx, spec, problems...)
 	if err != nil {
 		return nil, err
@@ -302,6 +303,7 @@ func (s *server) changeChannel(ctx context.Context, in *putChannel, work func(ol
 		if err != nil {
 			return nil, err
 		}
+		spec.Actor = callOf(ctx).key.Name
 		now, err := s.Channels.Update(ctx, code, spec, old.Version, problems...)
 		if errors.Is(err, postgres.ErrStale) && race < maxRaces {
 			continue

@@ -88,6 +88,13 @@ var allowed = map[string][]Role{
 	"resync-channel":  managers,
 	"retry-channel":   managers,
 
+	"preview-product":          everyone,
+	"try-mapping":              everyone, // what it tries is not stored
+	"dry-run-channel":          everyone,
+	"list-channel-mappings":    everyone,
+	"get-channel-mapping":      everyone,
+	"rollback-channel-mapping": managers,
+
 	"list-listings": everyone,
 	"list-events":   everyone,
 
