@@ -32,6 +32,11 @@ type channelCmd struct {
 	Resume channelResumeCmd `cmd:"" help:"Send to a channel again, at once."`
 	Resync channelResyncCmd `cmd:"" help:"Render all of a channel's listings anew and send what differs."`
 	Retry  channelRetryCmd  `cmd:"" help:"Try rejected listings of a channel again."`
+
+	Preview channelPreviewCmd `cmd:"" help:"Show a product as a channel would get it now, beside what its target acknowledged last."`
+	DryRun  channelDryRunCmd  `cmd:"" help:"Count what would become of many products on a channel, and list what would be refused."`
+	Mapping channelMappingCmd `cmd:"" help:"List the versions of a channel's mapping, show one, go back to one, or set another mapping."`
+
 	Delete channelDeleteCmd `cmd:"" help:"Delete a channel and its listings; the target keeps what it has."`
 }
 
@@ -209,6 +214,7 @@ func (k channelCreateCmd) Run(ctx context.Context, c console, log *slog.Logger) 
 	if err := channels.BindKeyset(ctx); err != nil {
 		return err
 	}
+	spec.Actor = actorChannel
 	ch, err := channels.Create(ctx, spec, problems...)
 	if errors.Is(err, postgres.ErrExists) {
 		return fmt.Errorf("there is a channel %s already", spec.Code)
