@@ -178,6 +178,9 @@ func (t *Target) look(ctx context.Context, survey *postgres.Survey, v *postgres.
 		}
 	case k.Gone:
 		k.is(OutlookWithdrawn)
+	case k.lane != pim.Content && k.Born <= 0 && k.Unsent && saved:
+		k.is(OutlookEmpty)
+		k.reason = "the product's content comes to nothing that would be sent, so neither is this"
 	case k.lane != pim.Content && k.Born <= 0:
 		k.is(OutlookWaits)
 	case k.hash == nil:
