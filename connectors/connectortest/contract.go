@@ -17,8 +17,8 @@ import (
 // one is missing the test is skipped, or fails with SLUICE_REQUIRE_SHARED=1.
 func Spec(t testing.TB, name string) []byte {
 	t.Helper()
-	dir := os.Getenv("SLUICE_SPECS")
-	if shared := os.Getenv("SLUICE_SHARED"); dir == "" && shared != "" {
+	dir, shared := env("SLUICE_SPECS"), env("SLUICE_SHARED")
+	if dir == "" && shared != "" {
 		dir = filepath.Join(shared, "specs")
 	}
 	if dir == "" {
@@ -28,13 +28,16 @@ func Spec(t testing.TB, name string) []byte {
 	switch {
 	case err == nil:
 		return raw
-	case os.Getenv("SLUICE_REQUIRE_SHARED") == "1":
+	case env("SLUICE_REQUIRE_SHARED") == "1":
 		t.Fatalf("the vendor's contract is needed: %v", err)
 	default:
 		t.Skipf("the vendor's contract is not there (SLUICE_SPECS): %v", err)
 	}
 	return nil
 }
+
+// env reads what tests, not the program, are told.
+func env(name string) string { return os.Getenv(name) } //nolint:forbidigo // no configuration of the program's
 
 // projectRoot is the folder of go.mod above the test's own.
 func projectRoot(t testing.TB) string {
@@ -59,6 +62,9 @@ type Exchange struct {
 	Answer  []byte
 }
 
+// maxRecorded bounds one request, in bytes.
+const maxRecorded = 64 << 20
+
 // Recorder keeps the exchanges that go through it. It is safe for concurrent use.
 type Recorder struct {
 	http.Handler // the fake
@@ -69,7 +75,7 @@ type Recorder struct {
 
 // ServeHTTP lets the fake answer, and keeps what was said.
 func (r *Recorder) ServeHTTP(w http.ResponseWriter, req *http.Request) {
-	sent, err := io.ReadAll(req.Body)
+	sent, err := io.ReadAll(http.MaxBytesReader(w, req.Body, maxRecorded))
 	if err != nil {
 		return // the client went away
 	}
