@@ -326,8 +326,7 @@ func listOf(v any) []any {
 
 // target is what a record has for a target, of all of its columns.
 func (c *converter) target(t *target, r *record) (any, *problem) {
-	vendor := c.surveyed.layout != &plainLayout
-	v, bad := t.value(r, c.row(r), vendor)
+	v, bad := t.value(r, c.row(r))
 	for _, i := range t.more {
 		if bad != nil {
 			return nil, bad
@@ -335,7 +334,7 @@ func (c *converter) target(t *target, r *record) (any, *problem) {
 		other := *t
 		other.column = i
 		var next any
-		switch next, bad = other.value(r, nil, vendor); {
+		switch next, bad = other.value(r, nil); {
 		case next == nil:
 		case v == nil:
 			v = next
@@ -396,8 +395,7 @@ func (c *converter) sku(r *record, row map[string]any) (sku string, trimmed bool
 // value is what a record has for t, in the shape that its attribute's type
 // takes as far as there is a plain way to it. Whether it is valid is
 // CheckValues' to say. nil: nothing.
-// trim: spaces around texts are padding.
-func (t *target) value(r *record, row map[string]any, trim bool) (any, *problem) {
+func (t *target) value(r *record, row map[string]any) (any, *problem) {
 	var v any
 	if t.expr != nil {
 		var err error
@@ -409,10 +407,6 @@ func (t *target) value(r *record, row map[string]any, trim bool) (any, *problem)
 		v = r.cells[t.column]
 	}
 	text, isText := v.(string)
-	if isText && trim {
-		text = strings.TrimSpace(text)
-		v = text
-	}
 	if v == nil || v == "" {
 		return nil, nil
 	}

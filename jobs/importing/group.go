@@ -45,6 +45,7 @@ func (g *grouper) next() (*group, error) {
 			return nil, err
 		}
 		g.grow(g.in.columns())
+		g.trim(&g.rec)
 		g.group.records = append(g.group.records[:0], &g.rec)
 		return &g.group, nil
 	}
@@ -101,7 +102,26 @@ func (g *grouper) read() (*record, error) {
 	g.grow(g.in.columns())
 	r := g.rec
 	r.cells, r.stripped = slices.Clone(r.cells), slices.Clone(r.stripped)
+	g.trim(&r)
 	return &r, nil
+}
+
+// trim takes the spaces off by which vendors line their columns up.
+func (g *grouper) trim(r *record) {
+	if g.layout == &plainLayout || r.bad != nil {
+		return
+	}
+	for i, v := range r.cells {
+		s, ok := v.(string)
+		if !ok {
+			continue
+		}
+		if t := strings.TrimSpace(s); t == "" {
+			r.cells[i] = nil
+		} else if len(t) < len(s) {
+			r.cells[i] = t
+		}
+	}
 }
 
 // begins reports whether r begins a product that is not now's.

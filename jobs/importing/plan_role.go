@@ -80,7 +80,11 @@ func (p *planner) offer(r role, from origin, st stat) bool {
 		for currency = range p.before.Currencies {
 		}
 	}
+	mapped := slices.ContainsFunc(p.prices, func(x pricing) bool { return x.regular.expr != nil || x.sale.expr != nil })
 	switch {
+	case currency == "" && mapped && !plainly:
+		p.note(from.name, "column.mapped", "the map makes the prices, so the column itself is not taken")
+		return true
 	case currency == "":
 		if !plainly {
 			p.note(from.name, "column.currency", "the column has prices, but nothing says in which currency (currency): it becomes an attribute")
@@ -239,6 +243,12 @@ func (p *planner) locale(tag string) (pim.Locale, bool) {
 
 func localeOf(s *pim.Schema, own pim.Locale, tag string) (pim.Locale, bool) {
 	tag = strings.ReplaceAll(strings.TrimSpace(tag), "_", "-")
+	switch strings.ToLower(tag) { // Microsoft's old names
+	case "zh-cht":
+		tag = "zh-Hant"
+	case "zh-chs":
+		tag = "zh-Hans"
+	}
 	if tag == "" {
 		return "", false
 	}
