@@ -2,8 +2,10 @@ package jobs
 
 import (
 	"context"
+	"encoding/json"
 	"time"
 
+	"github.com/sluicehub/sluice/pim"
 	"github.com/sluicehub/sluice/pim/postgres"
 )
 
@@ -16,6 +18,11 @@ func (r *Runner) Flushed() {
 	if err == nil {
 		r.ensure(context.Background(), idle...)
 	}
+}
+
+// HashOf is the hash by which a document counts as acknowledged.
+func HashOf(document json.RawMessage, lane pim.Lane, born int64) []byte {
+	return hashOf(document, lane, born)
 }
 
 // Fanner is fan-out by hand.

@@ -382,13 +382,13 @@ func TestMappingVersions(t *testing.T) {
 	m := connectors.DefaultMapping()
 	m.Content["colour"] = "values.colour"
 	before := sent()
-	ch, err := r.channels.SetMapping(r.ctx, "shop", m, "anna", "colours, too")
-	if err != nil {
+	if _, err := r.channels.SetMapping(r.ctx, "shop", m, "anna", "colours, too"); err != nil {
 		t.Fatal(err)
 	}
 	differs("a change", before)
 	before = sent()
-	if ch, err = r.channels.RollBack(r.ctx, "shop", 1, "ben"); err != nil {
+	ch, err := r.channels.RollBack(r.ctx, "shop", 1, "ben")
+	if err != nil {
 		t.Fatal(err)
 	}
 	differs("a rollback", before)

@@ -172,12 +172,14 @@ where p.id = @id`
 select e.product_id <> @id, e.type, e.data
 from (values (@id::bigint), (@parent::bigint)) of (id)
 cross join lateral (
-    select * from event e where e.product_id = of.id and e.lanes & @lanes::smallint <> 0 order by e.id desc limit @limit
+    select * from event e where e.product_id = of.id and (e.lanes & @lanes::smallint <> 0 or e.type in ('product.created', 'product.deleted'))
+    order by e.id desc limit @limit
 ) e
 order by e.id desc limit @limit`
 )
 
-// Past reads a product and its newest events, up to limit, of the lanes; newest first.
+// Past reads a product and its newest events, up to limit, of the lanes and of
+// its lives; newest first.
 func (s *Store) Past(ctx context.Context, id pim.ProductID, lanes pim.Lanes, limit int) (*Past, error) {
 	out := &Past{}
 	err := pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {

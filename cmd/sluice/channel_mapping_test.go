@@ -1,0 +1,74 @@
+//go:build unix
+
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/sluicehub/sluice/pim/postgres/dbtest"
+	"github.com/sluicehub/sluice/pim/seal"
+)
+
+// The mapping's commands: what would come of another mapping is shown before it
+// is saved, it is saved, and it is taken back.
+func TestMappingCommands(t *testing.T) {
+	t.Parallel()
+	dsn := dbtest.New(t)
+	dir := t.TempDir()
+	keys, tried, bad := filepath.Join(dir, "keyset.json"), filepath.Join(dir, "mapping.json"), filepath.Join(dir, "bad.json")
+	if _, err := seal.Create(keys); err != nil {
+		t.Fatal(err)
+	}
+	for path, text := range map[string]string{
+		tried: `{"content": {"sku": "sku", "where": "targetCategories"}, "categories": {"a": ["1"]}, "unmapped": "error"}`,
+		bad:   `{"content": {"sku": "sku +"}, "values": {"nothing": {"unit": "g"}}}`,
+	} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	env := []string{"DATABASE_URL=" + dsn, "SLUICE_KEYSET=" + keys}
+	if _, stderr, status := output(t, env, "channel", "create", "x", "--connector", "webhook", "--locale", "en-GB", "--currency", "EUR",
+		"--set", "url=https://x.example", "--set", "secret=whsec_"+strings.Repeat("QUJD", 10)); status != 0 {
+		t.Fatal(stderr)
+	}
+	db := connect(t, dsn)
+	for _, sql := range []string{
+		`insert into family (code, definition) values ('f', '{"code": "f", "attributes": []}')`, `update catalogue set version = version + 1`,
+		`insert into product (sku, family, categories) values ('A-1', 'f', '{a}'), ('A-2', 'f', '{a,b}'), ('B-1', 'f', '{a}')`,
+	} {
+		if _, err := db.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct {
+		args   []string
+		status int
+		want   []string
+	}{
+		{[]string{"preview", "x", "A-1"}, 0, []string{`"outlook": "send"`, `"sku": "A-1"`}},
+		{[]string{"preview", "x", "A-2", "--mapping", tried}, 0, []string{`"outlook": "refused"`, `"attribute": "where"`}},
+		{[]string{"preview", "x", "nothing"}, 1, []string{"nothing"}},
+		{[]string{"preview", "x", "A-1", "--mapping", bad}, 1, []string{"/mapping/content/sku"}},
+		{[]string{"dry-run", "x", "--sku-prefix", "A-"}, 0, []string{"2 products; nothing was sent.", "content  2 "}},
+		{[]string{"dry-run", "x", "--mapping", tried}, 0, []string{"3 products", "A-2      content  error     mapping.unmapped  where", `category "b" has no entry`}},
+		{[]string{"dry-run", "x", "--mapping", tried, "--limit", "1", "--json"}, 0, []string{`"products": 1`, `"refused": []`}},
+		{[]string{"mapping", "x", "--set", bad}, 1, []string{"/mapping/content/sku"}},
+		{[]string{"mapping", "x", "--set", tried, "--note", "where it goes"}, 0, []string{"Channel x has its mapping"}},
+		{[]string{"mapping", "x"}, 0, []string{"VERSION  SINCE", "sluice channel  where it goes"}},
+		{[]string{"mapping", "x", "--show", "2"}, 0, []string{"targetCategories"}},
+		{[]string{"mapping", "x", "--rollback", "1"}, 0, []string{"Channel x has its mapping"}},
+		{[]string{"mapping", "x", "--show", "3"}, 0, []string{`"values": "values"`}},
+		{[]string{"mapping", "x", "--rollback", "7"}, 1, []string{"mapping 7"}},
+	} {
+		said, stderr, status := output(t, env, append([]string{"channel"}, c.args...)...)
+		for _, want := range c.want {
+			if status != c.status || !strings.Contains(said+stderr, want) {
+				t.Errorf("%v: status %d, no %q in\n%s%s", c.args, status, want, said, stderr)
+			}
+		}
+	}
+}
