@@ -196,7 +196,7 @@ func (c *converter) structure(it *item, id identity, e *postgres.Edit, refuse fu
 		if r.linked() {
 			sku, ok = c.surveyed.parentSKU(id.parent)
 		}
-		e.Parent, e.ParentAhead = &sku, r.linked() || it.nth > 0
+		e.Parent, e.ParentAhead = &sku, it.nth > 0 || c.seen.has(string(sku))
 		if !ok || pim.ValidSKU(string(sku)) != nil {
 			refuse(rec, problem{column: c.parentName(), value: id.parent, code: "parent.unknown", text: "no product of the file is called so"})
 		}
@@ -609,6 +609,9 @@ type seen struct {
 }
 
 func newSeen() seen { return seen{newHash(), map[[2]uint64]int64{}} }
+
+// has reports a SKU that was noted.
+func (s *seen) has(sku string) bool { return s.rows[s.of(sku)] > 0 }
 
 // before gives the row that had the SKU first, and notes row when there is none.
 func (s *seen) before(sku string, row int64) (first int64, twice bool) {

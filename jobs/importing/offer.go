@@ -245,7 +245,7 @@ var (
 	spaces         = strings.NewReplacer(" ", "", "\u00a0", "", "\u202f", "", "'", "")
 	plainAmount    = regexp.MustCompile(`^-?\d*(\.\d+)?$`)
 	ambiguous      = regexp.MustCompile(`^-?[1-9]\d{0,2},\d{3}$`)
-	commaThousands = regexp.MustCompile(`^-?\d{1,3}(,\d{3})+(\.\d+)?$`)
+	commaThousands = regexp.MustCompile(`^-?[1-9]\d{0,2}(,\d{3})+(\.\d+)?$`)
 	commaCents     = regexp.MustCompile(`^-?(\d+|\d{1,3}(\.\d{3})+),\d+$`)
 )
 

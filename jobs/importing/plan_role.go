@@ -48,8 +48,8 @@ func (p *planner) role(i int, name string, r role, st stat) (done bool, err erro
 		}
 		return true, nil
 	case asPrice, asSale, asCompare, asSaleFrom, asSaleTo, asStock:
-		if plainly && p.member[codeOf(name)] && p.before.Families[p.family] != nil && slices.ContainsFunc(p.before.Families[p.family].Attributes, func(a pim.FamilyAttribute) bool { return a.Code == codeOf(name) }) {
-			return false, nil // the family has an attribute of this name
+		if plainly && p.opts.Family != "" && p.member[codeOf(name)] {
+			return false, nil // who names a family means its attributes
 		}
 		if st.filled == 0 {
 			return !plainly, nil
