@@ -26,6 +26,8 @@ type Config struct {
 	PriceLists map[string]string `json:"price_lists,omitempty" doc:"Price lists here that take the prices of Tryton's: code here → Tryton's name of the list, or its id"`
 	Locations  map[string]string `json:"locations,omitempty" doc:"Locations here that take Tryton's stock: code here → code, name or id of Tryton's warehouse or location"`
 
+	OnlyMoved bool `json:"only_moved,omitempty" doc:"Read stock only where a product ever moved: what Tryton never saw keeps the stock that it has here, instead of none"`
+
 	OverlapMinutes int    `json:"overlap_minutes,omitempty" default:"5" doc:"How far each reading of changes goes back before the one before it: longer than Tryton's longest transaction"`
 	FullHours      int    `json:"full_hours,omitempty" default:"24" doc:"How often all prices and stock are read anew beside the changes"`
 	HookSecret     string `json:"hook_secret,omitempty" secret:"true" doc:"Secret that Tryton's calls carry, at least 16 characters; without it calls are refused"`

@@ -157,6 +157,39 @@ ZERO at main = 0/0`; hub.String() != want {
 	next("B at in = 0/0", "B at main = 0/0", "B default EUR 1 = 1.00", "B trade EUR 1 = 0.90", "B trade EUR 5 = 0.50")
 }
 
+// Where only what moved is read, Tryton's 0 of a product that it never saw does
+// not take away the stock that this product has here; a real 0 does.
+func TestOnlyMoved(t *testing.T) {
+	fake, c := start(t, trytontest.Options{Warehouses: []string{"north"}}, func(c *tryton.Config) {
+		c.Locations, c.OnlyMoved = map[string]string{"main": "WH", "north": "north"}, true
+	})
+	for _, sku := range []string{"NEW", "SOLD", "HERE", "GONE"} {
+		must(t, fake.Add("", sku, sku, ""))
+	}
+	for range 201 { // more moves than a page holds
+		must(t, fake.Count("SOLD", "WH", 1))
+		must(t, fake.Count("SOLD", "WH", 0))
+	}
+	must(t, fake.Know("HERE", trytontest.Opening{Stock: map[string]trytontest.Level{"north": {OnHand: 7, Reserved: 2}}}))
+	must(t, fake.Know("GONE", trytontest.Opening{Stock: map[string]trytontest.Level{"north": {OnHand: 3}}}))
+	must(t, fake.SetActive("GONE", false))
+	must(t, fake.SetActive("NEW", false))
+	hub := store{"NEW at main": "12/0"}
+	p := pulled(t, c, "")
+	hub.take(p)
+	const want = "GONE at north = 0/0\nHERE at north = 7/2\nNEW at main = 12/0\nSOLD at main = 0/0"
+	if got := hub.String(); got != want {
+		t.Errorf("\n%s\nwant\n%s", got, want)
+	}
+	must(t, fake.SetActive("NEW", true))
+	must(t, fake.Count("HERE", "", 0))
+	p = pulled(t, c, p.Cursor)
+	hub.take(p)
+	if got, want := hub.String(), strings.Replace(want, "7/2", "0/0", 1); got != want {
+		t.Errorf("\n%s\nwant\n%s", got, want)
+	}
+}
+
 // What was committed late, dated before the last pass began, is found by the next
 // wide pass where its transaction was shorter than the overlap.
 func TestLateCommit(t *testing.T) {

@@ -136,7 +136,10 @@ func (p *pull) compute(ctx context.Context, w words, ids []int64, computed map[i
 // stock adds the stock rows of some products. What is reserved are moves that
 // were assigned to leave. Of a warehouse its storage zone counts: what stands in
 // its input zone is not put away, and what is in its output zone is sold. An
-// inactive product has none, unless another one bears its code.
+// inactive product has none, unless another one bears its code. Where only what
+// moved is read, nothing is said of a product in a place that it never came to
+// or left: Tryton answers 0 also for what it knows nothing of, such as products
+// that were pushed a moment ago and whose stock was imported here.
 func (p *pull) stock(ctx context.Context, products []*variant) error {
 	if len(p.origins.places) == 0 {
 		return nil
@@ -145,7 +148,7 @@ func (p *pull) stock(ctx context.Context, products []*variant) error {
 		ids  []int64
 		gone []pim.SKU
 	)
-	codes := map[int64]pim.SKU{}
+	codes, bore := map[int64]pim.SKU{}, map[pim.SKU][]int64{}
 	for _, v := range products {
 		switch {
 		case v.Code == nil || *v.Code == "" || v.Type == "service":
@@ -153,6 +156,7 @@ func (p *pull) stock(ctx context.Context, products []*variant) error {
 			codes[v.ID], ids = *v.Code, append(ids, v.ID)
 		default:
 			gone = append(gone, *v.Code)
+			bore[*v.Code] = append(bore[*v.Code], v.ID)
 		}
 	}
 	gone, err := p.unowned(ctx, gone)
@@ -169,17 +173,70 @@ func (p *pull) stock(ctx context.Context, products []*variant) error {
 		if err != nil {
 			return err
 		}
+		moved, err := p.moved(ctx, o, ids, there, free, bore)
+		if err != nil {
+			return err
+		}
 		for _, id := range ids {
+			if moved != nil && !moved[id] {
+				continue
+			}
 			onHand := whole(there[id])
 			p.pulled.Stock = append(p.pulled.Stock, pim.StockRow{SKU: codes[id], Stock: pim.Stock{
 				Location: o.code, OnHand: onHand, Reserved: max(0, onHand-whole(free[id])),
 			}})
 		}
 		for _, sku := range gone {
+			if moved != nil && !slices.ContainsFunc(bore[sku], func(id int64) bool { return moved[id] }) {
+				continue
+			}
 			p.pulled.Stock = append(p.pulled.Stock, pim.StockRow{SKU: sku, Stock: pim.Stock{Location: o.code}})
 		}
 	}
 	return nil
+}
+
+// moved are the products that ever came to a place or left it; nil where it does
+// not matter. What is there did, so only the others are asked for: a sold-out
+// product may have many moves, hence page by page, less what was found.
+func (p *pull) moved(ctx context.Context, o origin, ids []int64, there, free map[int64]float64, bore map[pim.SKU][]int64) (map[int64]bool, error) {
+	if !p.OnlyMoved {
+		return nil, nil //nolint:nilnil // all count
+	}
+	moved := map[int64]bool{}
+	var unknown []int64
+	for _, id := range ids {
+		if there[id] != 0 || free[id] != 0 {
+			moved[id] = true
+			continue
+		}
+		unknown = append(unknown, id)
+	}
+	for _, gone := range bore {
+		unknown = append(unknown, gone...)
+	}
+	slices.Sort(unknown)
+	within := func(field string) []any { return []any{field, "child_of", []int64{o.id}, "parent"} }
+	for len(unknown) > 0 {
+		var page []struct{ Product int64 }
+		domain := []any{
+			[]any{"product", "in", unknown},
+			[]any{"state", "in", []string{"assigned", "done"}},
+			[]any{"OR", within("from_location"), within("to_location")},
+		}
+		if _, err := p.server.read(ctx, "model.stock.move.search_read", &page, domain, 0, pageSize, byID, []string{"product"}, p.house.words); err != nil {
+			return nil, err
+		}
+		for _, m := range page {
+			moved[m.Product] = true
+		}
+		left := slices.DeleteFunc(slices.Clone(unknown), func(id int64) bool { return moved[id] })
+		if len(page) < pageSize || len(left) == len(unknown) {
+			break
+		}
+		unknown = left
+	}
+	return moved, nil
 }
 
 // quantities asks for the quantities of products in the context's location, today.

@@ -48,12 +48,13 @@ type attr struct {
 type process struct {
 	id, upload, ean string
 	contentRequest
-	created time.Time
-	status  string
-	message string
-	asked   int // questions so far
-	reads   int // of the report
-	fates   map[string]Declined
+	sequence int
+	created  time.Time
+	status   string
+	message  string
+	asked    int // questions so far
+	reads    int // of the report
+	fates    map[string]Declined
 }
 
 // maxPast bounds how many processes are remembered.
@@ -79,20 +80,27 @@ func (f *Fake) postContent(c call) answer {
 		return f.problem(v10, http.StatusBadRequest, "Bad request"+f.rude(c.Header.Get("Authorization")), bad...)
 	}
 	f.sequence++
-	p := &process{id: fmt.Sprintf("019bbcbc-1a21-77c9-9de6-%012d", f.sequence), upload: uuid(), ean: ean, contentRequest: req, created: time.Now(), status: "PENDING"}
+	p := &process{id: fmt.Sprintf("019bbcbc-1a21-77c9-9de6-%012d", f.sequence), upload: uuid(), ean: ean, contentRequest: req, sequence: f.sequence, created: time.Now(), status: "PENDING"}
 	f.processes[p.id], f.uploads[p.upload] = p, p
 	f.past = append(f.past, p)
-	for len(f.past) > maxPast {
-		delete(f.processes, f.past[0].id)
-		delete(f.uploads, f.past[0].upload)
-		f.past = f.past[1:]
-	}
+	f.forgetOldest()
 	f.queue = append(f.queue, p.id)
+	f.ledger.Put(tableProcesses, p.id, p.kept())
+	f.noteContent(req, ean)
 	taken := f.status(p)
 	if f.opts.Polls == 0 && !f.hold {
 		f.work()
 	}
 	return answer{status: http.StatusAccepted, media: v10, body: taken}
+}
+
+// forgetOldest drops what is more than is remembered. Callers hold mu.
+func (f *Fake) forgetOldest() {
+	for len(f.past) > maxPast {
+		delete(f.processes, f.past[0].id)
+		delete(f.uploads, f.past[0].upload)
+		f.past = f.past[1:]
+	}
 }
 
 // faults are bol's rules for the form of content.
@@ -153,6 +161,7 @@ func (f *Fake) work() {
 
 // finish ends a process. Callers hold mu.
 func (f *Fake) finish(p *process) {
+	defer func() { f.ledger.Put(tableProcesses, p.id, p.kept()) }()
 	if message := f.failing[key(p.ean)]; message != "" {
 		p.status, p.message = "FAILURE", message+f.rude("")
 		return
@@ -185,6 +194,7 @@ func (f *Fake) finish(p *process) {
 	if len(p.Assets) > 0 {
 		product.Assets = p.Assets
 	}
+	f.ledger.Put(tableProducts, key(p.ean), product)
 }
 
 // status is a process as bol's answers write it.
@@ -290,6 +300,7 @@ func (f *Fake) End(ean, status, message string) {
 	for _, p := range f.processes {
 		if key(p.ean) == key(ean) && p.status == "PENDING" {
 			p.status, p.message = status, message
+			f.ledger.Put(tableProcesses, p.id, p.kept())
 		}
 	}
 	f.bump()

@@ -16,6 +16,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/sluicehub/sluice/connectors/fakeworks"
 )
 
 // Options say what kind of target a Fake is. The zero value does at once what
@@ -29,6 +31,7 @@ type Options struct {
 	Rude                   bool          // refusals repeat the Authorization header and the client secret
 	Lag                    bool          // the offer list does not show new offers until CatchUp
 	Limits                 map[string]Limit
+	Ledger                 string                          // file that a Server keeps its state in over a restart; "" keeps nothing
 	Wrap                   func(http.Handler) http.Handler // around the whole fake, for a recorder
 }
 
@@ -66,6 +69,7 @@ type Fake struct {
 	opts    Options
 	handler http.Handler
 	closed  chan struct{}
+	log     fakeworks.Log
 
 	mu       sync.Mutex
 	tokens   map[string]time.Time // access token → its end
@@ -93,6 +97,7 @@ type Fake struct {
 	declined  map[string]map[string]Declined
 	laggards  int // how often a new report answers IN_PROGRESS
 	sequence  int
+	ledger    *fakeworks.Ledger
 }
 
 // Counts are totals since the start.

@@ -123,6 +123,8 @@ func (f *Fake) createOffer(c call) answer {
 	o.change(req)
 	f.offers[o.ID] = o
 	f.order = append(f.order, o.ID)
+	f.touch(o)
+	f.noteOffer("create", o, &req)
 	return answer{status: http.StatusCreated, media: v11, body: map[string]string{"offerId": o.ID}}
 }
 
@@ -142,6 +144,8 @@ func (f *Fake) updateOffer(c call) answer {
 		return f.problem(v11, http.StatusBadRequest, "Bad request"+f.rude(c.Header.Get("Authorization")), bad...)
 	}
 	o.change(req)
+	f.touch(o)
+	f.noteOffer("update", o, &req)
 	return answer{status: http.StatusNoContent}
 }
 
@@ -281,6 +285,8 @@ func (f *Fake) deleteOffer(c call) answer {
 	}
 	delete(f.offers, o.ID)
 	f.order = slices.DeleteFunc(f.order, func(id string) bool { return id == o.ID })
+	f.ledger.Put(tableOffers, o.ID, nil)
+	f.noteOffer("delete", o, nil)
 	return answer{status: http.StatusNoContent}
 }
 
@@ -416,6 +422,7 @@ func (f *Fake) AddOffer(o Offer) string {
 	o.ID, o.modified = uuid(), time.Now()
 	f.offers[o.ID] = &o
 	f.order = append(f.order, o.ID)
+	f.touch(&o)
 	f.bump()
 	return o.ID
 }
@@ -426,6 +433,7 @@ func (f *Fake) RemoveOffer(id string) {
 	defer f.mu.Unlock()
 	delete(f.offers, id)
 	f.order = slices.DeleteFunc(f.order, func(other string) bool { return other == id })
+	f.ledger.Put(tableOffers, id, nil)
 	f.bump()
 }
 

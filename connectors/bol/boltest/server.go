@@ -27,10 +27,13 @@ func NewServer(addr string, opts Options) (*Server, error) {
 		addr = "127.0.0.1:0"
 	}
 	s := &Server{Fake: New(opts), addr: addr}
+	if err := s.open(opts.Ledger); err != nil {
+		return nil, err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.listen(); err != nil {
-		return nil, err
+		return nil, errors.Join(err, s.ledger.Close())
 	}
 	return s, nil
 }
@@ -81,6 +84,9 @@ func (s *Server) listen() error {
 // URL is the API's address, for api_url.
 func (s *Server) URL() string { return "http://" + s.addr }
 
+// AdminURL is where the paths of AdminPath begin.
+func (s *Server) AdminURL() string { return s.URL() + AdminPath }
+
 // LoginURL is where access tokens are got, for login_url.
 func (s *Server) LoginURL() string { return s.URL() + "/token" }
 
@@ -118,6 +124,7 @@ func (s *Server) Close() error {
 	}
 	s.end = true
 	close(s.closed)
+	defer s.closeLedger()
 	if s.http == nil {
 		return nil
 	}
@@ -151,8 +158,9 @@ func (f *Fake) Wait(ctx context.Context, cond func(Counts) bool) error {
 	return nil
 }
 
-// bump wakes Wait. Callers hold mu.
+// bump ends a change: it writes the ledger and wakes Wait. Callers hold mu.
 func (f *Fake) bump() {
+	f.keep()
 	if f.waiters > 0 {
 		close(f.changed)
 		f.changed = make(chan struct{})

@@ -111,6 +111,9 @@ func (f *Fake) fits(model string, r rec, domain []any, w words) (bool, error) {
 
 // clause holds one record against [field, operator, value].
 func (f *Fake) clause(model string, r rec, path string, clause []any, w words) (bool, error) {
+	if len(clause) == 4 && clause[1] == "child_of" && clause[3] == "parent" {
+		return f.childOf(model, r, path, clause[2])
+	}
 	if len(clause) != 3 {
 		return false, &exception{"invalid clause"}
 	}
@@ -123,6 +126,24 @@ func (f *Fake) clause(model string, r rec, path string, clause []any, w words) (
 		if ok || err != nil {
 			return ok, err
 		}
+	}
+	return false, nil
+}
+
+// childOf reports whether a relation leads to one of some records, or to one below.
+func (f *Fake) childOf(model string, r rec, path string, of any) (bool, error) {
+	target := schema[model][path].model
+	if target == "" {
+		return false, &exception{"child_of wants a relation"}
+	}
+	list, _ := of.([]any)
+	for at, _ := r[path].(int64); at != 0; {
+		for _, n := range list {
+			if int64(number(n)) == at {
+				return true, nil
+			}
+		}
+		at, _ = f.table(target)[at]["parent"].(int64)
 	}
 	return false, nil
 }

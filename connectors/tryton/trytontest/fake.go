@@ -18,6 +18,7 @@ import (
 
 	"github.com/govalues/decimal"
 
+	"github.com/sluicehub/sluice/connectors/fakeworks"
 	"github.com/sluicehub/sluice/pim"
 )
 
@@ -32,7 +33,10 @@ type Options struct {
 	NoAccess  bool          // the user may read and not write
 	NoSale    bool          // the modules sale and sale_price_list are not activated
 	HubURL    string        // where each change of a list price is posted, as Tryton's own module would
-	Echo      string        // repeated in every refusal: a rude server that shows what it was sent
+	// Warehouses are the codes of more warehouses than the first, WH.
+	Warehouses []string
+	Ledger     string // file that a Server keeps its records in over a restart; "" keeps nothing
+	Echo       string // repeated in every refusal: a rude server that shows what it was sent
 }
 
 // The ids of what a fresh fake holds.
@@ -45,6 +49,8 @@ const (
 	storageID   = 3
 	supplierID  = 6
 	customerID  = 8
+	// warehousesFrom is the id of the first of Options.Warehouses; its storage zone follows it.
+	warehousesFrom = 100
 )
 
 // rec is one record: field → value. Values are string, bool, int64, float64,
@@ -63,9 +69,14 @@ type Fake struct {
 	admin    http.Handler
 	closed   chan struct{}
 	hubPosts chan []byte
+	log      fakeworks.Log
 
 	mu       sync.Mutex
 	data     map[string]table
+	found    map[place][]int64
+	tx       *tx // the one under way
+	openings map[pim.SKU]*Opening
+	ledger   *fakeworks.Ledger
 	ids      map[string]int64
 	sessions map[string]time.Time // key → end
 	count    Counts
@@ -110,7 +121,7 @@ func New(opts Options) *Fake {
 	}
 	f := &Fake{
 		opts: opts, closed: make(chan struct{}), hubPosts: make(chan []byte, 1000),
-		data: map[string]table{}, ids: map[string]int64{}, sessions: map[string]time.Time{}, reject: map[pim.SKU]bool{},
+		data: map[string]table{}, found: map[place][]int64{}, openings: map[pim.SKU]*Opening{}, ids: map[string]int64{}, sessions: map[string]time.Time{}, reject: map[pim.SKU]bool{},
 		waiters: make(chan struct{}), released: make(chan struct{}), now: time.Now,
 	}
 	f.admin = f.adminHandler()
@@ -129,8 +140,7 @@ func key() string {
 func (f *Fake) seed() {
 	put := func(model string, id int64, r rec) {
 		r["id"], r["create_date"] = id, f.stamp()
-		f.table(model)[id] = r
-		f.ids[model] = max(f.ids[model], id)
+		f.set(model, id, r)
 	}
 	put("currency.currency", 1, rec{"code": "EUR", "digits": int64(2)})
 	put("company.company", companyID, rec{"currency": int64(1), "rec_name": "Demo Company"})
@@ -147,6 +157,11 @@ func (f *Fake) seed() {
 	put("stock.location", storageID, rec{"code": "STO", "name": "Storage Zone", "type": "storage", "parent": int64(warehouseID)})
 	put("stock.location", supplierID, rec{"code": "SUP", "name": "Supplier", "type": "supplier", "parent": nil})
 	put("stock.location", customerID, rec{"code": "CUS", "name": "Customer", "type": "customer", "parent": nil})
+	for i, code := range f.opts.Warehouses {
+		id := warehousesFrom + 2*int64(i)
+		put("stock.location", id, rec{"code": code, "name": code, "type": "warehouse", "parent": nil})
+		put("stock.location", id+1, rec{"code": "STO " + code, "name": "Storage Zone " + code, "type": "storage", "parent": id})
+	}
 }
 
 // Database is the name of the fake's one database.
@@ -193,10 +208,8 @@ func (f *Fake) Product(sku pim.SKU) (Product, bool) {
 		SKU: sku, Template: r["template"].(int64), Active: r["active"] == true && t["active"] == true,
 		Name: text(t["name"], "en"), Description: text(r["description"], "en"), Names: t["name"],
 	}
-	for _, id := range slices.Sorted(maps.Keys(f.table("product.identifier"))) {
-		if i := f.table("product.identifier")[id]; i["product"] == r["id"] {
-			p.GTINs = append(p.GTINs, i["code"].(string))
-		}
+	for _, id := range f.with("product.identifier", "product", r["id"]) {
+		p.GTINs = append(p.GTINs, f.table("product.identifier")[id]["code"].(string))
 	}
 	if d, ok := f.listPrice(t); ok {
 		p.ListPrice = d.String()
@@ -220,9 +233,9 @@ func (f *Fake) Active() int {
 // bySKU finds a product's record, nil for none. Callers hold mu.
 func (f *Fake) bySKU(sku pim.SKU) rec {
 	var found rec
-	for _, id := range slices.Sorted(maps.Keys(f.table("product.product"))) {
+	for _, id := range f.with("product.product", "code", string(sku)) {
 		r := f.table("product.product")[id]
-		if r["code"] == string(sku) && (found == nil || found["active"] != true && r["active"] == true) {
+		if found == nil || found["active"] != true && r["active"] == true {
 			found = r
 		}
 	}
@@ -246,10 +259,19 @@ func (f *Fake) Add(prefix, suffix, name, listPrice string) error {
 		}
 		values["list_price"] = d
 	}
-	return f.change(func(tx *tx) error {
+	var made []int64
+	err := f.change(func(tx *tx) error {
 		_, err := tx.create("product.template", values)
+		made = tx.products()
 		return err
 	})
+	if err == nil {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.arrive(made)
+		f.bump()
+	}
+	return err
 }
 
 // SetListPrice changes a list price; "" empties it. It moves the template's
@@ -328,12 +350,7 @@ func (f *Fake) Move(sku pim.SKU, from, to Zone, quantity float64, state string) 
 	if r == nil {
 		return 0, fmt.Errorf("moving stock: there is no product %s", sku)
 	}
-	f.ids["stock.move"]++
-	id := f.ids["stock.move"]
-	f.table("stock.move")[id] = rec{
-		"id": id, "product": r["id"], "from": int64(from), "to": int64(to), "quantity": quantity, "state": state,
-		"create_date": f.stamp(), "write_date": nil,
-	}
+	id := f.move(r, int64(from), int64(to), quantity, state)
 	f.bump()
 	return id, nil
 }
@@ -344,7 +361,7 @@ func (f *Fake) Done(move int64) {
 	defer f.mu.Unlock()
 	if r := maps.Clone(f.table("stock.move")[move]); r != nil {
 		r["state"], r["write_date"] = "done", f.stamp()
-		f.table("stock.move")[move] = r
+		f.put("stock.move", move, r)
 	}
 	f.bump()
 }
@@ -370,15 +387,13 @@ func (f *Fake) SetPriceList(name string, lines ...Line) {
 	if id == 0 {
 		f.ids["product.price_list"]++
 		id = f.ids["product.price_list"]
-		f.table("product.price_list")[id] = rec{"id": id, "name": name, "company": int64(companyID), "create_date": f.stamp(), "write_date": nil}
+		f.put("product.price_list", id, rec{"id": id, "name": name, "company": int64(companyID), "create_date": f.stamp(), "write_date": nil})
 	}
 	list := maps.Clone(f.table("product.price_list")[id])
 	list["write_date"] = f.stamp()
-	f.table("product.price_list")[id] = list
-	for n, r := range f.table("product.price_list.line") {
-		if r["price_list"] == id {
-			delete(f.table("product.price_list.line"), n)
-		}
+	f.put("product.price_list", id, list)
+	for _, n := range f.with("product.price_list.line", "price_list", id) {
+		f.put("product.price_list.line", n, nil)
 	}
 	for _, l := range lines {
 		f.ids["product.price_list.line"]++
@@ -387,7 +402,7 @@ func (f *Fake) SetPriceList(name string, lines ...Line) {
 		if l.Quantity > 0 {
 			r["quantity"] = l.Quantity
 		}
-		f.table("product.price_list.line")[n] = r
+		f.put("product.price_list.line", n, r)
 	}
 	f.bump()
 }
@@ -434,8 +449,9 @@ func (f *Fake) violate(format string, args ...any) {
 	}
 }
 
-// bump wakes those who wait for a change. Callers hold mu.
+// bump ends a change: it writes the ledger and wakes those who wait. Callers hold mu.
 func (f *Fake) bump() {
+	f.flush()
 	close(f.waiters)
 	f.waiters = make(chan struct{})
 }

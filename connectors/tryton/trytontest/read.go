@@ -2,8 +2,6 @@ package trytontest
 
 import (
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 	"time"
 
@@ -89,7 +87,10 @@ func makeSchema() map[string]map[string]field {
 		"product.price_list":      {"name": {}, "company": {kind: one, model: "company.company"}, "lines": {kind: many, model: "product.price_list.line", inverse: "price_list"}},
 		"product.price_list.line": {"price_list": {kind: one, model: "product.price_list"}, "quantity": {}},
 		"product.sale.context":    {"price_list": {kind: one, model: "product.price_list"}},
-		"stock.move":              {"product": {kind: one, model: "product.product"}, "state": {}},
+		"stock.move": {
+			"product": {kind: one, model: "product.product"}, "state": {},
+			"from_location": {kind: one, model: "stock.location"}, "to_location": {kind: one, model: "stock.location"},
+		},
 	}
 	for _, fields := range s {
 		stamps(fields)
@@ -129,10 +130,9 @@ func (f *Fake) get(model string, r rec, name string, w words) (any, error) {
 		return d.compute(f, r, w)
 	case many:
 		ids := []int64{}
-		for _, id := range slices.Sorted(maps.Keys(f.table(d.model))) {
-			other := f.table(d.model)[id]
+		for _, id := range f.with(d.model, d.inverse, r["id"]) {
 			// A relation shows active records only.
-			if _, can := schema[d.model]["active"]; other[d.inverse] == r["id"] && (!can || other["active"] == true) {
+			if _, can := schema[d.model]["active"]; !can || f.table(d.model)[id]["active"] == true {
 				ids = append(ids, id)
 			}
 		}
@@ -229,11 +229,9 @@ func unwire(v any) any {
 
 // listPrice is a template's list price for the company.
 func (f *Fake) listPrice(t rec) (decimal.Decimal, bool) {
-	for _, r := range f.table("product.list_price") {
-		if r["template"] == t["id"] {
-			d, ok := r["list_price"].(decimal.Decimal)
-			return d, ok
-		}
+	for _, id := range f.with("product.list_price", "template", t["id"]) {
+		d, ok := f.table("product.list_price")[id]["list_price"].(decimal.Decimal)
+		return d, ok
 	}
 	return decimal.Decimal{}, false
 }
@@ -267,10 +265,9 @@ func salePrice(f *Fake, r rec, w words) (any, error) {
 		return nil, &userError{fmt.Sprintf("You are trying to read records \"%d\" of \"Price List\" that don't exist anymore.", list)}
 	}
 	asked, _ := w["quantity"].(float64)
-	for _, id := range slices.Sorted(maps.Keys(f.table("product.price_list.line"))) {
+	for _, id := range f.with("product.price_list.line", "price_list", list) {
 		line := f.table("product.price_list.line")[id]
-		from, _ := line["quantity"].(float64)
-		if line["price_list"] != list || from > asked {
+		if from, _ := line["quantity"].(float64); from > asked {
 			continue
 		}
 		if line["broken"] == true && r["code"] == "BROKEN" {
@@ -297,7 +294,7 @@ func quantity(f *Fake, r rec, w words) (any, error) {
 		n, _ := l.(float64)
 		id := int64(n)
 		if f.table("stock.location")[id]["type"] == "warehouse" && w["stock_skip_warehouse"] == true {
-			id = storageID
+			id = storageOf(id)
 		}
 		within[id] = true
 		if w["with_childs"] == true || w["with_childs"] == nil && len(at) == 1 {
@@ -309,17 +306,23 @@ func quantity(f *Fake, r rec, w words) (any, error) {
 		}
 	}
 	sum := 0.0
-	for _, m := range f.table("stock.move") {
-		if m["product"] != r["id"] {
-			continue
-		}
+	for _, id := range f.with("stock.move", "product", r["id"]) {
+		m := f.table("stock.move")[id]
 		n := m["quantity"].(float64)
-		if m["state"] == "done" && within[m["to"]] {
+		if m["state"] == "done" && within[m["to_location"]] {
 			sum += n
 		}
-		if (m["state"] == "done" || m["state"] == "assigned" && w["stock_assign"] == true) && within[m["from"]] {
+		if (m["state"] == "done" || m["state"] == "assigned" && w["stock_assign"] == true) && within[m["from_location"]] {
 			sum -= n
 		}
 	}
 	return sum, nil
+}
+
+// storageOf is the storage zone of a warehouse.
+func storageOf(warehouse int64) int64 {
+	if warehouse == warehouseID {
+		return storageID
+	}
+	return warehouse + 1
 }

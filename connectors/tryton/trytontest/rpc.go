@@ -351,6 +351,9 @@ func (f *Fake) write(model, method string, call request, w words) (any, error) {
 	if err := tx.commit(); err != nil {
 		return nil, err
 	}
+	f.tell(model, method, call, tx.products())
+	f.arrive(tx.products())
+	f.bump()
 	if method == "write" {
 		return nil, nil
 	}

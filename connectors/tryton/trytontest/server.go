@@ -3,15 +3,17 @@ package trytontest
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
+	"strconv"
 	"sync"
 	"time"
 
+	"github.com/sluicehub/sluice/connectors/fakeworks"
 	"github.com/sluicehub/sluice/pim"
 )
 
@@ -32,10 +34,13 @@ func NewServer(addr string, opts Options) (*Server, error) {
 		addr = "127.0.0.1:0"
 	}
 	s := &Server{Fake: New(opts), addr: addr}
+	if err := s.open(opts.Ledger); err != nil {
+		return nil, err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.listen(); err != nil {
-		return nil, err
+		return nil, errors.Join(err, s.ledger.Close())
 	}
 	if opts.HubURL != "" {
 		s.done.Go(s.tell)
@@ -127,6 +132,7 @@ func (s *Server) Close() error {
 	srv := s.http
 	s.mu.Unlock()
 	s.done.Wait()
+	defer s.closeLedger()
 	if srv == nil {
 		return nil
 	}
@@ -184,7 +190,9 @@ func (f *Fake) Summary() Summary {
 //	POST price/{sku}?amount=A            somebody changes a list price
 //	POST receive/{sku}?quantity=N        goods come into the storage zone
 //	POST ship/{sku}?quantity=N           goods leave it
-//	GET  state, GET items/{sku}          the Summary; what is held of a SKU
+//	POST count/{sku}?quantity=N&location=CODE   goods are counted in one warehouse, or in all
+//	GET  state, GET items/{sku}          the Summary; the Item
+//	GET  log?sku=S&n=N                   the newest N (50) products that were pushed, oldest first
 func (f *Fake) adminHandler() http.Handler {
 	mux := http.NewServeMux()
 	do := func(path string, fn func(r *http.Request) error) {
@@ -220,24 +228,83 @@ func (f *Fake) adminHandler() http.Handler {
 	do("price/{sku...}", func(r *http.Request) error {
 		return f.SetListPrice(pim.SKU(r.PathValue("sku")), r.FormValue("amount"))
 	})
+	do("count/{sku...}", func(r *http.Request) error {
+		n, err := strconv.ParseInt(r.FormValue("quantity"), 10, 32)
+		if err != nil || n < 0 {
+			return errors.New("quantity is a whole number, 0 or more")
+		}
+		return f.Count(pim.SKU(r.PathValue("sku")), r.FormValue("location"), n)
+	})
 	do("receive/{sku...}", move(Supplier, Storage))
 	do("ship/{sku...}", move(Storage, Customer))
 	mux.HandleFunc("GET "+AdminPath+"state", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, f.Summary()) })
 	mux.HandleFunc("GET "+AdminPath+"items/{sku...}", func(w http.ResponseWriter, r *http.Request) {
-		p, ok := f.Product(pim.SKU(r.PathValue("sku")))
+		item, ok := f.Item(pim.SKU(r.PathValue("sku")))
 		if !ok {
-			writeJSON(w, http.StatusNotFound, map[string]string{"error": "there is no such product"})
+			fakeworks.NoItem(w)
 			return
 		}
-		writeJSON(w, http.StatusOK, p)
+		writeJSON(w, http.StatusOK, item)
 	})
+	mux.Handle("GET "+AdminPath+"log", &f.log)
 	return mux
 }
 
-func writeJSON(w http.ResponseWriter, status int, v any) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
-	_ = e.Encode(v) // the reader may have left
+// Item is what the fake holds of a SKU, for people: its stock is that of all
+// warehouses, and absent where nothing ever moved.
+func (f *Fake) Item(sku pim.SKU) (fakeworks.Item, bool) {
+	p, ok := f.Product(sku)
+	if !ok {
+		return fakeworks.Item{}, false
+	}
+	item := fakeworks.Item{SKU: string(sku), Title: p.Name, Price: p.ListPrice, Status: "active"}
+	if !p.Active {
+		item.Status = "inactive"
+	}
+	if len(p.GTINs) > 0 {
+		item.GTIN = p.GTINs[0]
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	r := f.bySKU(sku)
+	if len(f.with("stock.move", "product", r["id"])) > 0 {
+		var sum int64
+		for _, code := range append([]string{""}, f.opts.Warehouses...) {
+			onHand, _, _ := f.stocked(r, f.warehouse(code))
+			sum += onHand
+		}
+		item.Stock = &sum
+	}
+	return item, true
+}
+
+// tell logs what a push did. Callers hold mu.
+func (f *Fake) tell(model, method string, call request, products []int64) {
+	named := writes(call.Params, "name")
+	for _, id := range products {
+		r := f.table("product.product")[id]
+		e := fakeworks.Entry{Did: method + " " + model, Outcome: fakeworks.Applied}
+		e.SKU, _ = r["code"].(string)
+		if named {
+			e.Title = text(f.table("product.template")[r["template"].(int64)]["name"], "en")
+		}
+		f.log.Add(e)
+	}
+}
+
+func writeJSON(w http.ResponseWriter, status int, v any) { fakeworks.WriteJSON(w, status, v) }
+
+// writes reports whether a field is among what a call writes.
+func writes(v any, field string) bool {
+	switch v := v.(type) {
+	case []any:
+		return slices.ContainsFunc(v, func(below any) bool { return writes(below, field) })
+	case map[string]any:
+		for name, below := range v {
+			if name == field || writes(below, field) {
+				return true
+			}
+		}
+	}
+	return false
 }

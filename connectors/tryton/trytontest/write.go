@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 
 	"github.com/govalues/decimal"
@@ -14,43 +15,52 @@ import (
 // tx is one transaction: all of it happens or nothing. Callers of its methods
 // hold the fake's mu.
 type tx struct {
-	f      *Fake
-	words  words
-	before map[string]table
-	posts  []int64 // templates whose list price changed
-	n      int64   // records written
+	f       *Fake
+	words   words
+	changes []change
+	posts   []int64 // templates whose list price changed
+	n       int64   // records written
 }
 
 func (f *Fake) begin(w words) *tx {
-	t := &tx{f: f, words: w, before: map[string]table{}}
-	for model := range schema {
-		t.before[model] = maps.Clone(f.table(model))
-	}
-	return t
+	f.tx = &tx{f: f, words: w}
+	return f.tx
 }
 
 func (t *tx) rollback() {
-	maps.Copy(t.f.data, t.before)
+	t.f.tx = nil
+	for _, c := range slices.Backward(t.changes) {
+		t.f.set(c.model, c.id, c.old)
+	}
 }
 
 // commit checks what holds at the end only, and tells the hub.
 func (t *tx) commit() error {
 	f := t.f
-	codes := map[any]int64{}
-	for id, r := range f.table("product.product") {
-		template := f.table("product.template")[r["template"].(int64)]
+	for _, id := range t.products() {
+		r := f.table("product.product")[id]
 		if r["active"] != true {
 			continue
 		}
-		if template["active"] != true {
+		if f.table("product.template")[r["template"].(int64)]["active"] != true {
 			t.rollback()
 			return &userError{`The value for field "Variants" in "Product Template" is not valid according to its domain.`}
 		}
-		if code := r["code"]; code != nil && codes[code] != 0 {
-			t.rollback()
-			return &userError{"Code of active product must be unique."}
-		} else if code != nil {
-			codes[code] = id
+		for _, other := range f.with("product.product", "code", r["code"]) {
+			if other != id && f.table("product.product")[other]["active"] == true {
+				t.rollback()
+				return &userError{"Code of active product must be unique."}
+			}
+		}
+	}
+	f.tx = nil
+	if f.ledger != nil {
+		kept := map[place]bool{}
+		for _, c := range t.changes {
+			if at := (place{model: c.model, value: c.id}); !kept[at] {
+				kept[at] = true
+				f.keep(c.model, c.id)
+			}
 		}
 	}
 	for _, id := range t.posts {
@@ -62,6 +72,21 @@ func (t *tx) commit() error {
 	}
 	f.bump()
 	return nil
+}
+
+// products are those that the transaction touched, or whose template it did.
+func (t *tx) products() []int64 {
+	var ids []int64
+	for _, c := range t.changes {
+		switch c.model {
+		case "product.product":
+			ids = append(ids, c.id)
+		case "product.template":
+			ids = append(ids, t.f.with("product.product", "template", c.id)...)
+		}
+	}
+	slices.Sort(ids)
+	return slices.Compact(ids)
 }
 
 // create makes a record and those below it.
@@ -76,7 +101,7 @@ func (t *tx) create(model string, values map[string]any) (int64, error) {
 	if model == "product.template" {
 		r["type"], r["salable"] = "goods", false
 	}
-	f.table(model)[id] = r
+	f.put(model, id, r)
 	t.n++
 	if err := t.set(model, id, values, true); err != nil {
 		return 0, err
@@ -95,7 +120,7 @@ func (t *tx) create(model string, values map[string]any) (int64, error) {
 		// sync_code writes each new product once more.
 		r = maps.Clone(r)
 		r["write_date"] = r["create_date"]
-		f.table(model)[id] = r
+		f.put(model, id, r)
 	}
 	return id, t.sync(model, id)
 }
@@ -112,7 +137,7 @@ func (t *tx) write(model string, id int64, values map[string]any) error {
 	}
 	r = maps.Clone(t.f.table(model)[id])
 	r["write_date"] = t.f.stamp()
-	t.f.table(model)[id] = r
+	t.f.put(model, id, r)
 	return t.sync(model, id)
 }
 
@@ -160,7 +185,7 @@ func (t *tx) set(model string, id int64, values map[string]any, fresh bool) erro
 		}
 		r[name] = v
 	}
-	f.table(model)[id] = r
+	f.put(model, id, r)
 	for _, name := range below {
 		if err := t.setBelow(model, id, name, values[name]); err != nil {
 			return err
@@ -242,10 +267,8 @@ func (t *tx) setBelow(model string, id int64, name string, v any) error {
 func (t *tx) setListPrice(template int64, v any) {
 	prices := t.f.table("product.list_price")
 	var id int64
-	for n, r := range prices {
-		if r["template"] == template {
-			id = n
-		}
+	for _, n := range t.f.with("product.list_price", "template", template) {
+		id = n
 	}
 	r := maps.Clone(prices[id])
 	if r == nil {
@@ -259,7 +282,7 @@ func (t *tx) setListPrice(template int64, v any) {
 	if d, ok := v.(decimal.Decimal); ok {
 		r["list_price"] = d
 	}
-	prices[id] = r
+	t.f.put("product.list_price", id, r)
 	t.posts = append(t.posts, template)
 }
 
@@ -272,10 +295,8 @@ func (t *tx) sync(model string, id int64) error {
 	} else if model != "product.template" {
 		return nil
 	}
-	for n, r := range f.table("product.product") {
-		if r["template"] != template {
-			continue
-		}
+	for _, n := range f.with("product.product", "template", template) {
+		r := f.table("product.product")[n]
 		prefix, _ := f.table("product.template")[template]["code"].(string)
 		suffix, _ := r["suffix_code"].(string)
 		var code any
@@ -285,7 +306,7 @@ func (t *tx) sync(model string, id int64) error {
 		if code != r["code"] {
 			r = maps.Clone(r)
 			r["code"] = code
-			f.table("product.product")[n] = r
+			f.put("product.product", n, r)
 		}
 		if s, _ := code.(string); f.reject[pim.SKU(s)] && r["active"] == true {
 			return &userError{fmt.Sprintf("The value for field \"Name\" in \"Product Template\" is not valid according to its domain. %s", f.opts.Echo)}
@@ -333,10 +354,8 @@ func (f *Fake) post(template int64) {
 	}
 	t := f.table("product.template")[template]
 	var variants []any
-	for _, r := range f.table("product.product") {
-		if r["template"] == template {
-			variants = append(variants, r["code"])
-		}
+	for _, n := range f.with("product.product", "template", template) {
+		variants = append(variants, f.table("product.product")[n]["code"])
 	}
 	price := "None"
 	if d, ok := f.listPrice(t); ok {

@@ -238,6 +238,7 @@ func (r *reader) images() *refusal {
 		if s.Alt != "" {
 			img.Alt = s.Alt
 		}
+		r.f.ledger.Put(tableLibrary, keyOf(img.ID), img.kept())
 		images = append(images, *img)
 	}
 	r.p.Images, r.p.shown = images, true

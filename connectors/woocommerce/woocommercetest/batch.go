@@ -2,6 +2,7 @@ package woocommercetest
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -58,6 +59,7 @@ func (f *Fake) batch(body []byte, parent *int64) *reply {
 	out := &results{}
 	for _, row := range in.Create {
 		p, bad := f.create(row, parent)
+		f.note("create", row, p, bad)
 		if bad != nil {
 			out.Create = append(out.Create, failed{0, bad})
 			continue
@@ -70,6 +72,7 @@ func (f *Fake) batch(body []byte, parent *int64) *reply {
 			f.violated("a row to change has no id")
 		}
 		p, bad := f.update(id, row, parent)
+		f.note("update", row, cmp.Or(p, f.products[id]), bad)
 		if bad != nil {
 			out.Update = append(out.Update, failed{id, bad})
 			continue
@@ -83,6 +86,7 @@ func (f *Fake) batch(body []byte, parent *int64) *reply {
 			continue
 		}
 		out.Delete = append(out.Delete, f.show(p, parent))
+		f.note("delete", nil, p, nil)
 		f.remove(p)
 	}
 	return &reply{status: http.StatusOK, body: out}
@@ -106,12 +110,8 @@ func (f *Fake) show(p *Product, parent *int64) any {
 // remove takes a product out, with its variations.
 func (f *Fake) remove(p *Product) {
 	delete(f.products, p.ID)
-	if p.SKU != "" && f.bySKU[strings.ToLower(p.SKU)] == p.ID {
-		delete(f.bySKU, strings.ToLower(p.SKU))
-	}
-	if p.GlobalUniqueID != "" {
-		delete(f.byGTIN, p.GlobalUniqueID)
-	}
+	f.unindex(p)
+	f.touch(p.ID)
 	for _, id := range p.Variations {
 		if v := f.products[id]; v != nil {
 			f.remove(v)
@@ -125,6 +125,7 @@ func (f *Fake) remove(p *Product) {
 			}
 		}
 		parent.Variations = left
+		f.touch(parent.ID)
 	}
 }
 
@@ -165,10 +166,22 @@ func (f *Fake) create(row map[string]json.RawMessage, parent *int64) (*Product, 
 	}
 	f.products[p.ID] = p
 	f.index(p)
+	f.touch(p.ID)
 	if of != nil {
 		of.Variations = append(of.Variations, p.ID)
+		f.touch(of.ID)
 	}
 	return p, nil
+}
+
+// unindex forgets what a product is found by.
+func (f *Fake) unindex(p *Product) {
+	if p.SKU != "" && f.bySKU[strings.ToLower(p.SKU)] == p.ID {
+		delete(f.bySKU, strings.ToLower(p.SKU))
+	}
+	if p.GlobalUniqueID != "" && f.byGTIN[p.GlobalUniqueID] == p.ID {
+		delete(f.byGTIN, p.GlobalUniqueID)
+	}
 }
 
 func (f *Fake) index(p *Product) {
@@ -210,5 +223,6 @@ func (f *Fake) update(id int64, row map[string]json.RawMessage, parent *int64) (
 	}
 	f.products[id] = next
 	f.index(next)
+	f.touch(id)
 	return next, nil
 }

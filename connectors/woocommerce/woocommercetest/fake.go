@@ -18,6 +18,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/sluicehub/sluice/connectors/fakeworks"
 	"github.com/sluicehub/sluice/pim"
 )
 
@@ -26,6 +27,7 @@ type Options struct {
 	Key, Secret string // "" is a new pair
 	ReadOnly    bool   // the key may only read
 	Batch       int    // rows in one batch; 0 is 100
+	Ledger      string // file that a Server keeps the shop in over a restart; "" keeps nothing
 	// Echo is repeated in the text of every refusal, as a rude server does.
 	Echo func(r *http.Request, body []byte) string
 	// Wrap, when set, stands before the fake in a Server.
@@ -39,7 +41,9 @@ const maxBody = 64 << 20
 
 // Fake is one shop. It is an http.Handler and safe for concurrent use.
 type Fake struct {
-	opts Options
+	opts  Options
+	admin http.Handler
+	log   fakeworks.Log
 
 	mu         sync.Mutex
 	lastID     int64
@@ -49,6 +53,7 @@ type Fake struct {
 	categories map[int64]*Category
 	library    map[int64]*Image
 	taxClasses map[string]bool
+	ledger     *fakeworks.Ledger
 
 	script   []Fault
 	released chan struct{}
@@ -88,6 +93,7 @@ func New(opts Options) *Fake {
 		released:   make(chan struct{}), reject: map[string]bool{}, broken: map[string]bool{}, changed: make(chan struct{}),
 		nonces: [2]map[string]bool{{}, {}}, turned: time.Now(),
 	}
+	f.admin = f.adminHandler()
 	return f
 }
 
@@ -218,6 +224,7 @@ func (f *Fake) Add(p Product) int64 {
 	p.settle()
 	f.products[p.ID] = &p
 	f.index(&p)
+	f.touch(p.ID)
 	f.bump()
 	return p.ID
 }
@@ -229,6 +236,7 @@ func (f *Fake) AddCategory(name string, parent int64) int64 {
 	defer f.mu.Unlock()
 	c := &Category{ID: f.next(), Name: name, Slug: slug(name), Parent: parent}
 	f.categories[c.ID] = c
+	f.ledger.Put(tableCategories, keyOf(c.ID), c)
 	f.bump()
 	return c.ID
 }
@@ -253,6 +261,7 @@ func (f *Fake) Edit(sku pim.SKU, change func(*Product)) {
 		change(next)
 		f.products[p.ID] = next
 		f.bySKU[strings.ToLower(next.SKU)] = p.ID
+		f.touch(p.ID)
 		f.bump()
 	}
 }
@@ -300,8 +309,9 @@ func (f *Fake) Wait(ctx context.Context, cond func(Counts) bool) error {
 	}
 }
 
-// bump wakes Wait. Callers hold mu.
+// bump ends a change: it writes the ledger and wakes Wait. Callers hold mu.
 func (f *Fake) bump() {
+	f.keep()
 	close(f.changed)
 	f.changed = make(chan struct{})
 }
@@ -357,6 +367,10 @@ func refused(r *refusal) *reply {
 
 // ServeHTTP answers one call.
 func (f *Fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if strings.HasPrefix(r.URL.Path, AdminPath) {
+		f.admin.ServeHTTP(w, r)
+		return
+	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	f.mu.Lock()
 	f.count.Calls++

@@ -159,11 +159,13 @@ func (f *Fake) makeCategory(body []byte) *reply {
 	}
 	c := &Category{ID: f.next(), Name: name, Slug: slug(name), Parent: in.Parent}
 	f.categories[c.ID] = c
+	f.ledger.Put(tableCategories, keyOf(c.ID), c)
 	return &reply{status: http.StatusCreated, body: c}
 }
 
 func (f *Fake) next() int64 {
 	f.lastID++
+	f.ledger.Put(tableShop, "last", f.lastID)
 	return f.lastID
 }
 

@@ -32,10 +32,13 @@ func NewServer(addr string, opts Options) (*Server, error) {
 	if opts.Wrap != nil {
 		s.handler = opts.Wrap(f)
 	}
+	if err := f.open(opts.Ledger); err != nil {
+		return nil, err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.listen(); err != nil {
-		return nil, err
+		return nil, errors.Join(err, f.ledger.Close())
 	}
 	return s, nil
 }
@@ -86,6 +89,9 @@ func (s *Server) listen() error {
 // URL is the shop's address, as a channel's config takes it.
 func (s *Server) URL() string { return "http://" + s.addr }
 
+// AdminURL is where the paths of AdminPath begin.
+func (s *Server) AdminURL() string { return s.URL() + AdminPath }
+
 // Refuse closes the port and all connections, so that dialling is refused; or
 // opens the same port again. Calls in flight end without an answer.
 func (s *Server) Refuse(refuse bool) error {
@@ -120,6 +126,7 @@ func (s *Server) Close() error {
 	}
 	s.end = true
 	s.Release()
+	defer s.closeLedger()
 	if s.http == nil {
 		return nil
 	}
