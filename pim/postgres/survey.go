@@ -35,15 +35,31 @@ type Survey struct {
 }
 
 // sqlSurvey is sqlClaim for readers: of one snapshot, but of any products and
-// all lanes, whoever holds them, and with tombstones where they are asked for.
-const sqlSurvey = `
+// all lanes, whoever holds them.
+const (
+	sqlSurvey = surveyed + `
+    select p.* from product p left join product parent on parent.id = p.parent_id
+    where p.id > @after and p.deleted_at is null
+      and (@family = '' or p.family = @family)
+      and (@parent = '' or parent.sku = @parent)
+      and (@category = '' or p.categories @> array[@category])
+      and (@enabled::boolean is null or p.enabled = @enabled)
+      and (@prefix = '' or starts_with(p.sku, @prefix))
+      and (@search = '' or p.sku ilike @search or p.values::text ilike @search)
+      and (@since::timestamptz is null or p.updated_at >= @since)
+    order by p.id limit @limit
+` + surveyedOf
+	// Of one product by its SKU alone, with a plan of its own: deleted ones, too.
+	sqlSurveyOne = surveyed + `select * from product where sku = @sku` + surveyedOf
+)
+
+const (
+	surveyed = `
 select now(), k.lane, k.unsure_at, l.channel_id is not null, coalesce(l.dirty, true),
        coalesce(l.acked_rev, 0), l.acked_at, coalesce(l.error, ''), l.issues,
        p.id, p.sku, coalesce(l.want, 1), coalesce(l.dirty_at, now()), l.acked_hash, l.settle_at,
        coalesce(l.dirty_at <= k.unsure_at and coalesce(l.receipt_at, '-infinity') <= k.unsure_at, false),
-       case when k.lane = 1 then coalesce(l.born, 0) else coalesce((
-           select c.born from listing c where c.product_id = p.id and c.channel_id = ch.id and c.lane = 1), 0) end,
-       k.lane <> 1 and (select c.status from listing c where c.product_id = p.id and c.channel_id = ch.id and c.lane = 1) is not distinct from 'none',
+       coalesce(case when k.lane = 1 then l.born else content.born end, 0), content.status is not distinct from 'none',
        coalesce(l.attempts, 0), coalesce(l.token, ''),
        ` + claimedProduct + `
        case when k.lane = 1 then p.values end, case when k.lane = 1 then parent.values end,
@@ -53,23 +69,16 @@ from channel ch
 join consumer k on k.kind = 'drain' and k.channel_id = ch.id
 cross join (select revision_floor from catalogue offset 0) cat
 cross join (
-    select p.* from product p left join product parent on parent.id = p.parent_id
-    where p.id > @after
-      and (@sku <> '' and p.sku = @sku or @sku = '' and p.deleted_at is null)
-      and (@family = '' or p.family = @family)
-      and (@parent = '' or parent.sku = @parent)
-      and (@category = '' or p.categories @> array[@category])
-      and (@enabled::boolean is null or p.enabled = @enabled)
-      and (@prefix = '' or starts_with(p.sku, @prefix))
-      and (@search = '' or p.sku ilike @search or p.values::text ilike @search)
-      and (@since::timestamptz is null or p.updated_at >= @since)
-    order by p.id limit @limit
+`
+	surveyedOf = `
 ) p
 left join product parent on parent.id = p.parent_id
 left join product_offer o on o.product_id = p.id
 left join listing l on l.product_id = p.id and l.channel_id = ch.id and l.lane = k.lane
+left join listing content on content.product_id = p.id and content.channel_id = ch.id and content.lane = 1 and k.lane <> 1
 where ch.id = @channel
 order by p.id, k.lane`
+)
 
 // Survey reads one page of the products that f lets through as channel's
 // drains would claim them. It locks nothing and changes nothing.
@@ -79,8 +88,8 @@ func (s *Store) Survey(ctx context.Context, channel pim.ChannelID, f ProductFilt
 		return nil, err
 	}
 	args := f.args()
-	args["channel"], args["after"], args["sku"], args["limit"] = channel, after, "", page.limit()
-	out, err := s.survey(ctx, args)
+	args["channel"], args["after"], args["limit"] = channel, after, page.limit()
+	out, err := s.survey(ctx, sqlSurvey, args)
 	if err != nil {
 		return nil, err
 	}
@@ -92,9 +101,7 @@ func (s *Store) Survey(ctx context.Context, channel pim.ChannelID, f ProductFilt
 
 // SurveyOne is Survey of one product, also of a deleted one; ErrNotFound.
 func (s *Store) SurveyOne(ctx context.Context, channel pim.ChannelID, sku pim.SKU) (*Survey, error) {
-	args := ProductFilter{}.args()
-	args["channel"], args["after"], args["sku"], args["limit"] = channel, 0, sku, 1
-	out, err := s.survey(ctx, args)
+	out, err := s.survey(ctx, sqlSurveyOne, pgx.NamedArgs{"channel": channel, "sku": sku})
 	if err == nil && len(out.Items) == 0 {
 		err = fmt.Errorf("product %s: %w", sku, ErrNotFound)
 	}
@@ -110,8 +117,8 @@ func (s *Survey) products() (n int) {
 	return n
 }
 
-func (s *Store) survey(ctx context.Context, args pgx.NamedArgs) (*Survey, error) {
-	rows, err := s.pool.Query(ctx, sqlSurvey, args)
+func (s *Store) survey(ctx context.Context, sql string, args pgx.NamedArgs) (*Survey, error) {
+	rows, err := s.pool.Query(ctx, sql, args)
 	if err != nil {
 		return nil, fmt.Errorf("survey products: %w", err)
 	}
