@@ -38,14 +38,18 @@ func (p *puller) step(ctx context.Context, l postgres.Lease) (next, error) {
 	if !ch.Enabled {
 		return next{idle: true}, nil
 	}
-	pulled, err := p.page(ctx, ch, state.Cursor)
-	if ctx.Err() != nil {
-		return next{}, context.Cause(ctx)
-	}
+	t, err := p.r.channels.Target(ctx, ch.ID, ch.Version)
 	if postgres.IsDatabase(err) {
 		return next{}, err
 	}
-	if err != nil {
+	var pulled *connectors.Pulled
+	if err == nil {
+		pulled, err = p.page(ctx, t, state.Cursor)
+	}
+	if ctx.Err() != nil {
+		return next{}, context.Cause(ctx)
+	}
+	if err != nil { // the target's, of whatever kind: it ends no lease
 		e := connectors.AsError(err)
 		wait := max(e.After, probeWait(state.Fails))
 		p.r.log.WarnContext(ctx, "pull", "channel", ch.Code, "err", errorText(e))
@@ -79,11 +83,7 @@ func ignoreNotFound(err error) error {
 }
 
 // page reads one page under the channel's time limit.
-func (p *puller) page(ctx context.Context, ch *postgres.Channel, cursor string) (*connectors.Pulled, error) {
-	t, err := p.r.channels.Target(ctx, ch.ID, ch.Version)
-	if err != nil {
-		return nil, err
-	}
+func (p *puller) page(ctx context.Context, t *Target, cursor string) (*connectors.Pulled, error) {
 	from, ok := t.Connector.(connectors.Puller)
 	if !ok {
 		return nil, &connectors.Error{Verdict: connectors.Permanent, Err: errors.New("the connector has nothing to read with these settings")}
@@ -91,13 +91,17 @@ func (p *puller) page(ctx context.Context, ch *postgres.Channel, cursor string) 
 	cctx, cancel := context.WithTimeout(ctx, t.Timeout)
 	defer cancel()
 	var pulled *connectors.Pulled
-	_, err = shielded(cctx, func(ctx context.Context) ([]connectors.Result, error) {
+	_, err := shielded(cctx, func(ctx context.Context) ([]connectors.Result, error) {
 		var err error
 		pulled, err = from.Pull(ctx, cursor)
 		return nil, err
 	})
-	if err == nil && pulled == nil {
+	switch {
+	case err != nil:
+	case pulled == nil:
 		err = errors.New("the connector read nothing and said nothing")
+	case pulled.More && pulled.Cursor == cursor:
+		err = errors.New("the connector says that there is more, behind the page that it has just read") // for ever
 	}
 	return pulled, err
 }

@@ -27,6 +27,7 @@ type books struct {
 	prices []pim.PriceRow
 	pages  int
 	down   error
+	stuck  bool     // tells the same page for ever
 	asked  []string // cursors
 }
 
@@ -56,6 +57,9 @@ func (b *books) Pull(_ context.Context, cursor string) (*connectors.Pulled, erro
 	from, _ := strconv.Atoi(cursor)
 	to := min(from+2, len(b.prices))
 	p := &connectors.Pulled{Prices: append([]pim.PriceRow{}, b.prices[from:to]...), Cursor: strconv.Itoa(to), More: to < len(b.prices)}
+	if b.stuck {
+		p.Cursor, p.More = cursor, true
+	}
 	b.pages++
 	return p, nil
 }
@@ -177,6 +181,23 @@ func TestPullGoesOn(t *testing.T) {
 	for _, cursor := range b.asked {
 		if cursor != "2" && cursor != "3" {
 			t.Errorf("asked again from %q", cursor)
+		}
+	}
+}
+
+// A target that does not answer in time, or whose connector gets nowhere, is
+// let alone for a while, and people are told.
+func TestPullThatGoesNowhere(t *testing.T) {
+	for want, b := range map[string]*books{
+		"read prices: context deadline exceeded":                                       {down: &connectors.Error{Verdict: connectors.Unavailable, Err: fmt.Errorf("read prices: %w", context.DeadlineExceeded)}},
+		"the connector says that there is more, behind the page that it has just read": {stuck: true},
+	} {
+		r := newRoad(t)
+		r.withBooks(b)
+		r.work()
+		r.until(func() bool { return r.pullStatus().Fails > 0 })
+		if s := r.pullStatus(); s.Error != want {
+			t.Errorf("%+v, want %s", s, want)
 		}
 	}
 }
