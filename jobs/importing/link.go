@@ -171,3 +171,26 @@ func (l *links) parentSKU(ref string) (sku pim.SKU, ok bool) {
 	}
 	return pim.SKU(plainSKU(ref)), true
 }
+
+// seen remembers the SKUs of a file by 128-bit hashes, with their rows: some
+// 40 MB for a million of them. After a restart the rows that are passed over
+// fill it again. That two of a million SKUs have the same hash has a chance
+// of one in 10^26.
+type seen struct {
+	hash
+	rows map[[2]uint64]int64
+}
+
+func newSeen() seen { return seen{newHash(), map[[2]uint64]int64{}} }
+
+// has reports a SKU that was noted.
+func (s *seen) has(sku string) bool { return s.rows[s.of(sku)] > 0 }
+
+// before gives the row that had the SKU first, and notes row when there is none.
+func (s *seen) before(sku string, row int64) (first int64, twice bool) {
+	key := s.of(sku)
+	if first, twice = s.rows[key]; !twice {
+		s.rows[key] = row
+	}
+	return first, twice
+}

@@ -94,7 +94,7 @@ func makePlan(schema *pim.Schema, s *survey, o Options, fields map[string]*expre
 		return nil, err
 	}
 	if s.guessed {
-		p.note("", "file.layout", fmt.Sprintf("the columns are %s's, and taken as such (layout)", s.reading.name))
+		p.note("", "file.layout", fmt.Sprintf("the columns are %s's, and taken as such (layout)", s.name))
 	}
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
 		switch {

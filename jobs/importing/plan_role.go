@@ -313,7 +313,7 @@ func (p *planner) named(name string) error {
 
 // isAxis reports a column in which the variants of a plain file differ.
 func (p *planner) isAxis(column int) bool {
-	return column >= 0 && p.surveyed.linked() && slices.Contains(p.surveyed.reading.axes, column)
+	return column >= 0 && p.surveyed.linked() && slices.Contains(p.surveyed.axes, column)
 }
 
 // axes finds, or adds to a family that is made from the file, the family
@@ -337,12 +337,11 @@ func (p *planner) axes() error {
 			}
 		}
 		if code == "" && p.opts.Family != "" {
-			if len(p.fam.Variants) == 1 {
-				code = p.fam.Variants[0].Code
-			} else {
+			if len(p.fam.Variants) != 1 {
 				p.note("", "family_variant.missing", fmt.Sprintf("family %s has no family variant by %s: such variants are refused", p.family, strings.Join(codes, ", ")))
 				continue
 			}
+			code = p.fam.Variants[0].Code
 		}
 		if code == "" {
 			if len(p.fam.Variants) == maxAxisSet {
@@ -373,7 +372,7 @@ func (p *plan) axisTarget(name string) *target {
 		return &p.targets[i]
 	}
 	for i := range p.targets {
-		if t := &p.targets[i]; t.column >= 0 && t.name == name && p.surveyed.linked() && slices.Contains(p.surveyed.reading.axes, t.column) {
+		if t := &p.targets[i]; t.column >= 0 && t.name == name && p.surveyed.linked() && slices.Contains(p.surveyed.axes, t.column) {
 			return t
 		}
 	}

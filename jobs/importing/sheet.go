@@ -129,7 +129,7 @@ func (s *sheetReader) prune(path string) (string, error) {
 	if err != nil {
 		return "", faultf("the workbook cannot be unpacked: %v", err)
 	}
-	defer all.Close()
+	defer func() { _ = all.Close() }()
 	out, err := os.CreateTemp("", "sluice-import-*.xlsx")
 	if err != nil {
 		return "", err
@@ -213,7 +213,7 @@ func (s *sheetReader) scan(at int) error {
 	if err != nil {
 		return faultf("the workbook cannot be unpacked: %v", err)
 	}
-	defer z.Close()
+	defer func() { _ = z.Close() }()
 	path, err := sheetPath(&z.Reader, s.name, at)
 	if err != nil {
 		return err
