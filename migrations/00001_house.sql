@@ -171,7 +171,7 @@ create unique index channel_code on channel (code) where deleted_at is null;
 
 -- Each mapping that a channel has had, as channel.mapping was from at on.
 create table channel_mapping (
-    channel_id bigint not null references channel,
+    channel_id bigint not null references channel on delete cascade,
     version    bigint not null,
     at         timestamptz not null default now(),
     mapping    jsonb not null,
