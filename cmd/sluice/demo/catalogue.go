@@ -71,12 +71,14 @@ func generate(n int) article {
 }
 
 // clothing makes product n, the i-th after its parent; 0 is the parent, which
-// nobody can buy and which therefore has no offer.
+// nobody can buy and which therefore has no offer. It has a GTIN all the same:
+// the marketplace knows products by nothing else.
 func clothing(n, i int) article {
 	g := newGenerator(n-i, &apparel)
 	if i == 0 {
 		v := g.lasting()
 		v["name"] = g.name(nil, "")
+		v["gtin"] = gtin(n)
 		v["images"] = images(n, 1)
 		v["care"] = []any{cares[0].code, cares[1+g.IntN(len(cares)-1)].code}
 		a := article{edit: g.edit(n, v)}
@@ -87,7 +89,7 @@ func clothing(n, i int) article {
 	colour := colours[(g.first+(i-1)/4)%len(colours)]
 	size := sizes[1+(i-1)%4]
 	a := article{edit: g.edit(n, pim.Values{
-		"name": g.name(&colour, size), "size": size, "color": colour.code, "gtin": gtin(n), "images": images(n, 2),
+		"name": g.name(&colour, size), "size": size, "color": colour.code, "gtin": gtin(n), "images": images(n, 1),
 	})}
 	parent := sku(n - i)
 	a.edit.Parent = &parent

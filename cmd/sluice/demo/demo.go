@@ -20,6 +20,7 @@ import (
 
 	"github.com/sluicehub/sluice/api"
 	"github.com/sluicehub/sluice/cmd/sluice/node"
+	"github.com/sluicehub/sluice/connectors/tryton/trytontest"
 	"github.com/sluicehub/sluice/migrations"
 	"github.com/sluicehub/sluice/pim/postgres"
 	"github.com/sluicehub/sluice/pim/postgres/localpg"
@@ -85,6 +86,8 @@ type demo struct {
 	pg        *localpg.Server // nil with a DSN of the user's
 	node      *node.Node
 	targets   []*target
+	clerk     chan error // what the ERP's clerk ended with; nil before it began
+	dismiss   context.CancelFunc
 	url       string // of the API, without /v1
 	published bool
 }
@@ -111,11 +114,17 @@ func (d *demo) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := d.startTargets(); err != nil {
+		return err
+	}
+	erp := d.targets[len(d.targets)-1]
 	if fresh { // another database than the one the folder has seen
 		d.house.state.Catalogue = 0
 	}
-	if err := d.startTargets(); err != nil {
-		return err
+	if fresh || erp.lost { // the clerk reads from the beginning
+		if err := ignoreMissing(os.Remove(d.house.path(clerkFile))); err != nil {
+			return fmt.Errorf("begin the ERP anew: %w", err)
+		}
 	}
 	if err := defineCatalogue(ctx, d.node.Store); err != nil {
 		return err
@@ -123,6 +132,7 @@ func (d *demo) run(ctx context.Context) error {
 	if err := d.ensureChannels(ctx); err != nil {
 		return err
 	}
+	d.employ(erp.server.(*trytontest.Server))
 	if err := d.fill(ctx, d.announce); err != nil {
 		return err
 	}
@@ -251,9 +261,24 @@ func (d *demo) wait(ctx context.Context) error {
 		return nil
 	case err := <-d.node.Failed():
 		return err
+	case err := <-d.clerk:
+		return err
 	case <-d.pgDone():
 		return d.pg.Err()
 	}
+}
+
+// employ has the ERP's clerk work until stop.
+func (d *demo) employ(erp *trytontest.Server) {
+	ctx, dismiss := context.WithCancel(context.Background())
+	d.clerk, d.dismiss = make(chan error, 1), dismiss
+	c := &clerk{store: d.node.Store, erp: erp, house: d.house}
+	go func() {
+		defer close(d.clerk)
+		if err := c.run(ctx); err != nil {
+			d.clerk <- err
+		}
+	}()
 }
 
 // pgDone is closed when the private server has ended; it never is without one.
@@ -271,6 +296,10 @@ func (d *demo) stop() error {
 		ctx, cancel := context.WithTimeout(context.Background(), stopMay)
 		defer cancel()
 		err = errors.Join(err, what(ctx))
+	}
+	if d.clerk != nil {
+		d.dismiss()
+		err = <-d.clerk // nil when it ended well, or said so before
 	}
 	for _, t := range d.targets {
 		t.server.Up() // what hangs there would hold the workers up

@@ -40,8 +40,10 @@ type state struct {
 }
 
 type targetState struct {
-	Addr   string `json:"addr"`
-	Secret string `json:"secret"`
+	Connector string `json:"connector,omitempty"`
+	Addr      string `json:"addr"`
+	Key       string `json:"key,omitempty"` // where a secret has a name: a key, a client's or a user's
+	Secret    string `json:"secret"`
 }
 
 // openHouse makes and locks the folder, and reads what a former start left.

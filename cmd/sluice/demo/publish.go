@@ -120,6 +120,8 @@ func (d *demo) publish(ctx context.Context) error {
 			return ctx.Err()
 		case err := <-d.node.Failed():
 			return err
+		case err := <-d.clerk:
+			return err
 		case <-d.pgDone():
 			return d.pg.Err()
 		case <-time.After(max(lookEvery, 5*time.Since(began))):

@@ -11,105 +11,154 @@ import (
 	"time"
 
 	"github.com/sluicehub/sluice/connectors"
+	"github.com/sluicehub/sluice/connectors/bol"
+	"github.com/sluicehub/sluice/connectors/bol/boltest"
+	"github.com/sluicehub/sluice/connectors/tryton"
+	"github.com/sluicehub/sluice/connectors/tryton/trytontest"
+	"github.com/sluicehub/sluice/connectors/webhook"
 	"github.com/sluicehub/sluice/connectors/webhook/webhooktest"
+	"github.com/sluicehub/sluice/connectors/woocommerce"
+	"github.com/sluicehub/sluice/connectors/woocommerce/woocommercetest"
 	"github.com/sluicehub/sluice/jobs"
 	"github.com/sluicehub/sluice/pim"
 	"github.com/sluicehub/sluice/pim/postgres"
 )
 
+// fake is a running target.
+type fake interface {
+	AdminURL() string
+	Up() // what hangs in it goes on
+	Close() error
+}
+
 // target is one channel and the fake that it sends to.
 type target struct {
-	spec    jobs.ChannelSpec // without its config
-	title   string
-	options webhooktest.Options
-	// Calls per second that the fake takes; 0: any number.
-	rate   float64
-	fresh  bool // its secret was made by this start
-	server *webhooktest.Server
+	spec  jobs.ChannelSpec // without its config
+	title string
+	// start starts the fake with credentials of a former start, which it makes
+	// where there are none, and gives the channel's config for it.
+	start func(t *target, file string, was *targetState) (fake, any, error)
+
+	server fake
+	config any
+	fresh  bool // its credentials were made by this start
+	lost   bool // it came up without what it held
 }
 
-// The demo's channels. That the mappings differ is the point: one product, a
-// document of its own for each target. The ERP has the default mapping.
+// priceList is the hub's list of ordinary prices.
+const priceList = "default"
+
+// The demo's channels. That the connectors and mappings differ is the point: one
+// product, a document of its own for each target.
 func targets() []*target {
-	shop := &connectors.Mapping{
-		Content: map[string]string{
-			"sku": "sku", "parent": "firstOf([parent])",
-			"title":      "firstOf([values.name, text('name', 'en-GB'), sku])",
-			"categories": "categories", "attributes": "values",
-			"slug": "slug(firstOf([values.name, text('name', 'en-GB'), sku]) + ' ' + sku)",
-		},
-		Offer: map[string]string{"price": "price.amount", "currency": "price.currency", "stock": "stock.available"},
-		Media: map[string]string{"images": "firstOf([media])"},
-	}
-	market := &connectors.Mapping{
-		Content: map[string]string{
-			"sku": "sku", "parent": "firstOf([parent])", "ean": "values.gtin",
-			"title":    "truncate(firstOf([values.name, text('name', 'en-GB'), sku]), 80)",
-			"text":     "stripTags(values.description)",
-			"category": "family",
-		},
-		Offer: map[string]string{"price": "number(price.amount)", "currency": "price.currency", "stock": "stock.available"},
-		Media: map[string]string{"pictures": "firstOf([media])"},
-	}
 	return []*target{
-		{title: "web shop, English", spec: jobs.ChannelSpec{Code: "shop-en", Locale: "en-GB", Currency: "EUR", Mapping: shop}, options: webhooktest.Options{Answer: connectors.Live}},
-		{title: "web shop, German", spec: jobs.ChannelSpec{Code: "shop-de", Locale: "de-DE", Currency: "EUR", Mapping: shop}, options: webhooktest.Options{Answer: connectors.Live}},
-		{title: "marketplace", spec: jobs.ChannelSpec{Code: "market-one", Locale: "en-GB", Currency: "GBP", Mapping: market}, options: webhooktest.Options{Answer: connectors.Live}},
-		{
-			title: "marketplace that answers later and throttles", spec: jobs.ChannelSpec{Code: "market-two", Locale: "nl-NL", Currency: "EUR", Mapping: market},
-			options: webhooktest.Options{Async: &webhooktest.Async{Delay: 300 * time.Millisecond}}, rate: 20,
-		},
-		{title: "ERP", spec: jobs.ChannelSpec{Code: "erp", Locale: "en-GB", Currency: "EUR"}},
+		{title: "web shop, English", start: startShop, spec: jobs.ChannelSpec{Code: "shop-en", Connector: woocommerce.Kind.Name, Locale: "en-GB", Currency: "EUR", Mapping: shopMapping()}},
+		{title: "web shop, German", start: startShop, spec: jobs.ChannelSpec{Code: "shop-de", Connector: woocommerce.Kind.Name, Locale: "de-DE", Currency: "EUR", Mapping: shopMapping()}},
+		{title: "marketplace", start: startMarket, spec: jobs.ChannelSpec{Code: "market-one", Connector: webhook.Kind.Name, Locale: "en-GB", Currency: "GBP", Mapping: marketMapping()}},
+		{title: "marketplace that answers later and throttles", start: startBol, spec: jobs.ChannelSpec{Code: "market-two", Connector: bol.Kind.Name, Locale: "nl-NL", Currency: "EUR", Mapping: bolMapping()}},
+		{title: "ERP", start: startERP, spec: jobs.ChannelSpec{Code: "erp", Connector: tryton.Kind.Name, Locale: "en-GB", Currency: "EUR", Mapping: erpMapping()}},
 	}
 }
 
-// settle is how long a lost request to a fake may still take effect: they are
-// on this machine, and answer within milliseconds.
-const settle = 2 * time.Second
+const (
+	// settle is how long a lost request to a fake may still take effect: they are
+	// on this machine, and answer within milliseconds.
+	settle = 2 * time.Second
+	// answerMay is how long a fake's answer to a whole batch may take on a busy machine.
+	answerMay = 30 * time.Second
+)
+
+// bolLimits let a catalogue through, and let it be seen that bol throttles: after
+// a burst the channel waits for the window's end.
+var bolLimits = map[string]boltest.Limit{
+	boltest.PostContent: {Calls: 450, Per: 3 * time.Second},
+	boltest.GetReport:   {Calls: 450, Per: 3 * time.Second},
+	boltest.CreateOffer: {Calls: 150, Per: time.Second},
+	boltest.UpdateOffer: {Calls: 150, Per: time.Second},
+	boltest.ListOffers:  {Calls: 50, Per: time.Second},
+	boltest.Reasons:     {Calls: 50, Per: time.Second},
+}
+
+func startShop(_ *target, file string, was *targetState) (fake, any, error) {
+	if was.Secret == "" {
+		was.Key, was.Secret = woocommercetest.NewKey()
+	}
+	s, err := woocommercetest.NewServer(was.Addr, woocommercetest.Options{Key: was.Key, Secret: was.Secret, Ledger: file})
+	if err != nil {
+		return nil, nil, err
+	}
+	return s, woocommerce.Config{URL: s.URL(), ConsumerKey: was.Key, ConsumerSecret: was.Secret}, nil
+}
+
+func startMarket(t *target, file string, was *targetState) (fake, any, error) {
+	if was.Secret == "" {
+		was.Secret = webhooktest.NewSecret()
+	}
+	s, err := webhooktest.NewServer(was.Addr, webhooktest.Options{Name: t.title, Secret: was.Secret, Journal: file, Answer: connectors.Live})
+	if err != nil {
+		return nil, nil, err
+	}
+	return s, webhook.Config{URL: s.URL(), Secret: was.Secret}, nil
+}
+
+func startBol(_ *target, file string, was *targetState) (fake, any, error) {
+	s, err := boltest.NewServer(was.Addr, boltest.Options{ClientID: was.Key, ClientSecret: was.Secret, Polls: 1, Limits: bolLimits, Ledger: file})
+	if err != nil {
+		return nil, nil, err
+	}
+	was.Key, was.Secret = s.ClientID(), s.ClientSecret()
+	return s, bol.Config{
+		ClientID: was.Key, ClientSecret: was.Secret, EconomicOperator: "demo", Countries: []string{"NL", "BE"}, APIURL: s.URL(), LoginURL: s.LoginURL(),
+	}, nil
+}
+
+// startERP starts the ERP. Prices and stock are its own; of stock it tells what
+// it ever had, since what people import comes to it as goods without any.
+func startERP(_ *target, file string, was *targetState) (fake, any, error) {
+	s, err := trytontest.NewServer(was.Addr, trytontest.Options{
+		Password: was.Secret, Languages: []string{"de", "nl"}, Warehouses: []string{north, south}, Ledger: file,
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	was.Key, was.Secret = s.User(), s.Password()
+	return s, tryton.Config{
+		URL: s.URL(), Database: s.Database(), User: was.Key, Password: was.Secret,
+		PriceList: priceList, Locations: map[string]string{north: north, south: south}, OnlyMoved: true,
+	}, nil
+}
 
 // startTargets starts the fakes where the channels expect them.
 func (d *demo) startTargets() error {
 	for _, t := range targets() {
 		code := string(t.spec.Code)
-		was := d.house.state.Targets[code]
-		if was.Secret == "" {
-			was.Secret, t.fresh = webhooktest.NewSecret(), true
+		was, known := d.house.state.Targets[code]
+		if was.Connector != t.spec.Connector { // an older demo's, with other credentials
+			was, known = targetState{Addr: was.Addr, Connector: t.spec.Connector}, false
 		}
-		t.options.Name, t.options.Secret, t.options.Journal = t.title, was.Secret, d.house.path("target-"+code+".jsonl")
-		server, err := webhooktest.NewServer(was.Addr, t.options)
+		t.fresh = !known
+		file := d.house.path("target-" + code + ".jsonl")
+		server, config, err := t.start(t, file, &was)
 		if err != nil && was.Addr != "" { // somebody else has the port now
-			server, err = webhooktest.NewServer("", t.options)
+			was.Addr = ""
+			server, config, err = t.start(t, file, &was)
 		}
 		if err != nil {
-			return err
+			return fmt.Errorf("start the fake of %s: %w", code, err)
 		}
-		t.server = server
+		t.server, t.config = server, config
+		if f, ok := server.(interface{ Fresh() bool }); ok {
+			t.lost = f.Fresh()
+		}
 		d.targets = append(d.targets, t)
-		if t.rate > 0 {
-			server.Throttle(t.rate, int(t.rate/2))
-		}
-		u, err := url.Parse(server.Base())
+		u, err := url.Parse(server.AdminURL())
 		if err != nil {
 			return err
 		}
-		d.house.state.Targets[code] = targetState{Addr: u.Host, Secret: was.Secret}
+		was.Addr = u.Host
+		d.house.state.Targets[code] = was
 	}
 	return d.house.save()
-}
-
-// webhookConfig is the config of a channel to t.
-type webhookConfig struct {
-	URL       string `json:"url"`
-	Secret    string `json:"secret,omitempty"`
-	StatusURL string `json:"status_url,omitempty"`
-}
-
-func (t *target) config() webhookConfig {
-	c := webhookConfig{URL: t.server.URL(), Secret: t.server.Secret()}
-	if t.options.Async != nil {
-		c.StatusURL = t.server.StatusURL()
-	}
-	return c
 }
 
 // ensureChannels creates the channels that are missing. One that is there is
@@ -136,39 +185,65 @@ func (d *demo) ensureChannels(ctx context.Context) error {
 func (d *demo) createChannel(ctx context.Context, t *target) error {
 	spec := t.spec
 	var err error
-	if spec.Config, err = json.Marshal(t.config()); err != nil {
+	if spec.Config, err = json.Marshal(t.config); err != nil {
 		return err
 	}
-	spec.Connector, spec.TimeoutSeconds, spec.SettleSeconds = "webhook", 10, settle.Seconds()
+	spec.TimeoutSeconds, spec.SettleSeconds = answerMay.Seconds(), settle.Seconds()
 	_, err = d.node.Channels.Create(ctx, spec)
 	return err
 }
 
 func (d *demo) adoptChannel(ctx context.Context, t *target, ch *postgres.Channel) error {
-	if ch.Connector != "webhook" {
-		return fmt.Errorf("the database has a channel of this name with connector %s; name another database for the demo", ch.Connector)
-	}
-	want := t.config()
-	var have webhookConfig
-	if err := json.Unmarshal(ch.Config, &have); err != nil {
-		return fmt.Errorf("decode its config: %w", err)
+	if ch.Connector != t.spec.Connector {
+		return fmt.Errorf("the database has a channel of this name with connector %s, the demo's has %s: it is an older demo's, or nobody's demo. Name another folder with --data-dir (and another database, where DATABASE_URL is set), or delete %s",
+			ch.Connector, t.spec.Connector, d.house.dir)
 	}
 	if _, err := d.node.Channels.Target(ctx, ch.ID, 0); err != nil {
 		// Somebody else's, then, and not ours to mend.
 		return fmt.Errorf("the database has a channel of this name that the demo did not make: give the demo a database of its own: %w", err)
 	}
-	if !t.fresh && have.URL == want.URL && have.StatusURL == want.StatusURL {
-		return nil
-	}
-	spec, err := specOf(ch)
+	same, err := t.sameAddress(ch.Config)
 	if err != nil {
 		return err
 	}
-	if spec.Config, err = json.Marshal(want); err != nil {
-		return err
+	if t.fresh || !same {
+		spec, err := specOf(ch)
+		if err != nil {
+			return err
+		}
+		if spec.Config, err = json.Marshal(t.config); err != nil {
+			return err
+		}
+		if _, err := d.node.Channels.Update(ctx, ch.Code, spec, 0); err != nil {
+			return err
+		}
 	}
-	_, err = d.node.Channels.Update(ctx, ch.Code, spec, 0)
-	return err
+	if !t.lost {
+		return nil
+	}
+	d.say("The fake of %s lost what it held (its file is gone): everything is sent again.", ch.Code)
+	return d.node.Store.ResyncChannel(ctx, ch.Code, true)
+}
+
+// addresses are the fields of the configs that say where a fake is.
+var addresses = []string{"url", "api_url", "login_url"}
+
+// sameAddress compares where a channel sends with where the fake is.
+func (t *target) sameAddress(config json.RawMessage) (bool, error) {
+	raw, err := json.Marshal(t.config)
+	if err != nil {
+		return false, err
+	}
+	var have, want map[string]any
+	if err := errors.Join(json.Unmarshal(config, &have), json.Unmarshal(raw, &want)); err != nil {
+		return false, fmt.Errorf("decode its config: %w", err)
+	}
+	for _, name := range addresses {
+		if have[name] != want[name] {
+			return false, nil
+		}
+	}
+	return true, nil
 }
 
 // specOf is a channel's settings as people say them, without the config.

@@ -4,8 +4,6 @@ package demo
 
 import (
 	"strings"
-
-	"github.com/sluicehub/sluice/connectors/webhook/webhooktest"
 )
 
 // greet says where things are, as soon as they are there.
@@ -33,8 +31,8 @@ func (d *demo) tries() []try {
 	}
 	words := strings.NewReplacer(
 		"{url}", d.url, "{auth}", "'Authorization: Bearer "+d.house.state.AdminKey+"'",
-		"{shop}", strings.TrimSuffix(d.targets[0].server.Base()+webhooktest.AdminPath, "/"), "{all}", strings.Join(all, " "),
-		"{one}", d.some(1), "{two}", d.some(2), "{three}", d.some(3), "{north}", north, "{south}", south,
+		"{shop}", strings.TrimSuffix(d.targets[0].server.AdminURL(), "/"), "{erp}", strings.TrimSuffix(d.targets[len(d.targets)-1].server.AdminURL(), "/"), "{all}", strings.Join(all, " "),
+		"{one}", d.some(1), "{two}", d.some(2), "{three}", d.some(3),
 	).Replace
 	return []try{
 		{
@@ -52,8 +50,8 @@ func (d *demo) tries() []try {
 				`curl -sS "{shop}/log?sku={two}&n=1000" | awk -F'"' -v t="$T" '/"outcome"/ {o=$4} /"title"/ && o=="applied" && index($0, "at " t) {print "arrived: " $4; n++} END {print n+0 " of 50 edits arrived"}'`),
 		},
 		{
-			"Set a stock to 0, as the ERP would, and see five channels change:",
-			words(`curl -sS -o /dev/null {url}/v1/stock:batch -H {auth} -H 'Content-Type: application/json' -d '[{"sku":"{three}","location":"{north}","on_hand":0},{"sku":"{three}","location":"{south}","on_hand":0}]'; ` +
+			"Set a stock to 0 in the ERP, which is read every few seconds, and see five channels change:",
+			words(`curl -sS -o /dev/null -X POST "{erp}/count/{three}?quantity=0"; ` +
 				`for c in {all}; do for i in {1..300}; do curl -sS ${c#*=}/items/{three} | grep -Eq '"stock": 0,?$' && echo "${c%%=*}: stock 0" && break; sleep 0.1; done; done`),
 		},
 	}
