@@ -111,7 +111,7 @@ func (c *Connector) Push(ctx context.Context, items []connectors.Item) ([]connec
 	if len(items) > c.limits.Batch {
 		return nil, &connectors.Error{Verdict: connectors.Permanent, Err: fmt.Errorf("%d items in one call, the limit is %d", len(items), c.limits.Batch)}
 	}
-	p := &push{Connector: c, crew: muster(ctx), items: items, results: make([]connectors.Result, len(items)), local: make([]bool, len(items))}
+	p := &push{Connector: c, crew: muster(ctx), items: items, results: make([]connectors.Result, len(items)), local: make([]bool, len(items)), none: make([]bool, len(items))}
 	p.plan()
 	p.run(ctx)
 	if err := whole(p.results, func(i int) bool { return p.local[i] }); err != nil {

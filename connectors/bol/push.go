@@ -17,6 +17,7 @@ type push struct {
 	items   []connectors.Item
 	results []connectors.Result
 	local   []bool // answered here; bol was not asked
+	none    []bool // an empty document: nothing of the lane shall be there
 
 	offers   map[int]*wireOffer     // by item
 	contents map[int][]*wireContent // by item
@@ -36,6 +37,10 @@ func (p *push) plan() {
 		doc, err := connectors.DecodeDocument(item.Document)
 		if err != nil {
 			p.refuse(i, connectors.Permanent, nil, errors.New("the document is not a JSON object"))
+			continue
+		}
+		if len(doc) == 0 && (item.Lane == pim.Offer || item.Lane == pim.Content) {
+			p.none[i] = true
 			continue
 		}
 		f := &faults{}
@@ -97,7 +102,9 @@ func (p *push) run(ctx context.Context) {
 func (p *push) one(ctx context.Context, i int) (status connectors.Status, token string, err error) {
 	item := p.items[i]
 	switch {
-	case item.Action == connectors.Withdraw:
+	case p.none[i] && item.Lane == pim.Content: // bol keeps what it has
+		return connectors.Accepted, "", nil
+	case p.none[i], item.Action == connectors.Withdraw:
 		return connectors.Accepted, "", p.withdraw(ctx, item.SKU)
 	case item.Lane == pim.Offer:
 		return connectors.Accepted, "", p.upsert(ctx, item.SKU, p.offers[i])

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -144,6 +145,8 @@ var scenarios = map[string]func(t *testing.T, wrap wrapper){
 	"a report that is not ready":                       lateReport,
 	"thousands of processes in a poll":                 manyProcesses,
 	"a page of offers after another":                   paging,
+	"an empty document takes the offer off":            emptied,
+	"bol is there again after a restart of the fake":   restarted,
 }
 
 func TestScenarios(t *testing.T) {
@@ -446,4 +449,53 @@ func paging(t *testing.T, wrap wrapper) {
 	}
 	w.ok(withdraw("A"))
 	w.offers(0)
+}
+
+// Where the mapping leaves out every field, nothing of the lane shall be there:
+// that is what the hub says of a product that may have been sent before.
+func emptied(t *testing.T, wrap wrapper) {
+	w := newWorld(t, wrap, boltest.Options{}, nil)
+	nothing := offer("A", "")
+	nothing.Document = json.RawMessage(`{}`)
+	noContent := content("A", "")
+	noContent.Document = nothing.Document
+	w.ok(nothing) // of one that was never offered, too
+	w.ok(noContent)
+	w.ok(offer("A", ""))
+	w.ok(content("A", ""))
+	w.offers(1)
+	w.anew()
+	w.ok(nothing)
+	w.offers(0)
+	if w.ok(noContent); w.fake.HeldContent(eanOf("A")) == "" {
+		t.Error("content is gone, which bol keeps")
+	}
+}
+
+// The fake keeps its state in a file: tickets that were given before a restart
+// come to their end after it.
+func restarted(t *testing.T, wrap wrapper) {
+	opts := boltest.Options{Ledger: filepath.Join(t.TempDir(), "ledger"), Polls: 1}
+	w := newWorld(t, wrap, opts, nil)
+	w.ok(offer("A", ""), offer("B", ""))
+	w.ok(withdraw("B"))
+	done, waits := w.ok(content("A", ""))[0].Token, w.ok(content("C", ""))[0].Token
+	w.poll(done)
+	held := w.fake.HeldOffer("A") + w.fake.HeldContent(eanOf("A"))
+	if err := w.fake.Close(); err != nil {
+		t.Fatal(err)
+	}
+	w = newWorld(t, wrap, opts, nil)
+	if got := w.fake.HeldOffer("A") + w.fake.HeldContent(eanOf("A")); got != held || w.fake.Fresh() {
+		t.Errorf("after the restart %s, before %s", got, held)
+	}
+	w.offers(1)
+	if r := w.poll(waits)[0]; r.Err != nil || w.fake.HeldContent(eanOf("C")) == "" {
+		t.Errorf("the ticket from before: %+v", r)
+	}
+	w.ok(offer("A", fmt.Sprintf(`"ean":%q,"price":"18","stock":4`, eanOf("A"))))
+	w.offers(1)
+	if item, _ := w.fake.Item("A"); item.Title != "Kettle" || item.Price != "18.00" || *item.Stock != 4 {
+		t.Errorf("%+v", item)
+	}
 }
