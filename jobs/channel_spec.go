@@ -88,12 +88,8 @@ func (c *Channels) Update(ctx context.Context, code pim.ChannelCode, spec Channe
 		return nil, err
 	}
 	ch.ID, ch.Version = old.ID, old.Version
-	now, err := c.store.UpdateChannel(ctx, *ch)
-	if err == nil && !sameJSON(ch.Config, old.Config) {
-		// It may be another target, which holds nothing of what was acknowledged.
-		err = c.store.ResyncChannel(ctx, code, true)
-	}
-	return now, err
+	ch.Anew = !sameJSON(ch.Config, old.Config) // it may be another target, which holds nothing of what was acknowledged
+	return c.store.UpdateChannel(ctx, *ch)
 }
 
 // build makes a channel of a spec, or tells all problems at once, those known

@@ -140,6 +140,7 @@ create table channel (
     id              bigint generated always as identity primary key,
     version         bigint not null default 1,       -- rises when settings, secrets or mapping change
     mark_after      bigint,                          -- listings of products above this id are still to be marked; null: none
+    mark_anew       smallint not null default 0,     -- the marking forgets what was acknowledged, 2 that it was withdrawn, too; until its end nothing is sent
     drop_after      bigint default 0,                -- when deleted: listings of products above this id are still to be dropped; null: none
     next_probe_at   timestamptz,
     throttled_until timestamptz,

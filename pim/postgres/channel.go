@@ -34,6 +34,7 @@ type Channel struct {
 	// AllowPrivate: its targets may be on loopback and private addresses.
 	AllowPrivate bool
 	Pulls        bool // its target is read as well, see PullState; set, not read back
+	Anew         bool // of an update: it may be another target, which holds nothing; set, not read back
 	// Actor and Note are of a changed mapping; set, not read back.
 	Actor, Note string
 	CreatedAt   time.Time
@@ -75,7 +76,7 @@ func (c *Channel) args() pgx.NamedArgs {
 		"id": c.ID, "version": c.Version, "code": c.Code, "connector": c.Connector, "locale": c.Locale, "currency": c.Currency,
 		"price_list": c.PriceList, "locations": c.Locations, "config": c.Config, "secrets": c.Secrets, "mapping": c.Mapping,
 		"marks_content": int16(c.Marks.Content), "marks_offer": int16(c.Marks.Offer), "marks_media": int16(c.Marks.Media),
-		"batch": c.Batch, "concurrency": c.Concurrency, "timeout": c.Timeout.Milliseconds(), "settle": c.Settle.Milliseconds(), "enabled": c.Enabled, "allow_private": c.AllowPrivate,
+		"batch": c.Batch, "concurrency": c.Concurrency, "timeout": c.Timeout.Milliseconds(), "settle": c.Settle.Milliseconds(), "enabled": c.Enabled, "allow_private": c.AllowPrivate, "anew": c.Anew,
 	}
 }
 
@@ -170,19 +171,30 @@ const sqlUpdateChannel = `
 update channel set version = version + 1, locale = @locale, currency = @currency, price_list = @price_list, locations = @locations, config = @config,
     secrets = @secrets, mapping = @mapping, marks_content = @marks_content, marks_offer = @marks_offer, marks_media = @marks_media,
     batch = @batch, concurrency = @concurrency, timeout_ms = @timeout, settle_ms = @settle, enabled = @enabled, allow_private = @allow_private,
-    allowed = least(allowed, @concurrency), mark_after = 0, fails = 0, next_probe_at = null, throttled_until = null, last_error = null
+    allowed = least(allowed, @concurrency), mark_after = 0, mark_anew = greatest(mark_anew, @anew::boolean::int), fails = 0, next_probe_at = null, throttled_until = null, last_error = null
 where id = @id and version = @version and deleted_at is null`
 
 // UpdateChannel replaces a channel's settings, read at c.Version (ErrStale
-// otherwise), and renders every listing anew: only what differs is sent.
+// otherwise), and renders every listing anew: only what differs is sent. With
+// c.Anew it is a full resync as well, in the same transaction: else a crash in
+// between would leave what the old target acknowledged as the new one's.
 func (s *Store) UpdateChannel(ctx context.Context, c Channel) (*Channel, error) {
 	pull := sqlDropPull
 	if c.Pulls {
 		pull = sqlCreatePull
 	}
-	err := s.changeChannel(ctx, sqlUpdateChannel, c.args(), ErrStale, func(tx pgx.Tx) error {
+	first := ""
+	if c.Anew {
+		first = sqlFenceChannel
+	}
+	err := s.changeChannel(ctx, first, sqlUpdateChannel, c.args(), ErrStale, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, pull, named{"channel": c.ID}); err != nil {
 			return err
+		}
+		if c.Anew {
+			if _, err := tx.Exec(ctx, sqlForgetPulled, named{"code": c.Code}); err != nil {
+				return err
+			}
 		}
 		return keepMapping(ctx, tx, &c)
 	})
@@ -199,15 +211,7 @@ update channel set enabled = true, fails = 0, next_probe_at = null, throttled_un
 where code = @code and deleted_at is null`
 	sqlDeleteChannel = `update channel set deleted_at = now(), enabled = false, secrets = null, mark_after = null where code = @code and deleted_at is null`
 	sqlResyncChannel = `update channel set mark_after = 0 where code = @code and deleted_at is null`
-	// A full resync forgets what was acknowledged, so that nothing is skipped.
-	sqlForgetAcked = `
-with picked as (
-    select channel_id, lane, product_id from listing
-    where channel_id = (select id from channel where code = @code and deleted_at is null)
-      and (acked_hash is not null and status is distinct from 'withdrawn' or sent_hash is not null)
-    order by product_id, channel_id, lane for update
-)
-update listing l set acked_hash = null, sent_hash = null, born = -abs(born) from picked p where (l.channel_id, l.lane, l.product_id) = (p.channel_id, p.lane, p.product_id)`
+	sqlAnewChannel   = `update channel set mark_after = 0, mark_anew = greatest(mark_anew, 1) where code = @code and deleted_at is null`
 )
 
 // PauseChannel stops sending to a channel; its listings are marked as ever.
@@ -228,13 +232,24 @@ func (s *Store) DeleteChannel(ctx context.Context, code pim.ChannelCode) error {
 // ResyncChannel renders all listings of a channel anew and sends what differs
 // from what was acknowledged; with full it sends everything, and reads
 // everything, for a target that lost or changed its data, or is another one.
+//
+// What was acknowledged is forgotten as the listings are marked, in bounded
+// steps, for fan-out waits for whoever locks listings. Until the last step the
+// channel sends nothing, and who worked for it is shut out: what they had under
+// way would bring it back.
 func (s *Store) ResyncChannel(ctx context.Context, code pim.ChannelCode, full bool) error {
-	if full {
-		if err := s.forgetAcked(ctx, code); err != nil {
-			return fmt.Errorf("resync channel %s: %w", code, err)
-		}
+	if !full {
+		return s.namedChannel(ctx, "resync", sqlResyncChannel, code)
 	}
-	return s.namedChannel(ctx, "resync", sqlResyncChannel, code)
+	args := pgx.NamedArgs{"code": code}
+	err := s.changeChannel(ctx, sqlFenceChannel, sqlAnewChannel, args, ErrNotFound, func(tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, sqlForgetPulled, args)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("resync channel %s: %w", code, err)
+	}
+	return nil
 }
 
 const sqlFenceChannel = `
@@ -245,32 +260,25 @@ with held as (
 update consumer k set epoch = epoch + 1, gen = gen + 1, released = true, unsure_at = now(), holder = ''
 from held where k.kind = held.kind and k.lane = held.lane and k.channel_id = (select id from channel where code = @code and deleted_at is null)`
 
-// forgetAcked forgets what a channel acknowledged, and how far it was read,
-// having shut out those who work for it: what they have under way would bring
-// it back.
-func (s *Store) forgetAcked(ctx context.Context, code pim.ChannelCode) error {
-	return inTx(ctx, s.pool, func(tx pgx.Tx) error {
-		args := pgx.NamedArgs{"code": code}
-		for _, sql := range []string{sqlFenceChannel, sqlResyncChannel, sqlForgetPulled, sqlForgetAcked} { // consumers, channel, listings: everybody's order
-			if _, err := tx.Exec(ctx, sql, args); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-}
-
 func (s *Store) namedChannel(ctx context.Context, what, sql string, code pim.ChannelCode) error {
-	if err := s.changeChannel(ctx, sql, pgx.NamedArgs{"code": code}, ErrNotFound); err != nil {
+	if err := s.changeChannel(ctx, "", sql, pgx.NamedArgs{"code": code}, ErrNotFound); err != nil {
 		return fmt.Errorf("%s channel %s: %w", what, code, err)
 	}
 	return nil
 }
 
-func (s *Store) changeChannel(ctx context.Context, sql string, args pgx.NamedArgs, none error, then ...func(pgx.Tx) error) error {
+// changeChannel does first, where it is not empty, then sql, whose error is none
+// when it finds no channel, and then the rest. Consumers are locked before the
+// channel: everybody's order.
+func (s *Store) changeChannel(ctx context.Context, first, sql string, args pgx.NamedArgs, none error, then ...func(pgx.Tx) error) error {
 	err := inTx(ctx, s.pool, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, sqlLockCatalogue); err != nil {
 			return err
+		}
+		if first != "" {
+			if _, err := tx.Exec(ctx, first, args); err != nil {
+				return err
+			}
 		}
 		tag, err := tx.Exec(ctx, sql, args)
 		if err != nil {

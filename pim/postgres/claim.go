@@ -94,7 +94,7 @@ left join lateral (
     where l.channel_id = k.channel_id and l.lane = k.lane and l.dirty and l.due_at <= now()
       and l.product_id <> all(@inflight::bigint[])
     order by l.due_at limit @limit
-) l on ch.enabled and coalesce(ch.throttled_until, '-infinity') <= now() and coalesce(ch.next_probe_at, '-infinity') <= now()
+) l on ch.enabled and ch.mark_anew = 0 and coalesce(ch.throttled_until, '-infinity') <= now() and coalesce(ch.next_probe_at, '-infinity') <= now()
 left join product p on p.id = l.product_id
 left join product parent on parent.id = p.parent_id
 left join product_offer o on @offers and o.product_id = p.id

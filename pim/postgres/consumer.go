@@ -137,7 +137,7 @@ when 'import' then exists (select from import i where i.id = k.channel_id and i.
 when 'drain' then coalesce((
     select (select l.due_at <= now() from listing l
             where l.channel_id = c.id and l.lane = k.lane and l.dirty order by l.due_at limit 1)
-    from channel c where c.id = k.channel_id and c.enabled and c.deleted_at is null
+    from channel c where c.id = k.channel_id and c.enabled and c.mark_anew = 0 and c.deleted_at is null
       and coalesce(c.throttled_until, '-infinity') <= now() and coalesce(c.next_probe_at, '-infinity') <= now()), false)
 end`
 

@@ -117,7 +117,7 @@ const sqlStuck = `
 select c.code, count(*), extract(epoch from now() - min(greatest(l.due_at, l.dirty_at)))::float8
 from listing l join channel c on c.id = l.channel_id and c.deleted_at is null
 where l.dirty and greatest(l.due_at, l.dirty_at) < now() - @after::interval
-  and c.enabled and c.fails < @broken and coalesce(c.throttled_until, '-infinity') <= now()
+  and c.enabled and c.mark_anew = 0 and c.fails < @broken and coalesce(c.throttled_until, '-infinity') <= now()
 group by 1 order by 1`
 
 // StuckListings are those that were due longer than after ago and are not sent,

@@ -150,10 +150,11 @@ func (s *Store) SetAside(ctx context.Context, l Lease, row int64, cause error) e
 }
 
 // IsPoison reports whether err comes from the rows of a statement rather than
-// from the database's state: the same rows would fail again.
+// from the database's state: the same rows would fail again. Rows that another
+// writer was faster with are looked at anew, and then told what is wrong.
 func IsPoison(err error) bool {
 	pg, ok := errors.AsType[*pgconn.PgError](err)
-	if !ok {
+	if !ok || lostRace(err) {
 		return false
 	}
 	switch pg.Code[:2] {
@@ -165,20 +166,25 @@ func IsPoison(err error) bool {
 
 // sqlMarkChannel marks the next products of a channel that is new, or that
 // shall look at everything again. A lane that a product has nothing for is not
-// marked unless it was before.
+// marked unless it was before. With mark_anew what was acknowledged is forgotten,
+// of tickets, too, and contents begin a new life; what was withdrawn stays so,
+// unless it is 2. The last step, which finds fewer products than it could take,
+// ends that.
 const sqlMarkChannel = `
 with fence as (
     select from consumer where kind = 'fanout' and channel_id = 0 and lane = 0 and epoch = @epoch and not released for key share
 ),
 c as (
-    select * from channel where mark_after is not null and deleted_at is null and exists (select from fence) order by id limit 1 for no key update
+    select * from channel where mark_after is not null and deleted_at is null and exists (select from fence)
+    order by mark_anew desc, id limit 1 for no key update -- those that send nothing meanwhile first
 ),
 span as (
     select p.id, p.parent_id, p.media_rev, p.deleted_at from product p
     where p.id > (select mark_after from c) order by p.id limit @limit
 ),
 moved as (
-    update channel set mark_after = (select max(id) from span) where id = (select id from c)
+    update channel set mark_after = (select max(id) from span), mark_anew = case when (select count(*) from span) >= @limit then mark_anew else 0 end
+    where id = (select id from c)
 ),
 marked as (
     insert into listing as l (channel_id, lane, product_id)
@@ -194,7 +200,10 @@ marked as (
     on conflict (product_id, channel_id, lane) do update set
         want = l.want + 1, dirty = true,
         dirty_at = case when l.dirty then l.dirty_at else excluded.dirty_at end,
-        due_at = case when not l.dirty then excluded.due_at when l.token is not null then l.due_at else least(l.due_at, excluded.due_at) end
+        due_at = case when not l.dirty then excluded.due_at when l.token is not null then l.due_at else least(l.due_at, excluded.due_at) end,
+        acked_hash = case when (select mark_anew from c) <= (l.status is not distinct from 'withdrawn')::int then l.acked_hash end,
+        sent_hash = case when (select mark_anew from c) = 0 then l.sent_hash end,
+        born = case when (select mark_anew from c) = 0 then l.born else -abs(l.born) end
     returning channel_id, lane
 )
 select (select count(*) from span) + (select count(*) from c), exists (select from fence), exists (select from c), m.*

@@ -145,15 +145,15 @@ type LaneStats struct {
 	States  map[pim.ListingState]int64
 	Oldest  time.Duration // age of the oldest dirty listing; 0: all is acknowledged
 	// Due is for how long the oldest listing that could be sent now could have
-	// been. 0: there is none, or the channel rests (paused, throttled, or
-	// waiting for its next probe).
+	// been. 0: there is none, or the channel rests (paused, throttled, waiting
+	// for its next probe, or being marked by a full resync).
 	Due time.Duration
 }
 
 const sqlLaneStats = `
 select c.code, l.lane, ` + stateOf + ` as state, count(*),
        coalesce(extract(epoch from now() - min(l.dirty_at) filter (where l.dirty)), 0)::float8,
-       coalesce(extract(epoch from now() - min(greatest(l.due_at, l.dirty_at)) filter (where l.dirty and l.due_at <= now() and c.enabled
+       coalesce(extract(epoch from now() - min(greatest(l.due_at, l.dirty_at)) filter (where l.dirty and l.due_at <= now() and c.enabled and c.mark_anew = 0
            and coalesce(c.throttled_until, '-infinity') <= now() and coalesce(c.next_probe_at, '-infinity') <= now())), 0)::float8
 from listing l join channel c on c.id = l.channel_id and c.deleted_at is null
 where @channel = '' or c.code = @channel

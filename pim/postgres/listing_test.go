@@ -177,6 +177,7 @@ func TestListingWritersDoNotDeadlock(t *testing.T) {
 		edits = append(edits, thing(pim.SKU(fmt.Sprintf("P%03d", i)), Put, `{}`))
 	}
 	h.do(edits...)
+	h.exec(`update consumer set released = true`)
 	fan, drain := h.lease(Consumer{Kind: Fanout}), h.lease(Consumer{Kind: Drain, Channel: c.ID, Lane: pim.Content})
 	h.fanOut(fan)
 	// Physical order against key order, so that a plain scan locks the other way round.
@@ -223,6 +224,56 @@ func TestListingWritersDoNotDeadlock(t *testing.T) {
 	wg.Wait()
 }
 
+// A full resync forgets what was acknowledged in steps, as it marks: what
+// locks all of a channel's listings would have the others wait. Until the last
+// step nothing is sent, as some is not forgotten yet.
+func TestFullResyncGoesInSteps(t *testing.T) {
+	h := newHouse(t)
+	c := h.channel("aa")
+	h.do(thing("A", Put, `{}`), thing("B", Put, `{}`), thing("C", Put, `{}`), thing("D", Put, `{}`))
+	fan := h.lease(Consumer{Kind: Fanout})
+	h.fanOut(fan)
+	h.exec(`update listing set dirty = false, acked_hash = 'x', born = 7`)
+	h.exec(`update listing set dirty = true where product_id = 1`)
+	h.exec(`update listing set acked_hash = null where product_id = 2`) // in doubt when it was acknowledged
+	h.exec(`update listing set status = 'withdrawn', born = -7 where product_id = 4`)
+	tx := h.begin()
+	if _, err := tx.Exec(h.ctx, `lock table listing in access exclusive mode`); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(h.ctx, 30*time.Second)
+	defer cancel()
+	if err := h.ResyncChannel(ctx, "aa", true); err != nil {
+		t.Fatalf("it waits for the table of listings: %v", err)
+	}
+	if err := tx.Rollback(h.ctx); err != nil {
+		t.Fatal(err)
+	}
+	drain := h.lease(Consumer{Kind: Drain, Channel: c.ID, Lane: pim.Content})
+	for step, want := range []int{0, 0, 0, 4} {
+		claim, err := h.Claim(h.ctx, drain, ClaimOptions{Limit: 10})
+		if err != nil || len(claim.Items) != want {
+			t.Fatalf("step %d: %d listings are claimed, want %d (%v)", step, len(claim.Items), want, err)
+		}
+		due, err := h.IsDue(h.ctx, Consumer{Kind: Fanout})
+		if step == 3 {
+			break
+		}
+		if due != nil || err != nil { // it is held
+			t.Fatal(due, err)
+		}
+		if _, err := h.MarkChannel(h.ctx, fan, 2); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := h.number(`select count(*) from listing where lane = 1 and acked_hash is null and born = -7 and product_id < 4`); got != 3 {
+		t.Errorf("%d of 3 contents were forgotten, and are no more taken to be there", got)
+	}
+	if got := h.number(`select count(*) from listing where lane = 1 and acked_hash is not null and product_id = 4`); got != 1 {
+		t.Error("what was withdrawn would be withdrawn again")
+	}
+}
+
 // A restore raises every revision above what was ever sent, has everything
 // marked, and nothing skipped.
 func TestRestored(t *testing.T) {
@@ -230,12 +281,18 @@ func TestRestored(t *testing.T) {
 	h.exec(`update listing set acked_hash = 'x'`)
 	h.exec(`insert into event (at, product_id, rev, lanes, type, actor, data) values (now() - interval '1 hour', 1, 1, 1, 'x', 'x', '{}')`)
 	h.exec(`delete from event where at > now() - interval '30 minutes'`) // the last hour was lost
+	h.exec(`update consumer set released = true`)
+	fan, drain := h.lease(Consumer{Kind: Fanout}), h.lease(Consumer{Kind: Drain, Channel: pim.ChannelID(h.number(`select id from channel where code = 'aa'`)), Lane: pim.Content})
 	floor, err := h.Restored(h.ctx)
+	if _, err := h.Claim(h.ctx, drain, ClaimOptions{Limit: 1}); !errors.Is(err, ErrFenced) {
+		t.Errorf("who has old revisions in hand goes on: %v", err)
+	}
 	if err != nil || floor < 2*3600*1000 {
 		t.Errorf("floor %d, %v: an hour can hold more changes", floor, err)
 	}
-	if n := h.number(`select count(*) from listing where acked_hash is not null`) + h.number(`select count(*) from channel where mark_after is null`); n != 0 {
-		t.Error("something is remembered as acknowledged, or not to be marked")
+	h.fanOut(fan)
+	if n := h.number(`select count(*) from listing where acked_hash is not null or not dirty`) + h.number(`select count(*) from channel where mark_anew <> 0`); n != 0 {
+		t.Error("something is remembered as acknowledged, or not marked")
 	}
 	list, _, err := h.Listings(h.ctx, ListingFilter{SKU: "P0", Channel: "aa"}, Page{})
 	if err != nil || list[0].Wanted != floor+1 {

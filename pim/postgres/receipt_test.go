@@ -249,6 +249,7 @@ func TestForgettingReachesTickets(t *testing.T) {
 		if err := forget(l.house); err != nil {
 			t.Fatal(err)
 		}
+		l.fanOut(l.fan)
 		if n := l.number(`select count(*) from listing where sent_hash is not null`); n != 0 {
 			t.Errorf("%s: a ticket remembers what was sent", what)
 		}

@@ -104,10 +104,11 @@ update catalogue set revision_floor = revision_floor + 1000
     + 2 * (select coalesce(greatest(0, extract(epoch from clock_timestamp() - max(at)) * 1000), 0)::bigint from event)
     + (select 2 * coalesce(max(rev), 0) + 2 * coalesce(max(media_rev), 0) from product) + (select coalesce(max(rev), 0) from product_offer)
 returning revision_floor`
-	sqlForgetAllAcked = `
-with picked as (select channel_id, lane, product_id from listing where acked_hash is not null or sent_hash is not null order by product_id, channel_id, lane for update)
-update listing l set acked_hash = null, sent_hash = null, born = -abs(born) from picked p where (l.channel_id, l.lane, l.product_id) = (p.channel_id, p.lane, p.product_id)`
-	sqlMarkAll = `update channel set mark_after = 0 where deleted_at is null`
+	sqlMarkAll  = `update channel set mark_after = 0, mark_anew = 2 where deleted_at is null`
+	sqlFenceAll = `
+with held as (select kind, channel_id, lane from consumer where kind in ('drain', 'pull') order by kind, channel_id, lane for update)
+update consumer k set epoch = epoch + 1, gen = gen + 1, released = true, unsure_at = now(), holder = ''
+from held h where (k.kind, k.channel_id, k.lane) = (h.kind, h.channel_id, h.lane)`
 )
 
 // Restored tells the store that its data is an older state, restored from a
@@ -121,11 +122,11 @@ func (s *Store) Restored(ctx context.Context) (floor int64, err error) {
 		if err := tx.QueryRow(ctx, sqlRaiseFloor).Scan(&floor); err != nil {
 			return err
 		}
-		// Channels before listings, as marking locks them.
-		if _, err := tx.Exec(ctx, sqlMarkAll); err != nil {
+		// Who works has the old revisions in hand. Consumers before channels, as all lock them.
+		if _, err := tx.Exec(ctx, sqlFenceAll); err != nil {
 			return err
 		}
-		_, err := tx.Exec(ctx, sqlForgetAllAcked)
+		_, err := tx.Exec(ctx, sqlMarkAll)
 		return err
 	})
 	if err != nil {
