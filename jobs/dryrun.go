@@ -67,7 +67,7 @@ func (c *Channels) DryRun(ctx context.Context, code pim.ChannelCode, d DryRun) (
 	}
 	limit = min(limit, MaxDryRun)
 	run := &dryRun{
-		t: tried, saved: tried == saved, schema: c.store.Schema(),
+		t: tried, saved: tried == saved,
 		out: &DryRunResult{Lanes: map[pim.Lane]map[Outlook]int{}, Refused: []Refusal{}, Next: d.Cursor},
 	}
 	for _, lane := range tried.Program.Lanes().List() {
@@ -77,6 +77,9 @@ func (c *Channels) DryRun(ctx context.Context, code pim.ChannelCode, d DryRun) (
 	for limit > run.out.Products {
 		survey, err := c.store.Survey(ctx, saved.ID, d.Filter, postgres.Page{After: run.out.Next, Limit: min(dryPage, limit-run.out.Products)})
 		if err != nil {
+			return nil, err
+		}
+		if run.schema, err = c.store.SchemaOf(ctx, survey.Schema); err != nil {
 			return nil, err
 		}
 		whole, err := run.page(ctx, survey, end)

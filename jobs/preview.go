@@ -100,7 +100,10 @@ func (c *Channels) Preview(ctx context.Context, code pim.ChannelCode, sku pim.SK
 		return nil, err
 	}
 	out := &Preview{SKU: sku, Channel: code, Paused: !saved.Enabled}
-	schema := c.store.Schema()
+	schema, err := c.store.SchemaOf(ctx, survey.Schema)
+	if err != nil {
+		return nil, err
+	}
 	subject, decoding := c.decoded.subject(&survey.Items[0].Claimed)
 	past, cancel := context.WithTimeout(ctx, pastTime)
 	defer cancel()

@@ -101,9 +101,12 @@ func chunks(ts []*task, n int) func(func([]*task) bool) {
 func (s *step) render(ctx context.Context, claim *postgres.Claim, items []postgres.Claimed) ([]*task, error) {
 	began := time.Now()
 	tasks := make([]*task, len(items))
-	schema := s.d.r.store.Schema()
+	schema, err := s.d.r.store.SchemaOf(ctx, claim.Schema)
+	if err != nil {
+		return nil, err
+	}
 	scope := s.t.Scope(claim.Now)
-	err := inParallel(ctx, len(tasks), func(ctx context.Context, i int) error {
+	err = inParallel(ctx, len(tasks), func(ctx context.Context, i int) error {
 		t := &task{Claimed: &items[i], lane: s.l.Lane}
 		t.rev = t.revision(s.in)
 		tasks[i] = t

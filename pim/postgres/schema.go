@@ -20,6 +20,16 @@ func (s *Store) RefreshSchema(ctx context.Context) (*pim.Schema, error) {
 	return s.loadSchema(ctx, s.pool)
 }
 
+// SchemaOf gives a schema that is not older than a version that was read beside
+// values: another process may have changed it before it wrote them, and an older
+// schema does not show what it does not know.
+func (s *Store) SchemaOf(ctx context.Context, version int64) (*pim.Schema, error) {
+	if schema := s.schema.Load(); schema.Version >= version {
+		return schema, nil
+	}
+	return s.RefreshSchema(ctx)
+}
+
 const sqlSchema = `
 select c.version,
        coalesce((select jsonb_agg(definition order by code) from attribute), '[]'),

@@ -28,10 +28,11 @@ type Surveyed struct {
 
 // Survey is what would be claimed of some products, whatever is due.
 type Survey struct {
-	Now   time.Time              // the database's clock at the snapshot
-	Gone  map[pim.Lane]time.Time // when each lane's last holder vanished
-	Items []Surveyed             // by product, then lane
-	Next  string                 // cursor of the next page; "" after the last
+	Now    time.Time              // the database's clock at the snapshot
+	Schema int64                  // see Claim
+	Gone   map[pim.Lane]time.Time // when each lane's last holder vanished
+	Items  []Surveyed             // by product, then lane
+	Next   string                 // cursor of the next page; "" after the last
 }
 
 // sqlSurvey is sqlClaim for readers: of one snapshot, but of any products and
@@ -55,7 +56,7 @@ const (
 
 const (
 	surveyed = `
-select now(), k.lane, k.unsure_at, l.channel_id is not null, coalesce(l.dirty, true),
+select now(), cat.version, k.lane, k.unsure_at, l.channel_id is not null, coalesce(l.dirty, true),
        coalesce(l.acked_rev, 0), l.acked_at, coalesce(l.error, ''), l.issues,
        p.id, p.sku, coalesce(l.want, 1), coalesce(l.dirty_at, now()), l.acked_hash, l.settle_at,
        coalesce(l.dirty_at <= k.unsure_at and coalesce(l.receipt_at, '-infinity') <= k.unsure_at, false),
@@ -67,7 +68,7 @@ select now(), k.lane, k.unsure_at, l.channel_id is not null, coalesce(l.dirty, t
        p.rev, coalesce(l.status, ''), greatest(coalesce(l.acked_rev, 0), coalesce(l.receipt_rev, 0), coalesce(l.sent_rev, 0))
 from channel ch
 join consumer k on k.kind = 'drain' and k.channel_id = ch.id
-cross join (select revision_floor from catalogue offset 0) cat
+cross join (select revision_floor, version from catalogue offset 0) cat
 cross join (
 `
 	surveyedOf = `
@@ -131,7 +132,7 @@ func (s *Store) survey(ctx context.Context, sql string, args pgx.NamedArgs) (*Su
 			issues []byte
 			c      = &v.Claimed
 		)
-		err = r.Scan(&out.Now, &lane, &unsure, &v.Listed, &v.Dirty, &v.Acked, &v.AckedAt, &v.Error, &issues,
+		err = r.Scan(&out.Now, &out.Schema, &lane, &unsure, &v.Listed, &v.Dirty, &v.Acked, &v.AckedAt, &v.Error, &issues,
 			&c.Product, &c.SKU, &c.Want, &c.DirtySince, &c.AckedHash, &c.SettleAt, &c.Unsure, &c.Born, &c.Unsent, &c.Attempts, &c.Token,
 			&c.Gone, &c.Rev, &c.OfferRev, &c.MediaRev, &c.Parent, &c.Variant, &c.Family, &c.Enabled, &c.Categories,
 			(*[]byte)(&c.Values), (*[]byte)(&c.ParentValues), (*[]byte)(&c.Prices), (*[]byte)(&c.Stock), &own, &c.Status, &c.RevFloor)
