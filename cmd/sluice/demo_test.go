@@ -32,7 +32,10 @@ type announced struct {
 	Keyset    string `json:"keyset"`
 }
 
-const demoProducts = 60
+const (
+	demoProducts = 60
+	sellable     = demoProducts - 3 - 21 // neither parents nor variants: their list price would be the whole template's
+)
 
 // A demo's life: stopped and killed while it publishes, started again, used,
 // shared, stopped.
@@ -77,6 +80,11 @@ func TestDemo(t *testing.T) {
 	if n := targetsHolding(t, p, demoProducts); n != 5 {
 		t.Errorf("%d fake targets hold the whole catalogue, want 5", n)
 	}
+	// The ERP owns price and stock: it has what the catalogue has, and reading it changes nothing.
+	waitFor(t, a, fmt.Sprintf("select exists (select from pull where rows >= 3 * %d)", sellable))
+	expect(t, db, "select changed + rejected from pull", 0)
+	expect(t, db, "select count(*) from stock where on_hand = 0", 0)
+	expect(t, db, "select count(*) from event where actor like 'channel:%'", 0)
 	if status := call(t, "GET", a.URL+"/v1/products/DEMO-0001", a.ViewerKey, ""); status != 200 {
 		t.Errorf("the viewer's key may not read: %d", status)
 	}
@@ -133,11 +141,31 @@ func TestDemoExitsAfterPublish(t *testing.T) {
 	}
 	expect(t, db, "select count(*) from product", 21)
 	expect(t, db, "select count(*) from event where type = 'product.created'", 21)
+	// A fake whose file is gone is sent everything again.
+	if err := os.Remove(filepath.Join(dir, "target-shop-en.jsonl")); err != nil {
+		t.Fatal(err)
+	}
+	stdout, stderr, status = output(t, []string{"DATABASE_URL=" + dsn}, append(args, "21")...)
+	if status != 0 || !strings.Contains(stdout, "The fake of shop-en lost what it held") {
+		t.Fatalf("status %d\n%s%s", status, stdout, stderr)
+	}
+	kept, err := os.ReadFile(filepath.Join(dir, "target-shop-en.jsonl"))
+	if n := strings.Count(string(kept), `"sku":"DEMO-0021"`); err != nil || n == 0 {
+		t.Errorf("DEMO-0021 is not in the shop again: %v", err)
+	}
 	// Paused, it cannot be published, and says so at once.
 	output(t, []string{"DATABASE_URL=" + dsn}, "channel", "pause", "erp")
 	_, stderr, status = output(t, []string{"DATABASE_URL=" + dsn}, append(args, "22")...)
 	if status != 1 || !strings.Contains(stderr, "erp") {
 		t.Errorf("status %d with a paused channel: %s", status, stderr)
+	}
+	// The channels of an older demo sent to other fakes.
+	if _, err := db.Exec(t.Context(), "update channel set connector = 'webhook' where code = 'shop-en'"); err != nil {
+		t.Fatal(err)
+	}
+	_, stderr, status = output(t, []string{"DATABASE_URL=" + dsn}, append(args, "22")...)
+	if status != 1 || !strings.Contains(stderr, "an older demo's") || !strings.Contains(stderr, dir) {
+		t.Errorf("status %d on an older demo's database: %s", status, stderr)
 	}
 }
 
