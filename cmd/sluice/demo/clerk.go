@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"strings"
 	"time"
@@ -25,13 +26,16 @@ type clerk struct {
 	store *postgres.Store
 	erp   *trytontest.Server
 	house *house
+	log   *slog.Logger
 }
 
 // clerkFile says how far the clerk has read the log of changes.
 const clerkFile = "erp-clerk"
 
-// clerkLooks is how often the clerk looks for changes.
-const clerkLooks = 200 * time.Millisecond
+const (
+	clerkLooks = 200 * time.Millisecond // how often the clerk looks for changes
+	clerkRests = 2 * time.Second        // after an error
+)
 
 // run works until ctx ends.
 func (c *clerk) run(ctx context.Context) error {
@@ -42,13 +46,12 @@ func (c *clerk) run(ctx context.Context) error {
 	at := strings.TrimSpace(string(text))
 	for ctx.Err() == nil {
 		events, next, err := c.store.Events(ctx, postgres.Page{After: at, Limit: 500})
-		switch {
-		case ctx.Err() != nil:
-			return nil
-		case err != nil && postgres.IsDatabase(err): // it comes back
-			events, next = nil, at
-		case err != nil:
-			return fmt.Errorf("read changes for the ERP: %w", err)
+		if err != nil && ctx.Err() == nil {
+			c.log.WarnContext(ctx, "reading changes for the ERP", "err", err)
+		}
+		wait := clerkLooks
+		if err != nil { // a database that restarts comes back
+			events, next, wait = nil, at, clerkRests
 		}
 		for _, e := range events {
 			if err := c.enter(e); err != nil {
@@ -64,7 +67,7 @@ func (c *clerk) run(ctx context.Context) error {
 		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(clerkLooks):
+		case <-time.After(wait):
 		}
 	}
 	return nil

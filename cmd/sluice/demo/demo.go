@@ -272,7 +272,7 @@ func (d *demo) wait(ctx context.Context) error {
 func (d *demo) employ(erp *trytontest.Server) {
 	ctx, dismiss := context.WithCancel(context.Background())
 	d.clerk, d.dismiss = make(chan error, 1), dismiss
-	c := &clerk{store: d.node.Store, erp: erp, house: d.house}
+	c := &clerk{store: d.node.Store, erp: erp, house: d.house, log: d.Log}
 	go func() {
 		defer close(d.clerk)
 		if err := c.run(ctx); err != nil {

@@ -8,8 +8,7 @@ import (
 	"strings"
 
 	"github.com/sluicehub/sluice/connectors"
-	"github.com/sluicehub/sluice/connectors/tryton"
-	"github.com/sluicehub/sluice/connectors/woocommerce"
+	"github.com/sluicehub/sluice/connectors/all"
 )
 
 // The demo's mappings serve its own catalogue and whatever people import into it:
@@ -37,14 +36,23 @@ func where(condition, expression string) string {
 	return "(" + condition + ") ? dyn(" + expression + ") : null"
 }
 
+// ordinary is a connector's default mapping, its content to be changed.
+func ordinary(connector string) *connectors.Mapping {
+	m := connectors.Mapping{Content: map[string]string{}}
+	if kind, err := all.Registry().Kind(connector); err == nil { // it is there: its channel could not be made otherwise
+		m = kind.Mapping
+	}
+	m.Content = maps.Clone(m.Content)
+	return &m
+}
+
 // shopMapping is WooCommerce's default, with what the demo's catalogue has beside.
 func shopMapping() *connectors.Mapping {
-	m := woocommerce.Kind.Mapping
-	m.Content = maps.Clone(m.Content)
+	m := ordinary(wooCommerce)
 	m.Content["name"] = named
 	m.Content["slug"] = "slug(" + named + " + ' ' + sku)"
 	m.Content["short_description"] = "firstOf([values.teaser])"
-	return &m
+	return m
 }
 
 // marketMapping is a plain document for the webhook.
@@ -85,9 +93,8 @@ func bolMapping() *connectors.Mapping {
 
 // erpMapping is Tryton's default.
 func erpMapping() *connectors.Mapping {
-	m := tryton.Kind.Mapping
-	m.Content = maps.Clone(m.Content)
+	m := ordinary(tryton)
 	m.Content["name"] = named
 	m.Content["gtin"] = where(gtined(), known)
-	return &m
+	return m
 }

@@ -67,7 +67,7 @@ func (f *Fake) load(table, key string, value json.RawMessage) error {
 		if err := json.Unmarshal(value, &k); err != nil {
 			return err
 		}
-		k.Offer.modified, k.Offer.hidden = k.Modified, k.Hidden
+		k.modified, k.hidden = k.Modified, k.Hidden
 		if f.offers[key] == nil {
 			f.order = append(f.order, key)
 		}
