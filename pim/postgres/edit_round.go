@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/sluicehub/sluice/pim"
 )
@@ -128,8 +127,7 @@ func (b *batchEdit) refused() (list []int) {
 // out from: another variant took its axes, its family was deleted, or two
 // edits wait for each other. The next round sees why, and says it.
 func lostRace(err error) bool {
-	pg, ok := errors.AsType[*pgconn.PgError](err)
-	return ok && pg.Code == "40P01" || violates(err, "product_axes") || violates(err, "product_family_fkey")
+	return deadlocked(err) || violates(err, "product_axes") || violates(err, "product_family_fkey")
 }
 
 // outdated gives the edits that were refused by a schema which is not the

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/sluicehub/sluice/pim"
 )
@@ -256,6 +257,9 @@ func (b *offerBatch) run(ctx context.Context, q querier) error {
 	if len(b.good) == 0 {
 		return nil
 	}
+	for _, at := range b.good {
+		b.results[at].Status = RowUnchanged // whatever an earlier try made of it
+	}
 	seen := make(map[int32]bool, len(b.good))
 	send := &pgx.Batch{}
 	if len(b.good) > fewOffers {
@@ -344,16 +348,42 @@ on conflict (key_id, key) do nothing`
 	sqlAnswer     = `update idempotency set response = @response where key_id = @key_id and key = @key`
 )
 
-// batch runs a batch durably; under an idempotency key at most once.
-func (s *Store) batch(ctx context.Context, b *offerBatch, idem Idempotency) error {
-	if idem.Key == "" {
-		if err := b.run(ctx, s.pool); err != nil {
+// deadlockTries bounds how often a transaction is begun again.
+const deadlockTries = 10
+
+// untangled does a transaction again that was the victim of a deadlock. Who sets
+// prices and then stock in one transaction, as imports and pulls do, locks two
+// ordered lists of offers, one behind the other.
+func untangled(do func() error) error {
+	for try := 1; ; try++ {
+		err := do()
+		if try == deadlockTries || !deadlocked(err) {
 			return err
 		}
-		s.nudged()
-		return nil
 	}
-	err := inTx(ctx, s.pool, func(tx pgx.Tx) error {
+}
+
+func deadlocked(err error) bool {
+	pg, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && pg.Code == "40P01"
+}
+
+// batch runs a batch durably; under an idempotency key at most once.
+func (s *Store) batch(ctx context.Context, b *offerBatch, idem Idempotency) error {
+	err := untangled(func() error {
+		if idem.Key == "" {
+			return b.run(ctx, s.pool)
+		}
+		return s.runOnce(ctx, b, idem)
+	})
+	if err == nil {
+		s.nudged()
+	}
+	return err
+}
+
+func (s *Store) runOnce(ctx context.Context, b *offerBatch, idem Idempotency) error {
+	return inTx(ctx, s.pool, func(tx pgx.Tx) error {
 		id := pgx.NamedArgs{"key_id": idem.KeyID, "key": idem.Key, "request": idem.Request}
 		tag, err := tx.Exec(ctx, sqlRemember, id) // waits for a twin in flight
 		if err != nil {
@@ -377,10 +407,6 @@ func (s *Store) batch(ctx context.Context, b *offerBatch, idem Idempotency) erro
 		_, err = tx.Exec(ctx, sqlAnswer, id)
 		return err
 	})
-	if err == nil {
-		s.nudged()
-	}
-	return err
 }
 
 const sqlForget = `delete from idempotency where created_at < now() - interval '1 day'`

@@ -92,40 +92,43 @@ func (s *Store) Pulled(ctx context.Context, l Lease, actor, cursor string, after
 	if err != nil {
 		return 0, fmt.Errorf("check what was pulled for %v: %w", l.Consumer, err)
 	}
-	err = inTx(ctx, s.pool, func(tx pgx.Tx) error {
-		tag, err := tx.Exec(ctx, sqlPullFence, l.args())
-		if err != nil {
-			return err
-		}
-		if tag.RowsAffected() == 0 {
-			return ErrFenced
-		}
-		var rejected int64
-		problem := ""
-		for _, b := range batches {
-			if err := b.run(ctx, tx); err != nil {
+	err = untangled(func() error {
+		changed = 0
+		return inTx(ctx, s.pool, func(tx pgx.Tx) error {
+			tag, err := tx.Exec(ctx, sqlPullFence, l.args())
+			if err != nil {
 				return err
 			}
-			for i := range b.results {
-				switch r := &b.results[i]; r.Status {
-				case RowChanged:
-					changed++
-				case RowRejected:
-					if rejected++; problem == "" {
-						problem = fmt.Sprintf("%s: %s", r.SKU, r.Problems[0].Detail)
+			if tag.RowsAffected() == 0 {
+				return ErrFenced
+			}
+			var rejected int64
+			problem := ""
+			for _, b := range batches {
+				if err := b.run(ctx, tx); err != nil {
+					return err
+				}
+				for i := range b.results {
+					switch r := &b.results[i]; r.Status {
+					case RowChanged:
+						changed++
+					case RowRejected:
+						if rejected++; problem == "" {
+							problem = fmt.Sprintf("%s: %s", r.SKU, r.Problems[0].Detail)
+						}
+					case RowUnchanged, RowSuperseded:
 					}
-				case RowUnchanged, RowSuperseded:
 				}
 			}
-		}
-		args := l.args()
-		for k, v := range map[string]any{
-			"cursor": cursor, "after": after, "rows": len(prices) + len(stock), "changed": changed, "rejected": rejected, "error": storable(problem),
-		} {
-			args[k] = v
-		}
-		_, err = tx.Exec(ctx, sqlPulled, args)
-		return err
+			args := l.args()
+			for k, v := range map[string]any{
+				"cursor": cursor, "after": after, "rows": len(prices) + len(stock), "changed": changed, "rejected": rejected, "error": storable(problem),
+			} {
+				args[k] = v
+			}
+			_, err = tx.Exec(ctx, sqlPulled, args)
+			return err
+		})
 	})
 	if err != nil {
 		return 0, fmt.Errorf("store what was pulled for %v: %w", l.Consumer, err)
