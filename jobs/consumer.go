@@ -75,6 +75,7 @@ type next struct {
 	again bool
 	in    time.Duration
 	idle  bool // the step looked and found nothing to do: in is all there is to wait for
+	over  bool // and never will again: its place is another consumer's
 }
 
 // consume runs one job of consumer c. It returns nil always: see above.
@@ -227,7 +228,7 @@ func (h *hold) work(w worker) (ahead time.Duration, err error) {
 		} else if n.in == 0 && n.idle {
 			due = time.Time{}
 		}
-		if h.r.stopping() || time.Now().After(end) || last && n.idle {
+		if n.over || h.r.stopping() || time.Now().After(end) || last && n.idle {
 			return until(due), nil
 		}
 		if last = false; n.again {

@@ -25,6 +25,24 @@ func HashOf(document json.RawMessage, lane pim.Lane, born int64) []byte {
 	return hashOf(document, lane, born)
 }
 
+// Import runs an import as its job does, and says whether the job ends with it.
+func (r *Runner) Import(ctx context.Context, i Importer, l postgres.Lease) (ends bool, err error) {
+	h := r.hold(ctx, l, time.Now())
+	defer h.end()
+	looks := 0
+	_, err = h.work(stepFunc(func(ctx context.Context, l postgres.Lease) (next, error) {
+		if looks++; looks > 1 {
+			return next{over: true}, nil
+		}
+		return (&importWorker{r: r, importer: i}).step(ctx, l)
+	}))
+	return looks == 1, err
+}
+
+type stepFunc func(context.Context, postgres.Lease) (next, error)
+
+func (f stepFunc) step(ctx context.Context, l postgres.Lease) (next, error) { return f(ctx, l) }
+
 // Fanner is fan-out by hand.
 type Fanner struct{ f *fanner }
 

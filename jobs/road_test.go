@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -260,5 +261,30 @@ func TestEditReachesChannel(t *testing.T) {
 	}
 	if n := len(fake.History(all[1], pim.Content)); n != 1 {
 		t.Errorf("an unchanged product was sent %d times", n)
+	}
+}
+
+type imports func(ctx context.Context, l postgres.Lease) error
+
+func (f imports) Run(ctx context.Context, l postgres.Lease) error { return f(ctx, l) }
+
+// An import's job ends with it: a process runs few of them at once, and nothing
+// more will ever come for one that is over.
+func TestImportLeavesItsPlace(t *testing.T) {
+	r := newRoad(t)
+	r.work() // it takes no imports
+	id, err := r.store.CreateImport(r.ctx, "f", "a", json.RawMessage(`{}`), strings.NewReader("x"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := r.store.Take(r.ctx, postgres.Consumer{Kind: postgres.Import, Channel: pim.ChannelID(id)}, 0, "test", time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, state := range []string{"running", "finished"} {
+		ends, err := r.runner.Import(r.ctx, imports(func(ctx context.Context, l postgres.Lease) error { return r.store.FinishImport(ctx, l, "") }), l)
+		if err != nil || !ends {
+			t.Errorf("a %s import: its job looks for more (%v)", state, err)
+		}
 	}
 }

@@ -166,7 +166,7 @@ func (w *importWorker) Work(ctx context.Context, job *river.Job[importArgs]) err
 func (w *importWorker) step(ctx context.Context, l postgres.Lease) (next, error) {
 	run, err := w.r.store.ImportRun(ctx, int64(l.Channel))
 	if err != nil || run.State != "running" {
-		return next{}, err
+		return next{over: true}, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -180,12 +180,12 @@ func (w *importWorker) step(ctx context.Context, l postgres.Lease) (next, error)
 	err = w.importer.Run(ctx, l)
 	if postgres.IsPoison(err) {
 		w.r.log.ErrorContext(ctx, "import", "import", l.Channel, "err", err)
-		return next{}, w.r.store.FinishImport(ctx, l, "the database refuses a row of it; the log has the cause")
+		return next{over: true}, w.r.store.FinishImport(ctx, l, "the database refuses a row of it; the log has the cause")
 	}
 	if w.r.stopping() && ctx.Err() != nil {
 		return next{}, nil // nothing is in doubt: chunks are transactions
 	}
-	return next{}, err
+	return next{over: true}, err
 }
 
 // Start begins to work and to wake. It returns at once; Stop ends it.
