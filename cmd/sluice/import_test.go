@@ -179,3 +179,25 @@ func TestProgressLine(t *testing.T) {
 		}
 	}
 }
+
+// A supplier's file is told what it is but once.
+func TestImportProfile(t *testing.T) {
+	t.Parallel()
+	env := []string{"DATABASE_URL=" + dbtest.New(t)}
+	dir := t.TempDir()
+	file := filepath.Join(dir, "mugs.csv")
+	if err := os.WriteFile(file, []byte("Art;Titel;price-EUR;stock;Parent;color\nCUP-8;Mug, red;5,50;3;CUP-9;red\nCUP-9;Mug;;;;\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for i, flags := range [][]string{{"--sku-column", "Art", "--save-profile", "mugs"}, {"--profile", "mugs"}} {
+		args := append([]string{"import", file, "--json", "--report", filepath.Join(dir, "report.csv")}, flags...)
+		stdout, stderr, status := output(t, env, args...)
+		var o outcome
+		if err := json.Unmarshal([]byte(stdout), &o); err != nil || status != 0 {
+			t.Fatalf("status %d: %s", status, stderr)
+		}
+		if [2]int64{o.Created, o.Unchanged}[i] != 2 || o.Rejected != 0 {
+			t.Errorf("%v: %+v", flags, o)
+		}
+	}
+}
