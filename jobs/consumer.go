@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"sync/atomic"
@@ -12,6 +13,7 @@ import (
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 	"github.com/riverqueue/river/rivertype"
 
+	"github.com/sluicehub/sluice/pim"
 	"github.com/sluicehub/sluice/pim/postgres"
 )
 
@@ -40,6 +42,10 @@ import (
 //     which River still calls running, no longer holds the unique key.
 //  4. No holder: the writer's Wake makes a job; where that was lost, the
 //     sweeper does.
+//  5. No holder, but a job that River calls running: its process died before
+//     the job took the lease, or before River noted its end. It holds the
+//     unique key, so when it has run for longer than a lease without taking
+//     one, the sweeper begins a new generation and makes that one's job.
 //
 // So jobs may be deleted, notifications lost and processes killed at any
 // point. Jobs are unique over the states available, pending, running and
@@ -105,7 +111,7 @@ func consume[A river.JobArgs](ctx context.Context, r *Runner, job *river.Job[A],
 		log.WarnContext(ctx, "finish", "err", err)
 		return nil
 	}
-	r.hub.gone(lease.Consumer)
+	r.hub.leave(c, h.poke) // from here on a wake needs a job
 	if due, err := r.store.IsDue(ctx, c); err != nil {
 		log.WarnContext(ctx, "look once more", "err", err)
 	} else if due != nil {
@@ -331,16 +337,37 @@ func jobOf(d postgres.Due) river.JobArgs {
 	}
 }
 
-// ensure makes a job for each consumer that has none.
-func (r *Runner) ensure(ctx context.Context, due ...postgres.Due) {
+// ensure makes a job for each consumer that has none, and gives the jobs of
+// the others that are running.
+func (r *Runner) ensure(ctx context.Context, due ...postgres.Due) (running []postgres.RunningJob) {
 	if len(due) == 0 {
-		return
+		return nil
 	}
 	params := make([]river.InsertManyParams, len(due))
 	for i, d := range due {
 		params[i] = river.InsertManyParams{Args: jobOf(d)}
 	}
-	if _, err := r.river.InsertMany(ctx, params); err != nil {
+	results, err := r.river.InsertMany(ctx, params)
+	if err != nil {
 		r.log.WarnContext(ctx, "make jobs; the sweeper will", "err", err, slog.Int("jobs", len(due)))
+		return nil
 	}
+	for _, made := range results {
+		if made.UniqueSkippedAsDuplicate && made.Job.State == rivertype.JobStateRunning {
+			running = append(running, postgres.RunningJob{Due: dueOf(made.Job), Job: made.Job.ID})
+		}
+	}
+	return running
+}
+
+// dueOf is what a job works for: jobOf the other way round.
+func dueOf(job *rivertype.JobRow) postgres.Due {
+	var args struct {
+		Channel, Import, Gen int64
+		Lane                 int16
+	}
+	_ = json.Unmarshal(job.EncodedArgs, &args) // as jobOf's types wrote them
+	d := postgres.Due{Gen: args.Gen}
+	d.Kind, d.Channel, d.Lane = job.Kind, pim.ChannelID(args.Channel+args.Import), pim.Lane(args.Lane) // one of the two is 0
+	return d
 }

@@ -147,3 +147,27 @@ create trigger refuse before insert or update on listing for each row execute fu
 		t.Errorf("%+v %v", road, err)
 	}
 }
+
+// A process that dies when River has given it a job, and the job has not taken
+// its lease yet, leaves a job that holds the key, and no lease that runs out:
+// somebody else takes over even so.
+func TestDeathBeforeTheTake(t *testing.T) {
+	r := newRoad(t)
+	fake := r.channel("shop", webhooktest.Options{}, nil)
+	r.work()()
+	r.put(skus(1), title("A"))
+	if err := r.runner.WakeNow(r.ctx, postgres.Consumer{Kind: postgres.Fanout}, postgres.Consumer{Kind: postgres.Drain, Channel: 1, Lane: pim.Content}); err != nil {
+		t.Fatal(err)
+	}
+	tag, err := r.store.Pool().Exec(r.ctx, `update river_job set state = 'running', attempt = 1, attempted_at = now(), attempted_by = array['dead']
+		where state = 'available' and kind in ('fanout', 'drain')`)
+	if err != nil || tag.RowsAffected() < 2 {
+		t.Fatal(tag, err)
+	}
+	r.lease, r.sweep = 2*time.Second, 200*time.Millisecond
+	r.work()
+	r.settled("shop")
+	if got := name(fake, "SKU-0001"); got != "A" {
+		t.Errorf("%q", got)
+	}
+}

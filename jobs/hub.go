@@ -51,14 +51,7 @@ func (h *hub) arrive(c postgres.Consumer) chan struct{} {
 	return poke
 }
 
-// gone says that c's lease was given back: from here on a wake needs a job.
-func (h *hub) gone(c postgres.Consumer) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	delete(h.live, c)
-}
-
-// leave is gone for the holder of poke only: a later one stays.
+// leave says that the holder of poke holds c no more; a later holder stays.
 func (h *hub) leave(c postgres.Consumer, poke chan struct{}) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

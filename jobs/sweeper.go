@@ -49,7 +49,11 @@ func (r *Runner) sweepOnce(ctx context.Context) {
 	if err == nil {
 		due, e := r.store.DueConsumers(ctx)
 		err = e
-		r.ensure(ctx, due...)
+		running := r.ensure(ctx, due...)
+		if err == nil && len(running) > 0 {
+			due, err = r.store.Supersede(ctx, running, r.lease)
+			r.ensure(ctx, due...)
+		}
 	}
 	if err != nil && ctx.Err() == nil {
 		r.log.WarnContext(ctx, "sweep", "err", err)

@@ -157,6 +157,41 @@ func scanDue(r pgx.CollectableRow) (d Due, err error) {
 	return d, r.Scan(&d.Kind, &d.Channel, &d.Lane, &d.Gen)
 }
 
+// RunningJob is a job that River calls running, of a consumer without a holder.
+type RunningJob struct {
+	Due
+	Job int64
+}
+
+// sqlSupersede begins a new generation for consumers whose job should long have
+// taken its lease. If such a job is only slow, it finds its generation over.
+const sqlSupersede = `
+with dead as (
+    select k.kind, k.channel_id, k.lane
+    from unnest(@kinds::text[], @channels::bigint[], @lanes::smallint[], @gens::bigint[], @jobs::bigint[]) d (kind, channel_id, lane, gen, job)
+    join consumer k using (kind, channel_id, lane)
+    where k.gen = d.gen and k.released
+      and exists (select from river_job j where j.id = d.job and j.state = 'running' and j.attempted_at < now() - @age::interval)
+    for update of k skip locked
+)
+update consumer k set gen = gen + 1 from dead d where (k.kind, k.channel_id, k.lane) = (d.kind, d.channel_id, d.lane)
+returning k.kind, k.channel_id, k.lane, k.gen`
+
+// Supersede gives the consumers of those jobs that have run for longer than age
+// a new generation, with which they may have a job beside the dead one.
+func (s *Store) Supersede(ctx context.Context, jobs []RunningJob, age time.Duration) ([]Due, error) {
+	kinds, lanes := make([]string, len(jobs)), make([]int16, len(jobs))
+	channels, gens, ids := make([]int64, len(jobs)), make([]int64, len(jobs)), make([]int64, len(jobs))
+	for i, j := range jobs {
+		kinds[i], channels[i], lanes[i], gens[i], ids[i] = j.Kind, int64(j.Channel), int16(j.Lane), j.Gen, j.Job
+	}
+	rows, err := s.work.Query(ctx, sqlSupersede, pgx.NamedArgs{"kinds": kinds, "channels": channels, "lanes": lanes, "gens": gens, "jobs": ids, "age": age})
+	if err != nil {
+		return nil, fmt.Errorf("supersede dead jobs: %w", err)
+	}
+	return pgx.CollectRows(rows, scanDue)
+}
+
 const sqlIsDue = `
 select k.kind, k.channel_id, k.lane, k.gen from consumer k
 where k.kind = @kind and k.channel_id = @channel and k.lane = @lane and k.released and ` + dueWhere
