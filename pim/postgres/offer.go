@@ -258,7 +258,7 @@ func (b *offerBatch) run(ctx context.Context, q querier) error {
 		return nil
 	}
 	for _, at := range b.good {
-		b.results[at].Status = RowUnchanged // whatever an earlier try made of it
+		b.results[at].Status, b.results[at].Problems = RowUnchanged, nil // whatever an earlier try made of it
 	}
 	seen := make(map[int32]bool, len(b.good))
 	send := &pgx.Batch{}
