@@ -19,6 +19,10 @@ var fuzzExpressions = append([]string{
 	`google.protobuf.Any{}`, `'\u0000\ud800'`, `'a'.indexOf('', -1)`, `'a'.replace('', 'b', -9)`, `round('1', -1)`, `truncate('x', -9223372036854775807)`, `unit({}, '')`,
 }, hostile...)
 
+// patience is what may pass on a machine that does much else; what nothing
+// bounds takes longer.
+const patience = 2 * time.Minute
+
 // FuzzCompile: no text makes Compile panic or run long, and what it lets pass
 // renders in bounded time, to valid JSON or to an error with issues.
 func FuzzCompile(f *testing.F) {
@@ -39,7 +43,7 @@ func FuzzCompile(f *testing.F) {
 		} else if problems(err) == "" {
 			t.Fatalf("a refusal without problems: %v", err)
 		}
-		if d := time.Since(began); d > 9*time.Second {
+		if d := time.Since(began); d > patience {
 			t.Fatalf("took %s", d)
 		}
 	})

@@ -301,7 +301,7 @@ func TestHostileExpressionsAreRefused(t *testing.T) {
 		if got := problems(err); got != "/content/x mapping.cost" {
 			t.Errorf("%.80s: got %s %v", expression, got, err)
 		}
-		if d := time.Since(began); d > 2*maxTrial {
+		if d := time.Since(began); d > patience { // not by how fast this machine is today
 			t.Errorf("%.80s: took %s", expression, d)
 		}
 	}

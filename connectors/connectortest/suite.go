@@ -311,7 +311,7 @@ func cancelled(r *run) {
 
 func hanging(r *run) {
 	r.Hang()
-	ctx, cancel := context.WithTimeout(r.ctx, 300*time.Millisecond)
+	ctx, cancel := context.WithTimeout(r.ctx, 2*time.Second) // for the request to get there, on a slow machine too
 	defer cancel()
 	_, err := r.push(ctx, r.upsert(pim.Content, "A", 1))
 	r.isError(err, connectors.Unavailable, true)
