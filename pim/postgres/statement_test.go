@@ -219,6 +219,11 @@ func (h *house) checkPlans(of string) {
 		"windows":  {sqlPriceWindows, "price_opens", "catalogue"},
 		"events":   {sqlEvents, "", "event_default"},
 		"forget":   {sqlForget, "", "idempotency"},
+		"tickets":  {sqlTicketsNow, "listing_due", ""},
+		"one":      {sqlCurrentOne, "product_sku_key", ""},
+		"siblings": {sqlSiblings, "product_axes", ""},
+		"parents":  {sqlParents, "product_pkey", ""},
+		"locked":   {sqlLockListings, "listing_pkey", "consumer"},
 		"drop":     {sqlDropListings, "product_pkey", "channel"},
 	} {
 		args := pgx.NamedArgs{}
