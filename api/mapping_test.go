@@ -40,18 +40,18 @@ func TestPreviewAPI(t *testing.T) {
 	if p.Lanes[1].Outlook != jobs.OutlookWaits || string(p.Lanes[2].Document) != "null" && len(p.Lanes[2].Document) > 0 {
 		t.Errorf("%+v", p.Lanes[1:])
 	}
-	k.want(k.do(Viewer, "POST", "/v1/channels/sink/preview/A%2F1", `{"mapping":`+tries+`}`), 200, &p)
+	k.want(k.do(ChannelManager, "POST", "/v1/channels/sink/preview/A%2F1", `{"mapping":`+tries+`}`), 200, &p)
 	if string(p.Lanes[0].Document) != `{"colour":"ROT","sku":"A/1"}` {
 		t.Errorf("%s", p.Lanes[0].Document)
 	}
 	p = Preview{}
-	k.want(k.do(Viewer, "POST", "/v1/channels/sink/preview/B", `{"mapping":`+tries+`}`), 200, &p)
+	k.want(k.do(ChannelManager, "POST", "/v1/channels/sink/preview/B", `{"mapping":`+tries+`}`), 200, &p)
 	if c := p.Lanes[0]; c.Outlook != jobs.OutlookRefused || len(c.Issues) != 1 || c.Issues[0].Attribute != "colour" {
 		t.Errorf("%+v", c)
 	}
-	k.want(k.do(Viewer, "POST", "/v1/channels/sink/preview/B", `{}`), 200, nil)
+	k.want(k.do(ChannelManager, "POST", "/v1/channels/sink/preview/B", `{}`), 200, nil)
 
-	post := func(body string) reply { return k.do(Viewer, "POST", "/v1/channels/sink/preview/B", body) }
+	post := func(body string) reply { return k.do(ChannelManager, "POST", "/v1/channels/sink/preview/B", body) }
 	k.refused(post(`{"mapping":{"content":{"x":"values..x"}}}`), 422, "/mapping/content/x", "mapping.syntax")
 	k.refused(post(`{"mapping":{"content":{"x":"sku"},"values":{"nothing":{"unit":"g"},"color":{"options":{"mauve":"M"}}}}}`), 422, "/mapping/values/nothing", "attribute.unknown")
 	k.refused(post(`{"mapping":{"content":{"x":"sku"},"values":{"color":{"options":{"mauve":"M"}}}}}`), 422, "/mapping/values/color/options/mauve", "option.unknown")
@@ -60,7 +60,7 @@ func TestPreviewAPI(t *testing.T) {
 	k.refused(post(`{"map":{}}`), 422, "/map", "field.unknown")
 	for _, at := range []string{"/v1/channels/sink/preview/nothing", "/v1/channels/nowhere/preview/B"} {
 		k.want(k.do(Viewer, "GET", at, nil), 404, nil)
-		k.want(k.do(Viewer, "POST", at, `{}`), 404, nil)
+		k.want(k.do(ChannelManager, "POST", at, `{}`), 404, nil)
 	}
 	k.want(k.do(Editor, "DELETE", "/v1/products/B", nil), 204, nil)
 	k.want(k.do(Viewer, "GET", "/v1/channels/sink/preview/B", nil), 200, &p)
@@ -72,7 +72,7 @@ func TestPreviewAPI(t *testing.T) {
 func TestDryRunAPI(t *testing.T) {
 	k := mapped(t)
 	var run DryRun
-	post := func(body string) reply { return k.do(Viewer, "POST", "/v1/channels/sink/dry-run", body) }
+	post := func(body string) reply { return k.do(ChannelManager, "POST", "/v1/channels/sink/dry-run", body) }
 	k.want(post(`{}`), 200, &run)
 	if run.Products != 3 || run.Next != "" || len(run.Lanes) != 3 || run.Lanes[0].Outlooks[jobs.OutlookSend] != 3 || len(run.Refused) != 0 {
 		t.Errorf("%+v", run)
@@ -99,7 +99,7 @@ func TestDryRunAPI(t *testing.T) {
 	k.refused(post(`{"cursor":"x"}`), 422, "/cursor", "cursor")
 	k.refused(post(`{"filter":{"colour":"red"}}`), 422, "/filter/colour", "field.unknown")
 	k.refused(post(`{"filter":{"updated_since":"yesterday"}}`), 422, "/filter/updated_since", "field.time")
-	k.want(k.do(Viewer, "POST", "/v1/channels/nowhere/dry-run", `{}`), 404, nil)
+	k.want(k.do(ChannelManager, "POST", "/v1/channels/nowhere/dry-run", `{}`), 404, nil)
 	if k.count("listing") != 0 {
 		t.Error("a dry run marked something")
 	}

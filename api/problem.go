@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"os"
@@ -124,6 +125,11 @@ func fromHuma(status int, msg string, errs []error) *Problem {
 	code := unwritten[status]
 	if code == "" {
 		code = "bad-request"
+	}
+	// takes gives huma one byte more than a body may have.
+	var limit int64
+	if _, err := fmt.Sscanf(msg, "request body is too large limit=%d bytes", &limit); err == nil {
+		msg = "the body has more than " + strconv.FormatInt(limit-1, 10) + " bytes"
 	}
 	p := problem(status, code, msg)
 	for _, err := range errs {

@@ -278,7 +278,11 @@ func TestProductBadInput(t *testing.T) {
 	}
 	for _, size := range []int{maxEdit + 1, 10 << 20} {
 		body := `{"values":{"name":{"en-GB":"` + strings.Repeat("x", size) + `"}}}`
-		k.want(k.do(Editor, "PATCH", "/v1/products/P", body), 413, nil)
+		r := k.do(Editor, "PATCH", "/v1/products/P", body)
+		k.want(r, 413, nil)
+		if want := "the body has more than 1048576 bytes"; !strings.Contains(string(r.body), want) {
+			t.Errorf("%s: not %q", r.body, want)
+		}
 	}
 	k.want(k.do(Editor, "PATCH", "/v1/products/P", ``), 400, nil)
 	k.want(k.do(Editor, "PATCH", "/v1/products/P", `<a/>`, "Content-Type", "application/xml"), 415, nil)

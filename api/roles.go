@@ -89,8 +89,8 @@ var allowed = map[string][]Role{
 	"retry-channel":   managers,
 
 	"preview-product":          everyone,
-	"try-mapping":              everyone, // what it tries is not stored
-	"dry-run-channel":          everyone,
+	"try-mapping":              managers, // it changes nothing, but a viewer may only GET
+	"dry-run-channel":          managers,
 	"list-channel-mappings":    everyone,
 	"get-channel-mapping":      everyone,
 	"rollback-channel-mapping": managers,
