@@ -104,6 +104,9 @@ func (d *demo) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := d.startTargets(); err != nil { // before the workers, who would find them away
+		return err
+	}
 	d.node, err = node.Start(ctx, node.Options{
 		DSN: d.DSN, Keys: keys, Log: d.Log, Listener: listener, Work: true, AllowPrivate: true, Version: d.Version,
 	})
@@ -112,9 +115,6 @@ func (d *demo) run(ctx context.Context) error {
 	}
 	fresh, err := d.ensureKeys(ctx)
 	if err != nil {
-		return err
-	}
-	if err := d.startTargets(); err != nil {
 		return err
 	}
 	erp := d.targets[len(d.targets)-1]
