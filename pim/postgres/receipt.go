@@ -121,9 +121,7 @@ updated as (
         token = r.token, sent_rev = r.sent_rev, sent_want = r.sent_want, sent_hash = r.sent_hash,
         sent_at = case when r.token is not null then coalesce(l.sent_at, now()) end -- a listing has one ticket after the other
     from r, fence
-    -- The list leads into the index by itself: where statistics are older than a channel's listings, the planner takes the
-    -- channel for all but empty, and would walk through all of it for each row of r.
-    where l.product_id = r.product_id and l.product_id = any(@product::bigint[]) and l.channel_id = @channel and l.lane = @lane
+    where l.product_id = r.product_id and l.channel_id = @channel and l.lane = @lane
     returning l.dirty and l.due_at <= now() as due
 )
 select count(*), count(*) filter (where due), exists (select from fence) from updated`
