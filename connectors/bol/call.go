@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -270,7 +269,7 @@ func shown(client *httpx.Client, s string) string {
 	if s == "" {
 		return ""
 	}
-	return strings.TrimSpace(client.Scrub(errors.New(s)).Error())
+	return client.Text(s)
 }
 
 // text is shown, for words that were read long after their call.

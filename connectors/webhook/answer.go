@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"strings"
 	"time"
 
 	"github.com/sluicehub/sluice/connectors"
@@ -198,7 +197,7 @@ func (c *Connector) text(s string) string {
 	if s == "" {
 		return ""
 	}
-	return strings.TrimSpace(c.client.Scrub(errors.New(s)).Error())
+	return c.client.Text(s)
 }
 
 // after reads retry_after: seconds, within the bounds of a Retry-After header.

@@ -200,5 +200,5 @@ func (c *Connector) text(s string) string {
 	if s == "" {
 		return ""
 	}
-	return strings.TrimSpace(c.client.Scrub(errors.New(s)).Error())
+	return c.client.Text(s)
 }
