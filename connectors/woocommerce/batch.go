@@ -27,18 +27,32 @@ type row struct {
 
 // answer is what the shop says of a row.
 type answer struct {
-	ID     int64    `json:"id"`
-	SKU    string   `json:"sku"`
-	Type   string   `json:"type"`
-	Status string   `json:"status"`
-	Error  *refusal `json:"error"`
+	ID     int64  `json:"id"`
+	SKU    string `json:"sku"`
+	Type   string `json:"type"`
+	Status string `json:"status"`
+	// Attributes tell whether it has any. Plugins write some that are no list.
+	Attributes json.RawMessage `json:"attributes"`
+	Error      *refusal        `json:"error"`
+}
+
+// deletion is the answer to a deleted row: the object as it was in the end.
+type deletion struct {
+	answer
+	was json.RawMessage
+}
+
+// UnmarshalJSON keeps the whole object besides.
+func (d *deletion) UnmarshalJSON(b []byte) error {
+	d.was = slices.Clone(b)
+	return json.Unmarshal(b, &d.answer)
 }
 
 // answers are what comes back of a call of several rows, in their order.
 type answers struct {
-	Create []answer `json:"create"`
-	Update []answer `json:"update"`
-	Delete []answer `json:"delete"`
+	Create []answer   `json:"create"`
+	Update []answer   `json:"update"`
+	Delete []deletion `json:"delete"`
 }
 
 // writeAll writes products, then the variations of each parent.
@@ -164,10 +178,13 @@ func (p *push) send(path string, parent int64, rows []*row) error {
 		return p.refusedWhole(path, parent, rows, e)
 	}
 	p.told = true
-	for i, list := range [][]answer{said.Create, said.Update, said.Delete} {
+	for i, list := range [][]answer{said.Create, said.Update} {
 		for j := range list {
 			p.hear(by[i][j], parent, &list[j])
 		}
+	}
+	for j := range said.Delete {
+		p.hearDeletion(by[2][j], parent, &said.Delete[j])
 	}
 	return nil
 }
@@ -212,6 +229,31 @@ func (p *push) forget(r *row) {
 	}
 }
 
+// hearDeletion reads the shop's answer to a deleted row. What made room is carried
+// over as it was in the end: an offer may have come since it was looked up.
+func (p *push) hearDeletion(r *row, parent int64, d *deletion) {
+	p.hear(r, parent, &d.answer)
+	if !r.clears || r.task.done {
+		return
+	}
+	r.task.cleared = true
+	var was struct {
+		Images []picture `json:"images"`
+		Image  *picture  `json:"image"` // a variation's
+		carried
+	}
+	if d.Error != nil || d.SKU != string(r.task.sku) || r.task.carry == nil || json.Unmarshal(d.was, &was) != nil {
+		return
+	}
+	r.task.carry.carried = was.carried
+	switch {
+	case len(was.Images) > 0:
+		r.task.carry.Images = was.Images
+	case was.Image != nil && was.Image.ID > 0:
+		r.task.carry.Images = []picture{*was.Image}
+	}
+}
+
 // hear reads the shop's answer to one row.
 func (p *push) hear(r *row, parent int64, a *answer) {
 	if a.Error != nil {
@@ -238,13 +280,20 @@ func (p *push) hear(r *row, parent int64, a *answer) {
 		return
 	case r.remove:
 		p.known.Remove(t.sku)
+	case a.SKU != "" && a.SKU != string(t.sku) && r.id == 0:
+		// To make it once more would make one more.
+		t.fail(refuse(pim.Issue{
+			Code: "woocommerce.sku", Severity: pim.SeverityError, Attribute: "sku",
+			Text: p.text(fmt.Sprintf("The shop, or a plugin of it, stored the SKU as %q, and would not find it again. Remove the product %d there.", a.SKU, a.ID)),
+		}))
+		return
 	case a.SKU != "" && a.SKU != string(t.sku) && !t.withdraw:
 		// The id has another SKU by now. The next look-up tells which has ours.
 		p.known.Remove(t.sku)
 		t.again = true
 		return
 	default:
-		k := known{id: a.ID, parent: parent, variable: parent == 0 && (&object{Type: a.Type}).isVariable(), at: time.Now()}
+		k := known{id: a.ID, parent: parent, variable: parent == 0 && (&object{Type: a.Type}).isVariable(), bare: string(a.Attributes) == "[]", at: time.Now()}
 		p.known.Add(t.sku, k)
 		if par := p.kin[t.sku]; par != nil {
 			par.id = a.ID

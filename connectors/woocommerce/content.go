@@ -68,11 +68,13 @@ func (p *push) content(tasks []*task, products []*row, variations map[int64][]*r
 		par.need = append(par.need, t.doc.axes...)
 		variants = append(variants, t)
 	}
-	if err := p.clear(tasks); err != nil {
-		return err
-	}
+	// Before anything is written: a category that the shop refuses is refused for
+	// the call as a whole, which the hub then halves.
 	categories, err := p.categoriesOf(tasks)
 	if err != nil {
+		return err
+	}
+	if err := p.clear(tasks); err != nil {
 		return err
 	}
 	for _, t := range tasks {
@@ -196,7 +198,11 @@ func (p *push) product(t *task, categories map[string]int64) *row {
 	attributes := t.doc.attributes
 	if t.have != nil {
 		r.id = t.have.ID
-		attributes = merge(attributes, t.have.Attributes)
+		if p.keep["attributes"] && len(attributes) == 0 {
+			attributes = slices.Clone(t.have.Attributes)
+		} else {
+			attributes = merge(attributes, t.have.Attributes)
+		}
 	}
 	if par := p.kin[t.sku]; par != nil {
 		if len(par.need) > 0 {
@@ -207,9 +213,13 @@ func (p *push) product(t *task, categories map[string]int64) *row {
 		}
 		par.attributes = attributes
 	}
-	if len(attributes) > 0 {
+	switch {
+	case len(attributes) > 0:
 		body["attributes"] = number(attributes)
-	} else if p.keep["attributes"] {
+	case p.keep["attributes"], t.cached:
+		// What is only remembered had none, and shall have none. Should another
+		// process have made it variable meanwhile, an empty list would take the
+		// options away that its variations need.
 		delete(body, "attributes")
 	}
 	if t.carry != nil {
@@ -228,6 +238,14 @@ func (p *push) variations(variants []*task) error {
 		}
 		par := p.kin[t.doc.parent]
 		switch {
+		case par.task != nil && par.task.again:
+			t.again = true
+			continue
+		case par.task != nil && par.task.done && par.task.result.Err != nil && p.stop == nil:
+			// It lacks the options that came with its content. Without that, it gets
+			// them by themselves.
+			t.fail(&connectors.Error{Verdict: connectors.Conflict, After: parentAfter, Err: fmt.Errorf("its parent %s was not taken by the shop", par.sku)})
+			continue
 		case par.err != nil:
 			t.fail(&connectors.Error{Verdict: connectors.Conflict, After: parentAfter, Err: fmt.Errorf("its parent %s could not be written: %w", par.sku, errors.New(par.err.Error()))})
 			continue

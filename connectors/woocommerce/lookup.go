@@ -44,7 +44,7 @@ func (o *object) isVariation() bool { return o.Type == "variation" }
 func (o *object) isVariable() bool { return strings.HasPrefix(o.Type, "variable") }
 
 func (o *object) remember() known {
-	k := known{id: o.ID, variable: o.isVariable(), at: time.Now()}
+	k := known{id: o.ID, variable: o.isVariable(), bare: o.Attributes != nil && len(o.Attributes) == 0, at: time.Now()}
 	if o.isVariation() {
 		k.parent = o.ParentID
 	}
@@ -118,6 +118,9 @@ func (c *Connector) lookUp(ctx context.Context, skus []pim.SKU, fields string) (
 				return err
 			}
 			for _, o := range objects {
+				if o == nil {
+					continue // a plugin's slip
+				}
 				// Of two with one SKU, which only a plugin can make, the older counts.
 				if sku := pim.SKU(o.SKU); wanted[sku] && found[sku] == nil && o.ID > 0 {
 					found[sku] = o

@@ -24,6 +24,7 @@ type task struct {
 	again    bool    // what we took for the shop's state was wrong: once more, from a look-up
 	lost     bool    // the shop had it, and does not any more
 	carry    *object // what stood in its place, with all fields
+	cleared  bool    // that was removed: the shop does not hold what it held
 	taken    int     // how often the shop said that another object has its SKU
 }
 
@@ -52,12 +53,30 @@ func (t *task) open(item connectors.Item) error {
 	return nil
 }
 
+// missing is the error of an offer or of pictures whose product is not there. It
+// is tried again: the content may be putting another object in its place just now.
+func missing() error {
+	const text = "The shop does not hold this product any more. Resync the channel to make it anew, or find out who deleted it there."
+	return &connectors.Error{
+		Verdict: connectors.Conflict, After: parentAfter, Err: errors.New("the shop does not hold this product any more"),
+		Issues: []pim.Issue{{Code: "woocommerce.missing", Severity: pim.SeverityError, Text: text}},
+	}
+}
+
 // refuse is the error of an item that need not be sent to be refused.
 func refuse(issues ...pim.Issue) error {
 	return &connectors.Error{Verdict: connectors.Validation, Issues: issues, Err: errors.New(issues[0].Text)}
 }
 
+// fail notes an item's error. Where what stood in its place was removed already,
+// the shop holds nothing of the item: the hub must not believe that it holds what
+// it held, and has to bring price, stock and pictures again.
 func (t *task) fail(err error) {
+	if t.cleared && connectors.Certain(err) {
+		e := *connectors.AsError(err)
+		e.Uncertain = true
+		err = &e
+	}
 	t.done, t.result.Err = true, err
 }
 
@@ -109,7 +128,10 @@ func (p *push) run() error {
 		}
 		for _, t := range now {
 			if t.again && !t.done {
-				t.again, t.have, t.carry = false, nil, nil
+				t.again, t.have = false, nil
+				if !t.cleared {
+					t.carry = nil
+				}
 				todo = append(todo, t)
 			}
 		}
@@ -124,6 +146,10 @@ func (p *push) run() error {
 		if p.stop != nil {
 			e := *p.stop
 			e.Uncertain = false // nothing of this one was sent
+			if e.Verdict == connectors.Validation || e.Verdict == connectors.Permanent {
+				// What was refused was another's, such as a category.
+				e.Verdict, e.After, e.Issues = connectors.Conflict, parentAfter, nil
+			}
 			t.fail(&e)
 			continue
 		}
@@ -155,10 +181,7 @@ func (p *push) round(tasks []*task, fresh bool) error {
 			place(t, p.withdrawal(t))
 		case p.lane == pim.Content: // below: needs its parent, or its variants
 		case t.have == nil:
-			t.fail(refuse(pim.Issue{
-				Code: "woocommerce.missing", Severity: pim.SeverityError,
-				Text: "The shop does not hold this product any more. Resync the channel to make it anew, or find out who deleted it there.",
-			}))
+			t.fail(missing())
 		case p.lane == pim.Offer:
 			place(t, &row{task: t, id: t.have.ID, body: p.offer(t)})
 		default:
@@ -189,7 +212,7 @@ func (p *push) find(tasks []*task, fresh bool) error {
 	for _, t := range tasks {
 		k, ok := p.known.Get(t.sku)
 		switch {
-		case fresh, !ok, t.withdraw, p.lane == pim.Media, time.Since(k.at) > staleAfter, p.lane == pim.Content && (k.variable || t.doc.parent != ""):
+		case fresh, !ok, t.withdraw, p.lane == pim.Media, time.Since(k.at) > staleAfter, p.lane == pim.Content && (k.variable || !k.bare || t.doc.parent != "" || len(t.doc.attributes) > 0):
 			ask = append(ask, t.sku)
 		default:
 			t.have, t.cached = k.object(t.sku), true

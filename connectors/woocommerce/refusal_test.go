@@ -24,7 +24,7 @@ import (
 // replay is a shop that finds no product and answers every batch with the same.
 func replay(t *testing.T, status int, header map[string]string, body string) connectors.Connector {
 	t.Helper()
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return connectTo(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodGet {
 			_, _ = io.WriteString(w, "[]")
 			return
@@ -35,6 +35,12 @@ func replay(t *testing.T, status int, header map[string]string, body string) con
 		w.WriteHeader(status)
 		_, _ = io.WriteString(w, body)
 	}))
+}
+
+// connectTo makes a connector to a shop that answers as shop does.
+func connectTo(t *testing.T, shop http.Handler) connectors.Connector {
+	t.Helper()
+	server := httptest.NewServer(shop)
 	t.Cleanup(server.Close)
 	raw, err := json.Marshal(woocommerce.Config{URL: server.URL, ConsumerKey: "ck_key", ConsumerSecret: "cs_secret"})
 	if err != nil {

@@ -72,6 +72,7 @@ type Connector struct {
 type known struct {
 	id, parent int64 // parent > 0: a variation of it
 	variable   bool
+	bare       bool // it has no attributes
 	at         time.Time
 }
 

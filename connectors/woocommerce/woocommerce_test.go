@@ -353,7 +353,7 @@ func TestChangedInTheShop(t *testing.T) {
 	shop, c := start(t, woocommercetest.Options{}, nil)
 	ok(t, c, content("A", `{"name":"A"}`), content("B", `{"name":"B"}`), content("P", `{"name":"P"}`), variant("v", "P", "Red"))
 	shop.Delete("A")
-	if got := says(push(t, c, upsert(pim.Offer, "A", `{"regular_price":"1.00"}`))[0]); got != "validation woocommerce.missing/" {
+	if got := says(push(t, c, upsert(pim.Offer, "A", `{"regular_price":"1.00"}`))[0]); got != "conflict woocommerce.missing/" {
 		t.Errorf("the price of what was deleted: %s", got)
 	}
 	shop.Delete("v")
@@ -370,7 +370,7 @@ func TestChangedInTheShop(t *testing.T) {
 	if got := says(push(t, c, variant("v", "P", "Red"))[0]); got != "conflict" {
 		t.Errorf("a variant whose parent was deleted: %s", got)
 	}
-	if got := says(push(t, c, upsert(pim.Offer, "v", `{}`))[0]); got != "validation woocommerce.missing/" {
+	if got := says(push(t, c, upsert(pim.Offer, "v", `{}`))[0]); got != "conflict woocommerce.missing/" {
 		t.Errorf("the offer of a variant whose parent was deleted: %s", got)
 	}
 	// An id that has another SKU by now is not ours.
