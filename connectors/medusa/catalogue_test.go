@@ -128,6 +128,13 @@ func (c *catalogue) send(to connectors.Connector, batch int, items ...connectors
 			c.Fatalf("push %s of %s and others: %v", items[0].Lane, items[0].SKU, err)
 		}
 		for i, r := range results {
+			if e := connectors.AsError(r.Err); r.Err != nil && e.Verdict == connectors.Conflict && e.Uncertain {
+				again, err := to.Push(context.Background(), items[i:i+1]) // as the hub does
+				if err != nil {
+					c.Fatalf("push %s of %s again: %v", items[i].Lane, items[i].SKU, err)
+				}
+				r = again[0]
+			}
 			if r.Err != nil {
 				c.Fatalf("push %s of %s: %v", items[i].Lane, items[i].SKU, r.Err)
 			}

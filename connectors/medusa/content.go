@@ -3,6 +3,7 @@ package medusa
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -31,11 +32,12 @@ type contentPush struct {
 	ids       map[string]string   // category code → id
 	sales     *sales
 	stock     map[string]stockItem // of SKUs that have no variant, by SKU
+	anew      map[int]bool         // by item: its SKU was sold before, by a variant that is gone or by none of its own
 }
 
 // content pushes products first, then their variants.
 func (p *push) content(ctx context.Context) error {
-	c := &contentPush{push: p, documents: make([]*content, len(p.items)), coming: map[string][]int{}}
+	c := &contentPush{push: p, documents: make([]*content, len(p.items)), coming: map[string][]int{}, anew: map[int]bool{}}
 	var locked, external, skus, codes []string
 	for i, it := range p.items {
 		sku := string(it.SKU)
@@ -84,7 +86,23 @@ func (p *push) content(ctx context.Context) error {
 	if err := c.tops(ctx); err != nil {
 		return err
 	}
-	return c.variants(ctx)
+	if err := c.variants(ctx); err != nil {
+		return err
+	}
+	c.recall()
+	return nil
+}
+
+// recall tells the hub that the variants that were made anew are in doubt. They
+// have no price, no stock and no pictures, though the hub may hold these for
+// acknowledged: by the variant that was, or without being sent at all. What is in
+// doubt is pushed once more when it has settled, and brings the other lanes along.
+func (c *contentPush) recall() {
+	for i := range c.anew {
+		if !c.failed(i) {
+			c.fail(i, &connectors.Error{Verdict: connectors.Conflict, Uncertain: true, Err: errors.New("its variant was made anew; it is pushed once more, so that its price and stock follow")})
+		}
+	}
 }
 
 // withdraw takes products and variants away. A variant that is a product's
@@ -241,6 +259,7 @@ func (c *contentPush) adopt(ctx context.Context) error {
 			return err
 		}
 		c.touch(i)
+		c.anew[i] = true
 		c.known.Remove(pim.SKU(sku))
 		delete(c.places, sku)
 	}
@@ -309,7 +328,9 @@ func (c *contentPush) send(ctx context.Context, ops []op, by map[int]*top) error
 		return err
 	}
 	for _, it := range slices.Concat(answer.Created, answer.Updated) {
-		c.found[it.ExternalID] = it
+		if it != nil {
+			c.found[it.ExternalID] = it
+		}
 	}
 	for _, o := range ops {
 		t := by[o.item]

@@ -116,6 +116,9 @@ func (p *push) products(ctx context.Context, name, fields string, values []strin
 			return err
 		}
 		for _, it := range answer.Products {
+			if it == nil {
+				continue
+			}
 			key := it.ID
 			if name == "external_id[]" {
 				key = it.ExternalID

@@ -192,7 +192,7 @@ func (m *mediaPush) send(ctx context.Context) error {
 		}
 		for _, o := range ops {
 			a := by[o.item]
-			n := slices.IndexFunc(answer.Updated, func(it *product) bool { return it.ID == a.product.ID })
+			n := slices.IndexFunc(answer.Updated, func(it *product) bool { return it != nil && it.ID == a.product.ID })
 			if n < 0 {
 				m.failAll(a, unnamed())
 				continue

@@ -108,6 +108,7 @@ func (c *contentPush) restore(ctx context.Context, t *top, it *product) error {
 		c.fail(t.item, err)
 		return nil
 	}
+	c.anew[t.item] = true
 	return c.create(ctx, it, []op{{item: t.item, body: raw, names: []string{t.sku}}})
 }
 
@@ -179,6 +180,7 @@ func (c *contentPush) leave(ctx context.Context, parents []string) error {
 				return err
 			}
 			c.touch(i)
+			c.anew[i] = true
 			c.known.Remove(c.items[i].SKU)
 		}
 	}

@@ -1,0 +1,74 @@
+package medusa_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/sluicehub/sluice/connectors"
+	"github.com/sluicehub/sluice/connectors/medusa"
+	"github.com/sluicehub/sluice/connectors/medusa/medusatest"
+	"github.com/sluicehub/sluice/pim"
+)
+
+// A variant that is made anew has no price, while the hub may believe that it
+// sent one: to the variant before it, or, for a product that was sold by its
+// variants, none at all. So the outcome is in doubt, which makes the hub send the
+// offer again; the push after that finds nothing to do.
+func TestWhatIsMadeAnewIsInDoubt(t *testing.T) {
+	fake, to := start(t, medusatest.Options{}, nil)
+	const priced = `{"prices":[{"currency":"EUR","amount":"5"}]}`
+	fine(t, to, upsert(pim.Content, "P", `{"title":"P"}`), upsert(pim.Content, "Q", `{"title":"Q"}`), upsert(pim.Content, "V", `{"parent":"P"}`))
+	fine(t, to, upsert(pim.Offer, "V", priced), upsert(pim.Offer, "P", priced)) // P's is not sent
+	for _, step := range []struct {
+		what   string
+		before func()
+		item   connectors.Item
+	}{
+		{"to another parent", func() {}, upsert(pim.Content, "V", `{"parent":"Q"}`)},
+		{"alone", func() {}, upsert(pim.Content, "V", `{"title":"V"}`)},
+		{"back to a parent", func() {}, upsert(pim.Content, "V", `{"parent":"Q"}`)},
+		{"the last variant went", func() { fine(t, to, withdrawal("V")) }, upsert(pim.Content, "Q", `{"title":"Q"}`)},
+	} {
+		step.before()
+		e := refusal(t, to, step.item)
+		if e.Verdict != connectors.Conflict || !e.Uncertain {
+			t.Errorf("%s: %+v", step.what, e)
+		}
+		if v, there := fake.Variant(step.item.SKU); !there || len(v.Prices) != 0 {
+			t.Errorf("%s: %+v, there: %v; the test is none", step.what, v, there)
+		}
+		if r := pushed(t, to, step.item)[0]; r.Err != nil {
+			t.Errorf("%s, again: %v", step.what, r.Err)
+		}
+		fine(t, to, upsert(pim.Offer, string(step.item.SKU), priced))
+	}
+}
+
+// An answer with holes is none that a connector falls over.
+func TestAnswersWithNull(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_ = json.NewEncoder(w).Encode(map[string]any{
+			"products": []any{nil}, "variants": []any{nil}, "inventory_items": []any{nil}, "created": []any{nil}, "updated": []any{nil},
+			"stores": []any{map[string]any{"default_location_id": "sloc_1"}}, "shipping_profiles": []any{nil}, "product_categories": []any{nil},
+		})
+	}))
+	defer server.Close()
+	raw, err := json.Marshal(medusa.Config{URL: server.URL, APIKey: "sk_key"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := medusa.Kind.New(raw, connectors.Env{AllowPrivate: true, Limits: medusa.Kind.Limits})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, item := range []connectors.Item{
+		upsert(pim.Content, "A", `{"title":"A","categories":["c"]}`), upsert(pim.Content, "V", `{"parent":"A"}`),
+		upsert(pim.Offer, "A", `{"prices":[],"stock":1}`), upsert(pim.Media, "A", `{"images":["https://x.example/a.jpg"]}`),
+	} {
+		if e := refusal(t, c, item); e.Verdict != connectors.Conflict && e.Verdict != connectors.Unavailable {
+			t.Errorf("%s of %s: %v", item.Lane, item.SKU, e)
+		}
+	}
+}
