@@ -41,8 +41,11 @@ func (l Limits) Lowered(by Limits) Limits {
 		at *int
 		by int
 	}{
-		{&l.Texts, by.Texts}, {&l.Bytes, by.Bytes}, {&l.Characters, by.Characters},
-		{&l.Concurrency, by.Concurrency}, {&l.PerMinute, by.PerMinute},
+		{&l.Texts, by.Texts},
+		{&l.Bytes, by.Bytes},
+		{&l.Characters, by.Characters},
+		{&l.Concurrency, by.Concurrency},
+		{&l.PerMinute, by.PerMinute},
 	} {
 		if p.by > 0 && (*p.at <= 0 || p.by < *p.at) {
 			*p.at = p.by

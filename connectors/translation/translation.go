@@ -94,8 +94,9 @@ type Cost struct {
 // Provider speaks one service's API with one account. It is made anew when its
 // settings change, is used by many goroutines at once, and promises: every read
 // is bounded in bytes and by ctx; no request is begun after ctx is done; nothing
-// is tried again by itself; no error contains a secret, a query string, a header
-// or the texts that were sent.
+// is tried again by itself; no error contains a secret, a query string or a header.
+// How many calls are in flight, and how many begin in a minute, is for its caller
+// to keep to.
 type Provider interface {
 	// Translate gives one fragment for each of the request's, in order, or an
 	// error that holds for all of them. No texts are no call. A text that has no

@@ -4,12 +4,14 @@ package all
 
 import (
 	"github.com/sluicehub/sluice/connectors/translation"
+	"github.com/sluicehub/sluice/connectors/translation/deepl"
 	"github.com/sluicehub/sluice/connectors/translation/pseudo"
 )
 
 // Registry is every provider there is.
 func Registry() *translation.Registry {
 	return translation.NewRegistry(
+		deepl.Kind,
 		pseudo.Kind,
 	)
 }
