@@ -135,6 +135,7 @@ func TestPreflight(t *testing.T) {
 		{pim.Offer, ean + `,"price":"5","stock":"lots"`, "bol.stock@stock"},
 		{pim.Offer, ean + `,"price":"50","stock":1,"bundles":[` + many(3, `{"quantity":1%d,"price":"4%[1]d"}`) + `]`, "bol.bundles@bundles bol.bundles@bundles"},
 		{pim.Offer, ean + `,"price":"50","stock":1,"bundles":[{"quantity":2,"price":"9"},{"quantity":3,"price":"8"},{"quantity":4,"price":"7"},{"quantity":5,"price":"6"}]`, "bol.bundles@bundles"},
+		{pim.Offer, ean + `,"stock":1,"bundles":[{"currency":"USD","amount":"9","min_quantity":1}]`, "bol.price_missing@price"},
 		{pim.Offer, ean + `,"price":"50","stock":1,"bundles":7`, "bol.bundles@bundles"},
 		{pim.Offer, ean + `,"price":"50","stock":1,"bundles":[7]`, "bol.bundles@bundles"},
 		{pim.Offer, ean + `,"price":"5","stock":1,"condition":"USED"`, "bol.condition@condition"},

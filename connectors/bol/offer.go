@@ -236,6 +236,9 @@ func (o *wireOffer) price(f *faults, doc map[string]any) {
 	}
 	for _, el := range list {
 		m, _ := el.(map[string]any)
+		if c, ok := m["currency"]; ok && c != "EUR" {
+			continue // a price list may have others, which bol must not take for euros
+		}
 		quantity, err := strconv.Atoi(fmt.Sprint(first(m, "quantity", "min_quantity")))
 		if m == nil || err != nil || quantity < 0 {
 			f.bad("bundles", "bol.bundles", "is a list of {quantity, price}")

@@ -218,32 +218,39 @@ func (c *Connector) outcome(ctx context.Context, t ticket, statuses map[string]p
 	var trouble error
 	for _, p := range t.processes {
 		s := statuses[p.id]
-		if s.Status == "FAILURE" {
+		failed := s.Status == "FAILURE"
+		if failed {
 			v.failed = true
 			text := s.Message
 			if text == "" {
 				text = "bol refuses the content and gives no reason"
 			}
-			v.add(pim.Issue{Code: "bol.process_failure", Severity: pim.SeverityError, Text: c.text(text)})
+			v.add(pim.Issue{Code: "bol.process_failure", Severity: pim.SeverityWarning, Text: c.text(text)})
 		}
 		if s.Entity == "" {
-			continue // a failure need not have an upload
+			if !failed { // which need not have an upload
+				v.taken++
+			}
+			continue
 		}
 		report, err := c.report(ctx, s.Entity)
 		switch {
 		case err != nil:
-			trouble, v.missing = err, true
+			trouble, v.missing = err, v.missing || !failed
 		case report == nil:
-			v.missing = true
+			v.missing = v.missing || !failed
 		default:
 			v.read(p.language, report)
 		}
 	}
-	if v.nothing() {
-		return connectors.Result{Err: &connectors.Error{Verdict: connectors.Validation, Issues: v.issues, Err: errors.New(v.reason())}}, trouble
-	}
 	if (v.missing || v.working) && c.session.now().Sub(t.at) < patience {
 		return connectors.Result{Status: connectors.Pending, Issues: v.issues}, trouble
+	}
+	// What was taken in one language only is taken: were it called refused, bol
+	// would be thought to hold what it held, and content that goes back to that
+	// would not be sent.
+	if v.nothing() && !v.missing {
+		return connectors.Result{Err: &connectors.Error{Verdict: connectors.Validation, Issues: v.issues, Err: errors.New(v.reason())}}, trouble
 	}
 	if v.missing || v.working {
 		v.add(pim.Issue{
@@ -252,7 +259,7 @@ func (c *Connector) outcome(ctx context.Context, t ticket, statuses map[string]p
 		})
 	}
 	result := connectors.Result{Status: connectors.Accepted, Issues: v.issues}
-	if v.published > 0 && !v.missing && !v.working && !v.declined {
+	if v.published > 0 && !v.missing && !v.working && !v.declined && !v.failed {
 		result.Status = connectors.Live
 	}
 	return result, trouble

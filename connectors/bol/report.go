@@ -47,9 +47,9 @@ type view struct {
 	published, refused, taken          int
 }
 
-// nothing reports whether bol took nothing of the product: its process failed,
-// or it declined the EAN, or each attribute for what it is.
-func (v *view) nothing() bool { return v.failed || v.refused > 0 && v.taken == 0 }
+// nothing reports whether bol took nothing of the product in any language: its
+// processes failed, or it declined the EAN, or each attribute for what it is.
+func (v *view) nothing() bool { return (v.failed || v.refused > 0) && v.taken == 0 }
 
 func (v *view) add(i pim.Issue) {
 	if len(v.issues) < maxIssues {
@@ -61,11 +61,17 @@ func (v *view) add(i pim.Issue) {
 // a declined one is a warning while anything else was taken.
 func (v *view) read(language string, r *uploadReport) {
 	v.working = v.working || r.Status == "IN_PROGRESS"
+	published, taken, unknown := v.published, v.taken, false
+	defer func() {
+		if unknown { // of a product that bol does not know, it takes nothing
+			v.failed, v.published, v.taken = true, published, taken
+		}
+	}()
 	for _, a := range r.Attributes {
 		own := strings.EqualFold(a.ID, "EAN")
 		switch {
 		case a.Status == "DECLINED" && !unchanged[a.SubStatus]:
-			v.failed = v.failed || own
+			unknown = unknown || own
 			if bad := v.decline(mainField(v.shown(a.ID), language, v.own), a.fate); bad && !own {
 				v.refused++
 			} else if !own {
@@ -105,14 +111,9 @@ func (v *view) decline(field string, f fate) (bad bool) {
 	return bad
 }
 
-// reason is the first error among the issues; where the reports alone say that
-// nothing was taken, their warnings become errors.
+// reason is the first of the issues of content of which nothing was taken; its
+// warnings become errors.
 func (v *view) reason() string {
-	for _, i := range v.issues {
-		if i.Severity == pim.SeverityError {
-			return i.Text
-		}
-	}
 	for i := range v.issues {
 		v.issues[i].Severity = pim.SeverityError
 	}

@@ -99,6 +99,29 @@ func badEnds(t *testing.T, wrap wrapper) {
 	}
 }
 
+// One language fails and the other does not: bol holds something new, so the
+// content must not be called refused.
+func halfTaken(t *testing.T, wrap wrapper) {
+	w := newWorld(t, wrap, boltest.Options{}, nil)
+	w.fake.Hold(true)
+	r := w.ok(content("A", `"Name":"Ketel","Name@fr":"Bouilloire"`), content("B", `"Name":"Ketel","Name@fr":"Bouilloire"`))
+	w.fake.End(eanOf("A"), "FAILURE", "Ce nom n'est pas permis.", "fr")
+	w.fake.End(eanOf("B"), "FAILURE", "No.")
+	w.fake.Hold(false)
+	w.fake.Process()
+	if got := w.fake.HeldContent(eanOf("A")); !strings.Contains(got, "Ketel") || strings.Contains(got, "Bouilloire") {
+		t.Fatalf("bol holds %s", got)
+	}
+	p := w.poll(r[0].Token, r[1].Token)
+	want := []pim.Issue{{Code: "bol.process_failure", Severity: pim.SeverityWarning, Text: "Ce nom n'est pas permis."}}
+	if p[0].Err != nil || p[0].Status != connectors.Accepted || !slices.Equal(p[0].Issues, want) {
+		t.Errorf("half of it: %+v", p[0])
+	}
+	if e := connectors.AsError(p[1].Err); p[1].Err == nil || e.Verdict != connectors.Validation || len(e.Issues) != 2 || e.Issues[0].Severity != pim.SeverityError {
+		t.Errorf("nothing of it: %+v", p[1])
+	}
+}
+
 func lateReport(t *testing.T, wrap wrapper) {
 	w := newWorld(t, wrap, boltest.Options{}, nil)
 	w.fake.Lag(1)

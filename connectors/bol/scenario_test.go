@@ -142,6 +142,7 @@ var scenarios = map[string]func(t *testing.T, wrap wrapper){
 	"attributes that bol declines":                     declined,
 	"content that bol refuses as a whole":              refusedContent,
 	"processes that end badly":                         badEnds,
+	"content that bol takes in one of its languages":   halfTaken,
 	"a report that is not ready":                       lateReport,
 	"thousands of processes in a poll":                 manyProcesses,
 	"a page of offers after another":                   paging,
@@ -190,7 +191,7 @@ func allFields(t *testing.T, wrap wrapper) {
 		c.Countries, c.Schedule, c.MinimumDays, c.MaximumDays, c.OrderBefore = []string{"NL", "BE"}, "BOL_DELIVERY_PROMISE", 1, 2, "22:00"
 		c.EconomicOperator, c.StockByBol = "0c6573a2-a80c-48b7-a03e-d5939f1173fa", true
 	})
-	w.ok(offer("A", fmt.Sprintf(`"ean":%q,"price":"19.9","currency":"EUR","bundles":[{"min_quantity":1,"amount":"19.9"},{"quantity":3,"price":"18.5"}],
+	w.ok(offer("A", fmt.Sprintf(`"ean":%q,"price":"19.9","currency":"EUR","bundles":[{"min_quantity":1,"amount":"19.9"},{"quantity":3,"price":"18.5","currency":"EUR"},{"min_quantity":5,"amount":"15","currency":"USD"}],
 		"condition":{"category":"REFURBISHED","grade":"A","margin":false},"title":"A kettle","stock":7,"parent":"P","sku":"A"`, eanOf("A"))),
 		offer("B", fmt.Sprintf(`"ean":%q,"price":"9.90","fulfilment":"FBB","countries":["BE"]`, eanOf("B"))),
 		offer("C", fmt.Sprintf(`"ean":%q,"price":"9.90","stock":-2,"condition":{"category":"SECONDHAND","state":"GOOD","comment":"a scratch"},

@@ -293,12 +293,13 @@ func (f *Fake) Process() {
 	f.bump()
 }
 
-// End ends the waiting processes of an EAN with a status: FAILURE, TIMEOUT.
-func (f *Fake) End(ean, status, message string) {
+// End ends the waiting processes of an EAN with a status: FAILURE, TIMEOUT. Where
+// languages are given, only theirs.
+func (f *Fake) End(ean, status, message string, languages ...string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, p := range f.processes {
-		if key(p.ean) == key(ean) && p.status == "PENDING" {
+		if key(p.ean) == key(ean) && p.status == "PENDING" && (len(languages) == 0 || slices.Contains(languages, p.Language)) {
 			p.status, p.message = status, message
 			f.ledger.Put(tableProcesses, p.id, p.kept())
 		}
