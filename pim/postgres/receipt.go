@@ -87,11 +87,14 @@ where case when r.heard then l.token is not null else l.error is null end and st
 const sqlReceipt = `
 with ` + fenceOfDrain + `,
 r as (
-    select * from unnest(@product::bigint[], @want::bigint[], @again::boolean[], @hold::boolean[], @after::bigint[], @settle::timestamptz[],
+    select r.*, l.at from unnest(@product::bigint[], @want::bigint[], @again::boolean[], @hold::boolean[], @after::bigint[], @settle::timestamptz[],
         @ack::boolean[], @rev::bigint[], @hash::bytea[], @status::text[], @born::bigint[], @attempts::int[], @heard::boolean[],
         @verdict::text[], @error::text[], @issues::jsonb[], @token::text[], @sent_rev::bigint[], @sent_want::bigint[], @sent_hash::bytea[])
     as r (product_id, want, again, hold, after_ms, settle_at, ack, rev, hash, status, born, attempts, heard,
           verdict, error, issues, token, sent_rev, sent_want, sent_hash)
+    cross join lateral ( -- by all of its key, whatever the statistics say of a new channel; locked before, so that it stays in its place
+        select ctid as at from listing l where l.product_id = r.product_id and l.channel_id = @channel and l.lane = @lane offset 0
+    ) l
 ),
 updated as (
     update listing l set
@@ -121,7 +124,7 @@ updated as (
         token = r.token, sent_rev = r.sent_rev, sent_want = r.sent_want, sent_hash = r.sent_hash,
         sent_at = case when r.token is not null then coalesce(l.sent_at, now()) end -- a listing has one ticket after the other
     from r, fence
-    where l.product_id = r.product_id and l.channel_id = @channel and l.lane = @lane
+    where l.ctid = r.at
     returning l.dirty and l.due_at <= now() as due
 )
 select count(*), count(*) filter (where due), exists (select from fence) from updated`

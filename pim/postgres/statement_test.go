@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"encoding/json"
+	"fmt"
 	"go/ast"
 	"go/constant"
 	"go/parser"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/sluicehub/sluice/pim"
 	"github.com/sluicehub/sluice/pim/postgres/dbtest"
 )
 
@@ -183,15 +185,24 @@ func TestRoadUsesItsIndexes(t *testing.T) {
 	h := newHouse(t)
 	c := h.channel("shop")
 	h.checkPlans("an empty database") // a fresh installation's connections keep these plans while it fills
-	h.exec(`insert into product (sku, family) select 'P-' || n, 'thing' from generate_series(1, 20000) n`)
-	h.exec(`insert into product_offer (product_id, price_rev) select id, 1 from product`)
-	h.exec(`insert into price (product_id, amount, currency, price_list) select id, 1, 'EUR', 'default' from product`)
-	h.exec(`insert into stock (product_id, on_hand, location) select id, 1, 'default' from product`)
+	// So are plans that were made beside a small catalogue: the next import may be a large one.
+	for _, n := range []int{100, 1_000, 20_000} {
+		h.fill(c.ID, n)
+		h.checkPlans(fmt.Sprintf("%d products", n))
+	}
+}
+
+// fill adds products until there are n, each with a listing on every lane of a channel.
+func (h *house) fill(channel pim.ChannelID, n int) {
+	h.Helper()
+	h.exec(`insert into product (sku, family) select 'P-' || n, 'thing' from generate_series((select count(*) + 1 from product), $1::int) n`, n)
+	h.exec(`insert into product_offer (product_id, price_rev) select id, 1 from product on conflict do nothing`)
+	h.exec(`insert into price (product_id, amount, currency, price_list) select id, 1, 'EUR', 'default' from product on conflict do nothing`)
+	h.exec(`insert into stock (product_id, on_hand, location) select id, 1, 'default' from product on conflict do nothing`)
 	h.exec(`insert into event (product_id, rev, lanes, type, actor, data) select id, 1, 1, 'product.created', 'x', '{}' from product`)
 	h.exec(`insert into outbox (product_id, lanes) select id, 1 from product`)
-	h.exec(`insert into listing (channel_id, lane, product_id, dirty) select $1, lane, id, id % 10 = 0 from product, (values (1), (2), (4)) l (lane)`, c.ID)
+	h.exec(`insert into listing (channel_id, lane, product_id, dirty) select $1, lane, id, id % 10 = 0 from product, (values (1), (2), (4)) l (lane) on conflict do nothing`, channel)
 	h.exec(`vacuum analyze`)
-	h.checkPlans("20,000 products")
 }
 
 func (h *house) checkPlans(of string) {

@@ -70,6 +70,11 @@ func Open(ctx context.Context, dsn string, o Options) (*Store, error) {
 		cfg.ConnConfig.RuntimeParams["timezone"] = "UTC"
 		// An open old snapshot makes every claim wade through dead rows.
 		cfg.ConnConfig.RuntimeParams["idle_in_transaction_session_timeout"] = "30s"
+		// Connections keep the plans they made while a table was small, and a first
+		// import fills it within seconds, long before its statistics are renewed.
+		// Every frequent statement is a look-up: a whole reading is never the better plan.
+		cfg.ConnConfig.RuntimeParams["enable_seqscan"] = "off"
+		cfg.ConnConfig.RuntimeParams["jit"] = "off" // it compiles for longer than any of them runs
 		for k, v := range params {
 			cfg.ConnConfig.RuntimeParams[k] = v
 		}
