@@ -38,6 +38,7 @@ type Channel struct {
 	AllowPrivate   bool            `json:"allow_private" doc:"Its targets may be on loopback and private addresses: set by a process that allows them"`
 	Version        int64           `json:"version" doc:"Of the settings: what the ETag names"`
 	Status         ChannelStatus   `json:"status"`
+	Warnings       []string        `json:"warnings,omitempty" doc:"What these settings will not do as they stand, such as sending to a private address without the permission"`
 	CreatedAt      time.Time       `json:"created_at"`
 }
 
@@ -131,7 +132,7 @@ func (s *server) viewChannel(c *postgres.Channel) Channel {
 		Code: c.Code, Connector: c.Connector, Locale: c.Locale, Currency: c.Currency, PriceList: c.PriceList, Locations: none(c.Locations),
 		Config: object(config), Secrets: none(secrets), Mapping: object(c.Mapping), Batch: c.Batch, Concurrency: c.Concurrency,
 		TimeoutSeconds: c.Timeout.Seconds(), SettleSeconds: c.Settle.Seconds(), Enabled: c.Enabled, AllowPrivate: c.AllowPrivate,
-		Version: c.Version, CreatedAt: c.CreatedAt,
+		Version: c.Version, CreatedAt: c.CreatedAt, Warnings: jobs.Warnings(c),
 		Status: ChannelStatus{
 			State: "ok", Fails: c.Fails, Allowed: c.Allowed, NextProbeAt: c.NextProbeAt, ThrottledUntil: c.ThrottledUntil,
 			LastError: c.LastError, Publishing: c.Marking, Pull: c.Pull,

@@ -49,6 +49,10 @@ func (s *server) hook(ctx context.Context, in *hookCall) (*struct{}, error) {
 		s.Log.InfoContext(ctx, "a hook's call was refused", "channel", code, "err", err)
 		return nil, problem(http.StatusUnauthorized, "hook", "the call is not signed as the channel's connector asks for")
 	}
+	if closed, ok := errors.AsType[*jobs.ClosedError](err); ok { // why is nothing to a caller without a key
+		s.Log.ErrorContext(ctx, "a hook's channel cannot be opened", "channel", code, "err", closed)
+		return nil, problem(http.StatusServiceUnavailable, "unavailable", "the channel takes no calls at the moment")
+	}
 	if err != nil {
 		return nil, err
 	}

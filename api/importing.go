@@ -133,7 +133,7 @@ func (s *server) createImport(ctx context.Context, in *createImport) (*importAns
 	}
 	defer up.discard()
 	if up.options, err = up.options.WithProfile(ctx, s.Store); err != nil {
-		return nil, err
+		return nil, up.placed(err)
 	}
 	options, err := json.Marshal(up.options)
 	if err != nil {

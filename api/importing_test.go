@@ -130,21 +130,39 @@ func TestImportBadInput(t *testing.T) {
 	dir := t.TempDir()
 	k := newKit(t, func(c *Config) { c.TempDir, c.MaxUpload = dir, 64<<10 })
 	for query, fault := range map[string][2]string{
-		"map=" + "%7B%22name%22%3A%22nope(%22%7D": {"/map/name", ""},
-		"map=7":                               {"/map", "field.type"},
-		"map=%7B%22a%22%3A1%2C%22a%22%3A2%7D": {"/map/a", "json.duplicate_key"},
-		"map=%7B":                             {"/map", "json.syntax"},
-		"family=-x":                           {"/family", "family.code"},
-		"locale=xx_yy":                        {"/locale", "locale.tag"},
-		"dry_run=maybe":                       {"query.dry_run", "parameter"},
-		"colour=red":                          {"query.colour", "parameter"},
+		"map=" + "%7B%22name%22%3A%22nope(%22%7D": {"query.map", "map.syntax"},
+		"map=7":                               {"query.map", "field.type"},
+		"map=%7B%22a%22%3A1%2C%22a%22%3A2%7D": {"query.map", "json.duplicate_key"},
+		"map=%7B":                             {"query.map", "json.syntax"},
+		"family=-x":                           {"query.family", "family.code"},
+		"family=nope":                         {"query.family", "family.unknown"},
+		"locale=fr-FR":                        {"query.locale", "locale.unknown"},
+		"currency=CHF":                        {"query.currency", "currency.unknown"},
+		"price_list=nope":                     {"query.price_list", "price_list.unknown"},
+		"location=nope":                       {"query.location", "location.unknown"},
+		"profile=nope":                        {"query.profile", "profile.unknown"},
+		"map=%7B%22price:CHF%22%3A%22row.a%22%7D":  {"query.map", "currency.unknown"},
+		"map=%7B%22stock:nope%22%3A%22row.a%22%7D": {"query.map", "location.unknown"},
+		"locale=xx_yy":  {"query.locale", "locale.tag"},
+		"dry_run=maybe": {"query.dry_run", "parameter"},
+		"colour=red":    {"query.colour", "parameter"},
 	} {
 		r := k.do(Editor, "POST", "/v1/imports?"+query, testFile, "Content-Type", "text/csv")
-		if fault[1] != "" {
-			k.refused(r, 422, fault[0], fault[1])
-		} else if k.want(r, 422, nil); !strings.Contains(string(r.body), `"pointer":"`+fault[0]+`"`) {
-			t.Errorf("%s: %s", query, r.body)
+		if k.refused(r, 422, fault[0], fault[1]); strings.Contains(string(r.body), `"pointer"`) {
+			t.Errorf("%s: the file is the body, and no pointer leads to a parameter: %s", query, r.body)
 		}
+	}
+	r := k.do(Editor, "POST", "/v1/imports?map=%7B%22name%22%3A%22nope(%22%7D", testFile, "Content-Type", "text/csv")
+	if !strings.Contains(string(r.body), `"detail":"/name: `) {
+		t.Errorf("which field of the map is not told: %s", r.body)
+	}
+	for field, fault := range map[string][3]string{
+		"family":  {"nope", "form.family", "family.unknown"},
+		"map":     {`{"name":"nope("}`, "form.map", "map.syntax"},
+		"dry_run": {"maybe", "form.dry_run", "field.type"},
+	} {
+		body, kind := form(t, "file", testFile, field, fault[0])
+		k.refused(k.do(Editor, "POST", "/v1/imports?locale=en-GB", body, "Content-Type", kind), 422, fault[1], fault[2])
 	}
 	for _, pairs := range [][]string{
 		{"sku_column", "sku"},
@@ -288,7 +306,7 @@ func TestImportProfiles(t *testing.T) {
 	if o := imported.Options; o.SKUColumn != "EAN" || o.Delimiter != "semicolon" || o.Map["name"] != "row.Bez" || o.Profile != "acme" || o.DryRun || len(o.Axes) != 2 {
 		t.Errorf("%+v", o)
 	}
-	k.refused(k.do(Integration, "POST", "/v1/imports?profile=other", "sku\n1\n", "Content-Type", "text/csv"), 422, "/profile", "profile.unknown")
+	k.refused(k.do(Integration, "POST", "/v1/imports?profile=other", "sku\n1\n", "Content-Type", "text/csv"), 422, "query.profile", "profile.unknown")
 	var list struct{ Items []ImportProfile }
 	k.want(k.do(Viewer, "GET", "/v1/import-profiles", nil), 200, &list)
 	if len(list.Items) != 1 || list.Items[0].Code != "acme" || list.Items[0].Options.SKUColumn != "Art" {

@@ -4,12 +4,16 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
 
+	"github.com/sluicehub/sluice/connectors"
+	"github.com/sluicehub/sluice/connectors/all"
 	"github.com/sluicehub/sluice/jobs"
 	"github.com/sluicehub/sluice/pim"
+	"github.com/sluicehub/sluice/pim/seal"
 )
 
 // mapped is a kit with a channel, and products that its mapping has words for, or not.
@@ -147,4 +151,54 @@ func TestMappingVersionsAPI(t *testing.T) {
 	k.want(k.do(Viewer, "GET", "/v1/channels/sink/mappings/x", nil), 422, nil)
 	k.want(k.do(Viewer, "GET", "/v1/channels/nowhere/mappings", nil), 404, nil)
 	k.want(k.do(Viewer, "GET", "/v1/channels/sink/mappings?cursor=x", nil), 422, nil)
+}
+
+// TestClosedChannel: a channel that this process cannot open is told as such,
+// with the reason, where people look through it; a caller of its hook learns no more
+// than that it takes no calls.
+func TestClosedChannel(t *testing.T) {
+	k := mapped(t)
+	for sql, reason := range map[string]string{
+		`update channel set connector = 'gone', version = version + 1`:                                                `gone`,
+		`update channel set connector = 'webhook', mapping = '{"content":{"x":"nothing..y"}}', version = version + 1`: `compile its mapping`,
+	} {
+		if _, err := k.store.Pool().Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range []reply{
+			k.do(Viewer, "GET", "/v1/channels/sink/preview/B", nil),
+			k.do(ChannelManager, "POST", "/v1/channels/sink/preview/B", `{}`),
+			k.do(ChannelManager, "POST", "/v1/channels/sink/dry-run", `{}`),
+			k.do(ChannelManager, "POST", "/v1/channels/sink/test", nil),
+		} {
+			var p Problem
+			k.want(r, 409, &p)
+			if p.Type != typePrefix+"channel-closed" || !strings.Contains(p.Detail, reason) {
+				t.Errorf("%s %s: %+v", r.Request.Method, r.Request.URL.Path, p)
+			}
+		}
+		if r := k.do("", "POST", "/v1/hooks/sink", `{}`); r.StatusCode != 503 || strings.Contains(string(r.body), reason) {
+			t.Errorf("hook: %d %s", r.StatusCode, r.body)
+		}
+	}
+}
+
+// TestChannelWarning: a channel on an address that it may not send to says so.
+func TestChannelWarning(t *testing.T) {
+	keys, err := seal.OpenOrCreate(filepath.Join(t.TempDir(), "keyset"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := newKit(t, func(c *Config) {
+		c.Channels = jobs.NewChannels(c.Store, all.Registry(), keys, connectors.Env{}) // without the permission
+	}).seed()
+	var c Channel
+	k.want(k.channel("here", "http://127.0.0.1:9/x"), 201, &c)
+	if len(c.Warnings) != 1 || !strings.HasPrefix(c.Warnings[0], "url is a loopback or private address") || !strings.Contains(c.Warnings[0], "--allow-private-targets") {
+		t.Errorf("%q", c.Warnings)
+	}
+	c = Channel{}
+	if k.want(k.channel("there", "https://shop.example/x"), 201, &c); len(c.Warnings) != 0 {
+		t.Errorf("%q", c.Warnings)
+	}
 }

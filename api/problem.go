@@ -14,6 +14,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/sluicehub/sluice/connectors"
+	"github.com/sluicehub/sluice/jobs"
 	"github.com/sluicehub/sluice/pim"
 	"github.com/sluicehub/sluice/pim/postgres"
 )
@@ -156,6 +157,9 @@ func (s *server) problem(ctx context.Context, err error) *Problem {
 	}
 	if invalid, ok := errors.AsType[*pim.Invalid](err); ok {
 		return fromInvalid(invalid)
+	}
+	if e, ok := errors.AsType[*jobs.ClosedError](err); ok {
+		return problem(http.StatusConflict, "channel-closed", "the channel cannot be opened: "+e.Err.Error())
 	}
 	if e, ok := errors.AsType[*connectors.Error](err); ok {
 		return fromTarget(e)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 	"testing"
 
@@ -332,5 +333,25 @@ func TestEditRaces(t *testing.T) {
 	}
 	if _, err := k.store.ProductRevision(context.Background(), "none"); err == nil || !strings.Contains(err.Error(), postgres.ErrNotFound.Error()) {
 		t.Errorf("no product: %v", err)
+	}
+}
+
+// TestDepthAsDocumented: the page says where nesting ends, and so do refusals.
+func TestDepthAsDocumented(t *testing.T) {
+	page, err := os.ReadFile("../docs/api.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	said := strings.Join(strings.Fields(string(page)), " ")
+	if !strings.Contains(said, "more than 32 levels (33 in a product's body, whose `values` have 32)") {
+		t.Error("docs/api.md tells other levels than this test")
+	}
+	k := newKit(t).seed()
+	for at, most := range map[string]int{"/v1/products/P": 33, "/v1/families/f": 32} {
+		body := strings.Repeat("[", most+1) + strings.Repeat("]", most+1)
+		k.refused(k.do(Admin, "PUT", at, body), 422, strings.Repeat("/0", most), "json.depth")
+		if r := k.do(Admin, "PUT", at, body[1:len(body)-1]); strings.Contains(string(r.body), "json.depth") {
+			t.Errorf("%s refuses %d levels: %s", at, most, r.body)
+		}
 	}
 }

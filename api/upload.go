@@ -32,6 +32,7 @@ type upload struct {
 	filename string
 	options  importing.Options
 	file     *os.File
+	formed   map[string]bool // fields that the form said, not the address
 }
 
 func (u *upload) discard() {
@@ -52,10 +53,11 @@ func (s *server) receive(in *createImport) (*upload, error) {
 		rc: http.NewResponseController(in.w), from: http.MaxBytesReader(in.w, in.r.Body, s.MaxUpload), end: time.Now().Add(uploadMost),
 	}
 	fields := in.fields()
-	u := &upload{filename: in.Filename}
+	u := &upload{filename: in.Filename, formed: map[string]bool{}}
 	err := s.fill(u, in.r, body, fields)
 	if err == nil {
 		u.options, err = readOptions(fields)
+		err = u.placed(err)
 	}
 	if err == nil {
 		_, err = u.file.Seek(0, io.SeekStart)
@@ -116,7 +118,7 @@ func (s *server) fill(u *upload, r *http.Request, body io.Reader, fields map[str
 			if !utf8.Valid(text) || bytes.IndexByte(text, 0) >= 0 {
 				return badParameter("form."+name, "text", "not UTF-8, or with U+0000")
 			}
-			fields[name] = string(text)
+			fields[name], u.formed[name] = string(text), true
 		default:
 			return badParameter("form."+clip(name), "field.unknown", "there is no such field")
 		}
@@ -172,7 +174,7 @@ func readOptions(fields map[string]string) (importing.Options, error) {
 	if text := fields["dry_run"]; text != "" {
 		is, err := strconv.ParseBool(text)
 		if err != nil {
-			return importing.Options{}, badParameter("dry_run", "field.type", "true or false is expected")
+			return importing.Options{}, badParameter("form.dry_run", "field.type", "true or false is expected")
 		}
 		o["dry_run"] = is
 	}
@@ -188,6 +190,31 @@ func readOptions(fields map[string]string) (importing.Options, error) {
 		return out, err
 	}
 	return out, out.Check()
+}
+
+// placed says where the faults of options stand: in a parameter of the address,
+// or in a field of the form. The file is the body, so no pointer leads to them;
+// what it says beyond the option's name, as of one field of a map, goes before
+// the detail.
+func (u *upload) placed(err error) error {
+	invalid, ok := errors.AsType[*pim.Invalid](err)
+	if !ok {
+		return err
+	}
+	p := badParameter("", "", "")
+	p.Errors = nil
+	for _, f := range invalid.Problems {
+		name, within, _ := strings.Cut(strings.TrimPrefix(f.Pointer, "/"), "/")
+		if within != "" {
+			f.Detail = "/" + within + ": " + f.Detail
+		}
+		in := "query."
+		if u.formed[name] {
+			in = "form."
+		}
+		p.Errors = append(p.Errors, inParameter(in+name, f.Code, f.Detail))
+	}
+	return p
 }
 
 // fileName is a name fit to be shown; its ending says what the file is, and

@@ -147,18 +147,41 @@ func (c *Channels) Target(ctx context.Context, id pim.ChannelID, version int64) 
 	return t, nil
 }
 
+// ClosedError is a channel that cannot be made ready by this process: its
+// connector, mapping, secrets or config do not fit what the process has. Only a
+// change of the channel, or of the process, helps. It does not unwrap: a reason
+// such as a *pim.Invalid of the stored mapping is no fault of who asks.
+type ClosedError struct {
+	Channel pim.ChannelCode
+	Err     error // fit to be shown: it has no secrets
+}
+
+// Error names the channel and says why.
+func (e *ClosedError) Error() string {
+	return fmt.Sprintf("open channel %s: %v", e.Channel, e.Err)
+}
+
+// target opens a channel. Its error is a *ClosedError.
 func (c *Channels) target(ch *postgres.Channel) (*Target, error) {
+	t, err := c.fitted(ch)
+	if err != nil {
+		return nil, &ClosedError{Channel: ch.Code, Err: err}
+	}
+	return t, nil
+}
+
+func (c *Channels) fitted(ch *postgres.Channel) (*Target, error) {
 	kind, err := c.registry.Kind(ch.Connector)
 	if err != nil {
 		return nil, err
 	}
 	var m connectors.Mapping
 	if err := json.Unmarshal(ch.Mapping, &m); err != nil {
-		return nil, fmt.Errorf("decode the mapping of channel %s: %w", ch.Code, err)
+		return nil, fmt.Errorf("decode its mapping: %w", err)
 	}
 	p, err := connectors.Compile(m)
 	if err != nil {
-		return nil, fmt.Errorf("compile the mapping of channel %s: %w", ch.Code, err)
+		return nil, fmt.Errorf("compile its mapping: %w", err)
 	}
 	secrets, err := c.unseal(ch)
 	if err != nil {
@@ -166,11 +189,11 @@ func (c *Channels) target(ch *postgres.Channel) (*Target, error) {
 	}
 	full, err := join(ch.Config, secrets)
 	if err != nil {
-		return nil, fmt.Errorf("read the config of channel %s: %w", ch.Code, err)
+		return nil, fmt.Errorf("read its config: %w", err)
 	}
 	conn, err := kind.New(full, c.lend(ch))
 	if err != nil {
-		return nil, fmt.Errorf("open channel %s: %w", ch.Code, err)
+		return nil, err
 	}
 	t := &Target{Channel: ch, Kind: kind, Connector: conn, Program: p}
 	t.allow(ch.Allowed)

@@ -5,6 +5,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -69,6 +70,37 @@ func TestMappingCommands(t *testing.T) {
 			if status != c.status || !strings.Contains(said+stderr, want) {
 				t.Errorf("%v: status %d, no %q in\n%s%s", c.args, status, want, said, stderr)
 			}
+		}
+	}
+}
+
+// A channel on an address of this machine is created, and said to be of no use
+// without the permission.
+func TestCreateOnPrivateAddress(t *testing.T) {
+	t.Parallel()
+	keys := filepath.Join(t.TempDir(), "keyset.json")
+	if _, err := seal.Create(keys); err != nil {
+		t.Fatal(err)
+	}
+	env := []string{"DATABASE_URL=" + dbtest.New(t), "SLUICE_KEYSET=" + keys}
+	for i, c := range []struct {
+		url   string
+		flag  []string
+		warns bool
+	}{
+		{"http://localhost:8080/x", nil, true},
+		{"http://[::1]/x", nil, true},
+		{"http://10.1.2.3/x", nil, true},
+		{"http://127.0.0.1/x", []string{"--allow-private-targets"}, false},
+		{"https://shop.example/x", nil, false},
+	} {
+		args := append([]string{
+			"channel", "create", "c" + strconv.Itoa(i), "--connector", "webhook", "--locale", "en-GB", "--currency", "EUR",
+			"--set", "url=" + c.url, "--set", "secret=whsec_" + strings.Repeat("QUJD", 10),
+		}, c.flag...)
+		_, said, status := output(t, env, args...)
+		if warns := strings.Contains(said, "warning: url is a loopback or private address"); status != 0 || warns != c.warns {
+			t.Errorf("%s: status %d, warns %t: %s", c.url, status, warns, said)
 		}
 	}
 }

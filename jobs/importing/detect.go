@@ -114,8 +114,8 @@ func guessEncoding(head []byte) string {
 		switch {
 		case r != utf8.RuneError || size > 1:
 			valid++
-		case !utf8.FullRune(head[i:]):
-			return "" // cut off by the end of what is looked at
+		case !utf8.FullRune(head[i:]) && len(head) >= bufferSize:
+			// Cut off by the end of what is looked at: it says nothing.
 		case bytes.IndexByte([]byte("\x81\x8d\x8f\x90\x9d"), head[i]) >= 0:
 			return "" // nothing in Windows-1252 either
 		default:

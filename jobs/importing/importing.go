@@ -23,6 +23,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -113,12 +114,34 @@ func (im *Importer) run(ctx context.Context, lease postgres.Lease, run *postgres
 		return err
 	}
 	im.step("surveyed")
-	p, err := im.plan(ctx, found, opts, fields, run.Filename)
-	if err != nil {
-		return err
+	for try := 1; ; try++ {
+		schema, err := im.store.RefreshSchema(ctx)
+		if err != nil {
+			return err
+		}
+		p, err := makePlan(schema, found, opts, fields, run.Filename)
+		if err != nil {
+			return err
+		}
+		im.step("planned")
+		err = im.work(ctx, &writer{im: im, lease: lease, run: run, plan: p, dry: opts.DryRun})
+		over, ok := errors.AsType[*overtakenError](err)
+		if !ok {
+			return err
+		}
+		if try == planTries {
+			return faultf("family %s cannot be made of the columns: %v", p.family, over.why)
+		}
+		// Rows may have been told as refused before.
+		if *run, err = im.store.ImportRun(ctx, run.ID); err != nil {
+			return err
+		}
 	}
-	im.step("planned")
-	w := &writer{im: im, lease: lease, run: run, plan: p, dry: opts.DryRun}
+}
+
+// work writes the file by a plan, from where the import stands to its end.
+func (im *Importer) work(ctx context.Context, w *writer) error {
+	run, p := w.run, w.plan
 	if run.RowsTotal == nil {
 		// What is true of the whole file is told once, with its number of rows.
 		begin := &part{}
@@ -126,7 +149,7 @@ func (im *Importer) run(ctx context.Context, lease postgres.Lease, run *postgres
 			return err
 		}
 		err := w.store(ctx, begin, func([]postgres.EditResult) postgres.ImportProgress {
-			progress := postgres.ImportProgress{RowsDone: run.RowsDone, RowsTotal: &found.rows, Warnings: int64(len(p.findings))}
+			progress := postgres.ImportProgress{RowsDone: run.RowsDone, RowsTotal: &p.surveyed.rows, Warnings: int64(len(p.findings))}
 			for _, f := range p.findings {
 				progress.Findings = append(progress.Findings, finding(0, pim.SeverityWarning, "", f))
 			}
@@ -140,30 +163,12 @@ func (im *Importer) run(ctx context.Context, lease postgres.Lease, run *postgres
 	return w.rows(ctx)
 }
 
-// plan makes the plan and brings the store's schema to it. Another import may
-// change the schema in between: then the plan is made anew.
-func (im *Importer) plan(ctx context.Context, found *survey, opts Options, fields map[string]*expression, filename string) (*plan, error) {
-	for try := 1; ; try++ {
-		schema, err := im.store.RefreshSchema(ctx)
-		if err != nil {
-			return nil, err
-		}
-		p, err := makePlan(schema, found, opts, fields, filename)
-		if err != nil || p.change == nil || opts.DryRun {
-			return p, err
-		}
-		_, err = im.store.ChangeSchema(ctx, *p.change)
-		if inv, ok := errors.AsType[*pim.Invalid](err); ok {
-			if try < planTries {
-				continue
-			}
-			return nil, faultf("family %s cannot be made of the columns: %v", p.family, inv)
-		}
-		if err != nil {
-			return nil, err
-		}
-	}
-}
+// overtakenError is a plan whose change of the schema another import has
+// overtaken.
+type overtakenError struct{ why *pim.Invalid }
+
+// Error says what stands in the way.
+func (e *overtakenError) Error() string { return e.why.Error() }
 
 // writer takes an import's rows from the file to the store.
 type writer struct {
@@ -172,6 +177,8 @@ type writer struct {
 	run   *postgres.ImportRun
 	plan  *plan
 	dry   bool
+	// grown: the store's schema has what the plan needs. Only prepare looks.
+	grown bool
 }
 
 // rows reads the file once more and writes what is behind run.RowsDone: one
@@ -187,6 +194,9 @@ func (w *writer) rows(ctx context.Context) error {
 		defer close(prepared)
 		for c := range read {
 			err := w.prepare(ctx, c)
+			if errors.As(err, &c.overtaken) {
+				return hand(ctx, prepared, c) // behind the parts that are on their way
+			}
 			if err == nil {
 				err = hand(ctx, prepared, c)
 			}
@@ -198,6 +208,9 @@ func (w *writer) rows(ctx context.Context) error {
 	})
 	group.Go(func() error {
 		for c := range prepared {
+			if c.overtaken != nil {
+				return c.overtaken
+			}
 			if len(c.entries) > 0 {
 				if err := w.write(ctx, c); err != nil {
 					return err
@@ -224,9 +237,36 @@ func hand(ctx context.Context, to chan<- *part, c *part) error {
 }
 
 func (w *writer) prepare(ctx context.Context, c *part) (err error) {
-	if !w.dry {
-		c.ready, err = w.im.store.PrepareImport(ctx, w.run.Actor, c.edits, c.offers)
+	if w.dry {
+		return nil
 	}
+	if w.plan.change != nil && !w.grown && len(c.edits) > 0 {
+		if err := w.grow(ctx, c); err != nil || c.refused != nil {
+			return err
+		}
+	}
+	c.ready, err = w.im.store.PrepareImport(ctx, w.run.Actor, c.edits, c.offers)
+	return err
+}
+
+// grow brings the store's schema to the plan before the first part of which
+// anything can be stored: a file of which nothing can must not leave a family
+// behind. A part before that is refused as it stands.
+func (w *writer) grow(ctx context.Context, c *part) (err error) {
+	results, err := w.im.store.TryImport(ctx, w.plan.schema, c.edits, c.offers)
+	if err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(results, func(r postgres.EditResult) bool { return r.Err == nil }) {
+		c.refused = results
+		c.ready, err = w.im.store.PrepareImport(ctx, w.run.Actor, nil, postgres.ImportOffers{})
+		return err
+	}
+	_, err = w.im.store.ChangeSchema(ctx, *w.plan.change)
+	if inv, ok := errors.AsType[*pim.Invalid](err); ok {
+		return &overtakenError{inv}
+	}
+	w.grown = err == nil
 	return err
 }
 
@@ -241,6 +281,9 @@ func (w *writer) write(ctx context.Context, c *part) error {
 	began := time.Now()
 	var done postgres.ImportProgress
 	err := w.store(ctx, c, func(results []postgres.EditResult) postgres.ImportProgress {
+		if c.refused != nil {
+			results = c.refused
+		}
 		done = c.tally(w.plan, results)
 		return done
 	})

@@ -229,6 +229,52 @@ func (o Options) checkFile(add func(pointer, code, detail string)) {
 	}
 }
 
+// against checks what the options name of the store.
+func (o Options) against(s *pim.Schema) (ps []pim.Problem) {
+	add := func(pointer, code, format string, args ...any) {
+		ps = append(ps, pim.Problem{Pointer: pointer, Code: code, Detail: clip(fmt.Sprintf(format, args...), 1000)})
+	}
+	if o.Family != "" && s.Families[o.Family] == nil {
+		add("/family", "family.unknown", "there is no family %q; there are: %s", o.Family, some(slices.Sorted(maps.Keys(s.Families))))
+	}
+	if o.Locale != "" && !s.Locales[o.Locale] {
+		add("/locale", "locale.unknown", "locale %s is not one of the store's: %s", o.Locale, some(slices.Sorted(maps.Keys(s.Locales))))
+	}
+	currency := func(pointer, where string, c pim.Currency) {
+		if !s.Currencies[c] {
+			add(pointer, "currency.unknown", "%scurrency %s is not one of the store's: %s", where, c, some(slices.Sorted(maps.Keys(s.Currencies))))
+		}
+	}
+	location := func(pointer, where, l string) {
+		if !s.Locations[l] {
+			add(pointer, "location.unknown", "%sthere is no location %q; there are: %s", where, l, some(slices.Sorted(maps.Keys(s.Locations))))
+		}
+	}
+	if o.Currency != "" {
+		currency("/currency", "", o.Currency)
+	}
+	if o.PriceList != "" && !s.PriceLists[o.PriceList] {
+		add("/price_list", "price_list.unknown", "there is no price list %q; there are: %s", o.PriceList, some(slices.Sorted(maps.Keys(s.PriceLists))))
+	}
+	if o.Location != "" {
+		location("/location", "", o.Location)
+	}
+	for _, name := range slices.Sorted(maps.Keys(o.Map)) {
+		if !isOffer(name) {
+			continue
+		}
+		at := pim.JoinPointer("/map", name)
+		switch r, err := parseOffer(name); {
+		case err != nil: // told by Check
+		case r.kind == asStock:
+			location(at, "map "+name+": ", r.location)
+		default:
+			currency(at, "map "+name+": ", r.currency)
+		}
+	}
+	return ps
+}
+
 func invalid(pointer, code, detail string) error {
 	return &pim.Invalid{Problems: []pim.Problem{{Pointer: pointer, Code: code, Detail: detail}}}
 }

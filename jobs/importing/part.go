@@ -21,6 +21,9 @@ type part struct {
 	bytes    int
 	end      error // nil: more follows; io.EOF or a *fault
 	ready    *postgres.ImportEdits
+	refused  []postgres.EditResult // not nil: all edits are, and none is stored
+
+	overtaken *overtakenError // nothing of it is stored, for the plan has to be made anew
 }
 
 // entry is a row of the file in a part.
@@ -93,6 +96,14 @@ func (s *scribe) group(ctx context.Context, conv *converter, g *group, linked bo
 	if !taken {
 		return nil
 	}
+	// Rows of one product are not parted: which of them says its price must not
+	// depend on where a part ends.
+	merges := func(m made) bool { return m.edit != nil && s.merge(m) }
+	if (len(s.part.entries) >= s.w.im.chunkRows || s.part.bytes >= chunkBytes) && !slices.ContainsFunc(products, merges) {
+		if err := s.hand(ctx); err != nil {
+			return err
+		}
+	}
 	for _, m := range products {
 		if m.edit == nil || s.merge(m) {
 			continue
@@ -104,9 +115,6 @@ func (s *scribe) group(ctx context.Context, conv *converter, g *group, linked bo
 		}
 	}
 	s.take(g, products, conv)
-	if len(s.part.entries) >= s.w.im.chunkRows || s.part.bytes >= chunkBytes {
-		return s.hand(ctx)
-	}
 	return nil
 }
 
@@ -191,7 +199,7 @@ func (s *scribe) take(g *group, products []made, conv *converter) {
 		}
 		if s.merge(m) {
 			at := c.at[m.edit.SKU]
-			mergeValues(c.edits[at].Values, m.edit.Values)
+			c.join(at, &m)
 			e.edits = append(e.edits, at)
 			continue
 		}
@@ -218,6 +226,25 @@ func (s *scribe) take(g *group, products []made, conv *converter) {
 
 func productRefused(row int64) problem {
 	return problem{code: "product.rejected", text: fmt.Sprintf("the product that the row belongs to was rejected, see row %d", row)}
+}
+
+// join puts another row of a product's texts to the edit at a place. What does
+// not go by locale, as prices, the first row that has it says.
+func (c *part) join(at int, m *made) {
+	e := &c.edits[at]
+	mergeValues(e.Values, m.edit.Values)
+	if e.Categories == nil {
+		e.Categories = m.edit.Categories
+	}
+	if e.Enabled == nil {
+		e.Enabled = m.edit.Enabled
+	}
+	if !slices.ContainsFunc(c.offers.Prices, func(p pim.PriceRow) bool { return p.SKU == e.SKU }) {
+		c.offers.Prices = append(c.offers.Prices, m.offers.Prices...)
+	}
+	if !slices.ContainsFunc(c.offers.Stock, func(s pim.StockRow) bool { return s.SKU == e.SKU }) {
+		c.offers.Stock = append(c.offers.Stock, m.offers.Stock...)
+	}
 }
 
 // mergeValues puts another row's values to a product's: of a localizable

@@ -76,16 +76,11 @@ func makePlan(schema *pim.Schema, s *survey, o Options, fields map[string]*expre
 	if f := schema.Families[p.family]; f != nil {
 		p.fam = *f
 		p.fam.Attributes = slices.Clone(f.Attributes)
-	} else if o.Family != "" {
-		return nil, faultf("there is no family %q; there are: %s", o.Family, some(slices.Sorted(maps.Keys(schema.Families))))
 	} else {
 		p.fam = pim.Family{Code: p.family}
 	}
 	for _, a := range p.fam.Attributes {
 		p.member[a.Code] = true
-	}
-	if o.Locale != "" && !schema.Locales[o.Locale] {
-		return nil, faultf("locale %s is not one of the store's: %s", o.Locale, some(slices.Sorted(maps.Keys(schema.Locales))))
 	}
 	if err := p.house(); err != nil {
 		return nil, err
@@ -170,8 +165,8 @@ func (p *planner) chooseSKU() error {
 	if i := slices.IndexFunc(names, func(n string) bool { return hasWord(n, gtinWords) }); i >= 0 {
 		return pick(i)
 	}
-	if p.surveyed.rows == 0 {
-		return nil // nothing will ask
+	if p.surveyed.rows == 0 && len(names) == 0 {
+		return nil // an array of JSON with nothing in it, which has no columns
 	}
 	return faultf("no column is called SKU, GTIN, EAN or barcode: say which one has the SKU (sku_column), or how to make it (map sku); the columns are: %s", some(names))
 }

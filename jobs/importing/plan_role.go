@@ -2,7 +2,6 @@ package importing
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -11,17 +10,12 @@ import (
 	"github.com/sluicehub/sluice/pim"
 )
 
-// house checks what the options name of the store.
+// house checks what the options name of the store, which may have gone since
+// they were given, and of the file.
 func (p *planner) house() error {
 	o := p.opts
-	if o.Currency != "" && !p.before.Currencies[o.Currency] {
-		return faultf("currency %s is not one of the store's: %s", o.Currency, some(slices.Sorted(maps.Keys(p.before.Currencies))))
-	}
-	if o.PriceList != "" && !p.before.PriceLists[o.PriceList] {
-		return faultf("there is no price list %q; there are: %s", o.PriceList, some(slices.Sorted(maps.Keys(p.before.PriceLists))))
-	}
-	if o.Location != "" && !p.before.Locations[o.Location] {
-		return faultf("there is no location %q; there are: %s", o.Location, some(slices.Sorted(maps.Keys(p.before.Locations))))
+	if ps := o.against(p.before); len(ps) > 0 {
+		return faultf("%s", ps[0].Detail)
 	}
 	names := p.surveyed.table.names
 	for _, name := range append([]string{o.ParentColumn, o.LocaleColumn}, o.Axes...) {
@@ -139,12 +133,8 @@ func (p *planner) mappedOffer(name string) error {
 	switch {
 	case err != nil:
 		return faultf("map %s: %v", name, err)
-	case r.kind == asStock && !p.before.Locations[r.location]:
-		return faultf("map %s: there is no location %q; there are: %s", name, r.location, some(slices.Sorted(maps.Keys(p.before.Locations))))
 	case r.kind == asStock:
 		p.stocks = append(p.stocks, stocking{r.location, from})
-	case !p.before.Currencies[r.currency]:
-		return faultf("map %s: currency %s is not one of the store's: %s", name, r.currency, some(slices.Sorted(maps.Keys(p.before.Currencies))))
 	default:
 		p.price(r.kind, r.currency, from)
 	}

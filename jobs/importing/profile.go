@@ -11,9 +11,25 @@ import (
 )
 
 // WithProfile puts the options over those of the profile that they name, if
-// any, and checks what comes of it. A profile that is not there is a
-// *pim.Invalid at /profile.
+// any, and checks what comes of it, also against the store: what they name has
+// to be there. The error is a *pim.Invalid as Check's; a profile that is not
+// there is one at /profile.
 func (o Options) WithProfile(ctx context.Context, store *postgres.Store) (Options, error) {
+	o, err := o.overProfile(ctx, store)
+	if err != nil {
+		return o, err
+	}
+	schema, err := store.RefreshSchema(ctx)
+	if err != nil {
+		return o, err
+	}
+	if ps := o.against(schema); len(ps) > 0 {
+		return o, &pim.Invalid{Problems: ps}
+	}
+	return o, nil
+}
+
+func (o Options) overProfile(ctx context.Context, store *postgres.Store) (Options, error) {
 	if o.Profile == "" {
 		return o, o.Check()
 	}

@@ -15,11 +15,7 @@ import (
 // written. The results say what ImportChunk would have done, but have no ID and
 // revision of what would be new.
 func (s *Store) ImportDryChunk(ctx context.Context, l Lease, schema *pim.Schema, edits []Edit, offers ImportOffers, tally func([]EditResult) ImportProgress) error {
-	chunk, err := s.newImportEdits(ctx, dryActor, edits, offers)
-	if err != nil {
-		return fmt.Errorf("try import %d: %w", l.Channel, err)
-	}
-	err = inTx(ctx, s.work, func(tx pgx.Tx) error {
+	err := inTx(ctx, s.work, func(tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, sqlImportFence, l.args())
 		if err != nil {
 			return err
@@ -27,18 +23,40 @@ func (s *Store) ImportDryChunk(ctx context.Context, l Lease, schema *pim.Schema,
 		if tag.RowsAffected() == 0 {
 			return ErrFenced
 		}
-		if err := s.tryEdits(ctx, tx, schema, edits, chunk.results); err != nil {
+		results, err := s.tryChunk(ctx, tx, schema, edits, offers)
+		if err != nil {
 			return err
 		}
-		if err := chunk.tryOffers(ctx, tx); err != nil {
-			return err
-		}
-		return s.importProgress(ctx, tx, l, tally(chunk.results))
+		return s.importProgress(ctx, tx, l, tally(results))
 	})
 	if err != nil {
 		return fmt.Errorf("try import %d: %w", l.Channel, err)
 	}
 	return nil
+}
+
+// TryImport tells what would become of a chunk by schema, as ImportDryChunk
+// does, and writes nothing at all.
+func (s *Store) TryImport(ctx context.Context, schema *pim.Schema, edits []Edit, offers ImportOffers) (results []EditResult, err error) {
+	err = inTx(ctx, s.work, func(tx pgx.Tx) error {
+		results, err = s.tryChunk(ctx, tx, schema, edits, offers)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("try %s: %w", describe(edits), err)
+	}
+	return results, nil
+}
+
+func (s *Store) tryChunk(ctx context.Context, tx pgx.Tx, schema *pim.Schema, edits []Edit, offers ImportOffers) ([]EditResult, error) {
+	chunk, err := s.newImportEdits(ctx, dryActor, edits, offers)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.tryEdits(ctx, tx, schema, edits, chunk.results); err != nil {
+		return nil, err
+	}
+	return chunk.results, chunk.tryOffers(ctx, tx)
 }
 
 // dryActor is in no event that is kept.
