@@ -226,6 +226,9 @@ func (p *pull) variants(ctx context.Context, after int64, domain ...any) ([]*var
 	var page []*variant
 	domain = append(domain, []any{"id", ">", after}, activeOrNot)
 	now, err := p.server.read(ctx, "model.product.product.search_read", &page, domain, 0, pageSize, byID, p.variantFields(), p.house.words)
+	if err == nil && slices.Contains(page, nil) {
+		return nil, now, ofRead(unreadable("model.product.product.search_read: a record is null"))
+	}
 	return page, now, err
 }
 

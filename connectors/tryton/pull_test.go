@@ -386,6 +386,25 @@ func TestUncomputablePrice(t *testing.T) {
 }
 
 // A product that was deactivated while another took its code over says nothing.
+// What is wrong with the database is not taken for a price that cannot be
+// computed: the product would be passed over.
+func TestDatabaseGoesWhilePricesAreRead(t *testing.T) {
+	fake, c := source(t, trytontest.Options{})
+	fake.SetPriceList("Trade", trytontest.Line{Factor: "0.5"})
+	must(t, fake.Add("", "A", "A", "10"))
+	for _, body := range []string{`["terminating connection due to administrator command\n",""]`, `["could not serialize access due to read/write dependencies",""]`} {
+		fake.Script(trytontest.Fault{Kind: trytontest.Answer, Method: "model.product.product.read", Times: 1, Body: body})
+		page, err := c.(connectors.Puller).Pull(t.Context(), "")
+		if err == nil || connectors.AsError(err).Verdict != connectors.Unavailable {
+			t.Errorf("%s: %+v, %v", body, page, err)
+		}
+	}
+	hub := store{}
+	if hub.take(pulled(t, c, "")); hub["A trade EUR 1"] != "5.00" {
+		t.Errorf("\n%s", hub)
+	}
+}
+
 func TestInactiveTwinStock(t *testing.T) {
 	fake, c := source(t, trytontest.Options{})
 	fake.SetPriceList("Trade")

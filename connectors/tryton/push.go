@@ -229,7 +229,7 @@ func (p *push) lookUp(ctx context.Context, skus []pim.SKU) (map[pim.SKU]*record,
 	}
 	found := make(map[pim.SKU]*record, len(records))
 	for _, r := range records {
-		if found[r.Code] == nil {
+		if r != nil && found[r.Code] == nil {
 			found[r.Code] = r
 		}
 	}
@@ -458,6 +458,15 @@ func (p *push) alone(ctx context.Context, o *op, e *connectors.Error) error {
 		}
 		if before := p.found[sku]; (now[sku] == nil) != (before == nil) || before != nil && before.ID != 0 && now[sku].ID != before.ID {
 			e = &connectors.Error{Verdict: connectors.Conflict, After: again, Err: errors.New("the product was made or removed in Tryton meanwhile")}
+		}
+	}
+	if e.Verdict == connectors.Permanent {
+		// An exception that the table does not know may be about the item, or the end
+		// of Tryton's database in words of another language.
+		if _, err := p.lookUp(ctx, []pim.SKU{sku}); err != nil {
+			broken := *connectors.AsError(err)
+			broken.Uncertain = true
+			return &broken
 		}
 	}
 	if e.Verdict == connectors.Permanent || e.Verdict == connectors.Validation {

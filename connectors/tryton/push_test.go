@@ -196,6 +196,23 @@ func TestHalving(t *testing.T) {
 	}
 }
 
+// Words that nobody knows, and then nothing works any more: the database is away,
+// and the product is not to blame.
+func TestUnknownOutage(t *testing.T) {
+	fake, c := start(t, trytontest.Options{}, nil)
+	pushed(t, c, content("A", `{"language":"en","name":"A"}`)) // what is asked for once has been
+	fake.Script(
+		trytontest.Fault{Kind: trytontest.Answer, Method: "model.product.template.create", Body: `["die Verbindung wurde beendet",""]`},
+		trytontest.Fault{Kind: trytontest.Answer, Method: "model.product.product.search_read", Body: `["die Verbindung wurde beendet",""]`, Skip: 1},
+	)
+	_, err := c.Push(t.Context(), []connectors.Item{content("B", `{"language":"en","name":"B"}`), content("C", `{"language":"en","name":"C"}`)})
+	if e := connectors.AsError(err); err == nil || e.Verdict != connectors.Unavailable || !e.Uncertain {
+		t.Errorf("Tryton broke: %v", err)
+	}
+	fake.Up()
+	pushed(t, c, content("B", `{"language":"en","name":"B"}`), content("C", `{"language":"en","name":"C"}`))
+}
+
 // A creation whose answer was lost is found by the next push.
 func TestLostCreation(t *testing.T) {
 	fake, c := start(t, trytontest.Options{}, nil)

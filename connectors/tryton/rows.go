@@ -112,13 +112,13 @@ func (p *pull) compute(ctx context.Context, w words, ids []int64, computed map[i
 		Price *number `json:"sale_price_uom"`
 	}
 	_, err := p.server.read(ctx, "model.product.product.read", &prices, ids, []string{"sale_price_uom"}, w)
-	switch _, refused := errors.AsType[*refusedError](err); {
+	switch e, refused := errors.AsType[*refusedError](err); {
 	case err == nil:
 		for _, price := range prices {
 			computed[price.ID] = price.Price
 		}
 		return nil
-	case !refused:
+	case !refused, e.other:
 		return err
 	case len(ids) == 1:
 		if *left--; *left < 0 {

@@ -65,7 +65,17 @@ var verdicts = []rule{
 	{text: "server closed the connection", code: "tryton.database", verdict: connectors.Unavailable, uncertain: true},
 	{text: "terminating connection", code: "tryton.database", verdict: connectors.Unavailable, uncertain: true},
 	{text: "connection already closed", code: "tryton.database", verdict: connectors.Unavailable, uncertain: true},
+	{text: "could not receive data from server", code: "tryton.database", verdict: connectors.Unavailable, uncertain: true},
+	{text: "connection has been closed unexpectedly", code: "tryton.database", verdict: connectors.Unavailable, uncertain: true},
+	{text: "could not send data to server", code: "tryton.database", verdict: connectors.Unavailable},
 	{text: "connection slots", code: "tryton.database", verdict: connectors.Unavailable},
+	// libpq before version 14, and since.
+	{text: "could not connect to server", code: "tryton.database", verdict: connectors.Unavailable},
+	{text: "connection to server", code: "tryton.database", verdict: connectors.Unavailable},
+	{text: "the database system is", code: "tryton.database", verdict: connectors.Unavailable}, // starting up, shutting down, in recovery mode
+	{text: "could not extend file", code: "tryton.database", verdict: connectors.Unavailable},
+	{text: "No space left on device", code: "tryton.database", verdict: connectors.Unavailable},
+	{text: "read-only transaction", code: "tryton.database", verdict: connectors.Unavailable}, // a standby
 	{calls: writes, code: "tryton.exception", verdict: connectors.Permanent},
 	{calls: reads, code: "tryton.exception", verdict: connectors.Unavailable},
 }
@@ -160,7 +170,7 @@ func errorOf(client *httpx.Client, method string, e refusal, call calls) *connec
 		text = "an error without a text"
 	}
 	text = client.Scrub(errors.New(text)).Error()
-	failed := &connectors.Error{Verdict: r.verdict, Uncertain: r.uncertain, After: r.after, Err: &refusedError{method + ": " + text}}
+	failed := &connectors.Error{Verdict: r.verdict, Uncertain: r.uncertain, After: r.after, Err: &refusedError{method + ": " + text, r.code == "tryton.database" || r.verdict == connectors.Conflict || r.verdict == connectors.Throttled}}
 	if r.verdict == connectors.Validation || r.verdict == connectors.Permanent {
 		failed.Issues = []pim.Issue{{Code: r.code, Severity: pim.SeverityError, Attribute: attributeOf(e.text), Text: text}}
 	}
@@ -168,7 +178,10 @@ func errorOf(client *httpx.Client, method string, e refusal, call calls) *connec
 }
 
 // refusedError is what Tryton itself said no to, unlike what did not reach it.
-type refusedError struct{ text string }
+type refusedError struct {
+	text  string
+	other bool // it is about the database or other transactions, and no record
+}
 
 func (e *refusedError) Error() string { return e.text }
 

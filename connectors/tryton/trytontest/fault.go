@@ -32,6 +32,7 @@ type Fault struct {
 	After  time.Duration // of Slow and Throttle
 	Body   string        // of Answer: the JSON of "error"
 	Status int           // of Fail; 0 is 500
+	Skip   int           // calls that pass before
 	// Writes meets only calls that change something, and the question for
 	// rights, which is the connection test. Method meets only this method.
 	Writes bool
@@ -77,6 +78,10 @@ func (f *Fake) meet(method string) *Fault {
 	for _, fault := range f.faults {
 		write := strings.HasSuffix(method, ".create") || strings.HasSuffix(method, ".write") || strings.HasSuffix(method, ".get_access")
 		if fault.Times == 0 || fault.Writes && !write || fault.Method != "" && fault.Method != method {
+			continue
+		}
+		if fault.Skip > 0 {
+			fault.Skip--
 			continue
 		}
 		fault.Times--
