@@ -27,6 +27,9 @@ func Codes(l pim.Locale, from bool) []string {
 			codes = append(codes, code)
 		}
 	}
+	for _, variant := range tag.Variants() { // ca-ES-valencia is known as ca-valencia
+		add(base.String() + "-" + variant.String())
+	}
 	for parent := tag.Parent(); !parent.IsRoot(); parent = parent.Parent() {
 		add(parent.String())
 		if parent.String() == "en-001" {

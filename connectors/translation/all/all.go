@@ -4,6 +4,7 @@ package all
 
 import (
 	"github.com/sluicehub/sluice/connectors/translation"
+	"github.com/sluicehub/sluice/connectors/translation/apertium"
 	"github.com/sluicehub/sluice/connectors/translation/deepl"
 	"github.com/sluicehub/sluice/connectors/translation/pseudo"
 )
@@ -11,6 +12,7 @@ import (
 // Registry is every provider there is.
 func Registry() *translation.Registry {
 	return translation.NewRegistry(
+		apertium.Kind,
 		deepl.Kind,
 		pseudo.Kind,
 	)
