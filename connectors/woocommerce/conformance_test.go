@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -22,9 +23,25 @@ func rude(r *http.Request, body []byte) string {
 	return fmt.Sprintf("you sent %s %s with authorization %s and signature %s: %.500s", r.Method, r.URL.RequestURI(), r.Header.Get("Authorization"), r.URL.Query().Get("oauth_signature"), body)
 }
 
+// recorders have heard all that the tests of this package said to fakes.
+var (
+	recordersMu sync.Mutex
+	recorders   []*connectortest.Recorder
+)
+
 // start gives a fake shop and a connector to it; change may alter the config.
 func start(t testing.TB, opts woocommercetest.Options, change func(*woocommerce.Config)) (*woocommercetest.Server, connectors.Connector) {
 	t.Helper()
+	recorder, wrap := &connectortest.Recorder{}, opts.Wrap
+	opts.Wrap = func(h http.Handler) http.Handler {
+		if recorder.Handler = h; wrap != nil {
+			recorder.Handler = wrap(h)
+		}
+		return recorder
+	}
+	recordersMu.Lock()
+	recorders = append(recorders, recorder)
+	recordersMu.Unlock()
 	shop := woocommercetest.Start(t, opts)
 	return shop, connect(t, shop, opts.Batch, change)
 }

@@ -212,14 +212,12 @@ func (f *Fake) Add(p Product) int64 {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	p.ID = f.next()
-	if p.Type == "" {
-		p.Type = "simple"
-	}
-	if p.Backorders == "" {
-		p.Backorders = "no"
-	}
-	if p.Status == "" {
-		p.Status = "publish"
+	for field, value := range map[*string]string{
+		&p.Type: "simple", &p.Backorders: "no", &p.Status: "publish", &p.CatalogVisibility: "visible", &p.TaxStatus: "taxable", &p.StockStatus: "instock",
+	} {
+		if *field == "" {
+			*field = value
+		}
 	}
 	p.settle()
 	f.products[p.ID] = &p
