@@ -46,10 +46,11 @@ var (
 	errWide  = errors.New("the record has more fields than any header")
 )
 
-func newCSV(r io.Reader, delimiter byte, noQuotes bool) (*csvReader, error) {
+// newCSV begins to read at the header, before which there are some lines.
+func newCSV(r io.Reader, delimiter byte, noQuotes bool, before int64) (*csvReader, error) {
 	c := &csvReader{
 		r: r, delimiter: delimiter, noQuotes: noQuotes, ends: string([]byte{delimiter, '"', '\n'}),
-		line: 1, buf: make([]byte, 0, bufferSize), t: newTable(true),
+		line: before + 1, buf: make([]byte, 0, bufferSize), t: newTable(true),
 	}
 	bad, _, err := c.record()
 	switch {
@@ -174,7 +175,7 @@ func (c *csvReader) record() (bad *problem, size int, err error) {
 func (c *csvReader) oversize(line []byte) *problem {
 	return &problem{
 		value: string(bytes.ToValidUTF8(line[:min(len(line), 400)], []byte("\uFFFD"))), code: "row.too_large",
-		text: fmt.Sprintf("line %d: the row has more than %d bytes", c.line, maxRecord),
+		text: fmt.Sprintf("line %d: the row has more than %d bytes", c.began, maxRecord),
 	}
 }
 

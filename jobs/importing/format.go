@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 	"unicode/utf8"
 
@@ -66,6 +67,7 @@ type table struct {
 	names    []string
 	index    map[string]int
 	csv      bool
+	sheet    bool            // of a workbook, whose numbers are numbers
 	twice    map[string]bool // names that several columns have
 	findings []problem       // of the header, and what was guessed
 }
@@ -266,6 +268,21 @@ func openText(text *bufio.Reader, how form) (reader, error) {
 	case how.format == "json":
 		return nil, faultf("the file is no JSON: neither an array nor an object begins it")
 	}
+	before := int64(0) // lines that stand before the header
+	if m := sepLine.FindSubmatch(head); m != nil {
+		// Excel's own way to say it; no column is called so.
+		if _, err := text.Discard(len(m[0])); err != nil {
+			return nil, err
+		}
+		if head, before = head[len(m[0]):], 1; how.delimiter == 0 && how.format != "tsv" {
+			how.delimiter = m[1][0]
+		}
+	}
+	oldLines := bytes.IndexByte(head, '\n') < 0 && bytes.IndexByte(head, '\r') >= 0
+	if oldLines {
+		text = bufio.NewReaderSize(oldMac{text}, bufferSize)
+		head = bytes.ReplaceAll(head, []byte{'\r'}, []byte{'\n'})
+	}
 	delimiter, guessed := how.delimiter, false
 	switch {
 	case delimiter != 0:
@@ -275,14 +292,34 @@ func openText(text *bufio.Reader, how form) (reader, error) {
 		delimiter = guessDelimiter(head, errors.Is(err, io.EOF))
 		guessed = delimiter != ','
 	}
-	c, err := newCSV(text, delimiter, how.noQuotes)
+	c, err := newCSV(text, delimiter, how.noQuotes, before)
 	if err != nil {
 		return nil, err
+	}
+	if oldLines {
+		c.t.note("file.lines", "the lines end with carriage returns alone, as those of old Macs")
 	}
 	if guessed {
 		c.t.note("file.delimiter", "the fields are taken to be separated by %s (delimiter)", delimiterName(delimiter))
 	}
 	return c, nil
+}
+
+// sepLine is a first line by which Excel says a CSV's delimiter.
+var sepLine = regexp.MustCompile(`\A"?sep=([^"\r\n0-9A-Za-z])"?\r?\n`)
+
+// oldMac makes line ends of carriage returns.
+type oldMac struct{ r io.Reader }
+
+// Read reads on.
+func (m oldMac) Read(p []byte) (int, error) {
+	n, err := m.r.Read(p)
+	for i, c := range p[:n] {
+		if c == '\r' {
+			p[i] = '\n'
+		}
+	}
+	return n, err
 }
 
 // isArray tells a JSON array from a CSV whose first name begins with a bracket.

@@ -48,6 +48,9 @@ type origin struct {
 	column int // -1: none, or from expr
 	expr   *expression
 	name   string
+	// unclear: nothing in the column tells whether the point of "1.234" stands
+	// for thousands or for decimals.
+	unclear bool
 }
 
 var nowhere = origin{column: -1}
@@ -190,7 +193,7 @@ var signs = map[pim.Currency]string{"EUR": "€", "USD": "$", "GBP": "£", "JPY"
 // currency beside it, if any, is the column's.
 func parseMoney(s origin, v any, c pim.Currency) (decimal.Decimal, *problem) {
 	text := strings.TrimSpace(textOf(v))
-	if d, err := pim.ParseAmount(json.Number(text)); err == nil {
+	if d, err := pim.ParseAmount(json.Number(text)); err == nil && !(s.unclear && dotGroup.MatchString(text)) {
 		return d, nil
 	}
 	bad := func(code, format string, args ...any) (decimal.Decimal, *problem) {
@@ -213,11 +216,18 @@ func parseMoney(s origin, v any, c pim.Currency) (decimal.Decimal, *problem) {
 			return bad("price.currency", "%q stands beside the amount; the column's prices are in %s", clip(beside, 20), c)
 		}
 	}
-	number := spaces.Replace(text[first : last+1])
+	number := text[first : last+1]
+	if grouped.MatchString(number) {
+		number = spaces.Replace(number)
+	}
 	switch {
+	case s.unclear && dotGroup.MatchString(number):
+		return bad("price.ambiguous", "the point may stand for thousands or for decimals, and nothing in the column tells; write it as 1234, or 1.23")
 	case plainAmount.MatchString(number):
 	case ambiguous.MatchString(number):
 		return bad("price.ambiguous", "the comma may stand for thousands or for cents; write it as 1234 or 1,23")
+	case dotThousands.MatchString(number):
+		number = strings.ReplaceAll(number, ".", "")
 	case commaThousands.MatchString(number):
 		number = strings.ReplaceAll(number, ",", "")
 	case commaCents.MatchString(number):
@@ -243,6 +253,9 @@ func parseMoney(s origin, v any, c pim.Currency) (decimal.Decimal, *problem) {
 // How amounts are written.
 var (
 	spaces         = strings.NewReplacer(" ", "", "\u00a0", "", "\u202f", "", "'", "")
+	grouped        = regexp.MustCompile(`^-?[1-9]\d{0,2}([ \x{a0}\x{202f}']\d{3})+([.,]\d+)?$`)
+	dotGroup       = regexp.MustCompile(`^-?[1-9]\d{0,2}\.\d{3}$`)
+	dotThousands   = regexp.MustCompile(`^-?[1-9]\d{0,2}(\.\d{3}){2,}$`)
 	plainAmount    = regexp.MustCompile(`^-?\d*(\.\d+)?$`)
 	ambiguous      = regexp.MustCompile(`^-?[1-9]\d{0,2},\d{3}$`)
 	commaThousands = regexp.MustCompile(`^-?[1-9]\d{0,2}(,\d{3})+(\.\d+)?$`)
@@ -252,6 +265,12 @@ var (
 // pieces reads a stock level: a whole number, "10" or "10.0".
 func pieces(s origin, v any) (int64, *problem) {
 	text := strings.TrimSpace(textOf(v))
+	if s.unclear && dotGroup.MatchString(text) {
+		return 0, &problem{
+			column: s.name, value: text, code: "stock.ambiguous",
+			text: "the point may stand for thousands or for decimals, and nothing in the column tells; write it as 1000, or 1",
+		}
+	}
 	d, err := pim.ParseAmount(json.Number(text))
 	if err == nil && d.IsInt() {
 		if n, _, ok := d.Int64(0); ok {

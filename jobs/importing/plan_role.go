@@ -48,7 +48,9 @@ func (p *planner) role(i int, name string, r role, st stat) (done bool, err erro
 		if st.filled == 0 {
 			return !plainly, nil
 		}
-		return p.offer(r, origin{column: i, name: name}, st), nil
+		t := p.surveyed.table
+		from := origin{column: i, name: name, unclear: t.csv && !t.sheet && (st.commas > 0 || st.points == 0)}
+		return p.offer(r, from, st), nil
 	}
 	return true, nil // pairs, categories and the like
 }
@@ -58,7 +60,11 @@ func (p *planner) offer(r role, from origin, st stat) bool {
 	plainly := p.surveyed.layout == &plainLayout
 	if r.kind == asStock {
 		location := firstOf(r.location, p.opts.Location, defaultCode)
-		if plainly && st.numbers != st.filled || !p.before.Locations[location] {
+		if plainly && st.numbers == 0 {
+			p.note(from.name, "column.stock", "no value of the column is a whole number: it is no stock, and becomes an attribute")
+			return false
+		}
+		if !p.before.Locations[location] {
 			if r.location != "" {
 				p.note(from.name, "column.location", fmt.Sprintf("there is no location %q: the column is no stock", location))
 			}

@@ -51,6 +51,7 @@ type sheetReader struct {
 // first one, a number counts from 1.
 func openSheet(r *bufio.Reader, sheet string) (in reader, err error) {
 	s := &sheetReader{t: newTable(true)}
+	s.t.sheet = true
 	defer func() {
 		if panicked := recover(); panicked != nil { // of a library on a file that is out to break it
 			err = faultf("the workbook is damaged: it cannot be opened")

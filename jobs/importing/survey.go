@@ -33,6 +33,7 @@ type stat struct {
 	filled              int64 // values that are not empty
 	numbers, booleans   int64
 	links, gtins        int64
+	points, commas      int64 // numbers in which these stand for decimals beyond doubt
 	nested              int64 // objects and arrays other than of links
 	notText             int64 // JSON that was no text
 	characters          int   // of the longest text
@@ -53,6 +54,9 @@ func (s *stat) take(row int64, v any, sniff, media bool) {
 		text = v
 		if sniff && isNumber(v) {
 			s.numbers++
+		}
+		if sniff {
+			s.decimals(v)
 		}
 		if sniff && isBoolean(v) {
 			s.booleans++
@@ -87,6 +91,20 @@ func (s *stat) take(row int64, v any, sniff, media bool) {
 		if code, _ := pim.GTINFault(text); code == "" {
 			s.gtins++
 		}
+	}
+}
+
+// decimals looks at which character parts a number's decimals.
+func (s *stat) decimals(text string) {
+	if text == "" || len(text) > 30 || text[0] != '-' && (text[0] < '0' || text[0] > '9') {
+		return
+	}
+	switch i := strings.LastIndexAny(text, ".,"); {
+	case i < 0:
+	case text[i] == '.' && plainAmount.MatchString(text) && !dotGroup.MatchString(text):
+		s.points++
+	case text[i] == ',' && commaCents.MatchString(text) && !ambiguous.MatchString(text):
+		s.commas++
 	}
 }
 

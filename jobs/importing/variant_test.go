@@ -97,6 +97,7 @@ func TestParseMoney(t *testing.T) {
 		"1,234.50": "1234.50", "1.234,50": "1234.50", "1 234,50": "1234.50", "1'234.50": "1234.50", "1,234,567": "1234567", "0,125": "0.125", "007.5": "7.5",
 		"33.6442": "33.6442", "1,234": "price.ambiguous", "5 GBP": "price.currency", "$5": "price.currency", "five": "price.amount", "1,2,3": "price.amount",
 		"1.2.3": "price.amount", "5-7": "price.amount", "": "price.amount", "1,,2": "price.amount",
+		"12 50": "price.amount", "1 2 3": "price.amount", "1'2": "price.amount", "1.234.567": "1234567", "1.234.56": "price.amount", "1.234": "1.234",
 	} {
 		d, bad := parseMoney(origin{name: "price"}, in, "EUR")
 		if got := d.String(); bad == nil && got != want || bad != nil && bad.code != want {
