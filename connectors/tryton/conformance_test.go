@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
+	"sync"
 	"testing"
 	"time"
 
@@ -24,11 +26,24 @@ func configOf(fake *trytontest.Server) tryton.Config {
 	return tryton.Config{URL: fake.URL(), Database: fake.Database(), User: fake.User(), Password: fake.Password()}
 }
 
+// recorders have heard all that the tests of this package said to fakes.
+var (
+	recordersMu sync.Mutex
+	recorders   []*connectortest.Recorder
+)
+
 // start gives a fake and a connector to it; change may alter the config.
 func start(t testing.TB, opts trytontest.Options, change func(*tryton.Config)) (*trytontest.Server, connectors.Connector) {
 	t.Helper()
 	if opts.Password == "" {
 		opts.Password = password
+	}
+	opts.Wrap = func(h http.Handler) http.Handler {
+		recorder := &connectortest.Recorder{Handler: h}
+		recordersMu.Lock()
+		defer recordersMu.Unlock()
+		recorders = append(recorders, recorder)
+		return recorder
 	}
 	fake := trytontest.Start(t, opts)
 	config := configOf(fake)

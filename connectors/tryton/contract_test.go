@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"slices"
@@ -163,6 +164,43 @@ func TestContractExchanges(t *testing.T) {
 	}
 	for _, v := range fake.Violations() {
 		t.Error(v)
+	}
+}
+
+// What all the other tests say keeps the contract, too, and so does what the fake
+// answers wherever it does not break on purpose.
+func TestContractOfAllTests(t *testing.T) {
+	check := contract(t)
+	recordersMu.Lock()
+	before := len(recorders)
+	recordersMu.Unlock()
+	for name, test := range map[string]func(*testing.T){
+		"conformance": TestConformance, "variants": TestVariants, "differences": TestWritesOnlyDifferences, "languages": TestLanguages,
+		"kept": TestWithdrawKeeps, "twins": TestInactiveTwin, "halving": TestHalving, "lost": TestLostCreation, "halfway": TestBreaksHalfway,
+		"sessions": TestSessions, "set-up": TestSetUp, "pull": TestPull, "moved": TestOnlyMoved, "late": TestLateCommit, "templates": TestTemplateChanges,
+		"pages": TestPages, "no price": TestUncomputablePrice, "twins' stock": TestInactiveTwinStock, "pulling set-up": TestPullSetUp, "faults": TestPullFaults,
+	} {
+		t.Run(name, test)
+	}
+	recordersMu.Lock()
+	heard := slices.Clone(recorders[before:])
+	recordersMu.Unlock()
+	methods := map[string]int{}
+	for _, recorder := range heard {
+		for _, e := range recorder.Exchanges() {
+			r := recordedOf(e)
+			method, _ := r.Request["method"].(string)
+			if methods[method]++; e.Status != http.StatusOK || !json.Valid(e.Answer) {
+				// The request counts all the same.
+				r.Status, r.Answer = http.StatusOK, map[string]any{"id": 1, "error": []any{"broken", "on purpose"}}
+			}
+			if err := check(r); err != nil {
+				t.Fatalf("%v\nsent %.2000s\nanswered %.2000s", err, e.Sent, e.Answer)
+			}
+		}
+	}
+	if len(methods) < 15 {
+		t.Errorf("only these methods were heard: %v", methods)
 	}
 }
 

@@ -37,6 +37,8 @@ type Options struct {
 	Warehouses []string
 	Ledger     string // file that a Server keeps its records in over a restart; "" keeps nothing
 	Echo       string // repeated in every refusal: a rude server that shows what it was sent
+	// Wrap, when not nil, is put around a Server's fake, to listen to what is said.
+	Wrap func(http.Handler) http.Handler
 }
 
 // The ids of what a fresh fake holds.

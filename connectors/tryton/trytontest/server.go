@@ -20,7 +20,8 @@ import (
 // Server is a Fake that listens, and posts to HubURL.
 type Server struct {
 	*Fake
-	addr string
+	addr    string
+	handler http.Handler
 
 	mu   sync.Mutex
 	http *http.Server // nil while it refuses
@@ -34,6 +35,9 @@ func NewServer(addr string, opts Options) (*Server, error) {
 		addr = "127.0.0.1:0"
 	}
 	s := &Server{Fake: New(opts), addr: addr}
+	if s.handler = s.Fake; opts.Wrap != nil {
+		s.handler = opts.Wrap(s.Fake)
+	}
 	if err := s.open(opts.Ledger); err != nil {
 		return nil, err
 	}
@@ -81,7 +85,7 @@ func (s *Server) listen() error {
 	}
 	s.addr = l.Addr().String()
 	srv := &http.Server{
-		Handler: s.Fake, ReadHeaderTimeout: 10 * time.Second,
+		Handler: s.handler, ReadHeaderTimeout: 10 * time.Second,
 		// Aborted handlers are the faults at work, nothing to write about.
 		ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError),
 	}
