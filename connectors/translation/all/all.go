@@ -6,6 +6,7 @@ import (
 	"github.com/sluicehub/sluice/connectors/translation"
 	"github.com/sluicehub/sluice/connectors/translation/apertium"
 	"github.com/sluicehub/sluice/connectors/translation/deepl"
+	"github.com/sluicehub/sluice/connectors/translation/libretranslate"
 	"github.com/sluicehub/sluice/connectors/translation/pseudo"
 )
 
@@ -14,6 +15,7 @@ func Registry() *translation.Registry {
 	return translation.NewRegistry(
 		apertium.Kind,
 		deepl.Kind,
+		libretranslate.Kind,
 		pseudo.Kind,
 	)
 }
