@@ -66,7 +66,7 @@ func (p *push) content(ctx context.Context) error {
 	if len(locked) == 0 {
 		return nil
 	}
-	release, err := p.locks.take(ctx, locked)
+	release, err := p.locks.Lock(ctx, locked...)
 	if err != nil {
 		return err
 	}

@@ -56,7 +56,7 @@ func (p *push) media(ctx context.Context) error {
 	if len(order) == 0 {
 		return nil
 	}
-	release, err := p.locks.take(ctx, slices.Clone(order))
+	release, err := p.locks.Lock(ctx, order...)
 	if err != nil {
 		return err
 	}

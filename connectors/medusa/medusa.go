@@ -94,7 +94,7 @@ type Connector struct {
 	client     *httpx.Client
 	known      *lru.Cache[pim.SKU, known] // where a SKU's offer goes
 	categories *lru.Cache[string, string] // handle → id
-	locks      locks                      // by the SKU of the product whose options or images change
+	locks      connectors.Locks[string]   // by the SKU of the product whose options or images change
 	shop       shop
 }
 

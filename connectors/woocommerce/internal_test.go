@@ -1,7 +1,6 @@
 package woocommerce
 
 import (
-	"context"
 	"crypto/hmac"
 	"crypto/sha256"
 	"crypto/x509"
@@ -158,40 +157,5 @@ func TestConfig(t *testing.T) {
 		if err != nil || s.base.String() != want {
 			t.Errorf("%s: %v, %v", url, s, err)
 		}
-	}
-}
-
-// The lock lets nobody in twice, waits no longer than the context, and leaves
-// nothing behind.
-func TestLocks(t *testing.T) {
-	var l locks
-	l.init()
-	unlock, err := l.lock(t.Context(), []pim.SKU{"b", "a", "b"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	got := make(chan error, 1)
-	go func() {
-		_, err := l.lock(ctx, []pim.SKU{"c", "b"})
-		got <- err
-	}()
-	other, err := l.lock(t.Context(), []pim.SKU{"d"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	cancel()
-	if err := <-got; err == nil {
-		t.Error("two have one lock")
-	}
-	unlock()
-	other()
-	again, err := l.lock(t.Context(), []pim.SKU{"a", "b", "c", "d"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	again()
-	if len(l.held) != 0 {
-		t.Errorf("%d locks are left", len(l.held))
 	}
 }

@@ -64,7 +64,7 @@ type Connector struct {
 	limits     connectors.Limits
 	client     *httpx.Client
 	known      *lru.Cache[pim.SKU, known]
-	locks      locks
+	locks      connectors.Locks[pim.SKU]
 	categories categories
 }
 
@@ -89,7 +89,6 @@ func connect(s *settings, env connectors.Env, options httpx.Options) (*Connector
 		limits.Batch = MaxBatch
 	}
 	c := &Connector{settings: s, limits: limits, client: httpx.New(options), known: cache}
-	c.locks.init()
 	c.categories.init()
 	return c, nil
 }
@@ -138,9 +137,9 @@ func (c *Connector) Push(ctx context.Context, items []connectors.Item) ([]connec
 	if p.lane == pim.Content {
 		// A parent's attributes are read, extended and written back: one push at
 		// a time does that to one parent.
-		unlock, err := c.locks.lock(ctx, keys)
+		unlock, err := c.locks.Lock(ctx, keys...)
 		if err != nil {
-			return nil, &connectors.Error{Verdict: connectors.Unavailable, Err: fmt.Errorf("waiting for another push of the same products: %w", err)}
+			return nil, err
 		}
 		defer unlock()
 	}
