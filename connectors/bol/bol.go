@@ -63,8 +63,12 @@ var Kind = &connectors.Kind{
 		if err != nil {
 			return nil, fmt.Errorf("make the memory of offers: %w", err)
 		}
+		gone, err := lru.New[pim.SKU, time.Time](maxKnown)
+		if err != nil {
+			return nil, fmt.Errorf("make the memory of withdrawals: %w", err)
+		}
 		return &Connector{
-			settings: s, session: newSession(s, client), known: known,
+			settings: s, session: newSession(s, client), known: known, gone: gone,
 			budget: &budget{now: time.Now, until: map[op]time.Time{}},
 		}, nil
 	},
@@ -92,6 +96,11 @@ type Connector struct {
 	budget  *budget
 	// known is a mere memory of look-ups.
 	known *lru.Cache[pim.SKU, known]
+	// gone is when a SKU was last withdrawn, until its content comes again. The
+	// content lane withdraws while offers are on their way to a push, or in one:
+	// what they find gone they would make again, and nobody would take that away.
+	gone  *lru.Cache[pim.SKU, time.Time]
+	locks connectors.Locks[pim.SKU] // of SKUs whose offer is being looked up and made, or removed
 }
 
 // known is where a SKU's offer was found.
@@ -111,7 +120,7 @@ func (c *Connector) Push(ctx context.Context, items []connectors.Item) ([]connec
 	if len(items) > c.limits.Batch {
 		return nil, &connectors.Error{Verdict: connectors.Permanent, Err: fmt.Errorf("%d items in one call, the limit is %d", len(items), c.limits.Batch)}
 	}
-	p := &push{Connector: c, crew: muster(ctx), items: items, results: make([]connectors.Result, len(items)), local: make([]bool, len(items)), none: make([]bool, len(items))}
+	p := &push{Connector: c, crew: muster(ctx), items: items, began: time.Now(), results: make([]connectors.Result, len(items)), local: make([]bool, len(items)), none: make([]bool, len(items))}
 	p.plan()
 	p.run(ctx)
 	if err := whole(p.results, func(i int) bool { return p.local[i] }); err != nil {

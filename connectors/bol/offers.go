@@ -112,6 +112,15 @@ func errTaken(reference string) error {
 // made only where a look-up found none, so that an answer that was lost makes
 // no second one.
 func (p *push) upsert(ctx context.Context, sku pim.SKU, o *wireOffer) error {
+	unlock, err := p.locks.Lock(ctx, sku)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if at, ok := p.gone.Get(sku); ok && p.began.Sub(at) < p.limits.Timeout {
+		// Its document may be older than the withdrawal: pushes wait for each other.
+		return &connectors.Error{Verdict: connectors.Conflict, After: 5 * time.Second, Err: errors.New("it was withdrawn a moment ago, and its content has not come again")}
+	}
 	id := p.remembered(sku, o)
 	if id != "" {
 		if gone, err := p.patch(ctx, sku, id, o); !gone {
@@ -241,7 +250,13 @@ func (p *push) create(ctx context.Context, sku pim.SKU, o *wireOffer) (resp *htt
 
 // withdraw deletes what is offered under a SKU. bol keeps product content.
 func (p *push) withdraw(ctx context.Context, sku pim.SKU) error {
-	_, err := p.remove(ctx, sku, func(heldOffer) bool { return true })
+	unlock, err := p.locks.Lock(ctx, sku)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	p.gone.Add(sku, time.Now())
+	_, err = p.remove(ctx, sku, func(heldOffer) bool { return true })
 	return err
 }
 

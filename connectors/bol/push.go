@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 	"unicode/utf8"
 
 	"github.com/sluicehub/sluice/connectors"
@@ -15,6 +16,7 @@ type push struct {
 	*Connector
 	*crew
 	items   []connectors.Item
+	began   time.Time
 	results []connectors.Result
 	local   []bool // answered here; bol was not asked
 	none    []bool // an empty document: nothing of the lane shall be there
@@ -101,6 +103,9 @@ func (p *push) run(ctx context.Context) {
 // one brings one item to bol.
 func (p *push) one(ctx context.Context, i int) (status connectors.Status, token string, err error) {
 	item := p.items[i]
+	if item.Lane == pim.Content && item.Action == connectors.Upsert {
+		p.gone.Remove(item.SKU)
+	}
 	switch {
 	case p.none[i] && item.Lane == pim.Content: // bol keeps what it has
 		return connectors.Accepted, "", nil

@@ -182,6 +182,10 @@ func offersLife(t *testing.T, wrap wrapper) {
 	w.ok(withdraw("A"), withdraw("B"))
 	w.offers(0)
 	w.ok(withdraw("A"))
+	// An offer that was on its way meanwhile does not bring it back.
+	w.wantError(offer("A", ""), connectors.Conflict, false)
+	w.offers(0)
+	w.ok(content("A", ""))
 	w.ok(offer("A", ""))
 	w.offers(1)
 }
