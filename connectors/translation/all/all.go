@@ -7,6 +7,7 @@ import (
 	"github.com/sluicehub/sluice/connectors/translation/apertium"
 	"github.com/sluicehub/sluice/connectors/translation/deepl"
 	"github.com/sluicehub/sluice/connectors/translation/libretranslate"
+	"github.com/sluicehub/sluice/connectors/translation/openai"
 	"github.com/sluicehub/sluice/connectors/translation/pseudo"
 )
 
@@ -16,6 +17,7 @@ func Registry() *translation.Registry {
 		apertium.Kind,
 		deepl.Kind,
 		libretranslate.Kind,
+		openai.Kind,
 		pseudo.Kind,
 	)
 }
