@@ -125,7 +125,7 @@ func (c *Channels) Preview(ctx context.Context, code pim.ChannelCode, sku pim.SK
 		if p.Acknowledged, err = c.acknowledged(past, saved, v, as, schema); err != nil {
 			return nil, err
 		}
-		if a := p.Acknowledged; a != nil && a.Document != nil && (p.Document != nil || now.outlook != OutlookRefused) {
+		if a := p.Acknowledged; a != nil && tried.Program.Lanes().Has(v.Lane) && a.Document != nil && (p.Document != nil || now.outlook != OutlookRefused) {
 			if p.Differences, err = differences(a.Document, p.Document); err != nil {
 				return nil, err
 			}
@@ -162,6 +162,13 @@ func (t *Target) look(ctx context.Context, survey *postgres.Survey, v *postgres.
 	switch {
 	case k.Token != "":
 		k.is(OutlookPending)
+	case !k.Gone && k.lane != pim.Content && !t.Program.Lanes().Has(k.lane) && !(v.Listed && v.Dirty):
+		k.is(OutlookEmpty)
+		k.reason = "the mapping has nothing of this lane: nothing is sent, and the target keeps what it holds"
+	case !k.Gone && (k.document != nil || failed != nil) && !v.Listed && !v.Has && !t.Program.Inputs(k.lane).Has(pim.Content):
+		k.is(OutlookEmpty)
+		k.reason = "the product has nothing of this lane, whatever the mapping makes of that: nothing is sent"
+		k.shown, k.told = nil, nil
 	case !k.Gone && failed != nil:
 		k.is(OutlookRefused)
 		e := connectors.AsError(failed)

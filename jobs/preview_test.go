@@ -414,3 +414,54 @@ func TestMappingVersions(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestPreviewOfLanesWithoutListing: what the drains will never send is not
+// announced: an offer that the mapping makes of nothing, and a lane that it lost.
+func TestPreviewOfLanesWithoutListing(t *testing.T) {
+	r := newRoad(t)
+	m := connectors.DefaultMapping()
+	m.Offer["stock"], m.Media["badge"] = "firstOf([stock.available, 0])", "'new'"
+	fake := r.channel("shop", webhooktest.Options{}, func(s *jobs.ChannelSpec) { s.Mapping = &m })
+	r.work()
+	r.put([]pim.SKU{"bare", "sold"}, title("A"))
+	r.stock("sold", 3)
+	r.settled("shop")
+	run, err := r.channels.DryRun(r.ctx, "shop", jobs.DryRun{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if offer, media := run.Lanes[pim.Offer], run.Lanes[pim.Media]; offer[jobs.OutlookEmpty] != 1 || offer[jobs.OutlookSame] != 1 || media[jobs.OutlookEmpty] != 2 {
+		t.Errorf("%v", run.Lanes)
+	}
+	for _, lane := range []pim.Lane{pim.Offer, pim.Media} {
+		if p := r.preview("bare", lane, nil); p.Outlook != jobs.OutlookEmpty || p.Document != nil {
+			t.Errorf("%s: %+v", lane, p)
+		}
+	}
+	// One that reads the content is sent of every product.
+	m.Offer["name"] = "firstOf([values.name, '-'])"
+	if p := r.preview("bare", pim.Offer, &m); p.Outlook != jobs.OutlookSend {
+		t.Errorf("%+v", p)
+	}
+	before := fake.Counts().Received
+	if _, err := r.channels.SetMapping(r.ctx, "shop", m, "test", ""); err != nil {
+		t.Fatal(err)
+	}
+	r.settled("shop")
+	if p := r.held(fake, "bare", pim.Offer, nil); p.Outlook != jobs.OutlookSame || fake.Counts().Received != before+2 {
+		t.Errorf("%+v, %d sent", p, fake.Counts().Received-before)
+	}
+	// The lane goes: nothing is said to be sent, and nothing is.
+	before = fake.Counts().Received
+	m.Offer = nil
+	if p := r.preview("sold", pim.Offer, &m); p.Outlook != jobs.OutlookEmpty || p.Differences != nil || p.Acknowledged == nil {
+		t.Errorf("%+v", p)
+	}
+	if _, err := r.channels.SetMapping(r.ctx, "shop", m, "test", ""); err != nil {
+		t.Fatal(err)
+	}
+	r.settled("shop")
+	if p := r.held(fake, "sold", pim.Offer, nil); p.Outlook != jobs.OutlookEmpty || fake.Counts().Received != before {
+		t.Errorf("%+v, %d sent", p, fake.Counts().Received-before)
+	}
+}

@@ -19,6 +19,7 @@ type Surveyed struct {
 	Claimed
 	Lane    pim.Lane
 	Listed  bool // there is a listing; else fan-out has not come to it yet
+	Has     bool // of an offer or media listing: the product has prices, stock or media, or had; fan-out lists none without
 	Dirty   bool
 	Acked   int64 // revision; 0: nothing was acknowledged
 	AckedAt *time.Time
@@ -56,7 +57,8 @@ const (
 
 const (
 	surveyed = `
-select now(), cat.version, k.lane, k.unsure_at, l.channel_id is not null, coalesce(l.dirty, true),
+select now(), cat.version, k.lane, k.unsure_at, l.channel_id is not null,
+       case k.lane when 2 then o.product_id is not null when 4 then p.media_rev + coalesce(parent.media_rev, 0) > 0 else true end, coalesce(l.dirty, true),
        coalesce(l.acked_rev, 0), l.acked_at, coalesce(l.error, ''), l.issues,
        p.id, p.sku, coalesce(l.want, 1), coalesce(l.dirty_at, now()), l.acked_hash, l.settle_at,
        coalesce(l.dirty_at <= k.unsure_at and coalesce(l.receipt_at, '-infinity') <= k.unsure_at, false),
@@ -132,7 +134,7 @@ func (s *Store) survey(ctx context.Context, sql string, args pgx.NamedArgs) (*Su
 			issues []byte
 			c      = &v.Claimed
 		)
-		err = r.Scan(&out.Now, &out.Schema, &lane, &unsure, &v.Listed, &v.Dirty, &v.Acked, &v.AckedAt, &v.Error, &issues,
+		err = r.Scan(&out.Now, &out.Schema, &lane, &unsure, &v.Listed, &v.Has, &v.Dirty, &v.Acked, &v.AckedAt, &v.Error, &issues,
 			&c.Product, &c.SKU, &c.Want, &c.DirtySince, &c.AckedHash, &c.SettleAt, &c.Unsure, &c.Born, &c.Unsent, &c.Attempts, &c.Token,
 			&c.Gone, &c.Rev, &c.OfferRev, &c.MediaRev, &c.Parent, &c.Variant, &c.Family, &c.Enabled, &c.Categories,
 			(*[]byte)(&c.Values), (*[]byte)(&c.ParentValues), (*[]byte)(&c.Prices), (*[]byte)(&c.Stock), &own, &c.Status, &c.RevFloor)
