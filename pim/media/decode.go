@@ -28,10 +28,10 @@ func (s stopping) Read(p []byte) (int, error) {
 	return s.r.Read(p)
 }
 
-// decode makes a picture of an original that Inspect let pass. most is the size
-// beyond which nobody needs the picture, in upright pixels: what is stored as
-// NRGBA is averaged down to about that while it is copied.
-func decode(ctx context.Context, original []byte, info Info, most func(w, h int) float64) (*picture, error) {
+// decode makes a picture of an original that Inspect let pass. most is the density
+// beyond which nobody needs it: what becomes NRGBA is averaged down to that while
+// it is copied.
+func decode(ctx context.Context, original []byte, info Info, most float64) (*picture, error) {
 	var p *picture
 	err := guard(func() error {
 		img, err := decodeImage(ctx, original, info)
@@ -45,7 +45,7 @@ func decode(ctx context.Context, original []byte, info Info, most func(w, h int)
 		if info.Format != GIF && (img.Bounds().Dx() != w || img.Bounds().Dy() != h) {
 			return fault(FaultBroken, "the image is not as large as its header says")
 		}
-		p, err = toPicture(ctx, img, w, h, turns[info.Orientation], most(info.Width, info.Height))
+		p, err = toPicture(ctx, img, w, h, turns[info.Orientation], most)
 		return err
 	})
 	return p, err

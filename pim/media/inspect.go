@@ -109,13 +109,18 @@ func (i *Info) header(original []byte) error {
 
 // guard runs what reads outside bytes: a panic of a decoder becomes a fault, and
 // its errors do, too.
-func guard(do func() error) (err error) {
+func guard(do func() error) error {
+	return guardOwn(func() error { return asFault(do()) })
+}
+
+// guardOwn is guard for work whose errors need not be an image's fault.
+func guardOwn(do func() error) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fault(FaultBroken, "the image breaks its decoder")
 		}
 	}()
-	return asFault(do())
+	return do()
 }
 
 // asFault sorts the errors of decoders. Those of a context pass.

@@ -72,9 +72,9 @@ func (g Go) Render(ctx context.Context, original []byte, definitions []Definitio
 	}
 	var results []Result
 	err = within(ctx, l.Time, func(ctx context.Context) error {
-		r := renderer{ctx: ctx, info: info, focal: focal, writes: g.Writes, encode: encodeGo}
-		return guard(func() error {
-			results, err = r.all(original, definitions)
+		r := renderer{ctx: ctx, info: info, focal: focal, writes: g.Writes, encode: encodeGo, notes: info.notes()}
+		return guardOwn(func() error {
+			results, err = r.all(definitions, func(most float64) (*picture, error) { return decode(ctx, original, info, most) })
 			return err
 		})
 	})
@@ -105,27 +105,34 @@ type scaled struct {
 	fine    bool
 }
 
-func (r *renderer) all(original []byte, definitions []Definition) ([]Result, error) {
-	r.note()
+// all makes every rendition. decode gives the picture to start from, given the
+// density beyond which nobody needs it: twice the largest rendition is enough
+// for a filter to work on.
+func (r *renderer) all(definitions []Definition, decode func(most float64) (*picture, error)) ([]Result, error) {
+	results := make([]Result, len(definitions))
 	plans := make([]plan, len(definitions))
-	order := make([]int, len(definitions))
+	var order []int
 	most := 0.0
 	for i, d := range definitions {
 		d = d.normal()
+		if !r.writes(d.Format) {
+			results[i] = Result{Format: d.Format, Issues: []pim.Issue{{
+				Code: IssueFormat, Severity: pim.SeverityError, Text: fmt.Sprintf("%s is not written by this engine", d.Format),
+			}}}
+			continue
+		}
 		plans[i] = newPlan(d, r.info.Width, r.info.Height, r.focal, 1)
 		most = max(most, plans[i].density())
-		order[i] = i
+		order = append(order, i)
 	}
-	if len(definitions) == 0 {
-		return nil, nil
+	if len(order) == 0 {
+		return results, nil
 	}
 	var err error
-	// Twice the largest rendition is enough for a filter to work on.
-	if r.base, err = decode(r.ctx, original, r.info, func(_, _ int) float64 { return 2 * most }); err != nil {
+	if r.base, err = decode(min(2*most, 1)); err != nil {
 		return nil, err
 	}
 	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(plans[b].density(), plans[a].density()) })
-	results := make([]Result, len(definitions))
 	for _, i := range order {
 		if results[i], err = r.one(definitions[i].normal(), plans[i]); err != nil {
 			return nil, err
@@ -134,31 +141,26 @@ func (r *renderer) all(original []byte, definitions []Definition) ([]Result, err
 	return results, nil
 }
 
-// note tells what the original loses.
-func (r *renderer) note() {
+// notes tells what renditions of the built-in engine lose of an original.
+func (i Info) notes() (notes []pim.Issue) {
 	warn := func(code, text string) {
-		r.notes = append(r.notes, pim.Issue{Code: code, Severity: pim.SeverityWarning, Text: text})
+		notes = append(notes, pim.Issue{Code: code, Severity: pim.SeverityWarning, Text: text})
 	}
-	if r.info.Animated {
+	if i.Animated {
 		warn(IssueFrame, "the original is animated; the rendition shows its first frame")
 	}
 	switch {
-	case r.info.CMYK:
+	case i.CMYK:
 		warn(IssueColour, "the original is CMYK and was converted without its colour profile; the vips engine applies it")
-	case r.info.profile != nil && !r.info.profile.usable:
-		warn(IssueColour, fmt.Sprintf("the original's colour profile %q cannot be applied; the vips engine can", r.info.Profile))
+	case i.profile != nil && !i.profile.usable:
+		warn(IssueColour, fmt.Sprintf("the original's colour profile %q cannot be applied; the vips engine can", i.Profile))
 	}
+	return notes
 }
 
 // one makes one rendition.
 func (r *renderer) one(d Definition, p plan) (Result, error) {
 	out := Result{Format: d.Format, Issues: slices.Clone(r.notes)}
-	if !r.writes(d.Format) {
-		out.Issues = append(out.Issues, pim.Issue{
-			Code: IssueFormat, Severity: pim.SeverityError, Text: fmt.Sprintf("%s is not written by this engine", d.Format),
-		})
-		return out, nil
-	}
 	ready, err := r.picture(d, p)
 	if err != nil {
 		return Result{}, err

@@ -25,30 +25,50 @@ const Quality = 85
 // noise of a sensor. The same size gives the same bytes.
 func Photo(w, h int) ([]byte, error) {
 	img := image.NewYCbCr(image.Rect(0, 0, w, h), image.YCbCrSubsampleRatio420)
-	noise := rand.New(rand.NewPCG(1, 2))
+	noise := rand.NewPCG(1, 2)
+	soft := make([]float64, w)    // a gradient
+	across := make([]float64, w)  // squared distance from the middle of a disc
+	stripes := make([]float64, w) // finer to the right, down to some pixels
+	for x := range w {
+		fx := float64(x) / float64(w)
+		soft[x], stripes[x] = 100*fx, 35*math.Sin(fx*fx*900)
+		d := math.Mod(8*fx, 1) - 0.5
+		across[x] = d * d
+	}
 	for y := range h {
 		fy := float64(y) / float64(h)
+		down := math.Mod(6*fy, 1) - 0.5
+		down *= down
 		row := img.Y[y*img.YStride : y*img.YStride+w]
+		var bits uint64
 		for x := range row {
-			fx := float64(x) / float64(w)
-			v := 90 + 100*fx*(1-fy)
-			// Discs, whose edges run at all angles.
-			dx, dy := math.Mod(8*fx, 1)-0.5, math.Mod(6*fy, 1)-0.5
-			if d := dx*dx + dy*dy; d < 0.09 {
+			v := 90 + soft[x]*(1-fy)
+			if d := across[x] + down; d < 0.09 { // edges at all angles
 				v += 60 - 400*d
 			}
-			// Stripes that grow finer to the right, down to some pixels.
 			if fy > 0.75 {
-				v += 35 * math.Sin(fx*fx*900)
+				v += stripes[x]
 			}
-			row[x] = uint8(min(max(v+float64(noise.IntN(13)-6), 0), 255))
+			if x%16 == 0 {
+				bits = noise.Uint64()
+			}
+			row[x] = uint8(min(max(v+float64(bits&15)-7.5, 0), 255))
+			bits >>= 4
 		}
 	}
-	for y := range (h + 1) / 2 {
-		for x := range (w + 1) / 2 {
-			at := y*img.CStride + x
-			img.Cb[at] = uint8(128 + 50*math.Sin(float64(x)/float64(w)*12) + float64(noise.IntN(5)-2))
-			img.Cr[at] = uint8(128 + 50*math.Cos(float64(y)/float64(h)*9) + float64(noise.IntN(5)-2))
+	cw, ch := (w+1)/2, (h+1)/2
+	cool := make([]float64, cw)
+	for x := range cool {
+		cool[x] = 50 * math.Sin(float64(x)/float64(cw)*6)
+	}
+	for y := range ch {
+		blue := img.Cb[y*img.CStride : y*img.CStride+cw]
+		red := img.Cr[y*img.CStride : y*img.CStride+cw]
+		warm := 50 * math.Cos(float64(y)/float64(h)*9)
+		for x := range blue {
+			bits := noise.Uint64()
+			blue[x] = uint8(128 + cool[x] + float64(bits&3))
+			red[x] = uint8(128 + warm + float64(bits>>2&3))
 		}
 	}
 	var out bytes.Buffer
