@@ -72,3 +72,24 @@ func TestAnswersWithNull(t *testing.T) {
 		}
 	}
 }
+
+// A product that is made between the look-ups of products and of variants is
+// found, and keeps its variant and that one's price.
+func TestProductMadeBetweenLookUps(t *testing.T) {
+	fake, _ := start(t, medusatest.Options{}, nil)
+	other := connect(t, medusa.Config{URL: fake.URL(), APIKey: key}, 5)
+	armed := true
+	between := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if armed && r.URL.Path == "/admin/product-variants" {
+			armed = false
+			fine(t, other, upsert(pim.Content, "A", `{"title":"theirs"}`))
+			fine(t, other, upsert(pim.Offer, "A", `{"prices":[{"currency":"EUR","amount":"5"}]}`))
+		}
+		fake.ServeHTTP(w, r)
+	}))
+	defer between.Close()
+	fine(t, connect(t, medusa.Config{URL: between.URL, APIKey: key}, 5), upsert(pim.Content, "A", `{"title":"ours"}`))
+	if v, there := fake.Variant("A"); armed || !there || len(v.Prices) != 1 || product(t, fake, "A").Title != "ours" || fake.Len() != 1 {
+		t.Errorf("the variant %+v, there: %v", v, there)
+	}
+}

@@ -246,7 +246,9 @@ func (c *contentPush) adopt(ctx context.Context) error {
 		if d == nil || d.Parent != "" || !ok || c.found[sku] != nil {
 			continue
 		}
-		if at.Product.ExternalID == "" {
+		// By its own external_id where it was made after the look-up of products:
+		// by another process, or by a request that was thought lost.
+		if at.Product.ExternalID == "" || at.Product.ExternalID == sku {
 			strangers[at.ProductID] = sku
 			continue
 		}
