@@ -1,5 +1,5 @@
 // Package fakeworks is what the vendors' fakes share when they stand for longer
-// than a test: a file that keeps their records over a restart of the process, and
+// than a test: where they listen, a file that keeps their records over a restart, and
 // a log of what they took, for people to look at. It knows no vendor.
 package fakeworks
 

@@ -4,38 +4,27 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
-	"net"
-	"net/http"
-	"sync"
-	"time"
+
+	"github.com/sluicehub/sluice/connectors/fakeworks"
 )
 
 // Server is a Fake that listens.
 type Server struct {
 	*Fake
-	addr string
-
-	mu   sync.Mutex
-	http *http.Server // nil while it refuses
-	end  bool
+	*fakeworks.Port
 }
 
 // NewServer starts a fake on addr; "" is a free port of 127.0.0.1.
 func NewServer(addr string, opts Options) (*Server, error) {
-	if addr == "" {
-		addr = "127.0.0.1:0"
-	}
-	s := &Server{Fake: New(opts), addr: addr}
-	if err := s.open(opts.Ledger); err != nil {
+	f := New(opts)
+	if err := f.open(opts.Ledger); err != nil {
 		return nil, err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := s.listen(); err != nil {
-		return nil, errors.Join(err, s.ledger.Close())
+	port, err := fakeworks.Listen("the fake bol", addr, f, 0)
+	if err != nil {
+		return nil, errors.Join(err, f.ledger.Close())
 	}
-	return s, nil
+	return &Server{f, port}, nil
 }
 
 // TB is what Start needs of a test.
@@ -63,75 +52,15 @@ func Start(t TB, opts Options) *Server {
 	return s
 }
 
-// listen opens the port and serves. Callers hold s.mu.
-func (s *Server) listen() error {
-	l, err := net.Listen("tcp", s.addr)
-	if err != nil {
-		return fmt.Errorf("listening for the fake bol: %w", err)
-	}
-	s.addr = l.Addr().String()
-	srv := &http.Server{
-		Handler:           s.Fake,
-		ReadHeaderTimeout: 10 * time.Second,
-		// Aborted handlers are the faults at work, nothing to write about.
-		ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError),
-	}
-	s.http = srv
-	go func() { _ = srv.Serve(l) }()
-	return nil
-}
-
-// URL is the API's address, for api_url.
-func (s *Server) URL() string { return "http://" + s.addr }
-
 // AdminURL is where the paths of AdminPath begin.
 func (s *Server) AdminURL() string { return s.URL() + AdminPath }
 
 // LoginURL is where access tokens are got, for login_url.
 func (s *Server) LoginURL() string { return s.URL() + "/token" }
 
-// Refuse closes the port and all connections, so that dialling is refused; or
-// opens the same port again. Calls in flight end without an answer.
-func (s *Server) Refuse(refuse bool) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if refuse == (s.http == nil) || s.end {
-		return nil
-	}
-	if refuse {
-		err := s.http.Close()
-		s.http = nil
-		return err
-	}
-	var err error
-	// Another process may hold the free port for a moment as its own end of a
-	// connection.
-	for range 50 {
-		if err = s.listen(); err == nil {
-			return nil
-		}
-		<-time.After(100 * time.Millisecond)
-	}
-	return err
-}
-
 // Close ends the server and what hangs in it.
 func (s *Server) Close() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.end {
-		return nil
-	}
-	s.end = true
-	close(s.closed)
-	defer s.closeLedger()
-	if s.http == nil {
-		return nil
-	}
-	if err := s.http.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
-		return fmt.Errorf("closing the fake bol: %w", err)
-	}
-	return nil
+	return s.Shut(func() { close(s.closed) }, s.closeLedger)
 }
 
 // Wait returns when cond holds of the totals, or with an error that says where

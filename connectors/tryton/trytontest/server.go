@@ -5,8 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
-	"net"
 	"net/http"
 	"slices"
 	"strconv"
@@ -20,30 +18,22 @@ import (
 // Server is a Fake that listens, and posts to HubURL.
 type Server struct {
 	*Fake
-	addr    string
-	handler http.Handler
-
-	mu   sync.Mutex
-	http *http.Server // nil while it refuses
-	end  bool
+	*fakeworks.Port
 	done sync.WaitGroup
 }
 
 // NewServer starts a fake on addr; "" is a free port of 127.0.0.1.
 func NewServer(addr string, opts Options) (*Server, error) {
-	if addr == "" {
-		addr = "127.0.0.1:0"
+	s := &Server{Fake: New(opts)}
+	handler := http.Handler(s.Fake)
+	if opts.Wrap != nil {
+		handler = opts.Wrap(s.Fake)
 	}
-	s := &Server{Fake: New(opts), addr: addr}
-	if s.handler = s.Fake; opts.Wrap != nil {
-		s.handler = opts.Wrap(s.Fake)
-	}
-	if err := s.open(opts.Ledger); err != nil {
+	err := s.open(opts.Ledger)
+	if err != nil {
 		return nil, err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := s.listen(); err != nil {
+	if s.Port, err = fakeworks.Listen("the fake Tryton", addr, handler, 0); err != nil {
 		return nil, errors.Join(err, s.ledger.Close())
 	}
 	if opts.HubURL != "" {
@@ -77,73 +67,15 @@ func Start(t TB, opts Options) *Server {
 	return s
 }
 
-// listen opens the port and serves. Callers hold s.mu.
-func (s *Server) listen() error {
-	l, err := net.Listen("tcp", s.addr)
-	if err != nil {
-		return fmt.Errorf("listening for the fake Tryton: %w", err)
-	}
-	s.addr = l.Addr().String()
-	srv := &http.Server{
-		Handler: s.handler, ReadHeaderTimeout: 10 * time.Second,
-		// Aborted handlers are the faults at work, nothing to write about.
-		ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError),
-	}
-	s.http = srv
-	go func() { _ = srv.Serve(l) }()
-	return nil
-}
-
-// URL is "http://host:port": what a channel's config takes.
-func (s *Server) URL() string { return "http://" + s.addr }
-
 // AdminURL is where the paths of AdminPath begin.
 func (s *Server) AdminURL() string { return s.URL() + AdminPath }
 
-// Refuse closes the port and all connections, or opens the same port again.
-func (s *Server) Refuse(refuse bool) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if refuse == (s.http == nil) || s.end {
-		return nil
-	}
-	if refuse {
-		err := s.http.Close()
-		s.http = nil
-		return err
-	}
-	var err error
-	// Another process may hold the free port for a moment as its own end of a
-	// connection.
-	for range 50 {
-		if err = s.listen(); err == nil {
-			return nil
-		}
-		<-time.After(100 * time.Millisecond)
-	}
-	return err
-}
-
 // Close ends the server and what hangs in it.
 func (s *Server) Close() error {
-	s.mu.Lock()
-	if s.end {
-		s.mu.Unlock()
-		return nil
-	}
-	s.end = true
-	close(s.closed)
-	srv := s.http
-	s.mu.Unlock()
-	s.done.Wait()
-	defer s.closeLedger()
-	if srv == nil {
-		return nil
-	}
-	if err := srv.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
-		return fmt.Errorf("closing the fake Tryton: %w", err)
-	}
-	return nil
+	return s.Shut(func() {
+		close(s.closed)
+		s.done.Wait()
+	}, s.closeLedger)
 }
 
 // tell posts changed list prices to the hub, once each: what does not arrive is

@@ -1,23 +1,11 @@
 package webhooktest
 
-import (
-	"errors"
-	"fmt"
-	"log/slog"
-	"net"
-	"net/http"
-	"sync"
-	"time"
-)
+import "github.com/sluicehub/sluice/connectors/fakeworks"
 
 // Server is a Fake that listens.
 type Server struct {
 	*Fake
-	addr string
-
-	mu   sync.Mutex
-	http *http.Server // nil while it refuses
-	end  bool
+	*fakeworks.Port
 }
 
 // NewServer starts a fake on addr; "" is a free port of 127.0.0.1.
@@ -26,16 +14,11 @@ func NewServer(addr string, opts Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	if addr == "" {
-		addr = "127.0.0.1:0"
-	}
-	s := &Server{Fake: f, addr: addr}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := s.listen(); err != nil {
+	port, err := fakeworks.Listen("the fake target", addr, f, 0)
+	if err != nil {
 		return nil, err
 	}
-	return s, nil
+	return &Server{f, port}, nil
 }
 
 // TB is what Start needs of a test.
@@ -63,26 +46,8 @@ func Start(t TB, opts Options) *Server {
 	return s
 }
 
-// listen opens the port and serves. Callers hold s.mu.
-func (s *Server) listen() error {
-	l, err := net.Listen("tcp", s.addr)
-	if err != nil {
-		return fmt.Errorf("listening for the fake target: %w", err)
-	}
-	s.addr = l.Addr().String()
-	srv := &http.Server{
-		Handler:           s.Fake,
-		ReadHeaderTimeout: 10 * time.Second,
-		// Aborted handlers are the faults at work, nothing to write about.
-		ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError),
-	}
-	s.http = srv
-	go func() { _ = srv.Serve(l) }()
-	return nil
-}
-
 // Base is "http://host:port".
-func (s *Server) Base() string { return "http://" + s.addr }
+func (s *Server) Base() string { return s.Port.URL() }
 
 // URL is where items go.
 func (s *Server) URL() string { return s.Base() + ItemsPath }
@@ -93,47 +58,7 @@ func (s *Server) StatusURL() string { return s.Base() + StatusPath }
 // AdminURL is where the paths of AdminPath begin.
 func (s *Server) AdminURL() string { return s.Base() + AdminPath }
 
-// Refuse closes the port and all connections, so that dialling is refused, the
-// admin paths included; or opens the same port again. Calls in flight end
-// without an answer.
-func (s *Server) Refuse(refuse bool) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if refuse == (s.http == nil) || s.end {
-		return nil
-	}
-	if refuse {
-		err := s.http.Close()
-		s.http = nil
-		return err
-	}
-	var err error
-	// Another process may hold the free port for a moment as its own end of a
-	// connection.
-	for range 50 {
-		if err = s.listen(); err == nil {
-			return nil
-		}
-		<-time.After(100 * time.Millisecond)
-	}
-	return err
-}
-
 // Close ends the server and what hangs in it.
 func (s *Server) Close() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.end {
-		return nil
-	}
-	s.end = true
-	close(s.closed)
-	defer s.closeJournal()
-	if s.http == nil {
-		return nil
-	}
-	if err := s.http.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
-		return fmt.Errorf("closing the fake target: %w", err)
-	}
-	return nil
+	return s.Shut(func() { close(s.closed) }, s.closeJournal)
 }
