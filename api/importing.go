@@ -30,26 +30,26 @@ type Import struct {
 // multipart form; the file is the body, or the form's file.
 type createImport struct {
 	Filename  string `query:"filename" maxLength:"255" doc:"Of a body that is the file itself; its ending says what it is"`
-	SKUColumn string `query:"sku_column" maxLength:"1000"`
+	SKUColumn string `query:"sku_column" maxLength:"1000" doc:"Column with the SKU; without it one that is called so, else one that is called GTIN, EAN or barcode"`
 	Map       string `query:"map" maxLength:"100000" doc:"JSON object: sku, or an attribute's code → CEL expression over row"`
-	Family    string `query:"family" maxLength:"100"`
-	DryRun    bool   `query:"dry_run"`
-	Locale    string `query:"locale" maxLength:"35"`
+	Family    string `query:"family" maxLength:"100" doc:"Family of the products; without it one is made from the file's name and columns"`
+	DryRun    bool   `query:"dry_run" doc:"Check and report, store no product"`
+	Locale    string `query:"locale" maxLength:"35" doc:"Locale of columns for localizable attributes that name none themselves"`
 	Profile   string `query:"profile" maxLength:"100" doc:"Saved options that the others are put over"`
 
-	LocaleColumn string `query:"locale_column" maxLength:"1000"`
-	ParentColumn string `query:"parent_column" maxLength:"1000"`
-	Axes         string `query:"axes" maxLength:"5000" doc:"Columns, separated by commas"`
-	Currency     string `query:"currency" maxLength:"3"`
-	PriceList    string `query:"price_list" maxLength:"100"`
-	Location     string `query:"location" maxLength:"100"`
-	AssetBase    string `query:"asset_base" maxLength:"2000"`
-	Layout       string `query:"layout" maxLength:"40"`
-	Format       string `query:"format" maxLength:"40"`
-	Delimiter    string `query:"delimiter" maxLength:"40"`
-	Quote        string `query:"quote" maxLength:"40"`
-	Encoding     string `query:"encoding" maxLength:"40"`
-	Sheet        string `query:"sheet" maxLength:"1000"`
+	LocaleColumn string `query:"locale_column" maxLength:"1000" doc:"Column with the locale of each row's texts; rows of the same SKU that follow each other are one product"`
+	ParentColumn string `query:"parent_column" maxLength:"1000" doc:"Column with the SKU of a variant's parent; without it one that is called Parent or Parent SKU"`
+	Axes         string `query:"axes" maxLength:"5000" doc:"Columns, separated by commas, in which the variants of a parent differ; without it those called colour, size and the like"`
+	Currency     string `query:"currency" maxLength:"3" doc:"Currency of prices whose column names none; without it such a column is an attribute"`
+	PriceList    string `query:"price_list" maxLength:"100" doc:"Price list that prices go to; without it default"`
+	Location     string `query:"location" maxLength:"100" doc:"Location of stock whose column names none; without it default"`
+	AssetBase    string `query:"asset_base" maxLength:"2000" doc:"Address that file names of pictures are put behind, e.g. https://img.example/"`
+	Layout       string `query:"layout" maxLength:"40" doc:"Whose columns they are: woocommerce, shopify, vendure, medusa; without it known by the header. plain takes columns as they are."`
+	Format       string `query:"format" maxLength:"40" doc:"What the file is: csv, tsv, json, jsonl, xlsx; without it found out"`
+	Delimiter    string `query:"delimiter" maxLength:"40" doc:"Of CSV: comma, semicolon, tab, pipe or another character; without it found out"`
+	Quote        string `query:"quote" maxLength:"40" doc:"none: a quote in CSV is a character as others are"`
+	Encoding     string `query:"encoding" maxLength:"40" doc:"Of texts, e.g. utf-8, utf-16le, windows-1252, iso-8859-7; without it found out among the first three"`
+	Sheet        string `query:"sheet" maxLength:"1000" doc:"Of a workbook: name, or number from 1; without it the first"`
 
 	w http.ResponseWriter
 	r *http.Request

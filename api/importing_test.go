@@ -315,3 +315,17 @@ func TestImportProfiles(t *testing.T) {
 	k.want(k.do(Integration, "DELETE", path, nil), 204, nil)
 	k.want(k.do(Integration, "GET", path, nil), 404, nil)
 }
+
+// TestImportParametersAreDescribed: whoever looks at /docs is told what each option does.
+func TestImportParametersAreDescribed(t *testing.T) {
+	k := newKit(t)
+	list := k.s.api.OpenAPI().Paths["/v1/imports"].Post.Parameters
+	if len(list) < len(new(createImport).fields()) {
+		t.Errorf("%d parameters", len(list))
+	}
+	for _, p := range list {
+		if p.Description == "" {
+			t.Errorf("%s has no description", p.Name)
+		}
+	}
+}

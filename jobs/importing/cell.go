@@ -69,8 +69,9 @@ func (t *target) value(r *record, row map[string]any) (any, *problem) {
 	return v, nil
 }
 
-// number reads "12.5", and of an attribute with a unit also "12.5 kg"; without
-// a unit it is the attribute's own. What is no number stays text, for
+// number reads "12.5", and of an attribute with a unit also "12.5 kg", "12.5kg"
+// and "12,5 kg"; without a unit it is the attribute's own. A comma before three
+// digits may stand for thousands, and is left to be refused. What is no number stays text, for
 // CheckValues to refuse with the value in its words.
 func number(unit, text string) any {
 	if text == "" {
@@ -83,11 +84,19 @@ func number(unit, text string) any {
 		return text
 	}
 	amount, own, _ := strings.Cut(text, " ")
+	if m := measured.FindStringSubmatch(text); m != nil {
+		if amount, own = m[1], m[2]; commaCents.MatchString(amount) && !ambiguous.MatchString(amount) && !strings.Contains(amount, ".") {
+			amount = strings.Replace(amount, ",", ".", 1)
+		}
+	}
 	if own = strings.TrimSpace(own); own != "" {
 		unit = own
 	}
 	return map[string]any{"amount": amount, "unit": unit}
 }
+
+// measured is an amount with what follows it.
+var measured = regexp.MustCompile(`^(-?\d[\d.,]*)\s*(\pL.*|[%°"'].*)?$`)
 
 // linksOf takes a cell with links apart, also at commas before a link: a comma
 // may well stand within one.

@@ -70,8 +70,15 @@ func (p *plan) outcome(row int64, e *postgres.Edit, res *postgres.EditResult) []
 					v = m[t.locale]
 				}
 				f.value = show(v)
+				if m, ok := v.(map[string]any); ok && t.attr.Unit != "" { // as a cell has it
+					if f.value = show(m["amount"]); m["unit"] != t.attr.Unit {
+						f.value += " " + show(m["unit"])
+					}
+				}
 			} else if pr.Pointer == "/sku" {
 				f.column, f.value = p.skuName, string(e.SKU)
+			} else if pr.Pointer == "/parent" && e.Parent != nil && p.surveyed.parent >= 0 {
+				f.column, f.value = p.surveyed.table.names[p.surveyed.parent], string(*e.Parent)
 			} else {
 				f.text = pr.Pointer + ": " + f.text
 			}

@@ -108,3 +108,42 @@ func TestLineOfTooLarge(t *testing.T) {
 		}
 	}
 }
+
+// Amounts with units, as people write them; what is not clear is refused, with
+// the cell as it stands.
+func TestMeasured(t *testing.T) {
+	for text, want := range map[string]string{
+		"2.5 kg": `{"amount":2.5,"unit":"kg"}`, "2.5": `{"amount":2.5,"unit":"kg"}`, "2,5 kg": `{"amount":2.5,"unit":"kg"}`, "2000g": `{"amount":2000,"unit":"g"}`,
+		"0,125": `{"amount":0.125,"unit":"kg"}`, "12,50g": `{"amount":12.50,"unit":"g"}`, "-3 g": `{"amount":-3,"unit":"g"}`,
+		"1,250 g": "1,250 g", "1.234,5 kg": "1.234,5", "heavy": "heavy", "3 stones": "3 stones", "1,2,3": "1,2,3", "kg": "kg",
+	} {
+		store := openStore(t)
+		furnish(t, store)
+		run, found := runImport(t, importer(store), "x.csv", Options{Family: "toys", SKUColumn: "sku"}, "sku;weight\nA;"+text+"\n")
+		got := ""
+		if run.Created == 1 {
+			got = compact(stored(t, store, "A")["weight"])
+		} else {
+			for _, f := range found {
+				if f.Column == "weight" {
+					got = f.Value
+				}
+			}
+		}
+		if got != want {
+			t.Errorf("%q: %s, not %s (%v)", text, got, want, found)
+		}
+	}
+}
+
+// A parent that is not there is told with its column and value.
+func TestPlaceOfParent(t *testing.T) {
+	store := openStore(t)
+	_, found := runImport(t, importer(store), "x.csv", Options{}, "sku,Parent SKU,color\nV,P,red\nA,,\n")
+	for _, f := range found {
+		if f.Code == "parent.unknown" && f.Column == "Parent SKU" && f.Value == "P" {
+			return
+		}
+	}
+	t.Errorf("%v", found)
+}
