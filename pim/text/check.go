@@ -145,7 +145,7 @@ func (s *Segment) checkWords(before, after []token) (faults []Fault) {
 	}
 	for _, re := range [...]*regexp.Regexp{tagLike, fenceLike, unknownLike} {
 		if more(re) {
-			faults = append(faults, *fault(CodeMarkupLeft, "the translation shows markup as text: %s", quote(re.FindString(is))))
+			faults = append(faults, *fault(CodeMarkupLeft, "the translation shows markup as text: %s", quote(strings.Trim(re.FindString(is), " \uFFFC("))))
 			break
 		}
 	}

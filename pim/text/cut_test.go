@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/sluicehub/sluice/pim"
 )
 
 // fragments cuts a text and gives its segments' fragments, and what each
@@ -193,5 +195,28 @@ func TestSegmentForms(t *testing.T) {
 	}
 	if got, ok := s.Visible("A battery"); ok {
 		t.Errorf("Visible = %q of a translation without its placeholders", got)
+	}
+}
+
+// Each unit of pim's table is hidden, but for those that are words, or the
+// abbreviation of words, and those that have an underscore, which nobody writes.
+func TestUnitsAreThoseOfTheTable(t *testing.T) {
+	words := tagSet("st in um us mi ha s cal acre d wk mo yr kn B F deg arcmin arcsec turn pc pair dozen gross")
+	seen := 0
+	for family := range strings.FieldsSeq("mass length area volume temperature time term frequency rotation speed flow power energy voltage current charge resistance capacitance pressure force torque angle storage data_rate luminous_flux luminous_intensity luminance illuminance sound_level pixels pixel_density density grammage count ratio") {
+		units := pim.UnitsOf(family)
+		if len(units) == 0 {
+			t.Errorf("no family %s", family)
+		}
+		for _, unit := range units {
+			seen++
+			_, got := fragments(t, "misst 7,5 "+unit+" ganz", false)
+			if hidden := len(got) == 1 && got[0] == "7,5 "+unit; hidden == (words[unit] || strings.Contains(unit, "_")) {
+				t.Errorf("%s: hidden is %v", unit, hidden)
+			}
+		}
+	}
+	if seen < 100 {
+		t.Errorf("only %d units", seen)
 	}
 }

@@ -57,6 +57,9 @@ func (f Facts) Check(text string, html bool) []Fault {
 	if len(text) > MaxLength && utf8.RuneCountInString(text) > MaxLength {
 		return []Fault{*fault(CodeFactLength, "the text has more than %d characters", MaxLength)}
 	}
+	if !utf8.ValidString(text) {
+		return []Fault{*fault(CodeUTF8, "the text is not valid UTF-8")}
+	}
 	text = Visible(text, html)
 	book := f.book()
 	var faults []Fault
@@ -148,6 +151,7 @@ func (f Facts) book() factBook {
 	}
 	p := pointOf(f.FactsLocale)
 	for _, t := range f.Texts {
+		t = strings.ToValidUTF8(t, "\uFFFD")
 		walkFacts(t, p, func(c claim) {
 			if c.code != "" {
 				code := strings.ToLower(c.code)
@@ -339,7 +343,7 @@ func unitWord(text string, at int) (name string, end int) {
 // unitNames are the units' signs and names that pim's table has otherwise.
 var unitNames = unitTable(map[string]string{
 	"in":    `" ″ inch inches zoll pouce pouces pulgada pulgadas pollici duim tum 英寸`,
-	"ft":    "' foot feet fuß pied pieds pie pies",
+	"ft":    "' foot feet fuß pied pieds",
 	"ohm":   "Ω",
 	"kohm":  "kΩ",
 	"Mohm":  "MΩ",
@@ -354,11 +358,14 @@ var unitNames = unitTable(map[string]string{
 	"mm":    "millimeter millimetre millimeters millimetres millimètre millimètres milímetro milímetros millimetri 毫米",
 	"cm":    "centimeter centimetre centimeters centimetres zentimeter centimètre centimètres centímetro centímetros centimetri 厘米 公分",
 	"m":     "meter metre meters metres metern mètre mètres metro metros metri 米",
+	"mi":    "mile miles meile meilen",
+	"ha":    "hectare hectares hektar hectárea hectáreas",
+	"cal":   "calorie calories kalorien",
 	"km":    "kilometer kilometre kilometers kilometres kilomètres kilómetros 公里",
 	"g":     "gram grams gramm grammes gramme gramo gramos grammi grammo 克",
 	"kg":    "kilogram kilograms kilogramm kilo kilos kilogrammes kilogramme kilogramo kilogramos 公斤 千克",
 	"lb":    "pound pounds libras",
-	"oz":    "ounce ounces unze unzen once onces onzas",
+	"oz":    "ounce ounces unze unzen onces onzas",
 	"l":     "liter litre liters litres litern litro litros litri 升",
 	"ml":    "milliliter millilitre milliliters millilitres mililitro mililitros 毫升",
 	"V":     "volt volts voltios",

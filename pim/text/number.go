@@ -59,7 +59,7 @@ func numberAt(s string, spaced bool) int {
 		if vulgar[c] != "" && end == i {
 			return i + utf8.RuneLen(c)
 		}
-		if end != i || i == 0 {
+		if end != i || i == 0 || c == utf8.RuneError {
 			break
 		}
 		after := s[i+utf8.RuneLen(c):]
@@ -203,20 +203,21 @@ func groups(s string) bool {
 }
 
 // unitSigns are the units that stay as they are in every language: symbols. A
-// unit that is a word, or its abbreviation, in some language (in, st, d, pc, mo)
-// is none, nor a letter that is more often something else (B, F).
+// unit that is a word, or its abbreviation, in some language is none (in, um, us,
+// mi, ha, s, den, cal; st, d, pc, mo), nor a letter that is more often something
+// else (B, F). They stay in the text, and their numbers are counted.
 var unitSigns = unitHeads(`
-	kg g mg µg μg t lb lbs oz Kg KG kgs gr
-	m km dm cm mm µm μm nm ft yd mi CM MM
-	m² km² dm² cm² mm² ft² in² m2 km2 dm2 cm2 mm2 ft2 ha
-	l L hl dl cl ml mL cL dL ML µl μl m³ dm³ cm³ mm³ ft³ in³ m3 dm3 cm3 mm3 ccm cc
-	°C °F ° ℃ ℉ K s ms µs min h Hz kHz MHz GHz rpm fps m/s km/h mm/s mph
-	l/min L/min l/h L/h m³/h m3/h g/m² g/m2 gsm kg/m³ g/cm³ g/l mg/l mg/kg kg/m kcal/100
-	W mW kW MW kWp Wp VA kVA hp PS J kJ MJ Wh kWh mWh cal kcal BTU W/m²
-	V mV kV VAC VDC A mA µA Ah mAh ohm Ω kΩ MΩ mF µF uF nF pF
-	Pa hPa kPa MPa bar mbar psi mmHg N kN Nm N·m Ncm
-	KB kB MB GB TB PB KiB MiB GiB TiB bit kbit/s Mbit/s Gbit/s kbps Mbps Gbps MB/s GB/s kB/s MT/s
-	lm cd lx lux cd/m² cd/m2 nit nits dB dBA dB(A) dBi dBm px MP Mpx dpi ppi ppm den dtex tex DEN % ‰ % ct
+	kg g mg µg μg ug t lb lbs oz Kg KG kgs gr
+	m km dm cm mm µm μm nm ft yd nmi CM MM
+	m² km² dm² cm² mm² ft² in² m2 km2 dm2 cm2 mm2 ft2 in2 yd2 mi2
+	l L hl dl cl ml mL cL dL ML µl μl ul m³ dm³ cm³ mm³ ft³ in³ m3 dm3 cm3 mm3 in3 ft3 yd3 ccm cc
+	°C °F ° ℃ ℉ K ms µs min h Hz kHz MHz GHz rpm rps fps m/s km/h mm/s mph
+	l/min L/min l/h L/h l/s m³/h m3/h g/m² g/m2 gsm oz/yd2 kg/m³ kg/m3 g/cm³ g/cm3 g/l mg/l mg/kg kg/m
+	W mW kW MW kWp Wp VA kVA hp PS J kJ MJ Wh kWh mWh kcal BTU W/m²
+	V mV kV VAC VDC A mA µA uA Ah mAh ohm kohm Mohm Ω kΩ MΩ mF µF uF nF pF
+	Pa hPa kPa MPa bar mbar psi atm mmHg N kN Nm N·m Ncm lbf
+	KB kB MB GB TB PB KiB MiB GiB TiB bit bit/s kbit/s Mbit/s Gbit/s kbps Mbps Gbps B/s kB/s MB/s GB/s MT/s
+	lm cd lx lux cd/m² cd/m2 nit nits dB dBA dB(A) dBi dBm px MP Mpx dpi dpcm ppi ppm dtex tex DEN % ‰ ct
 	€ $ £ ¥ ₹ EUR USD GBP CHF PLN SEK DKK NOK CZK
 `)
 
