@@ -6,6 +6,7 @@ package deepl
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -155,6 +156,9 @@ func (p *Provider) Translate(ctx context.Context, r translation.Request) (*trans
 		Formality: p.config.Formality, Model: p.config.Model, Unsplit: []string{"x", "g"}, Sentences: "nonewlines",
 		Custom: p.instructions(to, r),
 	}, &answer)
+	if errors.Is(err, translation.ErrPair) {
+		p.languages.Forget()
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/sluicehub/sluice/connectors"
@@ -95,14 +96,40 @@ func TestGlossary(t *testing.T) {
 	}
 }
 
+// A language that DeepL ends is no pair any more, and soon not asked for.
+func TestDroppedLanguage(t *testing.T) {
+	h := harness(nil)
+	f := deepltest.New(translationtest.Key, 1000)
+	h.Fake = func(*testing.T) translationtest.Fake { return f }
+	_, url := h.Serve(t)
+	p := h.Connect(t, url, translation.Env{AllowPrivate: true})
+	r := translation.Request{From: "en", To: "de", Texts: []string{"kettle"}}
+	if _, err := p.Translate(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	f.Drop("DE")
+	for _, calls := range []int{1, 1, 0} { // refused; looked up anew; remembered
+		before := f.Calls()
+		if _, err := p.Translate(t.Context(), r); !errors.Is(err, translation.ErrPair) || f.Calls()-before != calls {
+			t.Errorf("%v, %d calls", err, f.Calls()-before)
+		}
+	}
+}
+
 // More than 128 KiB never leaves.
 func TestBody(t *testing.T) {
-	fake, url := harness(nil).Serve(t)
+	var requests atomic.Int64
+	_, url := harness(func(fake http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			requests.Add(1)
+			fake.ServeHTTP(w, r)
+		})
+	}).Serve(t)
 	p := connect(t, deepl.Config{Key: translationtest.Key, URL: url}, translation.Env{AllowPrivate: true})
 	// 80 KB of quotes are 160 KB of JSON.
 	_, err := p.Translate(t.Context(), translation.Request{From: "en", To: "de", Texts: []string{"a" + strings.Repeat(`"`, 80_000)}})
-	if !errors.Is(err, translation.ErrTooLarge) || fake.Calls() != 1 { // the languages
-		t.Errorf("%v, %d calls", err, fake.Calls())
+	if !errors.Is(err, translation.ErrTooLarge) || requests.Load() != 1 { // the languages
+		t.Errorf("%v, %d requests", err, requests.Load())
 	}
 }
 

@@ -60,7 +60,7 @@ func (p *Provider) chat(ctx context.Context, system string, user any, n int) (*t
 		return nil, &connectors.Error{Verdict: connectors.Validation, Err: fmt.Errorf("write the prompt: %w", err)}
 	}
 	var said chatAnswer
-	for {
+	for range 3 { // there are two things to give up
 		plain, warm := p.plain.Load(), p.warm.Load()
 		asked := chatRequest{
 			Model: p.config.Model, MaxTokens: p.config.MaxTokens,

@@ -27,10 +27,18 @@ type Fake struct {
 	used   int64
 	limit  int64
 	served int // texts
+	gone   string
 }
 
 // New is a fake that takes one key and translates limit characters.
 func New(key string, limit int64) *Fake { return &Fake{key: key, limit: limit} }
+
+// Drop ends the support of a target language, such as "DE".
+func (f *Fake) Drop(target string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.gone = strings.ToLower(target)
+}
 
 // Texts is how many texts were translated.
 func (f *Fake) Texts() int {
@@ -100,7 +108,9 @@ func (f *Fake) answer(r *http.Request, body []byte, partial bool) faulty.Answer 
 		if r.URL.Query().Get("resource") != "translate_text" {
 			return refusal(http.StatusBadRequest, "Value for 'resource' not supported.")
 		}
-		return answer(http.StatusOK, list())
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		return answer(http.StatusOK, slices.DeleteFunc(list(), func(l map[string]any) bool { return l["lang"] == f.gone }))
 	}
 	return refusal(http.StatusNotFound, "Not found")
 }
@@ -145,6 +155,11 @@ func (f *Fake) translate(body []byte, partial bool) faulty.Answer {
 	case !isOneOf(targets, asked.Target):
 		return refusal(http.StatusBadRequest, "Value for 'target_lang' not supported.")
 	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if strings.EqualFold(asked.Target, f.gone) {
+		return refusal(http.StatusBadRequest, "Value for 'target_lang' not supported.")
+	}
 	counts := make([]int64, len(asked.Text))
 	total := int64(0)
 	for i, text := range asked.Text {
@@ -155,8 +170,6 @@ func (f *Fake) translate(body []byte, partial bool) faulty.Answer {
 		counts[i] = n
 		total += n
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
 	if f.used+total > f.limit {
 		return refusal(456, "Quota Exceeded")
 	}

@@ -69,8 +69,10 @@ type request struct {
 	Format      *struct {
 		Type   string `json:"type"`
 		Schema struct {
+			Strict bool `json:"strict"`
 			Schema struct {
-				Required []string `json:"required"`
+				Required   []string `json:"required"`
+				Additional *bool    `json:"additionalProperties"`
 			} `json:"schema"`
 		} `json:"json_schema"`
 	} `json:"response_format"`
@@ -143,6 +145,11 @@ func (f *Fake) complete(asked request, partial bool) faulty.Answer {
 		return refusal(http.StatusBadRequest, "invalid_request_error", "", "Invalid parameter: 'response_format' of type 'json_schema' is not supported with this model.")
 	case h.NoTemperature && asked.Temperature != nil:
 		return refusal(http.StatusBadRequest, "invalid_request_error", "unsupported_value", "Unsupported value: 'temperature' does not support 0 with this model.")
+	}
+	if asked.Format != nil {
+		if s := asked.Format.Schema; s.Strict && (s.Schema.Additional == nil || *s.Schema.Additional) {
+			return refusal(http.StatusBadRequest, "invalid_request_error", "", "Invalid schema for 'texts': 'additionalProperties' is required to be supplied and to be false.")
+		}
 	}
 	texts, ok := f.think(asked.Messages[len(asked.Messages)-1].Content)
 	if asked.Format != nil {
