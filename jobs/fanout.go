@@ -103,5 +103,8 @@ func (f *fanner) woke(m postgres.Marked) {
 	for _, n := range m.Listings {
 		f.r.metrics.marked.Add(float64(n))
 	}
+	if m.Derived > 0 {
+		f.r.Wake(postgres.Consumer{Kind: postgres.Derive})
+	}
 	f.r.Wake(m.Wake...)
 }

@@ -14,7 +14,7 @@ import (
 // Consumer names one worker of a durable set. At most one holder works for it
 // at a time; see jobs/consumer.go for the protocol.
 type Consumer struct {
-	Kind    string        `json:"kind"` // fanout, drain, pull, import
+	Kind    string        `json:"kind"` // one of the constants below
 	Channel pim.ChannelID `json:"channel,omitempty"`
 	Lane    pim.Lane      `json:"lane,omitempty"`
 }
@@ -25,6 +25,12 @@ const (
 	Drain  = "drain"
 	Pull   = "pull"   // reads what changed at a channel's target
 	Import = "import" // Channel is the import's number
+	Derive = "derive" // works out what a changed product's assets and texts need
+	// Kinds of tasks. Lane is the shard: which lots the consumer works off.
+	Fetch     = "fetch"
+	Render    = "render"
+	Translate = "translate"
+	Generate  = "generate"
 )
 
 // Lease is the right to work for a consumer until it ends or is lost.
@@ -134,11 +140,15 @@ when 'fanout' then exists (select from outbox) or exists (select from channel wh
 when 'pull' then exists (select from pull p join channel c on c.id = p.channel_id and c.enabled and c.deleted_at is null
     where p.channel_id = k.channel_id and p.due_at <= now())
 when 'import' then exists (select from import i where i.id = k.channel_id and i.state = 'running')
+when 'derive' then coalesce((select due_at <= now() from derive order by due_at limit 1), false)
 when 'drain' then coalesce((
     select (select l.due_at <= now() from listing l
             where l.channel_id = c.id and l.lane = k.lane and l.dirty order by l.due_at limit 1)
     from channel c where c.id = k.channel_id and c.enabled and c.mark_anew = 0 and c.deleted_at is null
       and coalesce(c.throttled_until, '-infinity') <= now() and coalesce(c.next_probe_at, '-infinity') <= now()), false)
+else coalesce((
+    select bool_or((select t.due_at <= now() from task t where t.kind = o.kind and t.lot = o.lot and t.state = 'waiting' order by t.due_at limit 1))
+    from lot o where o.kind = k.kind and o.shard = k.lane and coalesce(o.wait_until, '-infinity') <= now()), false)
 end`
 
 const sqlDue = `

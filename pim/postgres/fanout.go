@@ -21,6 +21,8 @@ type Marked struct {
 	Wake []Consumer
 	// More: some channel has products still to be marked for it.
 	More bool
+	// Derived: products that have their assets and texts looked at.
+	Derived int
 }
 
 // sqlFanout is hop two: it takes outbox rows, groups them by product, lets a
@@ -63,9 +65,17 @@ marked as (
         dirty_at = case when l.dirty then l.dirty_at else excluded.dirty_at end,
         due_at = case when not l.dirty then excluded.due_at when l.token is not null then l.due_at else least(l.due_at, excluded.due_at) end
     returning channel_id, lane
+),
+derived as (
+    insert into derive as d (product_id, due_at)
+    select t.product_id, case when max(t.priority) >= 1 then now() - interval '1 hour' else now() end
+    from taken t join product p on p.id = t.product_id
+    group by 1 having bit_or(t.lanes) & (select derives from catalogue) <> 0 order by 1
+    on conflict (product_id) do update set want = d.want + 1, due_at = least(d.due_at, excluded.due_at)
+    returning 1
 )
 select (select count(*) from taken), exists (select from fence), exists (select from channel where mark_after is not null and deleted_at is null),
-       m.*
+       (select count(*) from derived), m.*
 from (select) one left join (` + markedByDrain + `) m on true`
 
 // markedByDrain counts marked listings, and tells which drains may send now:
@@ -110,7 +120,7 @@ func (s *Store) mark(ctx context.Context, pool *pgxpool.Pool, sql string, args p
 		n       *int
 		awake   *bool
 	)
-	_, err = pgx.ForEachRow(rows, []any{&out.Taken, &fence, &out.More, &channel, &lane, &n, &awake}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&out.Taken, &fence, &out.More, &out.Derived, &channel, &lane, &n, &awake}, func() error {
 		if !fence {
 			return ErrFenced
 		}
@@ -206,7 +216,7 @@ marked as (
         born = case when (select mark_anew from c) = 0 then l.born else -abs(l.born) end
     returning channel_id, lane
 )
-select (select count(*) from span) + (select count(*) from c), exists (select from fence), exists (select from c), m.*
+select (select count(*) from span) + (select count(*) from c), exists (select from fence), exists (select from c), 0, m.*
 from (select) one left join (` + markedByDrain + `) m on true`
 
 // MarkChannel marks the listings of up to limit products for a channel that

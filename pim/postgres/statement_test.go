@@ -215,7 +215,7 @@ func (h *house) checkPlans(of string) {
 		"claim":    {sqlClaim, "listing_due", "channel catalogue consumer"},
 		"next due": {sqlNextDue, "listing_due", ""},
 		"due":      {sqlDue, "", "channel catalogue consumer outbox import pull"}, // exists: one row is enough
-		"fan-out":  {sqlFanout, "outbox_order", "channel consumer"},
+		"fan-out":  {sqlFanout, "outbox_order", "channel consumer catalogue"},
 		"mark":     {sqlMarkChannel, "product_pkey", "channel consumer"},
 		"poison":   {sqlPoison, "outbox_order", "consumer"},
 		"receipt":  {sqlReceipt, "", "consumer"},

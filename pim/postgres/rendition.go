@@ -1,0 +1,307 @@
+package postgres
+
+import (
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/sluicehub/sluice/pim"
+)
+
+// RenditionDefinition says under a name what shall be made of images.
+type RenditionDefinition struct {
+	Code       string
+	Rev        int64
+	UpdatedAt  time.Time
+	Definition json.RawMessage // media.Definition
+	Spec       []byte          // hash of the definition and the engine's version
+	Focal      bool            // the asset's focal point counts
+	Channels   []pim.ChannelCode
+}
+
+const definitionColumns = `
+code, rev, updated_at, definition, spec, focal,
+array(select c.code from channel c where c.deleted_at is null and d.code = any(c.renditions) order by 1)`
+
+func scanDefinition(r pgx.CollectableRow) (d RenditionDefinition, err error) {
+	return d, r.Scan(&d.Code, &d.Rev, &d.UpdatedAt, &d.Definition, &d.Spec, &d.Focal, &d.Channels)
+}
+
+const (
+	sqlDefinitions = `select ` + definitionColumns + ` from rendition_definition d where code > @after order by code limit @limit`
+	sqlDefinition  = `select ` + definitionColumns + ` from rendition_definition d where code = @code`
+)
+
+// RenditionDefinitions lists definitions by their codes.
+func (s *Store) RenditionDefinitions(ctx context.Context, page Page) (list []RenditionDefinition, next string, err error) {
+	rows, err := s.pool.Query(ctx, sqlDefinitions, pgx.NamedArgs{"after": storable(page.After), "limit": page.limit()})
+	if err != nil {
+		return nil, "", fmt.Errorf("list rendition definitions: %w", err)
+	}
+	list, err = pgx.CollectRows(rows, scanDefinition)
+	if err == nil && len(list) == page.limit() {
+		next = list[len(list)-1].Code
+	}
+	return list, next, err
+}
+
+// RenditionDefinition reads one definition; ErrNotFound.
+func (s *Store) RenditionDefinition(ctx context.Context, code string) (RenditionDefinition, error) {
+	rows, err := s.pool.Query(ctx, sqlDefinition, pgx.NamedArgs{"code": storable(code)})
+	if err != nil {
+		return RenditionDefinition{}, fmt.Errorf("read rendition definition %s: %w", code, err)
+	}
+	d, err := pgx.CollectExactlyOneRow(rows, scanDefinition)
+	if errors.Is(err, pgx.ErrNoRows) {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return d, fmt.Errorf("rendition definition %s: %w", code, err)
+	}
+	return d, nil
+}
+
+const (
+	sqlPutDefinition = `
+insert into rendition_definition as d (code, definition, spec, focal) values (@code, @definition, @spec, @focal)
+on conflict (code) do update set definition = excluded.definition, spec = excluded.spec, focal = excluded.focal, rev = d.rev + 1, updated_at = now()
+where (d.definition, d.spec) is distinct from (excluded.definition, excluded.spec)`
+	sqlDeleteDefinition = `
+delete from rendition_definition d where code = @code and not exists (select from channel c where c.deleted_at is null and d.code = any(c.renditions))`
+
+	// sqlWantRenditions queues what is to be made of images by the definitions
+	// that channels use: of one asset or all, by one definition or all.
+	sqlWantRenditions = `
+with wanted as (
+    insert into rendition (original, spec, focal)
+    select distinct a.hash, d.spec, case when d.focal then a.focal else '' end
+    from asset a cross join rendition_definition d
+    where a.hash is not null and a.error is null and a.format in ('jpeg', 'png', 'gif', 'webp')
+      and (@asset::bigint = 0 or a.id = @asset) and (@code::text = '' or d.code = @code)
+      and exists (select from channel c where c.deleted_at is null and d.code = any(c.renditions))
+    order by 1, 2, 3 on conflict do nothing returning id, original
+)
+insert into task (kind, subject, lot, due_at)
+select 'render', id, (get_byte(original, 0) & 3)::text, case when @urgent::boolean then now() - interval '1 hour' else now() end from wanted order by id
+on conflict do nothing`
+
+	// sqlTouchSettled has the products looked at that show assets of which all
+	// that is to be made is made: one asset's, or those of originals.
+	sqlTouchSettled = `
+with a as (
+    select ref, code from asset a
+    where (a.id = @asset::bigint or a.hash = any(@originals::bytea[])) and not exists (
+        select from rendition_definition d join rendition r on r.original = a.hash and r.spec = d.spec and r.focal = case when d.focal then a.focal else '' end
+        where r.hash is null and r.error is null and exists (select from channel c where c.deleted_at is null and d.code = any(c.renditions)))
+)
+insert into derive as d (product_id, touch, due_at)
+select distinct u.product_id, true, now() - interval '1 hour' from product_asset u join a on u.ref in (a.ref, a.code) order by 1
+on conflict (product_id) do update set touch = true, want = d.want + 1, due_at = least(d.due_at, excluded.due_at)`
+
+	// sqlTouchShowing has the products looked at that show any picture, for a
+	// definition that is another one now: at once where all is made already.
+	sqlTouchShowing = `
+insert into derive as d (product_id, touch)
+select distinct u.product_id, true from product_asset u order by 1
+on conflict (product_id) do update set touch = true, want = d.want + 1`
+)
+
+// PutRenditionDefinition makes or replaces a definition, and queues what is to
+// be made by it. The same again changes nothing. The caller has checked it.
+func (s *Store) PutRenditionDefinition(ctx context.Context, d RenditionDefinition) (RenditionDefinition, error) {
+	err := inTx(ctx, s.pool, func(tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, sqlPutDefinition, pgx.NamedArgs{"code": d.Code, "definition": d.Definition, "spec": d.Spec, "focal": d.Focal})
+		if err != nil || tag.RowsAffected() == 0 {
+			return err
+		}
+		return wantRenditions(ctx, tx, d.Code)
+	})
+	if err != nil {
+		return d, fmt.Errorf("store rendition definition %s: %w", d.Code, err)
+	}
+	return s.RenditionDefinition(ctx, d.Code)
+}
+
+// wantRenditions queues what is missing by a definition ("": by all that are
+// used). Where nothing is, what was made before is shown at once.
+func wantRenditions(ctx context.Context, tx pgx.Tx, code string) error {
+	tag, err := tx.Exec(ctx, sqlWantRenditions, pgx.NamedArgs{"asset": 0, "code": code, "urgent": false})
+	if err == nil && tag.RowsAffected() == 0 {
+		_, err = tx.Exec(ctx, sqlTouchShowing)
+	}
+	return err
+}
+
+// DeleteRenditionDefinition forgets a definition; ErrInUse while channels use
+// it; ErrNotFound. What was made by it is collected later.
+func (s *Store) DeleteRenditionDefinition(ctx context.Context, code string) error {
+	tag, err := s.pool.Exec(ctx, sqlDeleteDefinition, pgx.NamedArgs{"code": storable(code)})
+	if err == nil && tag.RowsAffected() == 0 {
+		if _, err = s.RenditionDefinition(ctx, code); err == nil {
+			err = ErrInUse
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("delete rendition definition %s: %w", code, err)
+	}
+	return nil
+}
+
+// Rendition is what was made, or is to be made, of an original.
+type Rendition struct {
+	ID         int64
+	Original   []byte
+	Spec       []byte
+	Focal      string
+	Definition string          // the code of one that asks for it
+	Wanted     json.RawMessage // its definition; nil: nobody asks for it any more
+	Filename   string          // of an asset with this original
+	Hash       []byte          // of the file; nil: none yet
+	Size       int64
+	Width      int
+	Height     int
+	MediaType  string
+	Error      string
+	Issues     []pim.Issue
+	MadeAt     *time.Time
+}
+
+const sqlRenditions = `
+select r.id, r.original, r.spec, r.focal, coalesce(d.code, ''), d.definition, coalesce(a.filename, ''), r.hash, r.size, r.width, r.height, r.media_type,
+       coalesce(r.error, ''), r.issues, r.made_at
+from rendition r
+left join lateral (select code, definition from rendition_definition d where d.spec = r.spec order by code limit 1) d on true
+left join lateral (select filename from asset a where a.hash = r.original order by id limit 1) a on true
+where r.id = any(@id::bigint[]) or r.original = @original::bytea
+order by r.original, r.id`
+
+// Renditions reads renditions by their rows, or all of an original.
+func (s *Store) Renditions(ctx context.Context, ids []int64, original []byte) ([]Rendition, error) {
+	if ids == nil {
+		ids = []int64{}
+	}
+	rows, err := s.work.Query(ctx, sqlRenditions, pgx.NamedArgs{"id": ids, "original": original})
+	if err != nil {
+		return nil, fmt.Errorf("read renditions: %w", err)
+	}
+	return pgx.CollectRows(rows, func(r pgx.CollectableRow) (x Rendition, err error) {
+		var issues []byte
+		err = r.Scan(&x.ID, &x.Original, &x.Spec, &x.Focal, &x.Definition, &x.Wanted, &x.Filename, &x.Hash, &x.Size, &x.Width, &x.Height, &x.MediaType,
+			&x.Error, &issues, &x.MadeAt)
+		if err == nil && issues != nil {
+			err = json.Unmarshal(issues, &x.Issues)
+		}
+		return x, err
+	})
+}
+
+const sqlRendered = `
+update rendition r set hash = m.hash, size = m.size, width = m.width, height = m.height, media_type = m.media_type, error = nullif(m.error, ''),
+    issues = m.issues, made_at = now()
+from (select * from unnest(@id::bigint[], @hash::bytea[], @size::bigint[], @width::int[], @height::int[], @media_type::text[], @error::text[], @issues::jsonb[])
+      m (id, hash, size, width, height, media_type, error, issues) order by id) m
+where r.id = m.id`
+
+// EndRenders stores what was made, ends the tasks, and has the products looked
+// at whose pictures are complete, under l.
+func (s *Store) EndRenders(ctx context.Context, l Lease, made []Rendition, ends []TaskEnd) error {
+	n := len(made)
+	id, size, width, height := make([]int64, n), make([]int64, n), make([]int32, n), make([]int32, n)
+	hash, issues, types, failure := make([][]byte, n), make([][]byte, n), make([]string, n), make([]string, n)
+	var originals [][]byte
+	for i, m := range made {
+		id[i], hash[i], size[i], width[i], height[i] = m.ID, m.Hash, m.Size, int32(m.Width), int32(m.Height)
+		types[i], failure[i] = m.MediaType, storable(m.Error)
+		if len(m.Issues) > 0 {
+			issues[i] = mustJSON(m.Issues)
+		}
+		originals = append(originals, m.Original)
+	}
+	return s.EndTasks(ctx, l, ends, func(tx pgx.Tx) error {
+		if n == 0 {
+			return nil
+		}
+		if _, err := tx.Exec(ctx, sqlRendered, pgx.NamedArgs{
+			"id": id, "hash": hash, "size": size, "width": width, "height": height, "media_type": types, "error": failure, "issues": issues,
+		}); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, sqlTouchSettled, pgx.NamedArgs{"asset": 0, "originals": originals})
+		return err
+	})
+}
+
+// Picture is an asset as a channel is shown it.
+type Picture struct {
+	Ref, Code  string
+	Filename   string
+	Format     string
+	MediaType  string
+	Hash       []byte
+	Error      string
+	Labels     map[pim.Locale]string
+	Width      int
+	Height     int
+	Renditions map[string]PictureRendition // by definition
+}
+
+// PictureRendition is one of a picture's renditions. None of Hash and Error: it
+// is still to be made.
+type PictureRendition struct {
+	Hash      string      `json:"hash"` // in hexadecimal
+	MediaType string      `json:"media_type"`
+	Error     string      `json:"error"`
+	Issues    []pim.Issue `json:"issues"`
+	Width     int         `json:"width"`
+	Height    int         `json:"height"`
+}
+
+// Bytes is the hash itself; nil when there is none.
+func (r PictureRendition) Bytes() []byte {
+	b, err := hex.DecodeString(r.Hash)
+	if err != nil || len(b) == 0 {
+		return nil
+	}
+	return b
+}
+
+const sqlPictures = `
+select a.ref, a.code, a.filename, a.format, a.media_type, a.hash, coalesce(a.error, ''), a.labels, a.width, a.height, (
+    select coalesce(jsonb_object_agg(d.code, jsonb_build_object('hash', coalesce(encode(r.hash, 'hex'), ''), 'media_type', coalesce(r.media_type, ''),
+               'error', coalesce(r.error, ''), 'issues', r.issues, 'width', r.width, 'height', r.height)), '{}')
+    from rendition_definition d left join rendition r on r.original = a.hash and r.spec = d.spec and r.focal = case when d.focal then a.focal else '' end
+    where d.code = any(@renditions::text[]))
+from asset a where a.id in (
+    select id from asset where ref = any(@ref::text[]) union select id from asset where code = any(@ref::text[]))`
+
+// Pictures reads what media values name, with the named renditions: those that
+// are there, by what names them, codes and URLs.
+func (s *Store) Pictures(ctx context.Context, refs, renditions []string) (map[string]*Picture, error) {
+	if renditions == nil {
+		renditions = []string{}
+	}
+	rows, err := s.work.Query(ctx, sqlPictures, pgx.NamedArgs{"ref": refs, "renditions": renditions})
+	if err != nil {
+		return nil, fmt.Errorf("read pictures: %w", err)
+	}
+	list, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (*Picture, error) {
+		p := &Picture{}
+		return p, r.Scan(&p.Ref, &p.Code, &p.Filename, &p.Format, &p.MediaType, &p.Hash, &p.Error, &p.Labels, &p.Width, &p.Height, &p.Renditions)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read pictures: %w", err)
+	}
+	out := make(map[string]*Picture, len(list))
+	for _, p := range list {
+		out[p.Ref] = p
+		if _, taken := out[p.Code]; !taken {
+			out[p.Code] = p
+		}
+	}
+	return out, nil
+}

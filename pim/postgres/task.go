@@ -1,0 +1,170 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Task is a durable piece of work beside the road: an asset to fetch, a
+// rendition to make, a text to translate or to write. There is one at most for
+// a kind and a subject, however often it is asked for. Its row goes when it is
+// done; what failed for good, or was cancelled, stays until it is asked for again.
+type Task struct {
+	ID       int64
+	Subject  int64 // the row that the task is about
+	Want     int64
+	Attempts int // that failed, in a row
+	Lot      string
+}
+
+// TaskEnd is how a task ended. Error "": it is done. Else it is tried again
+// After from now, or not at all when Failed.
+type TaskEnd struct {
+	Task
+	Error  string
+	Failed bool
+	After  time.Duration
+}
+
+// sqlClaimTasks reads due tasks of the lots that do not wait, and writes
+// nothing. Of a lot that failed lately one is tried.
+const sqlClaimTasks = `
+select t.id, t.subject, t.want, t.attempts, t.lot
+from consumer k
+join lot o on o.kind = k.kind and o.shard = k.lane and coalesce(o.wait_until, '-infinity') <= now()
+cross join lateral (
+    select * from task t where t.kind = o.kind and t.lot = o.lot and t.state = 'waiting' and t.due_at <= now()
+    order by t.due_at, t.id limit case when o.fails > 0 then 1 else @limit end
+) t
+where k.kind = @kind and k.channel_id = 0 and k.lane = @lane and k.epoch = @epoch and not k.released
+order by t.due_at, t.id limit @limit`
+
+// ClaimTasks reads up to limit due tasks for the holder of l: those of lots
+// that wait are left alone.
+func (s *Store) ClaimTasks(ctx context.Context, l Lease, limit int) ([]Task, error) {
+	args := l.args()
+	args["limit"] = limit
+	rows, err := s.work.Query(ctx, sqlClaimTasks, args)
+	if err != nil {
+		return nil, fmt.Errorf("claim tasks for %v: %w", l.Consumer, err)
+	}
+	out, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (t Task, err error) {
+		return t, r.Scan(&t.ID, &t.Subject, &t.Want, &t.Attempts, &t.Lot)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("claim tasks for %v: %w", l.Consumer, err)
+	}
+	return out, nil
+}
+
+const (
+	sqlTaskFence = `
+select from consumer where kind = @kind and channel_id = 0 and lane = @lane and epoch = @epoch and not released for key share`
+
+	// sqlEndTasks lets go of what is done, unless it was asked for again meanwhile.
+	sqlEndTasks = `
+with e as (
+    select * from unnest(@id::bigint[], @want::bigint[], @error::text[], @failed::boolean[], @after::bigint[]) e (id, want, error, failed, after_ms)
+),
+locked as (
+    select t.id, t.kind, t.lot, t.want = e.want and e.error = '' as done, t.want = e.want and e.failed as failed, t.want <> e.want as again, e.error, e.after_ms
+    from task t join e on e.id = t.id order by t.kind, t.subject for update of t
+),
+gone as (
+    delete from task t using locked l where t.id = l.id and l.done
+),
+kept as (
+    update task t set
+        state = case when t.state = 'cancelled' and not l.again then t.state when l.failed then 'failed' else 'waiting' end,
+        attempts = case when l.again then 0 else t.attempts + 1 end,
+        due_at = case when l.again then t.due_at else now() + l.after_ms * interval '1 ms' end,
+        error = nullif(l.error, '')
+    from locked l where t.id = l.id and not l.done
+),
+sums as (select kind, lot, count(*) filter (where done) as done, count(*) filter (where failed) as failed from locked group by 1, 2)
+update lot o set done = o.done + s.done, failed = o.failed + s.failed,
+    fails = case when s.done > 0 then 0 else o.fails end, error = case when s.done > 0 then null else o.error end
+from sums s where (o.kind, o.lot) = (s.kind, s.lot)`
+)
+
+// EndTasks writes durably, in one transaction under l, what also stores (nil:
+// nothing) and how tasks ended. ErrFenced: l was lost, and nothing was written.
+func (s *Store) EndTasks(ctx context.Context, l Lease, ends []TaskEnd, also func(pgx.Tx) error) error {
+	err := untangled(func() error {
+		return inTx(ctx, s.pool, func(tx pgx.Tx) error {
+			if err := underLease(ctx, tx, l); err != nil {
+				return err
+			}
+			if also != nil {
+				if err := also(tx); err != nil {
+					return err
+				}
+			}
+			return endTasks(ctx, tx, ends)
+		})
+	})
+	if err != nil {
+		return fmt.Errorf("end %d tasks of %v: %w", len(ends), l.Consumer, err)
+	}
+	return nil
+}
+
+// underLease keeps l's fence shut until tx ends.
+func underLease(ctx context.Context, tx pgx.Tx, l Lease) error {
+	tag, err := tx.Exec(ctx, sqlTaskFence, l.args())
+	if err == nil && tag.RowsAffected() == 0 {
+		err = ErrFenced
+	}
+	return err
+}
+
+func endTasks(ctx context.Context, tx pgx.Tx, ends []TaskEnd) error {
+	n := len(ends)
+	if n == 0 {
+		return nil
+	}
+	id, want, after := make([]int64, n), make([]int64, n), make([]int64, n)
+	failure, failed := make([]string, n), make([]bool, n)
+	for i, e := range ends {
+		id[i], want[i], after[i], failure[i], failed[i] = e.ID, e.Want, e.After.Milliseconds(), storable(e.Error), e.Failed
+	}
+	_, err := tx.Exec(ctx, sqlEndTasks, pgx.NamedArgs{"id": id, "want": want, "error": failure, "failed": failed, "after": after})
+	return err
+}
+
+const sqlLotDown = `
+update lot set fails = fails + 1, wait_until = now() + @after::interval, error = @error
+where kind = @kind and lot = @lot and exists (
+    select from consumer where kind = @kind and channel_id = 0 and lane = @lane and epoch = @epoch and not released for key share)`
+
+// LotDown notes that what a lot's tasks need is not there: all of it waits, and
+// no task burns an attempt.
+func (s *Store) LotDown(ctx context.Context, l Lease, lot, cause string, after time.Duration) error {
+	args := l.args()
+	args["lot"], args["error"], args["after"] = lot, storable(cause), after
+	if _, err := s.work.Exec(ctx, sqlLotDown, args); err != nil {
+		return fmt.Errorf("note that %s %s is down: %w", l.Kind, lot, err)
+	}
+	return nil
+}
+
+const sqlNextTask = `
+select min(greatest(o.wait_until, (
+    select t.due_at from task t where t.kind = o.kind and t.lot = o.lot and t.state = 'waiting' order by t.due_at limit 1))) - now()
+from lot o where o.kind = @kind and o.shard = @lane
+  and exists (select from task t where t.kind = o.kind and t.lot = o.lot and t.state = 'waiting')`
+
+// NextTask says in how long a task of l's lots is due; false when none waits.
+func (s *Store) NextTask(ctx context.Context, l Lease) (in time.Duration, ok bool, err error) {
+	var wait *time.Duration
+	if err := s.work.QueryRow(ctx, sqlNextTask, l.args()).Scan(&wait); err != nil {
+		return 0, false, fmt.Errorf("look for the next task of %v: %w", l.Consumer, err)
+	}
+	if wait == nil {
+		return 0, false, nil
+	}
+	return max(*wait, time.Millisecond), true, nil
+}
