@@ -76,6 +76,17 @@ type Subject struct {
 	Values     pim.Values // the variant's own over its parent's, all locales and scopes
 	Prices     []pim.Price
 	Stock      []pim.Stock
+	// Pictures say what media values are on this channel, by what is stored; a
+	// value that is not among them is shown as it is.
+	Pictures map[string]*Picture
+}
+
+// Picture is what a channel is shown of a media value.
+type Picture struct {
+	URL        string            // where the target can fetch it; "": it is left out
+	Renditions map[string]string // URLs by the rendition's code
+	Pending    bool              // it is still to be made
+	Issues     []pim.Issue       // why it is left out, and what is wrong with it
 }
 
 // Scope is the channel's view of a product.

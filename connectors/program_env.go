@@ -40,6 +40,7 @@ var mappingVariables = []struct {
 	{"prices", cel.ListType(cel.MapType(cel.StringType, cel.DynType))},
 	{"stock", cel.DynType},
 	{"media", cel.ListType(cel.StringType)},
+	{"renditions", cel.MapType(cel.StringType, cel.ListType(cel.StringType))},
 }
 
 func isVariable(name string) bool {

@@ -20,7 +20,8 @@ import (
 // Projection is one lane's document of a product, with what is to be said of it.
 type Projection struct {
 	Document json.RawMessage // nil: it has no field
-	Issues   []pim.Issue     // warnings: what the mapping's tables have no entry for
+	Issues   []pim.Issue     // warnings: what the mapping's tables have no entry for, pictures that are left out
+	Pending  bool            // a picture that it would show is still to be made
 }
 
 // Render is Project without what is to be said of the document.
@@ -76,6 +77,14 @@ func (p *Program) Project(ctx context.Context, lane pim.Lane, s *Subject, schema
 	if cap(w.out) <= 64<<10 {
 		*buffer = w.out
 	}
+	for _, p := range r.shown {
+		for _, issue := range p.Issues {
+			if !slices.Contains(r.warnings, issue) {
+				r.warnings = append(r.warnings, issue)
+			}
+		}
+	}
+	pending := slices.ContainsFunc(r.shown, func(p *Picture) bool { return p.Pending })
 	switch {
 	case ctx.Err() != nil:
 		return Projection{}, fmt.Errorf("render %s of %s: %w", lane, s.SKU, context.Cause(ctx))
@@ -85,9 +94,9 @@ func (p *Program) Project(ctx context.Context, lane pim.Lane, s *Subject, schema
 			Err: fmt.Errorf("render %s of %s: %s: %s", lane, s.SKU, r.issues[0].Attribute, r.issues[0].Text),
 		}
 	case len(w.out) == 1:
-		return Projection{Issues: r.warnings}, nil
+		return Projection{Issues: r.warnings, Pending: pending}, nil
 	}
-	return Projection{append(bytes.Clone(w.out), '}'), r.warnings}, nil
+	return Projection{append(bytes.Clone(w.out), '}'), r.warnings, pending}, nil
 }
 
 // DecodeDocument gives a rendered document to those who look into it, such as a

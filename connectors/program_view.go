@@ -32,7 +32,9 @@ type view struct {
 	priced       bool
 	pricesListed bool
 	media        []string
+	renditions   map[string]any
 	mediaListed  bool
+	shown        []*Picture // that were asked for
 }
 
 // viewName is where nodes of ours find the view; no expression can spell it.
@@ -85,6 +87,9 @@ func (v *view) ResolveName(name string) (any, bool) {
 		return v.stock(), true
 	case "media":
 		return v.allMedia(), true
+	case "renditions":
+		v.allMedia()
+		return v.renditions, true
 	case viewName:
 		return v, true
 	}
@@ -180,7 +185,35 @@ func (v *view) lookUp(code, channel, locale string) (any, bool) {
 			return nil, false
 		}
 	}
+	if a.Type == pim.TypeMedia && v.subject.Pictures != nil {
+		return v.show(found)
+	}
 	return found, found != nil
+}
+
+// show puts in the place of what a media value names what the channel is shown
+// of it; false when that is nothing.
+func (v *view) show(stored any) (any, bool) {
+	switch stored := stored.(type) {
+	case string:
+		p, ok := v.subject.Pictures[stored]
+		if !ok {
+			return stored, true
+		}
+		if !slices.Contains(v.shown, p) {
+			v.shown = append(v.shown, p)
+		}
+		return p.URL, p.URL != ""
+	case []any:
+		list := make([]any, 0, len(stored))
+		for _, el := range stored {
+			if shown, ok := v.show(el); ok {
+				list = append(list, shown)
+			}
+		}
+		return list, len(list) > 0
+	}
+	return stored, stored != nil
 }
 
 func step(v any, key string) (any, bool) {
@@ -308,6 +341,7 @@ func (v *view) allMedia() []string {
 	}
 	v.mediaListed = true
 	v.media = []string{}
+	v.renditions = map[string]any{}
 	for _, code := range slices.Sorted(maps.Keys(v.subject.Values)) {
 		if !v.isMedia(code) {
 			continue
@@ -323,6 +357,20 @@ func (v *view) allMedia() []string {
 				}
 			}
 		}
+	}
+	listed := map[string][]string{}
+	for _, url := range v.media {
+		for _, p := range v.shown {
+			if p.URL == url {
+				for code, rendition := range p.Renditions {
+					listed[code] = append(listed[code], rendition)
+				}
+				break
+			}
+		}
+	}
+	for code, urls := range listed {
+		v.renditions[code] = urls
 	}
 	return v.media
 }

@@ -28,6 +28,7 @@ type ChannelSpec struct {
 	Currency       pim.Currency        `json:"currency"`
 	PriceList      string              `json:"price_list,omitempty"`
 	Locations      []string            `json:"locations,omitempty"`
+	Renditions     []string            `json:"renditions,omitempty"`
 	Config         json.RawMessage     `json:"config"`
 	Mapping        *connectors.Mapping `json:"mapping,omitempty"`
 	Batch          int                 `json:"batch,omitempty" minimum:"1" doc:"Left out: the connector's default, as for all limits"`
@@ -101,11 +102,16 @@ func (c *Channels) build(ctx context.Context, spec ChannelSpec, old *postgres.Ch
 	}
 	ch := &postgres.Channel{
 		Code: spec.Code, Connector: spec.Connector, Locale: spec.Locale, Currency: spec.Currency,
-		PriceList: cmp.Or(spec.PriceList, "default"), Locations: spec.Locations,
+		PriceList: cmp.Or(spec.PriceList, "default"), Locations: spec.Locations, Renditions: spec.Renditions,
 		Batch: spec.Batch, Concurrency: spec.Concurrency, Timeout: seconds(spec.TimeoutSeconds), Settle: seconds(spec.SettleSeconds),
 		Enabled: spec.Enabled == nil || *spec.Enabled, Actor: spec.Actor, Note: clipNote(spec.MappingNote),
 	}
 	problems := checkScope(schema, ch)
+	more, err := c.checkRenditions(ctx, ch)
+	if err != nil {
+		return nil, err
+	}
+	problems = append(problems, more...)
 	kind, err := c.registry.Kind(spec.Connector)
 	switch {
 	case old != nil && spec.Connector != old.Connector:
@@ -200,6 +206,28 @@ func checkScope(s *pim.Schema, ch *postgres.Channel) (problems []pim.Problem) {
 		}
 	}
 	return problems
+}
+
+// maxRenditions is how many renditions a channel may show.
+const maxRenditions = 20
+
+func (c *Channels) checkRenditions(ctx context.Context, ch *postgres.Channel) (problems []pim.Problem, err error) {
+	for i, code := range ch.Renditions {
+		at := fmt.Sprintf("/renditions/%d", i)
+		_, err := c.store.RenditionDefinition(ctx, code)
+		switch {
+		case errors.Is(err, postgres.ErrNotFound):
+			problems = append(problems, pim.Problem{Pointer: at, Code: "rendition.unknown", Detail: fmt.Sprintf("there is no rendition definition %q", code)})
+		case err != nil:
+			return nil, err
+		case slices.Contains(ch.Renditions[:i], code):
+			problems = append(problems, pim.Problem{Pointer: at, Code: "rendition.twice", Detail: fmt.Sprintf("rendition %q is named twice", code)})
+		}
+	}
+	if len(ch.Renditions) > maxRenditions {
+		problems = append(problems, pim.Problem{Pointer: "/renditions", Code: "renditions.many", Detail: fmt.Sprintf("a channel shows at most %d renditions", maxRenditions)})
+	}
+	return problems, nil
 }
 
 // seconds is a time as far as a clock can hold it; limits refuses the rest.

@@ -24,6 +24,7 @@ type Channels struct {
 	keys     *seal.Keyset
 	env      connectors.Env
 	decoded  *subjects
+	media    *Media // nil: values of media are shown as they are stored
 
 	mu   sync.Mutex
 	open map[pim.ChannelID]*Target
@@ -35,6 +36,9 @@ type Channels struct {
 func NewChannels(store *postgres.Store, registry *connectors.Registry, keys *seal.Keyset, env connectors.Env) *Channels {
 	return &Channels{store: store, registry: registry, keys: keys, env: env, decoded: newSubjects(), open: map[pim.ChannelID]*Target{}}
 }
+
+// Shows makes media values show what m keeps. It is called before anything else.
+func (c *Channels) Shows(m *Media) { c.media = m }
 
 // Target is a channel ready to be sent to.
 type Target struct {

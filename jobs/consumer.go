@@ -288,7 +288,53 @@ type (
 		Import int64 `json:"import"`
 		Gen    int64 `json:"gen"`
 	}
+	deriveArgs struct {
+		Gen int64 `json:"gen"`
+	}
+	fetchArgs struct {
+		Gen int64 `json:"gen"`
+	}
+	renderArgs struct {
+		Shard int16 `json:"shard"`
+		Gen   int64 `json:"gen"`
+	}
+	translateArgs struct {
+		Gen int64 `json:"gen"`
+	}
+	generateArgs struct {
+		Gen int64 `json:"gen"`
+	}
 )
+
+// Kind is the job's kind, which never changes.
+func (deriveArgs) Kind() string { return postgres.Derive }
+
+// Kind is the job's kind, which never changes.
+func (fetchArgs) Kind() string { return postgres.Fetch }
+
+// Kind is the job's kind, which never changes.
+func (renderArgs) Kind() string { return postgres.Render }
+
+// Kind is the job's kind, which never changes.
+func (translateArgs) Kind() string { return postgres.Translate }
+
+// Kind is the job's kind, which never changes.
+func (generateArgs) Kind() string { return postgres.Generate }
+
+// InsertOpts makes the job unique while it can still run.
+func (deriveArgs) InsertOpts() river.InsertOpts { return once(postgres.Derive) }
+
+// InsertOpts makes the job unique while it can still run.
+func (fetchArgs) InsertOpts() river.InsertOpts { return once(postgres.Fetch) }
+
+// InsertOpts makes the job unique while it can still run.
+func (renderArgs) InsertOpts() river.InsertOpts { return once(postgres.Render) }
+
+// InsertOpts makes the job unique while it can still run.
+func (translateArgs) InsertOpts() river.InsertOpts { return once(postgres.Translate) }
+
+// InsertOpts makes the job unique while it can still run.
+func (generateArgs) InsertOpts() river.InsertOpts { return once(postgres.Generate) }
 
 // Kind is the job's kind, which never changes.
 func (fanoutArgs) Kind() string { return postgres.Fanout }
@@ -332,6 +378,16 @@ func jobOf(d postgres.Due) river.JobArgs {
 		return drainArgs{Channel: int64(d.Channel), Lane: int16(d.Lane), Gen: d.Gen}
 	case postgres.Pull:
 		return pullArgs{Channel: int64(d.Channel), Gen: d.Gen}
+	case postgres.Derive:
+		return deriveArgs{Gen: d.Gen}
+	case postgres.Fetch:
+		return fetchArgs{Gen: d.Gen}
+	case postgres.Render:
+		return renderArgs{Shard: int16(d.Lane), Gen: d.Gen}
+	case postgres.Translate:
+		return translateArgs{Gen: d.Gen}
+	case postgres.Generate:
+		return generateArgs{Gen: d.Gen}
 	default:
 		return importArgs{Import: int64(d.Channel), Gen: d.Gen}
 	}

@@ -67,7 +67,7 @@ func (c *Channels) DryRun(ctx context.Context, code pim.ChannelCode, d DryRun) (
 	}
 	limit = min(limit, MaxDryRun)
 	run := &dryRun{
-		t: tried, saved: tried == saved,
+		c: c, t: tried, saved: tried == saved,
 		out: &DryRunResult{Lanes: map[pim.Lane]map[Outlook]int{}, Refused: []Refusal{}, Next: d.Cursor},
 	}
 	for _, lane := range tried.Program.Lanes().List() {
@@ -98,6 +98,7 @@ func (c *Channels) DryRun(ctx context.Context, code pim.ChannelCode, d DryRun) (
 
 // dryRun is a dry run on its way.
 type dryRun struct {
+	c      *Channels
 	t      *Target
 	saved  bool
 	schema *pim.Schema
@@ -110,11 +111,18 @@ func (r *dryRun) page(ctx context.Context, survey *postgres.Survey, end time.Tim
 	products := byProduct(survey.Items)
 	for len(products) > 0 {
 		n := min(dryStride, len(products))
-		found := make([][]*looked, n)
-		err := inParallel(ctx, n, func(ctx context.Context, i int) (err error) {
-			found[i], err = r.product(ctx, survey, products[i])
-			return err
-		})
+		found, shown, failed := make([][]*looked, n), make([]*connectors.Subject, n), make([]error, n)
+		var none *subjects // a walk through the catalogue would push out what the drains need
+		for i := range n {
+			shown[i], failed[i] = none.subject(&products[i][0].Claimed)
+		}
+		err := r.c.illustrate(ctx, r.t, shown, r.schema)
+		if err == nil {
+			err = inParallel(ctx, n, func(ctx context.Context, i int) (err error) {
+				found[i], err = r.product(ctx, survey, products[i], shown[i], failed[i])
+				return err
+			})
+		}
 		if err != nil {
 			return false, err
 		}
@@ -131,9 +139,7 @@ func (r *dryRun) page(ctx context.Context, survey *postgres.Survey, end time.Tim
 }
 
 // product looks at the lanes of one product that the mapping has.
-func (r *dryRun) product(ctx context.Context, survey *postgres.Survey, lanes []postgres.Surveyed) (list []*looked, err error) {
-	var none *subjects // a walk through the catalogue would push out what the drains need
-	subject, failed := none.subject(&lanes[0].Claimed)
+func (r *dryRun) product(ctx context.Context, survey *postgres.Survey, lanes []postgres.Surveyed, subject *connectors.Subject, failed error) (list []*looked, err error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}

@@ -24,6 +24,9 @@ type metrics struct {
 	takeovers  *prometheus.CounterVec
 	pulls      *prometheus.CounterVec
 	pulled     *prometheus.CounterVec
+	tasks      *prometheus.CounterVec
+	renders    prometheus.Histogram
+	uploads    *prometheus.CounterVec
 }
 
 func newMetrics(reg prometheus.Registerer, store *postgres.Store) *metrics {
@@ -57,7 +60,20 @@ func newMetrics(reg prometheus.Registerer, store *postgres.Store) *metrics {
 			Name: "sluice_pulled_rows_total", Help: "Prices and stock levels read from a target: changed, and other (known already, or refused).",
 		}, []string{"channel", "outcome"}),
 	}
-	reg.MustRegister(m.deliveries, m.calls, m.projection, m.acks, m.marked, m.poisoned, m.takeovers, m.pulls, m.pulled)
+	m.tasks = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "sluice_tasks_total", Help: "Tasks (fetch, render, translate, generate) by how an attempt ended: done or failed.",
+	}, []string{"kind", "outcome"})
+	m.renders = prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name: "sluice_render_duration_seconds", Help: "Time of making one rendition, mean of what one decoding made.",
+		Buckets: prometheus.ExponentialBuckets(0.005, 2, 14),
+	})
+	m.uploads = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "sluice_uploads_total", Help: "Files given to targets that keep files of their own, by outcome: ok or failed.",
+	}, []string{"channel", "outcome"})
+	reg.MustRegister(m.deliveries, m.calls, m.projection, m.acks, m.marked, m.poisoned, m.takeovers, m.pulls, m.pulled, m.tasks, m.renders, m.uploads)
+	for _, kind := range []string{postgres.Fetch, postgres.Render, postgres.Translate, postgres.Generate} {
+		m.task(kind, "")
+	}
 	for _, kind := range kinds {
 		m.takeovers.WithLabelValues(kind) // a counter that starts at 1 has not risen
 	}
@@ -68,7 +84,9 @@ func newMetrics(reg prometheus.Registerer, store *postgres.Store) *metrics {
 }
 
 // kinds are the consumers' kinds, and their queues' names.
-var kinds = []string{postgres.Fanout, postgres.Drain, postgres.Pull, postgres.Import}
+var kinds = []string{
+	postgres.Fanout, postgres.Drain, postgres.Pull, postgres.Import, postgres.Derive, postgres.Fetch, postgres.Render, postgres.Translate, postgres.Generate,
+}
 
 // verdicts are what sluice_deliveries_total counts for every lane from its
 // first sight on, so that the first refusal is a rise.
@@ -91,6 +109,22 @@ func (m *metrics) called(c pim.ChannelCode, l pim.Lane, what string, d time.Dura
 func (m *metrics) projected(c pim.ChannelCode, l pim.Lane, n int, d time.Duration) {
 	if n > 0 {
 		m.projection.WithLabelValues(string(c), l.String()).Observe(d.Seconds() / float64(n))
+	}
+}
+
+// task counts an attempt; "" only makes the counters be there.
+func (m *metrics) task(kind, outcome string) {
+	for _, o := range []string{"done", "failed"} {
+		c := m.tasks.WithLabelValues(kind, o)
+		if o == outcome {
+			c.Inc()
+		}
+	}
+}
+
+func (m *metrics) rendered(n int, d time.Duration) {
+	for range n {
+		m.renders.Observe(d.Seconds() / float64(n))
 	}
 }
 

@@ -53,6 +53,7 @@ type task struct {
 	rev       int64 // to send
 	document  json.RawMessage
 	issues    []pim.Issue // warnings of the rendering
+	pending   bool        // a picture that it shows is still to be made
 	preflight []pim.Issue // warnings of the connector's own check
 	hash      []byte
 	item      connectors.Item
@@ -123,6 +124,11 @@ func (r *round) plan(t *task) (outcome postgres.Outcome, send bool) {
 	default:
 		if t.document == nil {
 			t.document = json.RawMessage("{}")
+		}
+		if t.pending && t.lane == pim.Media && !t.doubt() {
+			// Better a moment later than twice: what makes its pictures complete wakes it.
+			o.Again, o.After = true, pendingMost
+			return o, false
 		}
 		t.hash = hashOf(t.document, t.lane, t.Born)
 		t.item = connectors.Item{SKU: t.SKU, Lane: t.lane, Revision: t.rev, Action: connectors.Upsert, Document: t.document}
@@ -242,6 +248,10 @@ func (r *round) down(t *task, err error) postgres.Outcome {
 	o.Again, o.Hold, o.After = true, false, 0 // the channel's row holds it back
 	return o
 }
+
+// pendingMost is after how long a listing whose pictures are still being made
+// is looked at even if nothing woke it.
+const pendingMost = 10 * time.Minute
 
 // backoff is how long a listing waits after its n-th failure in a row, the
 // first being 1.

@@ -105,6 +105,11 @@ func (c *Channels) Preview(ctx context.Context, code pim.ChannelCode, sku pim.SK
 		return nil, err
 	}
 	subject, decoding := c.decoded.subject(&survey.Items[0].Claimed)
+	if decoding == nil {
+		if err := c.illustrate(ctx, saved, []*connectors.Subject{subject}, schema); err != nil {
+			return nil, err
+		}
+	}
 	past, cancel := context.WithTimeout(ctx, pastTime)
 	defer cancel()
 	for i := range survey.Items {
@@ -193,6 +198,9 @@ func (t *Target) look(ctx context.Context, survey *postgres.Survey, v *postgres.
 		k.reason = "the product's content comes to nothing that would be sent, so neither is this"
 	case k.lane != pim.Content && k.Born <= 0:
 		k.is(OutlookWaits)
+	case k.pending && k.hash == nil && !k.Gone:
+		k.is(OutlookWaits)
+		k.reason = "a picture that it shows is still to be fetched or made"
 	case k.hash == nil:
 		k.is(OutlookEmpty)
 	default:

@@ -99,7 +99,12 @@ func (c *Channels) walkBack(ctx context.Context, t *Target, v *postgres.Surveyed
 	scope := t.Scope(*v.AckedAt)
 	for i := 0; ; i++ {
 		for _, p := range programs {
-			document, err := s.render(ctx, p, v, schema, scope)
+			document, err := s.render(ctx, p, v, schema, scope, func(subject *connectors.Subject) error {
+				if !reads.Has(pim.Media) {
+					return nil
+				}
+				return c.illustrate(ctx, t, []*connectors.Subject{subject}, schema)
+			})
 			if err != nil {
 				return nil, "", err
 			}
@@ -144,7 +149,7 @@ func newState(p *postgres.Past) (*state, error) {
 
 // render gives the state's document where it is the acknowledged one. The error
 // is only of ctx: a state that cannot be rendered was not acknowledged.
-func (s *state) render(ctx context.Context, p *connectors.Program, v *postgres.Surveyed, schema *pim.Schema, scope connectors.Scope) (json.RawMessage, error) {
+func (s *state) render(ctx context.Context, p *connectors.Program, v *postgres.Surveyed, schema *pim.Schema, scope connectors.Scope, illustrate func(*connectors.Subject) error) (json.RawMessage, error) {
 	if !s.there {
 		return nil, nil
 	}
@@ -152,6 +157,9 @@ func (s *state) render(ctx context.Context, p *connectors.Program, v *postgres.S
 	subject.Values = s.own
 	if s.parent != nil {
 		subject.Values = pim.MergeVariant(s.parent, s.own)
+	}
+	if err := illustrate(&subject); err != nil {
+		return nil, err
 	}
 	document, err := p.Render(ctx, v.Lane, &subject, schema, scope)
 	if ctx.Err() != nil {

@@ -26,7 +26,7 @@ func (t *Target) project(ctx context.Context, k *task, subject *connectors.Subje
 	if err != nil {
 		return err
 	}
-	k.document, k.issues = p.Document, p.Issues
+	k.document, k.issues, k.pending = p.Document, p.Issues, p.Pending
 	check, ok := t.Connector.(connectors.Preflighter)
 	if !ok || k.document == nil {
 		return nil

@@ -31,13 +31,14 @@ type Config struct {
 	Store    *postgres.Store
 	Channels *Channels
 	Importer Importer // nil: this process runs no imports
+	Media    *Media   // nil: this process fetches no assets and makes no renditions
 	Log      *slog.Logger
 	Metrics  prometheus.Registerer
 	Holder   string // names this process among the holders of leases
 	// Work: this process works; else it only wakes those that do.
 	Work bool
 	// Only limits the consumers that a working process takes: a list of
-	// postgres.Fanout, Drain, Pull, Import. Empty: all.
+	// kinds of consumers. Empty: all.
 	Only []string
 	// Lease and Sweep are how long a holder may go unheard, and how often to
 	// look for what nobody works on; 0 is 5 and 2 seconds.
@@ -119,6 +120,25 @@ func New(c Config) (*Runner, error) {
 				return consume(ctx, r, job, c, job.Args.Gen, &puller{r})
 			}))
 		}))
+		err = errors.Join(err, add(postgres.Derive, 1, func() error {
+			return river.AddWorkerSafely(rc.Workers, river.WorkFunc(func(ctx context.Context, job *river.Job[deriveArgs]) error {
+				return consume(ctx, r, job, postgres.Consumer{Kind: postgres.Derive}, job.Args.Gen, &deriver{r: r})
+			}))
+		}))
+		if c.Media != nil {
+			f, m := &tasker{r, &fetcher{r, c.Media}}, &tasker{r, newRenderer(r, c.Media)}
+			err = errors.Join(err,
+				add(postgres.Fetch, 1, func() error {
+					return river.AddWorkerSafely(rc.Workers, river.WorkFunc(func(ctx context.Context, job *river.Job[fetchArgs]) error {
+						return consume(ctx, r, job, postgres.Consumer{Kind: postgres.Fetch}, job.Args.Gen, f)
+					}))
+				}),
+				add(postgres.Render, 4, func() error {
+					return river.AddWorkerSafely(rc.Workers, river.WorkFunc(func(ctx context.Context, job *river.Job[renderArgs]) error {
+						return consume(ctx, r, job, postgres.Consumer{Kind: postgres.Render, Lane: pim.Lane(job.Args.Shard)}, job.Args.Gen, m)
+					}))
+				}))
+		}
 		if c.Importer != nil {
 			err = errors.Join(err, add(postgres.Import, 2, func() error {
 				return river.AddWorkerSafely(rc.Workers, &importWorker{r: r, importer: c.Importer})

@@ -106,25 +106,36 @@ func (s *step) render(ctx context.Context, claim *postgres.Claim, items []postgr
 		return nil, err
 	}
 	scope := s.t.Scope(claim.Now)
-	err = inParallel(ctx, len(tasks), func(ctx context.Context, i int) error {
+	subjects := make([]*connectors.Subject, len(items))
+	refuse := func(ctx context.Context, i int, err error) error {
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		s.add("validation", s.failed(tasks[i], err))
+		tasks[i] = nil
+		return nil
+	}
+	err = inParallel(ctx, len(tasks), func(ctx context.Context, i int) (err error) {
 		t := &task{Claimed: &items[i], lane: s.l.Lane}
 		t.rev = t.revision(s.in)
 		tasks[i] = t
 		if t.Token != "" || t.Gone || t.lane != pim.Content && t.Born <= 0 {
 			return nil
 		}
-		subject, err := s.d.r.channels.decoded.subject(t.Claimed)
-		if err == nil {
-			err = s.t.project(ctx, t, subject, schema, scope)
+		subjects[i], err = s.d.r.channels.decoded.subject(t.Claimed)
+		return refuse(ctx, i, err)
+	})
+	if err == nil && s.in.Has(pim.Media) {
+		err = s.d.r.channels.illustrate(ctx, s.t, subjects, schema)
+	}
+	if err != nil {
+		return nil, err
+	}
+	err = inParallel(ctx, len(tasks), func(ctx context.Context, i int) error {
+		if tasks[i] == nil || subjects[i] == nil {
+			return nil
 		}
-		if err != nil {
-			if ctx.Err() != nil {
-				return err
-			}
-			s.add("validation", s.failed(t, err))
-			tasks[i] = nil
-		}
-		return nil
+		return refuse(ctx, i, s.t.project(ctx, tasks[i], subjects[i], schema, scope))
 	})
 	s.d.r.metrics.projected(s.t.Code, s.l.Lane, len(tasks), time.Since(began))
 	return tasks, err

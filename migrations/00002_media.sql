@@ -108,8 +108,7 @@ create table rendition (
 );
 create index rendition_hash on rendition (hash);
 
--- The rendition in which a channel shows its pictures, and all that its mapping names beside it.
-alter table channel add column rendition text not null default '';
+-- The renditions that a channel shows: in the first of them its pictures, in all what its mapping names. None: originals.
 alter table channel add column renditions text[] not null default '{}';
 
 -- What was given to a target that keeps files of its own: once for each file and channel.

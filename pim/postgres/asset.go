@@ -255,8 +255,9 @@ const sqlPromiseAsset = `
 insert into asset (code, ref, source, unused_at) values (@code, @ref, @source, now())
 on conflict (code) do update set source = excluded.source where asset.source is distinct from excluded.source`
 
-// sqlFetched stores what a fetch brought, or why it brought nothing.
-const sqlFetchFailed = `update asset set error = @error, checked_at = now(), updated_at = now(), rev = rev + 1 where id = @id and hash is null`
+// sqlFetchFailed says of an asset without a file why it has none; once, for who shows it is told each time.
+const sqlFetchFailed = `
+update asset set error = @error, checked_at = now(), updated_at = now(), rev = rev + 1 where id = @id and hash is null and error is null`
 
 // Fetched is a fetch that ended: with a file, or for good without one.
 type Fetched struct {
@@ -268,8 +269,12 @@ func (s *Store) EndFetches(ctx context.Context, l Lease, fetched []Fetched, ends
 	return s.EndTasks(ctx, l, ends, func(tx pgx.Tx) error {
 		for _, f := range fetched {
 			if f.Hash == nil {
-				if _, err := tx.Exec(ctx, sqlFetchFailed, pgx.NamedArgs{"id": f.ID, "error": storable(f.Error)}); err != nil {
+				tag, err := tx.Exec(ctx, sqlFetchFailed, pgx.NamedArgs{"id": f.ID, "error": storable(f.Error)})
+				if err != nil {
 					return err
+				}
+				if tag.RowsAffected() == 0 {
+					continue // known, or what was fetched before is shown still
 				}
 				if _, err := tx.Exec(ctx, sqlTouchSettled, pgx.NamedArgs{"asset": f.ID, "originals": [][]byte{}}); err != nil {
 					return err

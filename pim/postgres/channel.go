@@ -22,6 +22,7 @@ type Channel struct {
 	Currency    pim.Currency
 	PriceList   string
 	Locations   []string
+	Renditions  []string        // codes of rendition definitions: pictures are shown in the first; none: originals
 	Config      json.RawMessage // without secrets
 	Secrets     []byte          // sealed JSON; nil: none
 	Mapping     json.RawMessage // connectors.Mapping
@@ -54,14 +55,14 @@ type Channel struct {
 type Marks struct{ Content, Offer, Media pim.Lanes }
 
 const channelColumns = `
-id, version, code, connector, locale, currency, price_list, locations, config, secrets, mapping, marks_content, marks_offer, marks_media,
+id, version, code, connector, locale, currency, price_list, locations, renditions, config, secrets, mapping, marks_content, marks_offer, marks_media,
 batch, concurrency, timeout_ms, settle_ms, enabled, allow_private, created_at, fails, allowed, next_probe_at, throttled_until, coalesce(last_error, ''),
 mark_after is not null, ` + pullStatus
 
 func scanChannel(r pgx.CollectableRow) (*Channel, error) {
 	var c Channel
 	var timeout, settle int64
-	err := r.Scan(&c.ID, &c.Version, &c.Code, &c.Connector, &c.Locale, &c.Currency, &c.PriceList, &c.Locations, &c.Config, &c.Secrets, &c.Mapping,
+	err := r.Scan(&c.ID, &c.Version, &c.Code, &c.Connector, &c.Locale, &c.Currency, &c.PriceList, &c.Locations, &c.Renditions, &c.Config, &c.Secrets, &c.Mapping,
 		&c.Marks.Content, &c.Marks.Offer, &c.Marks.Media, &c.Batch, &c.Concurrency, &timeout, &settle, &c.Enabled, &c.AllowPrivate, &c.CreatedAt,
 		&c.Fails, &c.Allowed, &c.NextProbeAt, &c.ThrottledUntil, &c.LastError, &c.Marking, &c.Pull)
 	c.Timeout, c.Settle = time.Duration(timeout)*time.Millisecond, time.Duration(settle)*time.Millisecond
@@ -72,9 +73,12 @@ func (c *Channel) args() pgx.NamedArgs {
 	if c.Locations == nil {
 		c.Locations = []string{}
 	}
+	if c.Renditions == nil {
+		c.Renditions = []string{}
+	}
 	return pgx.NamedArgs{
 		"id": c.ID, "version": c.Version, "code": c.Code, "connector": c.Connector, "locale": c.Locale, "currency": c.Currency,
-		"price_list": c.PriceList, "locations": c.Locations, "config": c.Config, "secrets": c.Secrets, "mapping": c.Mapping,
+		"price_list": c.PriceList, "locations": c.Locations, "renditions": c.Renditions, "config": c.Config, "secrets": c.Secrets, "mapping": c.Mapping,
 		"marks_content": int16(c.Marks.Content), "marks_offer": int16(c.Marks.Offer), "marks_media": int16(c.Marks.Media),
 		"batch": c.Batch, "concurrency": c.Concurrency, "timeout": c.Timeout.Milliseconds(), "settle": c.Settle.Milliseconds(), "enabled": c.Enabled, "allow_private": c.AllowPrivate, "anew": c.Anew,
 	}
@@ -82,9 +86,9 @@ func (c *Channel) args() pgx.NamedArgs {
 
 const (
 	sqlCreateChannel = `
-insert into channel (code, connector, locale, currency, price_list, locations, config, secrets, mapping, marks_content, marks_offer, marks_media,
+insert into channel (code, connector, locale, currency, price_list, locations, renditions, config, secrets, mapping, marks_content, marks_offer, marks_media,
                      batch, concurrency, timeout_ms, settle_ms, enabled, allow_private, mark_after)
-values (@code, @connector, @locale, @currency, @price_list, @locations, @config, @secrets, @mapping, @marks_content, @marks_offer, @marks_media,
+values (@code, @connector, @locale, @currency, @price_list, @locations, @renditions, @config, @secrets, @mapping, @marks_content, @marks_offer, @marks_media,
         @batch, @concurrency, @timeout, @settle, @enabled, @allow_private, 0)
 returning id`
 	sqlCreateDrains = `insert into consumer (kind, channel_id, lane) select 'drain', @channel, unnest(array[1, 2, 4]::smallint[])`
@@ -107,6 +111,9 @@ func (s *Store) CreateChannel(ctx context.Context, c Channel) (*Channel, error) 
 			return err
 		}
 		if err := keepMapping(ctx, tx, &c); err != nil {
+			return err
+		}
+		if err := usesRenditions(ctx, tx, &c, false); err != nil {
 			return err
 		}
 		if c.Pulls {
@@ -168,7 +175,7 @@ func (s *Store) Channels(ctx context.Context) ([]*Channel, error) {
 }
 
 const sqlUpdateChannel = `
-update channel set version = version + 1, locale = @locale, currency = @currency, price_list = @price_list, locations = @locations, config = @config,
+update channel set version = version + 1, locale = @locale, currency = @currency, price_list = @price_list, locations = @locations, renditions = @renditions, config = @config,
     secrets = @secrets, mapping = @mapping, marks_content = @marks_content, marks_offer = @marks_offer, marks_media = @marks_media,
     batch = @batch, concurrency = @concurrency, timeout_ms = @timeout, settle_ms = @settle, enabled = @enabled, allow_private = @allow_private,
     allowed = least(allowed, @concurrency), mark_after = 0, mark_anew = greatest(mark_anew, @anew::boolean::int), fails = 0, next_probe_at = null, throttled_until = null, last_error = null
@@ -189,6 +196,9 @@ func (s *Store) UpdateChannel(ctx context.Context, c Channel) (*Channel, error) 
 	}
 	err := s.changeChannel(ctx, first, sqlUpdateChannel, c.args(), ErrStale, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, pull, named{"channel": c.ID}); err != nil {
+			return err
+		}
+		if err := usesRenditions(ctx, tx, &c, c.Anew); err != nil {
 			return err
 		}
 		if c.Anew {

@@ -30,6 +30,7 @@ type Derived struct {
 	want    int64
 }
 
+// Urgent is what an edit of somebody's left: see sqlFanout's due times.
 const sqlClaimDerive = `
 select p.id, p.sku, p.family, p.parent_id is not null, p.values, p.rev, p.deleted_at is not null, d.due_at < now() - interval '30 minutes', d.touch, d.want
 from consumer k cross join lateral (select * from derive where due_at <= now() order by due_at limit @limit) d join product p on p.id = d.product_id

@@ -81,7 +81,7 @@ with wanted as (
     insert into rendition (original, spec, focal)
     select distinct a.hash, d.spec, case when d.focal then a.focal else '' end
     from asset a cross join rendition_definition d
-    where a.hash is not null and a.error is null and a.format in ('jpeg', 'png', 'gif', 'webp')
+    where a.hash is not null and a.error is null and a.width > 0
       and (@asset::bigint = 0 or a.id = @asset) and (@code::text = '' or d.code = @code)
       and exists (select from channel c where c.deleted_at is null and d.code = any(c.renditions))
     order by 1, 2, 3 on conflict do nothing returning id, original
@@ -200,6 +200,8 @@ func (s *Store) Renditions(ctx context.Context, ids []int64, original []byte) ([
 	})
 }
 
+const sqlUnwanted = `delete from rendition where id = any(@id::bigint[]) and hash is null`
+
 const sqlRendered = `
 update rendition r set hash = m.hash, size = m.size, width = m.width, height = m.height, media_type = m.media_type, error = nullif(m.error, ''),
     issues = m.issues, made_at = now()
@@ -207,9 +209,9 @@ from (select * from unnest(@id::bigint[], @hash::bytea[], @size::bigint[], @widt
       m (id, hash, size, width, height, media_type, error, issues) order by id) m
 where r.id = m.id`
 
-// EndRenders stores what was made, ends the tasks, and has the products looked
-// at whose pictures are complete, under l.
-func (s *Store) EndRenders(ctx context.Context, l Lease, made []Rendition, ends []TaskEnd) error {
+// EndRenders stores what was made, forgets what nobody wants any more, ends the
+// tasks, and has the products looked at whose pictures are complete, under l.
+func (s *Store) EndRenders(ctx context.Context, l Lease, made []Rendition, unwanted []int64, ends []TaskEnd) error {
 	n := len(made)
 	id, size, width, height := make([]int64, n), make([]int64, n), make([]int32, n), make([]int32, n)
 	hash, issues, types, failure := make([][]byte, n), make([][]byte, n), make([]string, n), make([]string, n)
@@ -223,6 +225,11 @@ func (s *Store) EndRenders(ctx context.Context, l Lease, made []Rendition, ends 
 		originals = append(originals, m.Original)
 	}
 	return s.EndTasks(ctx, l, ends, func(tx pgx.Tx) error {
+		if len(unwanted) > 0 {
+			if _, err := tx.Exec(ctx, sqlUnwanted, pgx.NamedArgs{"id": unwanted}); err != nil {
+				return err
+			}
+		}
 		if n == 0 {
 			return nil
 		}
@@ -304,4 +311,51 @@ func (s *Store) Pictures(ctx context.Context, refs, renditions []string) (map[st
 		}
 	}
 	return out, nil
+}
+
+const sqlMediaKey = `
+with put as (update catalogue set media_key = @key where media_key is null returning media_key)
+select coalesce((select media_key from put), (select media_key from catalogue))`
+
+// MediaKey is the sealed key that signs the URLs of files: fresh, if there was
+// none.
+func (s *Store) MediaKey(ctx context.Context, fresh []byte) (key []byte, err error) {
+	for range 2 { // who was slower sees no key in its own snapshot
+		if err = s.pool.QueryRow(ctx, sqlMediaKey, pgx.NamedArgs{"key": fresh}).Scan(&key); err != nil {
+			return nil, fmt.Errorf("read the media key: %w", err)
+		}
+		if key != nil {
+			return key, nil
+		}
+	}
+	return nil, errors.New("there is no media key")
+}
+
+const sqlFirstToUse = `select count(*) = 0 from channel where deleted_at is null and renditions <> '{}' and id <> @id`
+
+// usesRenditions queues what a channel's renditions need, and has all products
+// looked at when it is the first that has some. Another target was given no files.
+func usesRenditions(ctx context.Context, tx pgx.Tx, c *Channel, anew bool) error {
+	if anew {
+		if _, err := tx.Exec(ctx, sqlForgetUploads, pgx.NamedArgs{"channel": int64(c.ID)}); err != nil {
+			return err
+		}
+	}
+	if len(c.Renditions) == 0 {
+		return nil
+	}
+	var first bool
+	if err := tx.QueryRow(ctx, sqlFirstToUse, pgx.NamedArgs{"id": int64(c.ID)}).Scan(&first); err != nil {
+		return err
+	}
+	if err := derives(ctx, tx, pim.Media); err != nil {
+		return err
+	}
+	if first {
+		if err := backfill(ctx, tx, nil); err != nil {
+			return err
+		}
+	}
+	_, err := tx.Exec(ctx, sqlWantRenditions, pgx.NamedArgs{"asset": 0, "code": "", "urgent": false})
+	return err
 }

@@ -37,16 +37,16 @@ from consumer k
 join lot o on o.kind = k.kind and o.shard = k.lane and coalesce(o.wait_until, '-infinity') <= now()
 cross join lateral (
     select * from task t where t.kind = o.kind and t.lot = o.lot and t.state = 'waiting' and t.due_at <= now()
-    order by t.due_at, t.id limit case when o.fails > 0 then 1 else @limit end
+    order by t.due_at, t.id limit case when o.fails > 0 then 1 else @lot end
 ) t
 where k.kind = @kind and k.channel_id = 0 and k.lane = @lane and k.epoch = @epoch and not k.released
 order by t.due_at, t.id limit @limit`
 
-// ClaimTasks reads up to limit due tasks for the holder of l: those of lots
-// that wait are left alone.
-func (s *Store) ClaimTasks(ctx context.Context, l Lease, limit int) ([]Task, error) {
+// ClaimTasks reads up to limit due tasks for the holder of l, of one lot so many
+// at most: those of lots that wait are left alone.
+func (s *Store) ClaimTasks(ctx context.Context, l Lease, limit, lot int) ([]Task, error) {
 	args := l.args()
-	args["limit"] = limit
+	args["limit"], args["lot"] = limit, lot
 	rows, err := s.work.Query(ctx, sqlClaimTasks, args)
 	if err != nil {
 		return nil, fmt.Errorf("claim tasks for %v: %w", l.Consumer, err)
@@ -135,17 +135,17 @@ func endTasks(ctx context.Context, tx pgx.Tx, ends []TaskEnd) error {
 	return err
 }
 
-const sqlLotDown = `
-update lot set fails = fails + 1, wait_until = now() + @after::interval, error = @error
+const sqlLotFailed = `
+update lot set fails = fails + 1, error = @error, wait_until = case when @now or fails + 1 >= @most then now() + @after::interval else wait_until end
 where kind = @kind and lot = @lot and exists (
     select from consumer where kind = @kind and channel_id = 0 and lane = @lane and epoch = @epoch and not released for key share)`
 
-// LotDown notes that what a lot's tasks need is not there: all of it waits, and
-// no task burns an attempt.
-func (s *Store) LotDown(ctx context.Context, l Lease, lot, cause string, after time.Duration) error {
+// LotFailed notes that what a lot's tasks need was not there. All of it waits
+// that long after most failures in a row, or now.
+func (s *Store) LotFailed(ctx context.Context, l Lease, lot, cause string, after time.Duration, now bool, most int) error {
 	args := l.args()
-	args["lot"], args["error"], args["after"] = lot, storable(cause), after
-	if _, err := s.work.Exec(ctx, sqlLotDown, args); err != nil {
+	args["lot"], args["error"], args["after"], args["now"], args["most"] = lot, storable(cause), after, now, most
+	if _, err := s.work.Exec(ctx, sqlLotFailed, args); err != nil {
 		return fmt.Errorf("note that %s %s is down: %w", l.Kind, lot, err)
 	}
 	return nil
