@@ -201,6 +201,10 @@ func (s *Segment) around(tokens []token) []sides {
 			c, _ := utf8.DecodeRuneInString(tokens[i+1].text)
 			o.glueAfter, o.spaceAfter = glues(c), isSpace(c)
 		}
+		if t.kind == tokenAlone {
+			o.glueBefore = o.glueBefore || i > 0 && s.wordy(tokens[i-1])
+			o.glueAfter = o.glueAfter || i+1 < len(tokens) && s.wordy(tokens[i+1])
+		}
 		switch t.kind {
 		case tokenOpen:
 			open = append(open, t.id)
@@ -213,6 +217,19 @@ func (s *Segment) around(tokens []token) []sides {
 		}
 	}
 	return out
+}
+
+// wordy reports a protected span that is as good as a word, not a tag or a sign.
+func (s *Segment) wordy(t token) bool {
+	if t.kind != tokenAlone {
+		return false
+	}
+	switch s.Spans[t.id-1].Kind {
+	case Tag, Symbol, Control, Element:
+		return false
+	case Placeholder, Amount, Code, Address, Term:
+	}
+	return true
 }
 
 // glues reports characters that grow together with a span: digits, and letters
@@ -231,7 +248,7 @@ func (s *Segment) checkPlaces(before, after []token) (faults []Fault) {
 			continue
 		}
 		// It may stand elsewhere now; what it touched then is no measure if it touched anything.
-		if !was[id].glueBefore && !was[id].glueAfter && (is[id].glueBefore || is[id].glueAfter) {
+		if s.wordy(token{kind: tokenAlone, id: id}) && !was[id].glueBefore && !was[id].glueAfter && (is[id].glueBefore || is[id].glueAfter) {
 			faults = append(faults, *fault(CodeTagGlued, "in the translation, placeholder %d (%s) touches a word or number", id, quote(s.Spans[id-1].Open)))
 		}
 	}
@@ -243,10 +260,18 @@ func (s *Segment) checkPlaces(before, after []token) (faults []Fault) {
 // spelling, escapes (&#39; for an apostrophe), space at the ends, space that is
 // gone between a placeholder and a word. What cannot be read it gives back as it is.
 func (s Segment) Tidy(translated string) string {
-	after, bad := s.parse(strings.TrimFunc(translated, isSpace))
+	after, bad := s.parse(translated)
 	before, bad2 := s.parse(s.Source)
 	if bad != nil || bad2 != nil {
 		return translated
+	}
+	if n := len(after); n > 0 { // space at the ends, escaped or not, is the skeleton's
+		if after[0].kind == tokenText {
+			after[0].text = strings.TrimLeftFunc(after[0].text, isSpace)
+		}
+		if after[n-1].kind == tokenText {
+			after[n-1].text = strings.TrimRightFunc(after[n-1].text, isSpace)
+		}
 	}
 	was, is := s.around(before), s.around(after)
 	var b strings.Builder
@@ -267,12 +292,13 @@ func (s Segment) Tidy(translated string) string {
 			continue
 		}
 		w, o := was[t.id], is[t.id]
+		spaced := strings.HasSuffix(b.String(), " ")
 		// A span that stood apart stands apart also where it has moved to.
-		if t.kind == tokenAlone && o.glueBefore && (w.spaceBefore || s.loose(w, t)) || t.kind == tokenOpen && o.glueBefore && w.spaceBefore && word(i+1, false) {
+		if !spaced && o.glueBefore && (t.kind == tokenAlone && (w.spaceBefore || s.loose(w, t)) || t.kind == tokenOpen && w.spaceBefore && word(i+1, false)) {
 			b.WriteByte(' ')
 		}
 		placeholder(&b, t.kind, t.id)
-		if t.kind == tokenAlone && o.glueAfter && (w.spaceAfter || s.loose(w, t)) || t.kind == tokenClose && o.glueAfter && w.spaceAfter && word(i-1, true) {
+		if o.glueAfter && (t.kind == tokenAlone && (w.spaceAfter || s.loose(w, t)) || t.kind == tokenClose && w.spaceAfter && word(i-1, true)) {
 			b.WriteByte(' ')
 		}
 	}
@@ -281,7 +307,7 @@ func (s Segment) Tidy(translated string) string {
 
 // loose reports a span that stood apart from all words.
 func (s *Segment) loose(was sides, t token) bool {
-	return t.kind == tokenAlone && !was.glueBefore && !was.glueAfter && s.Spans[t.id-1].Kind != Tag
+	return s.wordy(t) && !was.glueBefore && !was.glueAfter
 }
 
 // weigh counts a text's characters so that scripts can be compared.

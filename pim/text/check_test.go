@@ -53,6 +53,7 @@ func TestCheck(t *testing.T) {
 		{`The <b>new</b> battery`, "tag.broken"},
 		{`The <g id="1"></g> new battery by <x id="2"/> lasts <x id="3"/> and has 3 compartments for 1500 parts`, "tag.empty"},
 		{`The <g id="1">new</g> battery by <x id="2"/> lasts7<x id="3"/>and has 3 compartments for 500 parts`, "tag.glued number.missing number.added"},
+		{`The <g id="1">new</g> battery <x id="2"/><x id="3"/> has 3 compartments for 1500 parts and more`, "tag.glued tag.glued"},
 		{`The <g id="1">new</g> battery by <x id="2"/> lasts <x id="3"/> and has compartments for 1500 parts`, "number.missing"},
 		{`The <g id="1">new</g> battery by <x id="2"/> lasts <x id="3"/> and has 3 compartments for 1500 parts in 2 bags`, "number.added"},
 		{`The <g id="1">new</g> battery by <x id="2"/> lasts <x id="3"/> and has 3 compartments for 1500 parts &amp;amp; more`, "text.escape"},
@@ -129,6 +130,7 @@ func TestTidy(t *testing.T) {
 		` The<g id="1">new</g>battery from<x id='2'></x>&amp; son&#39;s lasts<X ID=3>long `: `The <g id="1">new</g> battery from <x id="2"/>&amp; son's lasts <x id="3"/> long`,
 		`<x id="2"/>'s <g id="1">new</g> battery, <x id="3"/>.`:                             `<x id="2"/>'s <g id="1">new</g> battery, <x id="3"/>.`,
 		`broken <x id="7"/>`: `broken <x id="7"/>`,
+		`<x id="2"/><x id="3"/>, <g id="1">new</g> battery`: `<x id="2"/> <x id="3"/>, <g id="1">new</g> battery`,
 	} {
 		if got := s.Tidy(in); got != want {
 			t.Errorf("Tidy(%q) =\n %q, want\n %q", in, got, want)

@@ -194,6 +194,7 @@ func FuzzTranslation(f *testing.F) {
 	f.Add("<p>Der <b>Akku</b> hält 5 h und 3 Jahre.</p>", `The <g id="1">battery</g> lasts <x id="2"/> and 3 years.`, true)
 	f.Add("Der {name} hat %s", `<X id=1> has <x id='2' />`, false)
 	f.Add("Der {name} hat %s", "1\xd0\x94\xd0", false)
+	f.Add("A", "&#10;b&#32", false)
 	f.Add("Der {name} hat 1", "1\xff5", false)
 	f.Fuzz(func(t *testing.T, source, answer string, html bool) {
 		d, err := Cut(source, html, houseBrands)
