@@ -4,14 +4,20 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
+	"net/url"
+	"os"
+	"path/filepath"
 	"slices"
 	"time"
 
 	"github.com/sluicehub/sluice/cmd/sluice/node"
 	"github.com/sluicehub/sluice/migrations"
+	"github.com/sluicehub/sluice/pim/blob"
+	"github.com/sluicehub/sluice/pim/media"
 )
 
 type serveCmd struct {
@@ -19,6 +25,9 @@ type serveCmd struct {
 	Listen              string   `env:"SLUICE_LISTEN" placeholder:"HOST:PORT" help:"Where the API listens (127.0.0.1:8080); :8080 is every address of this machine. A process of workers alone listens only when this is given, and serves no more than /healthz, /readyz and /metrics."`
 	Roles               []string `default:"api,worker" enum:"api,worker" env:"SLUICE_ROLES" help:"What this process does: api, worker, or both (${default})."`
 	AllowPrivateTargets bool     `env:"SLUICE_ALLOW_PRIVATE_TARGETS" help:"Let channels that are created here, or whose config is changed here, send to loopback and private addresses; others keep what they have."`
+	Blobs               string   `env:"SLUICE_BLOBS" placeholder:"URL" help:"Where files are kept: file:///folder, or s3://bucket/prefix?endpoint=… with SLUICE_S3_ACCESS_KEY and SLUICE_S3_SECRET_KEY. By default the folder blobs beside the keyset file. All processes need the same."`
+	PublicURL           string   `env:"SLUICE_PUBLIC_URL" placeholder:"URL" help:"Where targets reach this API from outside: addresses of pictures begin with it. By default where the API listens. Another one sends all pictures anew."`
+	ImageEngine         string   `default:"go" enum:"go,vips" env:"SLUICE_IMAGE_ENGINE" help:"What makes renditions: go is built in, vips runs vipsthumbnail, which must be installed, and knows WebP, AVIF and colour profiles (${default}). All processes need the same."`
 	Migrate             bool     `default:"true" negatable:"" env:"SLUICE_MIGRATE" help:"Migrate the database first; --no-migrate only checks it."`
 }
 
@@ -67,6 +76,15 @@ func (s serveCmd) Run(ctx context.Context, log *slog.Logger) error {
 			return fmt.Errorf("listen on %s: %w", address, err)
 		}
 	}
+	if o.Public = s.PublicURL; o.Public == "" && o.Listener != nil {
+		o.Public = "http://" + o.Listener.Addr().String()
+	}
+	if err := s.media(ctx, &o); err != nil {
+		if o.Listener != nil {
+			err = errors.Join(err, o.Listener.Close())
+		}
+		return err
+	}
 	n, err := node.Start(ctx, o)
 	if err != nil {
 		return err
@@ -85,6 +103,31 @@ func (s serveCmd) Run(ctx context.Context, log *slog.Logger) error {
 	defer cancel()
 	if stopped := n.Stop(bounded); err == nil {
 		err = stopped
+	}
+	return err
+}
+
+// media opens what assets and renditions need.
+func (s serveCmd) media(ctx context.Context, o *node.Options) error {
+	if u, err := url.Parse(o.Public); o.Public != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.RawQuery != "") {
+		return errors.New("SLUICE_PUBLIC_URL is not a URL such as https://pim.example.com")
+	}
+	address := s.Blobs
+	if address == "" {
+		address = "file:" + filepath.Join(filepath.Dir(s.Keyset), "blobs")
+	}
+	c, err := blob.Parse(address, os.Getenv)
+	if err != nil {
+		return fmt.Errorf("SLUICE_BLOBS: %w", err)
+	}
+	if o.Blobs, err = c.Open(); err != nil {
+		return fmt.Errorf("open %s: %w", c, err)
+	}
+	if err := o.Blobs.Check(ctx); err != nil {
+		return fmt.Errorf("use %s: %w", c, err)
+	}
+	if s.ImageEngine == "vips" {
+		o.Engine, err = media.NewVips(ctx, media.DefaultLimits(), "")
 	}
 	return err
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/sluicehub/sluice/cmd/sluice/node"
 	"github.com/sluicehub/sluice/connectors/tryton/trytontest"
 	"github.com/sluicehub/sluice/migrations"
+	"github.com/sluicehub/sluice/pim/blob"
 	"github.com/sluicehub/sluice/pim/postgres"
 	"github.com/sluicehub/sluice/pim/postgres/localpg"
 	"github.com/sluicehub/sluice/pim/seal"
@@ -107,8 +108,13 @@ func (d *demo) run(ctx context.Context) error {
 	if err := d.startTargets(); err != nil { // before the workers, who would find them away
 		return err
 	}
+	blobs, err := blob.OpenFolder(d.house.path("blobs"), blob.DefaultGrace)
+	if err != nil {
+		return err
+	}
 	d.node, err = node.Start(ctx, node.Options{
 		DSN: d.DSN, Keys: keys, Log: d.Log, Listener: listener, Work: true, AllowPrivate: true, Version: d.Version,
+		Blobs: blobs, Public: "http://" + listener.Addr().String(),
 	})
 	if err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -23,6 +24,8 @@ import (
 	"github.com/sluicehub/sluice/connectors/all"
 	"github.com/sluicehub/sluice/jobs"
 	"github.com/sluicehub/sluice/jobs/importing"
+	"github.com/sluicehub/sluice/pim/blob"
+	"github.com/sluicehub/sluice/pim/media"
 	"github.com/sluicehub/sluice/pim/postgres"
 	"github.com/sluicehub/sluice/pim/seal"
 )
@@ -37,6 +40,10 @@ type Options struct {
 	Work         bool         // fan out, drain and import
 	AllowPrivate bool         // channels created or reconfigured here may dial loopback and private addresses
 	Version      string
+
+	Blobs  blob.Store   // assets and renditions; nil: there are none here. It is closed with the node
+	Engine media.Engine // makes renditions; nil: the built-in one
+	Public string       // where targets reach the API: URLs of files begin with it
 }
 
 // Node is one running process of Sluice.
@@ -44,7 +51,9 @@ type Node struct {
 	Store    *postgres.Store
 	Channels *jobs.Channels
 	Runner   *jobs.Runner
+	Media    *jobs.Media // nil without Blobs
 
+	blobs  io.Closer
 	server *http.Server // nil without a Listener
 	failed chan error
 	stop   sync.Once
@@ -66,6 +75,9 @@ func Start(ctx context.Context, o Options) (_ *Node, err error) {
 		if o.Listener != nil {
 			err = errors.Join(err, ignoreClosed(o.Listener.Close()))
 		}
+		if o.Blobs != nil {
+			err = errors.Join(err, o.Blobs.Close())
+		}
 	}()
 	if n.Store, err = postgres.Open(ctx, o.DSN, postgres.Options{}); err != nil {
 		return nil, err
@@ -77,8 +89,18 @@ func Start(ctx context.Context, o Options) (_ *Node, err error) {
 	if err := n.Channels.BindKeyset(ctx); err != nil {
 		return nil, err
 	}
+	if o.Blobs != nil {
+		n.blobs = o.Blobs
+		n.Media, err = jobs.NewMedia(ctx, n.Store, o.Keys, jobs.MediaConfig{
+			Blobs: o.Blobs, Engine: o.Engine, Public: o.Public, AllowPrivate: o.AllowPrivate, Version: o.Version,
+		})
+		if err != nil {
+			return nil, err
+		}
+		n.Channels.Shows(n.Media)
+	}
 	n.Runner, err = jobs.New(jobs.Config{
-		Store: n.Store, Channels: n.Channels, Importer: importing.New(n.Store, o.Log, metrics),
+		Store: n.Store, Channels: n.Channels, Importer: importing.New(n.Store, o.Log, metrics), Media: n.Media,
 		Log: o.Log, Metrics: metrics, Holder: Holder(), Work: o.Work,
 	})
 	if err != nil {
@@ -141,6 +163,9 @@ func (n *Node) Stop(ctx context.Context) error {
 		}
 		n.err = errors.Join(n.err, ignoreDeadline(n.Runner.Stop(ctx)))
 		n.Store.Close()
+		if n.blobs != nil {
+			n.err = errors.Join(n.err, n.blobs.Close())
+		}
 	})
 	return n.err
 }
