@@ -47,6 +47,8 @@ type Config struct {
 	Channels *jobs.Channels
 	Registry *connectors.Registry
 	Log      *slog.Logger
+	// Media keeps the assets; nil: what needs it answers 503.
+	Media *jobs.Media
 	// Wake is told of consumers that have work; nil leaves it to the sweeper.
 	Wake func(...postgres.Consumer)
 	// Ready says what keeps this process from serving, e.g. migrations that
