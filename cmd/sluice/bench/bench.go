@@ -27,20 +27,24 @@ import (
 type Command struct {
 	JSON        bool     `name:"json" help:"Write one JSON object instead of tables."`
 	Quick       bool     `help:"A run of about 40 seconds: fewer products, shorter measures."`
-	Only        []string `help:"Measures to run: ${enum}." enum:"import,fanout,edits,push,paced" placeholder:"MEASURE"`
+	Only        []string `help:"Measures to run: ${enum}." enum:"images,import,fanout,edits,push,paced" placeholder:"MEASURE"`
 	Products    int      `default:"20000" help:"Products in the catalogue, which are also the listings of each channel (100 to 1,000,000)."`
 	Seconds     float64  `default:"6" help:"Length of each measure that lasts a time, in seconds."`
 	Connections int      `default:"12" help:"Connections that edit at once, over HTTP and in the yardstick."`
+	Images      []int    `default:"12,24" placeholder:"MP" help:"Sizes of the photographs that renditions are made of, in megapixels (1 to 50)."`
 	Profile     string   `type:"path" placeholder:"DIR" help:"Write a CPU profile of each measure there, and (on the private server) the statements' times."`
 	Sink        bool     `hidden:"" help:"Be the target process of a bench that runs already."`
+	Render      string   `hidden:"" help:"Be the process of a bench that makes renditions in this way."`
+	Photo       string   `hidden:"" help:"What Render makes renditions of."`
 
 	dsn string // DATABASE_URL; "" starts a private server
 	log *slog.Logger
 }
 
 // The measures, in the order in which they run: each leaves the database as
-// the next one wants it.
+// the next one wants it. Images need none.
 const (
+	measureImages = "images"
 	measureImport = "import"
 	measureFanout = "fanout"
 	measureEdits  = "edits"
@@ -68,6 +72,9 @@ func (c *Command) Run(ctx context.Context, log *slog.Logger) error {
 	if c.Sink {
 		return serveSink(os.Stdin, os.Stdout)
 	}
+	if c.Render != "" {
+		return c.render(ctx)
+	}
 	c.dsn, c.log = os.Getenv("DATABASE_URL"), log
 	return c.run(ctx, os.Stdout, os.Stderr)
 }
@@ -82,7 +89,13 @@ func (c *Command) run(ctx context.Context, out, progress io.Writer) error {
 	if c.Seconds < 0.2 || c.Seconds > 600 {
 		return fmt.Errorf("--seconds is %v, it must be from 0.2 to 600", c.Seconds)
 	}
+	for _, mp := range c.Images {
+		if mp < 1 || mp > 50 {
+			return fmt.Errorf("--images is %d, it must be from 1 to 50", mp)
+		}
+	}
 	if c.Quick {
+		c.Images = c.Images[:min(len(c.Images), 1)]
 		c.Products, c.Seconds = min(c.Products, 5000), min(c.Seconds, 1.5)
 	}
 	r, err := c.measure(ctx, progress)
@@ -118,6 +131,16 @@ func (c *Command) measure(ctx context.Context, progress io.Writer) (_ *Report, e
 			err = errors.Join(err, f())
 		}
 	}()
+	if b.wants(measureImages) {
+		if err := b.images(ctx); err != nil {
+			return nil, fmt.Errorf("%s: %w", measureImages, err)
+		}
+	}
+	if slices.Equal(c.Only, []string{measureImages}) {
+		b.report.Settings = machine()
+		b.report.Seconds = time.Since(b.report.Started).Seconds()
+		return b.report, nil
+	}
 	b.say("starting")
 	if b.db, err = openDatabase(ctx, c.dsn, c.Profile != ""); err != nil {
 		return nil, err

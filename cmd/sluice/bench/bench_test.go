@@ -49,7 +49,7 @@ func parse(args ...string) *Command {
 // figures.
 func TestRun(t *testing.T) {
 	server := dbtest.Server(t)
-	c := parse("--json", "--products=120", "--seconds=0.3", "--connections=3")
+	c := parse("--json", "--products=120", "--seconds=0.3", "--connections=3", "--images=1")
 	c.dsn, c.log = server.DSN(), slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	var out, progress bytes.Buffer
 	if err := c.run(t.Context(), &out, &progress); err != nil {
@@ -71,14 +71,14 @@ func TestRun(t *testing.T) {
 			aims++
 		}
 	}
-	if aims != 10 {
-		t.Errorf("%d aims are judged, not 10", aims)
+	if aims != 13 {
+		t.Errorf("%d aims are judged, not 13", aims)
 	}
 	var text bytes.Buffer
 	if err := r.writeTables(&text); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"synchronous_commit", "edits over HTTP", "bare River"} {
+	for _, want := range []string{"synchronous_commit", "edits over HTTP", "bare River", "1 MP, five renditions"} {
 		if !strings.Contains(text.String(), want) {
 			t.Errorf("the table does not say %q:\n%s", want, text.String())
 		}
@@ -98,7 +98,7 @@ func TestRun(t *testing.T) {
 }
 
 func TestLimits(t *testing.T) {
-	for _, args := range [][]string{{"--products=99"}, {"--connections=0"}, {"--seconds=0"}, {"--connections=65"}} {
+	for _, args := range [][]string{{"--products=99"}, {"--connections=0"}, {"--seconds=0"}, {"--connections=65"}, {"--images=51"}} {
 		if err := parse(args...).run(t.Context(), &bytes.Buffer{}, &bytes.Buffer{}); err == nil || !strings.Contains(err.Error(), "must be from") {
 			t.Errorf("%v: %v", args, err)
 		}

@@ -164,18 +164,24 @@ func (b *bench) settings(ctx context.Context) ([]Setting, error) {
 		server = append(server, name+" "+v)
 	}
 	edit, work := b.house.node.Store.Pool().Config().MaxConns, b.house.node.Store.WorkPool().Config().MaxConns
-	s := []Setting{
-		{"go", fmt.Sprintf("%s, %s/%s, %d CPUs, GOMAXPROCS %d", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.GOMAXPROCS(0))},
+	s := append(machine(), []Setting{
 		{"postgresql", version + ": " + strings.Join(server, ", ")},
 		{"pools", fmt.Sprintf("edits %d connections, workers %d connections with synchronous_commit off; the same for the bare River (inserts, workers)", edit, work)},
 		{"bare river", fmt.Sprintf("FetchCooldown %v, %d workers, own database on the same server, one job per delivery, plain HTTP client, documents ready-made", riverCooldown, riverWorkers)},
 		{"catalogue", fmt.Sprintf("%d products of %d attributes, %d bytes of JSON on average; listings: %d channels, content lane", b.Products, len(attributes), b.catalog.size, channels)},
 		{"target", fmt.Sprintf("another process, %d fakes of a signed webhook target that answer 204", channels)},
-	}
+	}...)
 	if l := loadAverage(); l != "" {
 		s = append(s, Setting{"load average", l + " before the run"})
 	}
 	return s, nil
+}
+
+// machine is what every figure depends on.
+func machine() []Setting {
+	return []Setting{
+		{"go", fmt.Sprintf("%s, %s/%s, %d CPUs, GOMAXPROCS %d", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.GOMAXPROCS(0))},
+	}
 }
 
 // loadAverage is the system's, where it can be told cheaply; "" elsewhere.
