@@ -119,6 +119,23 @@ type Hooker interface {
 	Hook(header http.Header, body []byte) error
 }
 
+// Uploader is the power of connectors whose targets keep files of their own. The
+// hub uploads each file once, whatever the number of products that show it, and
+// puts the target's name for it in the place of the address in documents.
+type Uploader interface {
+	// Upload gives the target a file, and tells how the target calls it: a URL, as
+	// a rule. Uploading the same again may make a second copy there, no more. Its
+	// error is an *Error, as Push's.
+	Upload(ctx context.Context, f File) (remote string, err error)
+}
+
+// File is what an Uploader uploads: at most 64 MiB.
+type File struct {
+	Name      string // with the extension of its media type; of letters, digits, '-', '_' and '.'
+	MediaType string
+	Content   []byte
+}
+
 // Limits are a connector's bounds for one channel.
 type Limits struct {
 	Batch       int           // items in one Push, at least 1

@@ -12,6 +12,7 @@ const (
 	CanPreflight Power = "preflight" // Preflighter
 	CanPull      Power = "pull"      // Puller
 	CanHook      Power = "hook"      // Hooker
+	CanUpload    Power = "upload"    // Uploader
 )
 
 // Powers are those that a channel of this kind can have: the union over what
@@ -23,7 +24,7 @@ func (k *Kind) Powers() []Power {
 		power Power
 		has   func(Connector) bool
 	}{
-		{CanPoll, is[Poller]}, {CanPreflight, is[Preflighter]}, {CanPull, is[Puller]}, {CanHook, is[Hooker]},
+		{CanPoll, is[Poller]}, {CanPreflight, is[Preflighter]}, {CanPull, is[Puller]}, {CanHook, is[Hooker]}, {CanUpload, is[Uploader]},
 	} {
 		if slices.ContainsFunc(k.Makes, p.has) {
 			powers = append(powers, p.power)
