@@ -173,8 +173,7 @@ func copyNRGBA(ctx context.Context, img image.Image, w, h int, most float64) (*i
 			row(y, b.Min.X, line[4*b.Min.X:4*b.Max.X])
 		}
 	}
-	const worthwhile = 0.9
-	if most > worthwhile {
+	if most >= 1 {
 		out := image.NewNRGBA(image.Rect(0, 0, w, h))
 		for y := range h {
 			if y%64 == 0 && ctx.Err() != nil {

@@ -8,6 +8,7 @@ import (
 	"image/gif"
 	"image/jpeg"
 	"io"
+	"math"
 
 	"golang.org/x/image/webp"
 )
@@ -26,6 +27,7 @@ type Info struct {
 	Profile     string `json:"profile,omitempty" doc:"Name of the embedded colour profile"`
 
 	memory  int64    // what decoding takes at its peak
+	planes  bool     // the decoder's planes are used as they are; else they are copied as NRGBA
 	profile *profile // the embedded colour profile, when it is one that this package can apply
 }
 
@@ -91,6 +93,22 @@ func (i Info) bound(l Limits) error {
 		return fault(FaultMemory, "decoding the image takes about %d MiB, more than %d", i.memory>>20, l.Memory>>20)
 	}
 	return nil
+}
+
+// enough gives the density, from need to most, that what is decoded shall be
+// copied at, so that the copy fits into the limit, too.
+func (i Info) enough(l Limits, need, most float64) (float64, error) {
+	if i.planes {
+		return most, nil
+	}
+	const copied = 4 // bytes a pixel
+	pixels := float64(i.Width) * float64(i.Height)
+	room := math.Sqrt(float64(l.Memory-i.memory) / (copied * pixels))
+	if room < need {
+		return 0, fault(FaultMemory, "decoding the image and a copy of what is needed of it takes about %d MiB, more than %d",
+			(i.memory+int64(copied*pixels*need*need))>>20, l.Memory>>20)
+	}
+	return min(most, room), nil
 }
 
 // header fills in what the format's header says.
@@ -173,6 +191,7 @@ func (i *Info) jpeg(original []byte) error {
 		perPixel += 4 // the decoder makes another image of the planes
 	}
 	i.memory = int64(perPixel * float64(pixels))
+	i.planes = segments.components < 4 && !segments.rgb
 	return nil
 }
 
@@ -252,7 +271,7 @@ func (i *Info) gif(original []byte) error {
 	frames := 0
 	walkGIF(original, func() { frames++ })
 	i.Animated = frames > 1
-	i.memory = 5 * int64(config.Width) * int64(config.Height) // the frame, and the canvas that it is put on
+	i.memory = int64(config.Width) * int64(config.Height)
 	return nil
 }
 
@@ -313,6 +332,7 @@ func (i *Info) webp(original []byte) error {
 	}
 	i.Width, i.Height, i.HasAlpha = config.Width, config.Height, c.alpha
 	pixels := int64(config.Width) * int64(config.Height)
+	i.planes = !c.lossless && !c.alpha
 	i.memory = pixels * 3 // planes, and the decoder's padding
 	if c.lossless {
 		i.memory = pixels * 12 // NRGBA, and a transform's output beside it

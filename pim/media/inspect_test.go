@@ -61,7 +61,7 @@ func TestInspect(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 		c.want.MediaType = c.want.Format.MediaType()
-		got.memory, got.profile = 0, nil
+		got.memory, got.planes, got.profile = 0, false, nil
 		if got != c.want {
 			t.Errorf("%s: %+v, not %+v", name, got, c.want)
 		}
@@ -123,6 +123,20 @@ func TestMemoryReckoning(t *testing.T) {
 		t.Errorf("baseline is reckoned at %d bytes, progressive at %d", plain.memory, costly.memory)
 	}
 	_, err = Inspect(t.Context(), progressive, Limits{Memory: plain.memory})
+	wantFault(t, err, FaultMemory)
+}
+
+// TestCopyFits: the copy that is made of what is no planes counts, too. It gets
+// smaller where that harms nothing, else there is a fault.
+func TestCopyFits(t *testing.T) {
+	file := toPNG(t, corners(1000, 1000)) // 4 MB to decode
+	e := Go{Limits: Limits{Memory: 5_000_000}}
+	if r := one(t, e, file, Definition{Width: 450}, nil); r.Width != 450 || quarters(t, decoded(t, r)) != "rgby" {
+		t.Errorf("a copy of a quarter gives %d pixels", r.Width)
+	}
+	_, err := e.Render(t.Context(), file, []Definition{{Width: 800}}, nil)
+	wantFault(t, err, FaultMemory)
+	_, err = e.Render(t.Context(), file, []Definition{{Width: 300, Height: 300, Fit: Crop}, {}}, nil)
 	wantFault(t, err, FaultMemory)
 }
 

@@ -28,6 +28,7 @@ func (i *Info) png(original []byte) error {
 	const gray, rgb, palette, grayAlpha, rgba = 0, 2, 3, 4, 6
 	i.HasAlpha = chunks.transparent || chunks.colour == grayAlpha || chunks.colour == rgba
 	perPixel := int64(4)
+	i.planes = chunks.colour == gray && !chunks.transparent && chunks.depth <= 8
 	if (chunks.colour == gray && !chunks.transparent) || chunks.colour == palette {
 		perPixel = 1
 	}

@@ -74,7 +74,13 @@ func (g Go) Render(ctx context.Context, original []byte, definitions []Definitio
 	err = within(ctx, l.Time, func(ctx context.Context) error {
 		r := renderer{ctx: ctx, info: info, focal: focal, writes: g.Writes, encode: encodeGo, notes: info.notes()}
 		return guardOwn(func() error {
-			results, err = r.all(definitions, func(most float64) (*picture, error) { return decode(ctx, original, info, most) })
+			results, err = r.all(definitions, func(need, most float64) (*picture, error) {
+				most, err := info.enough(l, need, most)
+				if err != nil {
+					return nil, err
+				}
+				return decode(ctx, original, info, most)
+			})
 			return err
 		})
 	})
@@ -105,10 +111,10 @@ type scaled struct {
 	fine    bool
 }
 
-// all makes every rendition. decode gives the picture to start from, given the
-// density beyond which nobody needs it: twice the largest rendition is enough
-// for a filter to work on.
-func (r *renderer) all(definitions []Definition, decode func(most float64) (*picture, error)) ([]Result, error) {
+// all makes every rendition. decode gives the picture to start from, of a density
+// that is at least need; beyond most nobody needs it: twice the largest rendition
+// is enough for a filter to work on.
+func (r *renderer) all(definitions []Definition, decode func(need, most float64) (*picture, error)) ([]Result, error) {
 	results := make([]Result, len(definitions))
 	plans := make([]plan, len(definitions))
 	var order []int
@@ -129,7 +135,7 @@ func (r *renderer) all(definitions []Definition, decode func(most float64) (*pic
 		return results, nil
 	}
 	var err error
-	if r.base, err = decode(min(2*most, 1)); err != nil {
+	if r.base, err = decode(min(most, 1), min(2*most, 1)); err != nil {
 		return nil, err
 	}
 	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(plans[b].density(), plans[a].density()) })

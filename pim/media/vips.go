@@ -156,7 +156,7 @@ func (v *Vips) Render(ctx context.Context, original []byte, definitions []Defini
 		defer os.RemoveAll(job.dir)
 		r := renderer{ctx: ctx, info: info, focal: focal, writes: v.Writes, encode: job.encode, notes: info.notes()}
 		return guardOwn(func() error {
-			results, err = r.all(definitions, func(most float64) (*picture, error) { return job.decode(ctx, original, seen, most) })
+			results, err = r.all(definitions, func(need, most float64) (*picture, error) { return job.decode(ctx, original, seen, need, most) })
 			return err
 		})
 	})
@@ -284,11 +284,19 @@ func unreadable(err error, f Format) error {
 }
 
 // decode makes the picture to start from.
-func (j *vipsJob) decode(ctx context.Context, original []byte, info Info, most float64) (*picture, error) {
+func (j *vipsJob) decode(ctx context.Context, original []byte, info Info, need, most float64) (*picture, error) {
 	if err := j.put("original", original); err != nil {
 		return nil, err
 	}
-	most = min(most, math.Sqrt(MaxCanvas/(float64(info.Width)*float64(info.Height))))
+	// Its PNG is decoded by this process, into at most 8 bytes a pixel and a copy of 4.
+	reckoned := info
+	reckoned.planes, reckoned.memory = false, 0
+	limits := j.limits
+	limits.Memory /= 3
+	most, err := reckoned.enough(limits, need, most)
+	if err != nil {
+		return nil, err
+	}
 	w, h := int(math.Ceil(float64(info.Width)*most)), int(math.Ceil(float64(info.Height)*most))
 	args := []string{"thumbnail", "original", "picture.png[compression=1,strip]", strconv.Itoa(w), "--height", strconv.Itoa(h), "--size", "down"}
 	// A JPEG's corrupt data is a warning to libvips; in other formats warnings are
@@ -302,8 +310,7 @@ func (j *vipsJob) decode(ctx context.Context, original []byte, info Info, most f
 	if info.CMYK || info.Profile != "" {
 		args = append(args, "--export-profile", "srgb")
 	}
-	_, err := j.run(ctx, j.vips, args...)
-	if err != nil {
+	if _, err = j.run(ctx, j.vips, args...); err != nil {
 		return nil, unreadable(err, info.Format)
 	}
 	most4 := int64(w)*int64(h)*9 + 1<<20 // 16 bits a channel and the rows' filters
@@ -311,7 +318,7 @@ func (j *vipsJob) decode(ctx context.Context, original []byte, info Info, most f
 	if err != nil {
 		return nil, err
 	}
-	inner, err := Inspect(ctx, b, Limits{Bytes: most4, Memory: math.MaxInt64, Pixels: MaxCanvas * 11 / 10})
+	inner, err := Inspect(ctx, b, Limits{Bytes: most4, Memory: math.MaxInt64, Pixels: j.limits.Pixels, Side: j.limits.Side})
 	if err != nil {
 		return nil, fmt.Errorf("read what vips made: %w", err)
 	}
