@@ -25,7 +25,7 @@ type Limits struct {
 	Bytes  int64         // of the file
 	Pixels int64         // width × height, of the whole canvas of an animation
 	Side   int           // width and height each, in pixels
-	Memory int64         // bytes that decoding is reckoned to take at its peak, without the file itself
+	Memory int64         // bytes that decoding, and a copy where one is made, is reckoned to take, without the file itself
 	Time   time.Duration // for all renditions of one original
 }
 
