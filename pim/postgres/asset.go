@@ -252,7 +252,8 @@ func (s *Store) AddURLAsset(ctx context.Context, code, url string) (string, erro
 }
 
 const sqlPromiseAsset = `
-insert into asset (code, ref, source, unused_at) values (@code, @ref, @source, now())
+insert into asset (code, ref, source, unused_at)
+values (@code, @ref, @source, case when not exists (select from product_asset where ref in (@ref, @code)) then now() end)
 on conflict (code) do update set source = excluded.source where asset.source is distinct from excluded.source`
 
 // sqlFetchFailed says of an asset without a file why it has none; once, for who shows it is told each time.
