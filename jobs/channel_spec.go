@@ -36,6 +36,7 @@ type ChannelSpec struct {
 	TimeoutSeconds float64             `json:"timeout_seconds,omitempty" minimum:"0.001"`
 	SettleSeconds  float64             `json:"settle_seconds,omitempty" minimum:"0.001"`
 	Enabled        *bool               `json:"enabled,omitempty"`
+	Test           *bool               `json:"test,omitempty" doc:"It is a test: it alone is shown what providers for tests have translated or written"`
 	MappingNote    string              `json:"mapping_note,omitempty" doc:"Why the mapping is as it is; kept with its version where it changes"`
 
 	Actor string `json:"-"` // who says so, for the mapping's versions
@@ -84,6 +85,9 @@ func (c *Channels) Update(ctx context.Context, code pim.ChannelCode, spec Channe
 	if spec.Enabled == nil {
 		spec.Enabled = &old.Enabled
 	}
+	if spec.Test == nil {
+		spec.Test = &old.Test
+	}
 	ch, err := c.build(ctx, spec, old, known)
 	if err != nil {
 		return nil, err
@@ -104,7 +108,7 @@ func (c *Channels) build(ctx context.Context, spec ChannelSpec, old *postgres.Ch
 		Code: spec.Code, Connector: spec.Connector, Locale: spec.Locale, Currency: spec.Currency,
 		PriceList: cmp.Or(spec.PriceList, "default"), Locations: spec.Locations, Renditions: spec.Renditions,
 		Batch: spec.Batch, Concurrency: spec.Concurrency, Timeout: seconds(spec.TimeoutSeconds), Settle: seconds(spec.SettleSeconds),
-		Enabled: spec.Enabled == nil || *spec.Enabled, Actor: spec.Actor, Note: clipNote(spec.MappingNote),
+		Enabled: spec.Enabled == nil || *spec.Enabled, Test: spec.Test != nil && *spec.Test, Actor: spec.Actor, Note: clipNote(spec.MappingNote),
 	}
 	problems := checkScope(schema, ch)
 	more, err := c.checkRenditions(ctx, ch)
