@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/singleflight"
 
 	"github.com/sluicehub/sluice/pim"
 	"github.com/sluicehub/sluice/pim/postgres"
@@ -73,6 +74,7 @@ type flow struct {
 	l postgres.Lease
 
 	claims   sync.Mutex
+	uploads  singleflight.Group // by file
 	mu       sync.Mutex
 	inflight map[int64]bool
 	trouble  atomic.Bool // the target told some step to leave it alone

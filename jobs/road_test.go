@@ -34,6 +34,7 @@ type road struct {
 	runner   *jobs.Runner
 	metrics  *prometheus.Registry
 	fakes    map[pim.ChannelCode]*webhooktest.Server
+	media    *jobs.Media // nil: workers without
 	log      *slog.Logger
 	lease    time.Duration // of the workers; 0 is more than any machine is slow
 	sweep    time.Duration
@@ -99,7 +100,7 @@ func (r *road) open() {
 func (r *road) work() (stop func()) {
 	r.Helper()
 	r.metrics = prometheus.NewRegistry()
-	runner, err := jobs.New(jobs.Config{Store: r.store, Channels: r.channels, Log: r.log, Metrics: r.metrics, Holder: "test", Work: true, Lease: cmp.Or(r.lease, 30*time.Second), Sweep: r.sweep})
+	runner, err := jobs.New(jobs.Config{Store: r.store, Channels: r.channels, Log: r.log, Metrics: r.metrics, Holder: "test", Work: true, Lease: cmp.Or(r.lease, 30*time.Second), Sweep: r.sweep, Media: r.media})
 	if err != nil {
 		r.Fatal(err)
 	}

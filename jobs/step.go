@@ -157,13 +157,20 @@ func (s *step) push(ctx context.Context, tasks []*task) error {
 	if s.stopped() || ctx.Err() != nil || s.elapsed() > shift {
 		return context.Cause(ctx) // what is left of a long bisection stays dirty
 	}
-	items := make([]connectors.Item, len(tasks))
-	for i, t := range tasks {
-		items[i] = t.item
+	var results []connectors.Result
+	err := s.upload(ctx, tasks)
+	if _, told := errors.AsType[*connectors.Error](err); err != nil && !told && !errors.Is(err, errLeaveAlone) && ctx.Err() == nil {
+		return err // the store's
 	}
-	results, err := s.call(ctx, "push", len(items), func(ctx context.Context) ([]connectors.Result, error) {
-		return s.t.Connector.Push(ctx, items)
-	})
+	if err == nil {
+		items := make([]connectors.Item, len(tasks))
+		for i, t := range tasks {
+			items[i] = t.item
+		}
+		results, err = s.call(ctx, "push", len(items), func(ctx context.Context) ([]connectors.Result, error) {
+			return s.t.Connector.Push(ctx, items)
+		})
+	}
 	if ctx.Err() != nil {
 		return context.Cause(ctx) // the lease is over: whatever happened is settled by the next holder
 	}

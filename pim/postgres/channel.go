@@ -255,7 +255,10 @@ func (s *Store) ResyncChannel(ctx context.Context, code pim.ChannelCode, full bo
 	}
 	args := pgx.NamedArgs{"code": code}
 	err := s.changeChannel(ctx, sqlFenceChannel, sqlAnewChannel, args, ErrNotFound, func(tx pgx.Tx) error {
-		_, err := tx.Exec(ctx, sqlForgetPulled, args)
+		if _, err := tx.Exec(ctx, sqlForgetPulled, args); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, sqlForgetUploaded, args)
 		return err
 	})
 	if err != nil {

@@ -15,7 +15,8 @@ const (
 	sqlUpload  = `
 insert into upload (channel_id, hash, remote) values (@channel, @hash, @remote)
 on conflict (channel_id, hash) do update set remote = excluded.remote, at = now()`
-	sqlForgetUploads = `delete from upload where channel_id = @channel`
+	sqlForgetUploaded = `delete from upload where channel_id = (select id from channel where code = @code and deleted_at is null)`
+	sqlForgetUploads  = `delete from upload where channel_id = @channel`
 )
 
 // Uploads reads how a channel's target calls files that it was given, by their

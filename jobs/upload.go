@@ -1,0 +1,159 @@
+package jobs
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"errors"
+	"strings"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/sluicehub/sluice/connectors"
+	"github.com/sluicehub/sluice/pim"
+	"github.com/sluicehub/sluice/pim/blob"
+)
+
+// filesPath is where files are fetched, below the public address.
+const filesPath = "/media/"
+
+// fileAt reads one of our own addresses: which file it is, and its name.
+func (m *Media) fileAt(address string) (h blob.Hash, name string, ok bool) {
+	rest, ok := strings.CutPrefix(address, m.public+filesPath)
+	if !ok {
+		return h, "", false
+	}
+	rest, _, _ = strings.Cut(rest, "?")
+	sum, name, _ := strings.Cut(rest, "/")
+	h, err := blob.ParseHash(sum)
+	return h, name, err == nil
+}
+
+// upload gives the target the files that the tasks' documents show, those that
+// it was not given yet, and puts its names for them in the place of our
+// addresses. What is compared with the acknowledged document keeps the addresses.
+// The error is a *connectors.Error of the upload, errLeaveAlone, or of the store.
+func (s *step) upload(ctx context.Context, tasks []*task) error {
+	m := s.d.r.channels.media
+	to, ok := s.t.Connector.(connectors.Uploader)
+	if !ok || m == nil {
+		return nil
+	}
+	var (
+		documents = make([]map[string]any, len(tasks))
+		names     = map[blob.Hash]string{}
+		hashes    [][]byte
+	)
+	for i, t := range tasks {
+		if !bytes.Contains(t.item.Document, []byte(filesPath)) {
+			continue
+		}
+		document, err := connectors.DecodeDocument(t.item.Document)
+		if err != nil {
+			continue // the target shall say so
+		}
+		walkTexts(document, func(text string) string {
+			if h, name, ok := m.fileAt(text); ok {
+				documents[i] = document
+				if _, seen := names[h]; !seen {
+					names[h] = name
+					hashes = append(hashes, h[:])
+				}
+			}
+			return text
+		})
+	}
+	if len(hashes) == 0 {
+		return nil
+	}
+	remote, err := s.d.r.store.Uploads(ctx, s.l.Channel, hashes)
+	if err != nil {
+		return err
+	}
+	var mu sync.Mutex
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(s.allowed)
+	for h, name := range names {
+		if _, given := remote[h.String()]; given {
+			continue
+		}
+		g.Go(func() error {
+			// Steps overlap: who comes second waits for the first, and finds it done.
+			v, err, _ := s.f.uploads.Do(h.String(), func() (any, error) { return s.give(gctx, to, m, h, name) })
+			if err != nil {
+				return err
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			remote[h.String()], _ = v.(string)
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	for i, document := range documents {
+		if document == nil {
+			continue
+		}
+		walkTexts(document, func(text string) string {
+			if h, _, ok := m.fileAt(text); ok && remote[h.String()] != "" {
+				return remote[h.String()]
+			}
+			return text
+		})
+		tasks[i].item.Document = pim.AppendJSON(nil, document)
+	}
+	return nil
+}
+
+// give uploads one file, unless that was done meanwhile.
+func (s *step) give(ctx context.Context, to connectors.Uploader, m *Media, h blob.Hash, name string) (string, error) {
+	known, err := s.d.r.store.Uploads(ctx, s.l.Channel, [][]byte{h[:]})
+	if err != nil {
+		return "", err
+	}
+	if remote, ok := known[hex.EncodeToString(h[:])]; ok {
+		return remote, nil
+	}
+	content, err := m.read(ctx, h)
+	if err != nil {
+		if ctx.Err() != nil {
+			return "", context.Cause(ctx)
+		}
+		return "", &connectors.Error{Verdict: connectors.Unavailable, Err: errors.New("read a file to upload: " + err.Error())}
+	}
+	var remote string
+	_, err = s.call(ctx, "upload", 1, func(ctx context.Context) ([]connectors.Result, error) {
+		var err error
+		remote, err = to.Upload(ctx, connectors.File{Name: name, MediaType: MediaTypeOf(name), Content: content})
+		return []connectors.Result{{}}, err
+	})
+	if err != nil {
+		if ctx.Err() != nil || errors.Is(err, errLeaveAlone) {
+			return "", err
+		}
+		s.d.r.metrics.uploads.WithLabelValues(string(s.t.Code), "failed").Inc()
+		return "", connectors.AsError(err)
+	}
+	s.d.r.metrics.uploads.WithLabelValues(string(s.t.Code), "ok").Inc()
+	return remote, s.d.r.store.Uploaded(ctx, s.l.Channel, h[:], remote)
+}
+
+// walkTexts puts what change says in the place of each text below v.
+func walkTexts(v any, change func(string) string) any {
+	switch v := v.(type) {
+	case string:
+		return change(v)
+	case []any:
+		for i := range v {
+			v[i] = walkTexts(v[i], change)
+		}
+	case map[string]any:
+		for k := range v {
+			v[k] = walkTexts(v[k], change)
+		}
+	}
+	return v
+}
