@@ -100,7 +100,7 @@ func (r *road) withGallery(g *gallery) *counted {
 		r.Fatal(err)
 	}
 	r.channels = jobs.NewChannels(r.store, connectors.NewRegistry(webhook.Kind, kind), keys, connectors.Env{AllowPrivate: true})
-	folder, err := blob.OpenFolder(r.TempDir(), 0)
+	folder, err := blob.OpenFolder(r.TempDir(), time.Millisecond)
 	if err != nil {
 		r.Fatal(err)
 	}
@@ -356,3 +356,45 @@ func (r *road) update(code pim.ChannelCode, change func(*jobs.ChannelSpec)) {
 	}
 }
 
+// Files go when nobody refers to them, after their time, and not before.
+func TestCollect(t *testing.T) {
+	r := newRoad(t)
+	g := &gallery{}
+	files := r.withGallery(g)
+	r.asset("used", picture(1))
+	r.asset("unused", picture(2))
+	r.put([]pim.SKU{"A"}, showing("used"))
+	stop := r.work()
+	r.rested("gallery")
+	r.until(func() bool { return g.shows("A") != "" })
+	r.rested("gallery")
+	stop()
+	left := func() (n int) {
+		t.Helper()
+		if err := files.Walk(r.ctx, func(blob.Info) error { n++; return nil }); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	if n := left(); n != 4 {
+		t.Fatalf("%d files, want two originals and two renditions", n)
+	}
+	if err := r.media.Collect(r.ctx, time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	if n := left(); n != 4 {
+		t.Errorf("%d files left before their time, want 4", n)
+	}
+	if err := r.media.Collect(r.ctx, 0); err != nil {
+		t.Fatal(err)
+	}
+	r.until(func() bool { // the storage's grace is a moment here
+		if err := r.media.Collect(r.ctx, 0); err != nil {
+			t.Fatal(err)
+		}
+		return left() == 2
+	})
+	if _, err := r.store.Asset(r.ctx, "used"); err != nil {
+		t.Error(err)
+	}
+}

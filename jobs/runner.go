@@ -55,6 +55,7 @@ type Runner struct {
 	hub      *hub
 	river    *river.Client[pgx.Tx]
 	works    bool
+	media    *Media
 	lease    time.Duration
 	every    time.Duration // between sweeps
 
@@ -69,7 +70,7 @@ type Runner struct {
 // New makes a Runner, which does nothing before Start but note wakes.
 func New(c Config) (*Runner, error) {
 	r := &Runner{
-		store: c.Store, channels: c.Channels, log: c.Log, holder: c.Holder, works: c.Work,
+		store: c.Store, channels: c.Channels, log: c.Log, holder: c.Holder, works: c.Work, media: c.Media,
 		lease: cmp.Or(c.Lease, leaseFor), every: cmp.Or(c.Sweep, sweepEvery),
 		hub: newHub(), stop: make(chan struct{}), metrics: newMetrics(c.Metrics, c.Store),
 	}

@@ -33,6 +33,9 @@ func (r *Runner) sweep(ctx context.Context) {
 			if err := r.store.Tidy(ctx); err != nil && ctx.Err() == nil {
 				r.log.WarnContext(ctx, "tidy", "err", err)
 			}
+			if r.media != nil {
+				r.collect(ctx)
+			}
 		}
 	}
 }

@@ -75,7 +75,10 @@ func (s *step) upload(ctx context.Context, tasks []*task) error {
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(s.allowed)
 	for h, name := range names {
-		if _, given := remote[h.String()]; given {
+		mu.Lock()
+		_, given := remote[h.String()]
+		mu.Unlock()
+		if given {
 			continue
 		}
 		g.Go(func() error {
