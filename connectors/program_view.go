@@ -334,6 +334,13 @@ func addStock(a, b int64) int64 {
 	return a + b
 }
 
+// addMedia lists what is shown, but for documents that are known to be some.
+func (v *view) addMedia(url string) {
+	if !slices.ContainsFunc(v.shown, func(p *Picture) bool { return p.Document && p.URL == url }) {
+		v.media = append(v.media, url)
+	}
+}
+
 // allMedia is the media variable.
 func (v *view) allMedia() []string {
 	if v.mediaListed {
@@ -349,11 +356,11 @@ func (v *view) allMedia() []string {
 		found, _ := v.lookUp(code, string(v.scope.Channel), string(v.scope.Locale))
 		switch found := found.(type) {
 		case string:
-			v.media = append(v.media, found)
+			v.addMedia(found)
 		case []any:
 			for _, el := range found {
 				if s, ok := el.(string); ok {
-					v.media = append(v.media, s)
+					v.addMedia(s)
 				}
 			}
 		}

@@ -280,7 +280,8 @@ func (m *Media) picture(p *postgres.Picture, ref string, renditions []string) *c
 		tell("media.fetch", "left out: "+p.Error)
 		return out
 	}
-	if len(renditions) == 0 || p.Width == 0 {
+	out.Document = p.Width == 0 && p.Error == ""
+	if len(renditions) == 0 || out.Document {
 		out.URL = m.URL(p.Hash, nameOf(p), p.MediaType, time.Time{})
 		return out
 	}

@@ -63,3 +63,14 @@ func (s *Store) RoadStats(ctx context.Context) (RoadStats, error) {
 	}
 	return out, nil
 }
+
+const sqlBehind = `select (select count(*) from derive where due_at <= now()) + (select count(*) from task where state = 'waiting' and due_at <= now())`
+
+// Behind counts what is still to be worked out or made, beside listings, of
+// products that changed: as far as it is due now.
+func (s *Store) Behind(ctx context.Context) (n int64, err error) {
+	if err := s.pool.QueryRow(ctx, sqlBehind).Scan(&n); err != nil {
+		return 0, fmt.Errorf("count what is to be derived: %w", err)
+	}
+	return n, nil
+}

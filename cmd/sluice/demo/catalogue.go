@@ -50,12 +50,12 @@ func generate(n int) article {
 	v["name"] = g.name(&g.colour, "")
 	v["color"] = g.colour.code
 	v["gtin"] = gtin(n)
-	v["images"] = images(n, 1+g.IntN(3))
+	v["images"] = g.images(g.first, 1+g.IntN(3))
 	switch g.of.family {
 	case "furniture":
 		v["width"], v["height"] = amount(40+g.IntN(180), "cm"), amount(35+g.IntN(170), "cm")
 		v["assembly"] = g.IntN(3) > 0
-		v["manual"] = link(n, "manual.pdf")
+		v["manual"] = manual
 	case "kitchen":
 		v["capacity"] = amount(5+g.IntN(80), "dl")
 		v["pieces"] = number(1 + g.IntN(6))
@@ -63,7 +63,7 @@ func generate(n int) article {
 	case "electronics":
 		v["power"] = amount(3+g.IntN(2200), "W")
 		v["width"], v["height"] = amount(8+g.IntN(40), "cm"), amount(8+g.IntN(60), "cm")
-		v["manual"] = link(n, "manual.pdf")
+		v["manual"] = manual
 	}
 	a := article{edit: g.edit(n, v)}
 	a.offer(n, g.price, g.Rand)
@@ -79,17 +79,18 @@ func clothing(n, i int) article {
 		v := g.lasting()
 		v["name"] = g.name(nil, "")
 		v["gtin"] = gtin(n)
-		v["images"] = images(n, 1)
+		v["images"] = g.images(g.first, 1)
 		v["care"] = []any{cares[0].code, cares[1+g.IntN(len(cares)-1)].code}
 		a := article{edit: g.edit(n, v)}
 		variant := sizeColour
 		a.edit.FamilyVariant = &variant
 		return a
 	}
-	colour := colours[(g.first+(i-1)/4)%len(colours)]
+	shade := (g.first + (i-1)/4) % len(colours)
+	colour := colours[shade]
 	size := sizes[1+(i-1)%4]
 	a := article{edit: g.edit(n, pim.Values{
-		"name": g.name(&colour, size), "size": size, "color": colour.code, "gtin": gtin(n), "images": images(n, 1),
+		"name": g.name(&colour, size), "size": size, "color": colour.code, "gtin": gtin(n), "images": g.images(shade, 1),
 	})}
 	parent := sku(n - i)
 	a.edit.Parent = &parent
@@ -228,15 +229,12 @@ func gtin(n int) string {
 	return digits + strconv.Itoa((10-sum%10)%10)
 }
 
-// link is an address below a name that stands for nobody (RFC 2606).
-func link(n int, file string) string {
-	return fmt.Sprintf("https://media.sluice.example/demo/%04d/%s", n, file)
-}
-
-func images(n, count int) []any {
+// images names pictures of the article in one colour, and after it in the next
+// ones: many products share a picture, as they do in real catalogues.
+func (g *generator) images(colour, count int) []any {
 	list := make([]any, count)
 	for i := range list {
-		list[i] = link(n, strconv.Itoa(i+1)+".jpg")
+		list[i] = pictureCode(g.of.family, colours[(colour+i)%len(colours)].code)
 	}
 	return list
 }

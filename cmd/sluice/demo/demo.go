@@ -135,6 +135,9 @@ func (d *demo) run(ctx context.Context) error {
 	if err := defineCatalogue(ctx, d.node.Store); err != nil {
 		return err
 	}
+	if err := d.hang(ctx); err != nil {
+		return err
+	}
 	if err := d.ensureChannels(ctx); err != nil {
 		return err
 	}

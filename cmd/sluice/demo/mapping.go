@@ -65,7 +65,7 @@ func marketMapping() *connectors.Mapping {
 			"category": "family",
 		},
 		Offer: map[string]string{"price": "number(price.amount)", "currency": "price.currency", "stock": "stock.available"},
-		Media: map[string]string{"pictures": "firstOf([media])"},
+		Media: map[string]string{"pictures": "firstOf([media])", "thumbnail": "'thumb' in renditions ? dyn(renditions['thumb'][0]) : null", "manual": "firstOf([value('manual', locale)])"},
 	}
 }
 

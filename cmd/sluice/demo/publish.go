@@ -52,7 +52,11 @@ func (d *demo) look(ctx context.Context) (*standing, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &standing{unmarked: road.Outbox > 0, poisoned: road.Poisoned}
+	behind, err := store.Behind(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s := &standing{unmarked: road.Outbox > 0 || behind > 0, poisoned: road.Poisoned}
 	ours := d.codes()
 	for _, ch := range channels {
 		if !ours[ch.Code] {

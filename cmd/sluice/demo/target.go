@@ -59,9 +59,9 @@ const (
 // product, a document of its own for each target.
 func targets() []*target {
 	return []*target{
-		{title: "web shop, English", start: startShop, spec: jobs.ChannelSpec{Code: "shop-en", Connector: wooCommerce, Locale: "en-GB", Currency: "EUR", Mapping: shopMapping()}},
-		{title: "web shop, German", start: startShop, spec: jobs.ChannelSpec{Code: "shop-de", Connector: wooCommerce, Locale: "de-DE", Currency: "EUR", Mapping: shopMapping()}},
-		{title: "marketplace", start: startMarket, spec: jobs.ChannelSpec{Code: "market-one", Connector: webhook, Locale: "en-GB", Currency: "GBP", Mapping: marketMapping()}},
+		{title: "web shop, English", start: startShop, spec: jobs.ChannelSpec{Code: "shop-en", Connector: wooCommerce, Locale: "en-GB", Currency: "EUR", Mapping: shopMapping(), Renditions: []string{shopPicture, thumbnail}}},
+		{title: "web shop, German", start: startShop, spec: jobs.ChannelSpec{Code: "shop-de", Connector: wooCommerce, Locale: "de-DE", Currency: "EUR", Mapping: shopMapping(), Renditions: []string{shopPicture, thumbnail}}},
+		{title: "marketplace", start: startMarket, spec: jobs.ChannelSpec{Code: "market-one", Connector: webhook, Locale: "en-GB", Currency: "GBP", Mapping: marketMapping(), Renditions: []string{marketPicture, thumbnail}}},
 		{title: "marketplace that answers later and throttles", start: startBol, spec: jobs.ChannelSpec{Code: "market-two", Connector: bol, Locale: "nl-NL", Currency: "EUR", Mapping: bolMapping()}},
 		{title: "ERP", start: startERP, spec: jobs.ChannelSpec{Code: "erp", Connector: tryton, Locale: "en-GB", Currency: "EUR", Mapping: erpMapping()}},
 	}
