@@ -124,8 +124,9 @@ type Hooker interface {
 // puts the target's name for it in the place of the address in documents.
 type Uploader interface {
 	// Upload gives the target a file, and tells how the target calls it: a URL, as
-	// a rule. Uploading the same again may make a second copy there, no more. Its
-	// error is an *Error, as Push's.
+	// a rule. Uploading the same again may make a second copy there, no more. ""
+	// without an error means that nothing was uploaded, and documents keep our
+	// address. Its error is an *Error, as Push's.
 	Upload(ctx context.Context, f File) (remote string, err error)
 }
 

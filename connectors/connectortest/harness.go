@@ -71,6 +71,9 @@ type Target struct {
 	Async func()
 	// Process, needed of a Poller, does the work that the target put off.
 	Process func()
+	// Uploaded, needed of an Uploader, is what the target keeps under the name that
+	// Upload gave. The connector's settings must let it upload.
+	Uploaded func(remote string) (content []byte, ok bool)
 }
 
 // bound is how long any single step may take before the suite gives up on it.

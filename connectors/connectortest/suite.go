@@ -39,6 +39,7 @@ func Run(t *testing.T, h Harness) {
 		{"concurrent use", concurrent},
 		{"probe", probe},
 		{"pending becomes an outcome", pending},
+		{"files are uploaded", upload},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), bound)
@@ -71,6 +72,9 @@ func (r *run) complete() {
 	}
 	if _, polls := r.Connector.(connectors.Poller); polls && (r.Async == nil || r.Process == nil) {
 		r.Fatal("the connector polls and the harness gives no Async or Process")
+	}
+	if _, uploads := r.Connector.(connectors.Uploader); uploads && r.Uploaded == nil {
+		r.Fatal("the connector uploads and the harness gives no Uploaded")
 	}
 	if r.limits().Batch < 3 {
 		r.Fatalf("the batch limit is %d; the suite needs 3", r.limits().Batch)

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -53,6 +54,24 @@ func (p *push) post(ctx context.Context, path string, q url.Values, body, into a
 // call makes one request. Its error is or wraps a *connectors.Error of its own,
 // and is a *refusal where Medusa answered.
 func (p *push) call(ctx context.Context, method, path string, q url.Values, body []byte, into any) error {
+	if body == nil {
+		return p.exchange(ctx, method, path, q, nil, into)
+	}
+	return p.exchange(ctx, method, path, q, &payload{"application/json", bytes.NewReader(body), int64(len(body))}, into)
+}
+
+// payload is a request's body.
+type payload struct {
+	mediaType string
+	io.Reader
+	size int64 // bytes
+}
+
+// Close is for net/http. There is no GetBody, so that nobody sends it twice.
+func (*payload) Close() error { return nil }
+
+// exchange is call with a body of any media type, nil for none.
+func (p *push) exchange(ctx context.Context, method, path string, q url.Values, body *payload, into any) error {
 	to := *p.base
 	to.Path += path
 	to.RawQuery = q.Encode()
@@ -60,8 +79,8 @@ func (p *push) call(ctx context.Context, method, path string, q url.Values, body
 	// The key is the user name, the password is empty.
 	req.SetBasicAuth(p.APIKey, "")
 	if body != nil {
-		req.Header.Set("Content-Type", "application/json")
-		req.ContentLength, req.Body = int64(len(body)), reader{bytes.NewReader(body)}
+		req.Header.Set("Content-Type", body.mediaType)
+		req.ContentLength, req.Body = body.size, body
 	}
 	resp, err := p.client.Do(ctx, req)
 	if err != nil {
@@ -84,11 +103,6 @@ func (p *push) call(ctx context.Context, method, path string, q url.Values, body
 	}
 	return nil
 }
-
-// reader is a request body. It has no GetBody, so that nobody sends it twice.
-type reader struct{ *bytes.Reader }
-
-func (reader) Close() error { return nil }
 
 // each calls fn with a query per part of values, so that the request's head
 // stays within bounds.

@@ -19,7 +19,14 @@ type Config struct {
 	ShippingProfileID string `json:"shipping_profile_id,omitempty" doc:"Shipping profile of new products; the default one when empty"`
 	StockLocationID   string `json:"stock_location_id,omitempty" doc:"Where stock is kept; the store's default location, or the only one, when empty"`
 	CreateCategories  *bool  `json:"create_categories,omitempty" default:"true" doc:"Create categories that Medusa does not have"`
+	Pictures          string `json:"pictures,omitempty" enum:"upload,link" default:"upload" doc:"Whether files of our own are uploaded to Medusa, or its products link to our address of them"`
 }
+
+// The ways of a file of our own to the shop's pages.
+const (
+	uploads = "upload"
+	links   = "link"
+)
 
 // settings are a checked Config.
 type settings struct {
@@ -31,7 +38,7 @@ type settings struct {
 
 // parse reads and checks a config; its error is a *pim.Invalid.
 func parse(raw json.RawMessage) (*settings, error) {
-	s := &settings{Config: Config{Status: "published", OnWithdraw: "delete"}, createCategories: true}
+	s := &settings{Config: Config{Status: "published", OnWithdraw: "delete", Pictures: uploads}, createCategories: true}
 	var check connectors.ConfigCheck
 	check.Decode(raw, &s.Config)
 	s.base = check.URL("url", s.URL)
@@ -47,6 +54,7 @@ func parse(raw json.RawMessage) (*settings, error) {
 	}{
 		{"status", s.Status, []string{"published", "draft", "proposed"}},
 		{"on_withdraw", s.OnWithdraw, []string{"delete", "draft"}},
+		{"pictures", s.Pictures, []string{uploads, links}},
 	} {
 		if !slices.Contains(field.allowed, field.value) {
 			check.Add(field.name, "field.enum", "must be one of "+strings.Join(field.allowed, ", "))

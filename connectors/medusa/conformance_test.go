@@ -93,10 +93,10 @@ func document(lane pim.Lane, sku pim.SKU, version int) json.RawMessage {
 	return json.RawMessage(fmt.Sprintf(`{"title":"Kettle %s, %d","description":"Version %d","categories":["kitchen"]}`, sku, version, version))
 }
 
-// writes picks the batches, and the connector's probe: a fault that met look-ups
+// writes picks the batches, uploads and the connector's probe: a fault that met look-ups
 // as well would never let a write be in doubt.
 func writes(r *http.Request, _ []byte) bool {
-	return strings.HasSuffix(r.URL.Path, "/batch") || r.URL.Query().Get("limit") == "1" && r.URL.Path == "/admin/products"
+	return strings.HasSuffix(r.URL.Path, "/batch") || r.URL.Path == "/admin/uploads" || r.URL.Query().Get("limit") == "1" && r.URL.Path == "/admin/products"
 }
 
 func TestConformance(t *testing.T) {
@@ -135,7 +135,8 @@ func TestConformance(t *testing.T) {
 			Throttle: func(after time.Duration) {
 				fake.Script(medusatest.Fault{Kind: medusatest.Throttle, After: after})
 			},
-			Reject: func(sku pim.SKU) { fake.Reject(sku, "") },
+			Reject:   func(sku pim.SKU) { fake.Reject(sku, "") },
+			Uploaded: fake.File,
 		}
 	}})
 }

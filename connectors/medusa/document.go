@@ -259,9 +259,8 @@ func readPictures(raw json.RawMessage) (d *pictures, issues, warnings []pim.Issu
 	issues = read(raw, d)
 	kept := make([]text, 0, len(d.Images))
 	for _, image := range d.Images {
-		u, err := url.Parse(string(image))
 		switch {
-		case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
+		case !loadable(string(image)):
 			warnings = append(warnings, pim.Issue{Code: "medusa.image", Severity: pim.SeverityWarning, Attribute: "images", Text: "An image is no http or https address, and was left out."})
 		case !slices.Contains(kept, image):
 			kept = append(kept, image)
@@ -269,6 +268,12 @@ func readPictures(raw json.RawMessage) (d *pictures, issues, warnings []pim.Issu
 	}
 	d.Images = kept
 	return d, issues, warnings
+}
+
+// loadable reports whether a text can be a picture's address.
+func loadable(address string) bool {
+	u, err := url.Parse(address)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != ""
 }
 
 // Preflight checks a document before it is sent; see connectors.Preflighter.

@@ -3,14 +3,17 @@
 package medusa_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
+	"math/rand/v2"
 	"net/http"
 	"net/url"
 	"os"
+	"path"
 	"slices"
 	"strings"
 	"testing"
@@ -162,6 +165,95 @@ func TestReal(t *testing.T) {
 	}
 	if refused != 1 {
 		t.Errorf("%d items refused, want 1", refused)
+	}
+}
+
+// TestRealUpload uploads files to a running Medusa, by the setting of its file
+// provider, and shows one on a product. It needs what TestReal needs; the provider
+// may be the local one with an address that is not the shop's. It takes away what
+// it brought.
+func TestRealUpload(t *testing.T) {
+	shop := &realShop{T: t, url: os.Getenv("MEDUSA_URL"), key: os.Getenv("MEDUSA_KEY"), publishable: os.Getenv("MEDUSA_PUBLISHABLE_KEY")}
+	if shop.url == "" || shop.key == "" || shop.publishable == "" {
+		t.Fatal("MEDUSA_URL, MEDUSA_KEY and MEDUSA_PUBLISHABLE_KEY are needed")
+	}
+	to := connect(t, medusa.Config{URL: shop.url, APIKey: shop.key}, 5)
+	give := uploader(t, to)
+	upload := func(name string, content []byte) string {
+		remote, err := give.Upload(ctx(t), connectors.File{Name: name, MediaType: "image/png", Content: content})
+		if err != nil {
+			t.Fatalf("upload of %s, %d bytes: %v", name, len(content), err)
+		}
+		t.Cleanup(func() { shop.remove(remote) })
+		if got := shop.file(remote); !bytes.Equal(got, content) {
+			t.Fatalf("%s has %d bytes at the shop, %d were uploaded, or others", remote, len(got), len(content))
+		}
+		return remote
+	}
+	noise := rand.NewChaCha8([32]byte{})
+	for _, size := range []int{0, 1, 150 << 10, 2 << 20, 64 << 20} {
+		content := make([]byte, size)
+		_, _ = noise.Read(content) // it never fails
+		began := time.Now()
+		upload(fmt.Sprintf("size-%d.png", size), content)
+		t.Logf("upload of %d bytes, fetched back: %s", size, time.Since(began).Round(time.Millisecond))
+	}
+	began := time.Now()
+	const many = 50
+	var remotes []string
+	for i := range many {
+		content := make([]byte, 150<<10)
+		_, _ = noise.Read(content)
+		content[0] = byte(i)
+		remotes = append(remotes, upload("front.png", content))
+	}
+	t.Logf("%d uploads of 150 KiB one after the other, each fetched back: %s", many, time.Since(began).Round(time.Millisecond))
+	sku := fmt.Sprintf("R%x", time.Now().UnixNano()/1e6)
+	t.Cleanup(func() {
+		if _, err := to.Push(context.WithoutCancel(t.Context()), []connectors.Item{withdrawal(sku)}); err != nil {
+			t.Error(err)
+		}
+	})
+	fine(t, to, upsert(pim.Content, sku, `{"title":"Kettle"}`))
+	fine(t, to, upsert(pim.Media, sku, `{"images":["`+remotes[0]+`"]}`))
+	if got := shop.read([]string{sku})[sku]; !strings.HasSuffix(got, "|"+remotes[0]) {
+		t.Errorf("the Store API shows %s, want %s", got, remotes[0])
+	}
+}
+
+// file reads what the shop serves of an uploaded file, at the shop's own address.
+func (s *realShop) file(remote string) []byte {
+	s.Helper()
+	req, err := http.NewRequestWithContext(s.Context(), http.MethodGet, s.url+"/static/"+path.Base(remote), nil)
+	if err != nil {
+		s.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		s.Fatal(err)
+	}
+	defer resp.Body.Close()
+	content, err := io.ReadAll(io.LimitReader(resp.Body, 65<<20))
+	if err != nil || resp.StatusCode != http.StatusOK {
+		s.Fatalf("GET %s: %d %v", req.URL, resp.StatusCode, err)
+	}
+	return content
+}
+
+func (s *realShop) remove(remote string) {
+	s.Helper()
+	req, err := http.NewRequestWithContext(context.WithoutCancel(s.Context()), http.MethodDelete, s.url+"/admin/uploads/"+path.Base(remote), nil)
+	if err != nil {
+		s.Fatal(err)
+	}
+	req.SetBasicAuth(s.key, "")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		s.Error(err)
+		return
+	}
+	if resp.Body.Close(); resp.StatusCode != http.StatusOK {
+		s.Errorf("DELETE %s: %d", req.URL, resp.StatusCode)
 	}
 }
 

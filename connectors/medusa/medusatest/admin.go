@@ -17,10 +17,7 @@ const (
 
 // ServeHTTP answers as Medusa does.
 func (f *Fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	limit := int64(plainLimit)
-	if strings.HasSuffix(r.URL.Path, "/batch") {
-		limit = batchLimit
-	}
+	limit := f.limitOf(r)
 	body, err := io.ReadAll(io.LimitReader(r.Body, limit+1))
 	if err != nil {
 		return // the sender went away
@@ -43,6 +40,9 @@ func (f *Fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // answer does what a request asks for.
 func (f *Fake) answer(w http.ResponseWriter, r *http.Request, body []byte, limit int64) {
+	if f.static(w, r) {
+		return
+	}
 	f.mu.Lock()
 	out, err := f.handle(r, body, limit)
 	f.mu.Unlock()
@@ -70,6 +70,10 @@ func (f *Fake) answer(w http.ResponseWriter, r *http.Request, body []byte, limit
 
 // refuse answers an error in Medusa's shape.
 func (f *Fake) refuse(w http.ResponseWriter, no *refused) {
+	if no.page {
+		page(w, no.status, no.message+f.opts.Echo)
+		return
+	}
 	body := map[string]string{"message": no.message + f.opts.Echo}
 	if no.kind != "" {
 		body["type"] = no.kind
@@ -91,6 +95,9 @@ func (f *Fake) handle(r *http.Request, body []byte, limit int64) (any, error) {
 	user, password, ok := r.BasicAuth()
 	if !ok || user != f.opts.Key || password != "" {
 		return nil, &refused{status: http.StatusUnauthorized, message: "Unauthorized"}
+	}
+	if r.Method == http.MethodPost && r.URL.Path == uploadPath {
+		return f.upload(r, body, limit)
 	}
 	if int64(len(body)) > limit {
 		f.violate("%s %s: a body of more than %d bytes", r.Method, r.URL.Path, limit)

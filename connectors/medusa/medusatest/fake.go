@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/sluicehub/sluice/pim"
 )
@@ -23,6 +24,10 @@ type Options struct {
 	Echo       string   // put behind every refusal's message, as a rude plug-in may do
 	Currencies []string // of the store; none is eur and usd
 	Locations  int      // stock locations; 0 is one, below 0 none
+	MaxUpload  int      // bytes of an upload's body that the proxy before Medusa lets through; 0 is 65 MiB
+	Files      string   // what the file provider puts before a file's name to make its URL; "" is the shop's own address
+	// Now is the clock that names uploaded files; nil is the machine's.
+	Now func() time.Time
 }
 
 // The ids of what a fresh shop has.
@@ -41,6 +46,7 @@ type Fake struct {
 	script  []Fault
 	reject  map[string]string // SKU → message
 	count   Counts
+	uploads map[string]int
 	bad     []string
 	changed chan struct{}
 	free    chan struct{} // closed to release what hangs
@@ -65,8 +71,11 @@ func New(opts Options) *Fake {
 	if opts.Locations == 0 {
 		opts.Locations = 1
 	}
+	if opts.Now == nil {
+		opts.Now = time.Now
+	}
 	return &Fake{
-		opts: opts, state: newState(), reject: map[string]string{},
+		opts: opts, state: newState(), reject: map[string]string{}, uploads: map[string]int{},
 		changed: make(chan struct{}), free: make(chan struct{}), closed: make(chan struct{}),
 	}
 }

@@ -14,6 +14,7 @@ import (
 type refused struct {
 	status              int
 	code, kind, message string
+	page                bool // HTML of what stands before Medusa; message is all of it
 }
 
 func (r *refused) Error() string { return r.message }

@@ -18,6 +18,7 @@ type state struct {
 	categories map[string]*category
 	unique     map[string]string   // "sku A-1" → id; see tx.claim
 	external   map[string][]string // external_id → ids, oldest first
+	files      map[string]file     // by key
 }
 
 type product struct {
@@ -66,6 +67,7 @@ func newState() *state {
 	return &state{
 		products: map[string]*product{}, variants: map[string]*variant{}, options: map[string]*option{}, items: map[string]*item{},
 		categories: map[string]*category{}, unique: map[string]string{}, external: map[string][]string{},
+		files: map[string]file{},
 	}
 }
 
