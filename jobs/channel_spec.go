@@ -389,6 +389,11 @@ func elsewhere(kind *connectors.Kind, old, now json.RawMessage) bool {
 // addresses are scheme, host and port of every URL in a config, and the fields
 // whose tag says that they name the target otherwise.
 func addresses(kind *connectors.Kind, config json.RawMessage) map[string]bool {
+	return configAddresses(kind.Config, config)
+}
+
+// configAddresses is addresses of a config that fits the struct like.
+func configAddresses(like any, config json.RawMessage) map[string]bool {
 	found := map[string]bool{}
 	var walk func(v any)
 	walk = func(v any) {
@@ -416,7 +421,7 @@ func addresses(kind *connectors.Kind, config json.RawMessage) map[string]bool {
 		return found // it is told as a problem of its own
 	}
 	walk(fields)
-	for _, name := range taggedFields(kind.Config, "address") {
+	for _, name := range taggedFields(like, "address") {
 		if v := fmt.Sprint(fields[name]); fields[name] != nil && v != "" {
 			found[name+" "+strings.ToLower(v)] = true
 		}
