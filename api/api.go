@@ -71,7 +71,9 @@ type server struct {
 	keys    *keyring
 	metrics *metrics
 	ready   readiness
-	openapi []byte // the description as JSON
+	intake  chan struct{} // holds one for each file that is being looked at
+	sending chan struct{} // and for each that is being sent
+	openapi []byte        // the description as JSON
 }
 
 // New builds the API. The error is of a Config that lacks something, or of
@@ -102,7 +104,10 @@ func build(c Config) (*server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("register the metrics of the API: %w", err)
 	}
-	s := &server{Config: c, keys: newKeyring(c.Store), metrics: m, mux: http.NewServeMux()}
+	s := &server{
+		Config: c, keys: newKeyring(c.Store), metrics: m, mux: http.NewServeMux(),
+		intake: make(chan struct{}, maxIntake), sending: make(chan struct{}, maxSending),
+	}
 	tameHuma()
 	s.api = huma.NewAPI(description(), humago.NewAdapter(s.mux, ""))
 	s.api.UseMiddleware(s.admit)
@@ -128,6 +133,10 @@ func (s *server) register() {
 	s.registerListings()
 	s.registerHooks()
 	s.registerImports()
+	s.registerAssets()
+	s.registerRenditions()
+	s.registerFiles()
+	s.registerTasks()
 	s.registerKeys()
 }
 

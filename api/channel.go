@@ -27,6 +27,7 @@ type Channel struct {
 	Currency       pim.Currency    `json:"currency"`
 	PriceList      string          `json:"price_list"`
 	Locations      []string        `json:"locations" doc:"Whose stock counts; empty: every location's"`
+	Renditions     []string        `json:"renditions" doc:"Codes of the renditions that it shows: the first is its pictures, its mapping may name the others; none: originals"`
 	Config         object          `json:"config" doc:"Shaped by the connector, without its secrets"`
 	Secrets        []string        `json:"secrets" doc:"Names of the secrets that are set"`
 	Mapping        object          `json:"mapping" doc:"Lane → field of the channel's document → CEL expression, and the tables that expressions look into"`
@@ -130,7 +131,7 @@ func (s *server) viewChannel(c *postgres.Channel) Channel {
 	config, secrets := s.Channels.Public(c)
 	v := Channel{
 		Code: c.Code, Connector: c.Connector, Locale: c.Locale, Currency: c.Currency, PriceList: c.PriceList, Locations: none(c.Locations),
-		Config: object(config), Secrets: none(secrets), Mapping: object(c.Mapping), Batch: c.Batch, Concurrency: c.Concurrency,
+		Renditions: none(c.Renditions), Config: object(config), Secrets: none(secrets), Mapping: object(c.Mapping), Batch: c.Batch, Concurrency: c.Concurrency,
 		TimeoutSeconds: c.Timeout.Seconds(), SettleSeconds: c.Settle.Seconds(), Enabled: c.Enabled, AllowPrivate: c.AllowPrivate,
 		Version: c.Version, CreatedAt: c.CreatedAt, Warnings: jobs.Warnings(c),
 		Status: ChannelStatus{
@@ -237,7 +238,7 @@ func (s *server) settings(c *postgres.Channel) (map[string]any, error) {
 	config, _ := s.Channels.Public(c)
 	raw, err := json.Marshal(map[string]any{
 		"code": c.Code, "connector": c.Connector, "locale": c.Locale, "currency": c.Currency, "price_list": c.PriceList,
-		"locations": none(c.Locations), "config": config, "mapping": c.Mapping, "batch": c.Batch, "concurrency": c.Concurrency,
+		"locations": none(c.Locations), "renditions": none(c.Renditions), "config": config, "mapping": c.Mapping, "batch": c.Batch, "concurrency": c.Concurrency,
 		"timeout_seconds": c.Timeout.Seconds(), "settle_seconds": c.Settle.Seconds(), "enabled": c.Enabled,
 	})
 	if err != nil {

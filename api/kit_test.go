@@ -19,6 +19,7 @@ import (
 	"github.com/sluicehub/sluice/connectors/all"
 	"github.com/sluicehub/sluice/jobs"
 	"github.com/sluicehub/sluice/pim"
+	"github.com/sluicehub/sluice/pim/blob"
 	"github.com/sluicehub/sluice/pim/postgres"
 	"github.com/sluicehub/sluice/pim/postgres/dbtest"
 	"github.com/sluicehub/sluice/pim/seal"
@@ -32,6 +33,7 @@ type kit struct {
 	url   string
 	keys  map[Role]string
 	log   *lockedBuffer
+	media *jobs.Media
 
 	mu    sync.Mutex
 	woken []postgres.Consumer
@@ -73,8 +75,16 @@ func newKitOn(t testing.TB, dsn string, more ...func(*Config)) *kit {
 	}
 	k := &kit{t: t, store: store, keys: map[Role]string{}, log: &lockedBuffer{}}
 	registry, metrics := all.Registry(), prometheus.NewRegistry()
+	blobs, err := blob.OpenFolder(t.TempDir(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = blobs.Close() })
+	if k.media, err = jobs.NewMedia(ctx, store, keyset, jobs.MediaConfig{Blobs: blobs, AllowPrivate: true, Version: "test"}); err != nil {
+		t.Fatal(err)
+	}
 	c := Config{
-		Store: store, Channels: jobs.NewChannels(store, registry, keyset, connectors.Env{AllowPrivate: true}), Registry: registry,
+		Store: store, Channels: jobs.NewChannels(store, registry, keyset, connectors.Env{AllowPrivate: true}), Registry: registry, Media: k.media,
 		Log: slog.New(slog.NewTextHandler(k.log, &slog.HandlerOptions{Level: slog.LevelDebug})), Metrics: metrics, Registerer: metrics,
 		Version: "test", TempDir: t.TempDir(), Wake: func(cs ...postgres.Consumer) {
 			k.mu.Lock()

@@ -16,6 +16,7 @@ import (
 	"github.com/sluicehub/sluice/connectors"
 	"github.com/sluicehub/sluice/jobs"
 	"github.com/sluicehub/sluice/pim"
+	"github.com/sluicehub/sluice/pim/blob"
 	"github.com/sluicehub/sluice/pim/postgres"
 )
 
@@ -168,6 +169,11 @@ func (s *server) problem(ctx context.Context, err error) *Problem {
 		return problem(http.StatusRequestEntityTooLarge, "too-large", "the body has more than "+strconv.FormatInt(e.Limit, 10)+" bytes")
 	}
 	switch {
+	case errors.Is(err, jobs.ErrTooLarge):
+		return problem(http.StatusRequestEntityTooLarge, "too-large", "the file has more than "+strconv.Itoa(jobs.MaxAsset)+" bytes")
+	case errors.Is(err, blob.ErrFull), errors.Is(err, blob.ErrDenied):
+		s.logFailure(ctx, err)
+		return problem(http.StatusServiceUnavailable, "storage", "the place for files takes none at the moment").with("Retry-After", "60")
 	case errors.Is(err, postgres.ErrNotFound):
 		return problem(http.StatusNotFound, "not-found", "there is nothing of that name")
 	case errors.Is(err, postgres.ErrStale):

@@ -16,7 +16,7 @@ const (
 	Viewer         Role = "viewer"          // reads
 	Editor         Role = "editor"          // reads, and edits the catalogue
 	ChannelManager Role = "channel-manager" // reads, and runs the channels
-	Integration    Role = "integration"     // reads, and brings prices, stock and imports
+	Integration    Role = "integration"     // reads, and brings prices, stock, imports and files
 	Admin          Role = "admin"           // everything, keys included
 )
 
@@ -40,6 +40,7 @@ var (
 	catalogue = []Role{Editor, Admin}
 	offers    = []Role{Editor, Integration, Admin}
 	managers  = []Role{ChannelManager, Admin}
+	staff     = []Role{Editor, ChannelManager, Admin}
 	admins    = []Role{Admin}
 )
 
@@ -107,6 +108,27 @@ var allowed = map[string][]Role{
 	"get-import-profile":    everyone,
 	"put-import-profile":    offers,
 	"delete-import-profile": offers,
+
+	"list-assets":    everyone,
+	"get-asset":      everyone,
+	"get-asset-file": everyone,
+	"create-asset":   offers,
+	"put-asset":      offers,
+	"fetch-asset":    offers,
+	"patch-asset":    catalogue,
+	"delete-asset":   catalogue,
+	"link-asset":     staff,
+
+	"list-renditions":        everyone,
+	"get-rendition":          everyone,
+	"list-rendition-presets": everyone,
+	"put-rendition":          managers,
+	"delete-rendition":       managers,
+
+	"list-tasks":      everyone,
+	"summarise-tasks": everyone,
+	"retry-tasks":     staff,
+	"cancel-tasks":    staff,
 
 	"list-keys":  admins,
 	"create-key": admins,

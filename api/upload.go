@@ -141,7 +141,7 @@ func formError(err error) error {
 }
 
 func (s *server) keep(u *upload, from io.Reader) (err error) {
-	if u.file, err = os.CreateTemp(s.TempDir, "sluice-import-"); err != nil {
+	if u.file, err = os.CreateTemp(s.TempDir, "sluice-upload-"); err != nil {
 		return err
 	}
 	_, err = io.Copy(u.file, from)

@@ -133,11 +133,13 @@ func (s *Store) Assets(ctx context.Context, f AssetFilter, page Page) (list []As
 	return list, next, err
 }
 
+// sqlPutAsset asks for what was there within the insert, and so before it: a row
+// that the statement itself has changed is not seen any more.
 const sqlPutAsset = `
-with was as (select id, hash, focal from asset where code = @code for update),
+with was as (select id, code, hash, focal from asset where code = @code for update),
 put as (
     insert into asset as a (code, ref, source, etag, filename, format, media_type, size, width, height, alpha, focal, hash, error, labels, checked_at, unused_at)
-    values (@code, @ref, nullif(@source, ''), nullif(@etag, ''), @filename, @format, @media_type, @size, @width, @height, @alpha, @focal, @hash,
+    values (coalesce((select code from was), @code), @ref, nullif(@source, ''), nullif(@etag, ''), @filename, @format, @media_type, @size, @width, @height, @alpha, @focal, @hash,
             nullif(@error, ''), @labels, case when @hash::bytea is not null then now() end,
             case when not exists (select from product_asset where ref in (@ref, @code)) then now() end)
     on conflict (code) do update set
