@@ -48,6 +48,7 @@ type Target struct {
 	Program   *connectors.Program
 
 	calls atomic.Int64 // concurrency that the last claim saw
+	links atomic.Bool  // its connector said that it takes no files with these settings
 }
 
 // allowed is how many calls may be in flight, as far as this process knows.

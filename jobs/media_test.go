@@ -304,6 +304,16 @@ func TestRefusedUpload(t *testing.T) {
 	defer r.work()()
 	r.until(func() bool { return strings.Contains(r.listing("gallery", "CAT", pim.Media).Error, "cats") })
 	g.mu.Lock()
+	g.refuse = &connectors.Error{Verdict: connectors.Unavailable, Err: errors.New("the file storage is away")}
+	g.mu.Unlock()
+	r.asset("cat", picture(5))
+	r.until(func() bool { return r.listing("gallery", "CAT", pim.Media).Attempts >= 4 })
+	if ch, err := r.store.Channel(r.ctx, "gallery"); err != nil || ch.Fails > 0 {
+		t.Errorf("%d failures of the channel, %v: its prices would wait for pictures", ch.Fails, err)
+	}
+	r.put([]pim.SKU{"PLAIN"}, title("Plain still goes"))
+	r.until(func() bool { return r.listing("gallery", "PLAIN", pim.Content).State == pim.StateLive })
+	g.mu.Lock()
 	g.refuse = nil
 	g.mu.Unlock()
 	r.asset("cat", picture(4))

@@ -158,9 +158,12 @@ func (s *step) push(ctx context.Context, tasks []*task) error {
 		return context.Cause(ctx) // what is left of a long bisection stays dirty
 	}
 	var results []connectors.Result
-	err := s.upload(ctx, tasks)
+	tasks, err := s.upload(ctx, tasks)
 	if _, told := errors.AsType[*connectors.Error](err); err != nil && !told && !errors.Is(err, errLeaveAlone) && ctx.Err() == nil {
 		return err // the store's
+	}
+	if err == nil && len(tasks) == 0 {
+		return nil // no call was made that says how the target is
 	}
 	if err == nil {
 		items := make([]connectors.Item, len(tasks))

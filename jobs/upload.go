@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -33,12 +34,17 @@ func (m *Media) fileAt(address string) (h blob.Hash, name string, ok bool) {
 // upload gives the target the files that the tasks' documents show, those that
 // it was not given yet, and puts its names for them in the place of our
 // addresses. What is compared with the acknowledged document keeps the addresses.
-// The error is a *connectors.Error of the upload, errLeaveAlone, or of the store.
-func (s *step) upload(ctx context.Context, tasks []*task) error {
+//
+// It gives the tasks that can be pushed. A file that the target does not take is
+// its listings' trouble and nobody else's: they are refused, or tried again by
+// themselves. The target's file storage may be away while all else is well, so
+// this opens no breaker. The error is a *connectors.Error that holds for the
+// channel, errLeaveAlone, or the store's.
+func (s *step) upload(ctx context.Context, tasks []*task) ([]*task, error) {
 	m := s.d.r.channels.media
 	to, ok := s.t.Connector.(connectors.Uploader)
-	if !ok || m == nil {
-		return nil
+	if !ok || m == nil || s.t.links.Load() {
+		return tasks, nil
 	}
 	var (
 		documents = make([]map[string]any, len(tasks))
@@ -65,13 +71,14 @@ func (s *step) upload(ctx context.Context, tasks []*task) error {
 		})
 	}
 	if len(hashes) == 0 {
-		return nil
+		return tasks, nil
 	}
 	remote, err := s.d.r.store.Uploads(ctx, s.l.Channel, hashes)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	var mu sync.Mutex
+	refused := map[string]*connectors.Error{} // by file
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(s.allowed)
 	for h, name := range names {
@@ -84,31 +91,47 @@ func (s *step) upload(ctx context.Context, tasks []*task) error {
 		g.Go(func() error {
 			// Steps overlap: who comes second waits for the first, and finds it done.
 			v, err, _ := s.f.uploads.Do(h.String(), func() (any, error) { return s.give(gctx, to, m, h, name) })
-			if err != nil {
-				return err
-			}
 			mu.Lock()
 			defer mu.Unlock()
-			remote[h.String()], _ = v.(string)
+			e, told := errors.AsType[*connectors.Error](err)
+			switch {
+			case err == nil:
+				remote[h.String()], _ = v.(string)
+			case !told || e.Verdict == connectors.Throttled || e.Verdict == connectors.Auth:
+				return err
+			default:
+				own := *e
+				own.Uncertain = false // the listing itself was not sent
+				refused[h.String()] = &own
+			}
 			return nil
 		})
 	}
 	if err := g.Wait(); err != nil {
-		return err
+		return nil, err
 	}
-	for i, document := range documents {
-		if document == nil {
+	left := make([]*task, 0, len(tasks))
+	for i, t := range tasks {
+		var e *connectors.Error
+		if documents[i] != nil {
+			walkTexts(documents[i], func(text string) string {
+				if h, _, ok := m.fileAt(text); ok {
+					if e == nil {
+						e = refused[h.String()]
+					}
+					return cmp.Or(remote[h.String()], text)
+				}
+				return text
+			})
+			t.item.Document = pim.AppendJSON(nil, documents[i])
+		}
+		if e != nil {
+			s.add(string(e.Verdict), s.failed(t, e))
 			continue
 		}
-		walkTexts(document, func(text string) string {
-			if h, _, ok := m.fileAt(text); ok && remote[h.String()] != "" {
-				return remote[h.String()]
-			}
-			return text
-		})
-		tasks[i].item.Document = pim.AppendJSON(nil, document)
+		left = append(left, t)
 	}
-	return nil
+	return left, nil
 }
 
 // give uploads one file, unless that was done meanwhile.
@@ -139,6 +162,10 @@ func (s *step) give(ctx context.Context, to connectors.Uploader, m *Media, h blo
 		}
 		s.d.r.metrics.uploads.WithLabelValues(string(s.t.Code), "failed").Inc()
 		return "", connectors.AsError(err)
+	}
+	if remote == "" { // it stays where it is
+		s.t.links.Store(true)
+		return "", nil
 	}
 	s.d.r.metrics.uploads.WithLabelValues(string(s.t.Code), "ok").Inc()
 	return remote, s.d.r.store.Uploaded(ctx, s.l.Channel, h[:], remote)
