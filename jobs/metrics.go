@@ -163,6 +163,10 @@ var (
 	descOutbox    = prometheus.NewDesc("sluice_outbox_rows", "Changes that fan-out has still to look at.", nil, nil)
 	descJobs      = prometheus.NewDesc("sluice_river_jobs", "River jobs by queue and state.", []string{"queue", "state"}, nil)
 	descOldest    = prometheus.NewDesc("sluice_river_oldest_job_seconds", "Age of the oldest job that waits to be worked.", []string{"queue"}, nil)
+	descTasks     = prometheus.NewDesc("sluice_tasks", "Tasks by state; those that are due are among the waiting ones, too.", []string{"kind", "state"}, nil)
+	descTaskAge   = prometheus.NewDesc("sluice_task_oldest_due_seconds", "For how long the oldest task that could be worked off now could have been.", []string{"kind"}, nil)
+	descLots      = prometheus.NewDesc("sluice_lots_waiting", "Lots of tasks that wait as a whole, with work for them, since what they need is not there.", []string{"kind"}, nil)
+	descDerive    = prometheus.NewDesc("sluice_derive_rows", "Changed products whose assets and texts are still to be looked at.", nil, nil)
 	descPool      = prometheus.NewDesc("sluice_pool_connections", "Database connections by pool and state.", []string{"pool", "state"}, nil)
 	descPoolWait  = prometheus.NewDesc("sluice_pool_wait_seconds_total", "Time spent waiting for a database connection.", []string{"pool"}, nil)
 )
@@ -170,7 +174,8 @@ var (
 // Describe implements prometheus.Collector.
 func (c *stateCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		descReadable, descFreshness, descDue, descExpired, descOutboxAge, descPoison, descListings, descBreaker, descPaused, descThrottled, descAllowed, descOutbox, descJobs, descOldest, descPool, descPoolWait,
+		descReadable, descFreshness, descDue, descExpired, descOutboxAge, descPoison, descListings, descBreaker, descPaused, descThrottled, descAllowed, descOutbox, descJobs, descOldest,
+		descTasks, descTaskAge, descLots, descDerive, descPool, descPoolWait,
 	} {
 		ch <- d
 	}
@@ -231,8 +236,26 @@ func (c *stateCollector) readAll(ctx context.Context) (out []prometheus.Metric, 
 	if err != nil {
 		return out, err
 	}
-	return append(append(out, gauge(descOutbox, float64(road.Outbox)), gauge(descOutboxAge, road.OutboxAge.Seconds()),
-		gauge(descPoison, float64(road.Poisoned)), gauge(descExpired, float64(road.Expired))), queueMetrics(road.Queues)...), nil
+	out = append(append(out, gauge(descOutbox, float64(road.Outbox)), gauge(descOutboxAge, road.OutboxAge.Seconds()),
+		gauge(descPoison, float64(road.Poisoned)), gauge(descExpired, float64(road.Expired))), queueMetrics(road.Queues)...)
+	return c.besides(ctx, out)
+}
+
+// besides adds what waits beside the road.
+func (c *stateCollector) besides(ctx context.Context, out []prometheus.Metric) ([]prometheus.Metric, error) {
+	tasks, err := c.store.TaskCounts(ctx)
+	if err != nil {
+		return out, err
+	}
+	for _, t := range tasks {
+		out = append(out, gauge(descTasks, float64(t.Waiting), t.Kind, string(postgres.TaskWaiting)), gauge(descTasks, float64(t.Due), t.Kind, string(postgres.TaskDue)),
+			gauge(descTasks, float64(t.Failed), t.Kind, string(postgres.TaskFailed)), gauge(descTaskAge, t.OldestDue, t.Kind), gauge(descLots, float64(t.LotsWaiting), t.Kind))
+	}
+	rows, err := c.store.DeriveRows(ctx)
+	if err != nil {
+		return out, err
+	}
+	return append(out, gauge(descDerive, float64(rows))), nil
 }
 
 // queueMetrics gives the queues' figures; those of our own kinds are there

@@ -169,7 +169,7 @@ var (
 	// corePanels come with Grafana.
 	corePanels = []string{"row", "stat", "timeseries", "table", "state-timeline"}
 	// panelUnits are ids of Grafana's units that we use; "count:" takes any word.
-	panelUnits = []string{"short", "s", "bytes", "reqps", "percentunit", "count:listings/s", "count:calls/s", "count:rows/s"}
+	panelUnits = []string{"short", "s", "bytes", "reqps", "percentunit", "count:listings/s", "count:calls/s", "count:rows/s", "count:tasks/s", "count:files/s"}
 )
 
 func TestDashboards(t *testing.T) {

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/sluicehub/sluice/pim"
 )
 
 // TaskState is where a task stands.
@@ -24,7 +26,7 @@ const (
 var TaskKinds = []string{Fetch, Render, Translate, Generate}
 
 // TaskItem is a task as people see it, with what it is about: an asset to
-// fetch, or a rendition to make of the original of an asset.
+// fetch, a rendition to make of the original of an asset, a text of a product.
 type TaskItem struct {
 	ID        int64      `json:"id"`
 	Kind      string     `json:"kind" enum:"fetch,render,translate,generate"`
@@ -32,6 +34,9 @@ type TaskItem struct {
 	State     TaskState  `json:"state" enum:"waiting,due,failed,cancelled"`
 	Asset     string     `json:"asset,omitempty" doc:"Code of the asset that it is about"`
 	Rendition string     `json:"rendition,omitempty" doc:"Of render: the definition that asks for it"`
+	SKU       pim.SKU    `json:"sku,omitempty" doc:"Of translate and generate: the product, the attribute and the locale of the text"`
+	Attribute string     `json:"attribute,omitempty"`
+	Locale    pim.Locale `json:"locale,omitempty"`
 	Subject   int64      `json:"subject" doc:"Number of the row that it is about, for the log"`
 	Attempts  int        `json:"attempts" doc:"Failed, in a row"`
 	Reason    string     `json:"reason,omitempty" doc:"Why the last attempt failed"`
@@ -58,7 +63,7 @@ with page as (
     order by t.id limit @limit
 )
 select t.id, t.kind, t.lot, case when t.state = 'waiting' and t.due_at <= now() and t.held is null then 'due' else t.state end,
-       coalesce(f.code, r.asset, ''), coalesce(r.definition, ''), t.subject, t.attempts, coalesce(t.error, ''), t.due_at, t.held, t.created_at
+       coalesce(f.code, r.asset, ''), coalesce(r.definition, ''), coalesce(p.sku, ''), coalesce(x.attribute, ''), coalesce(x.locale, ''), t.subject, t.attempts, coalesce(t.error, ''), t.due_at, t.held, t.created_at
 from page t
 left join asset f on t.kind = 'fetch' and f.id = t.subject
 left join lateral (
@@ -66,6 +71,8 @@ left join lateral (
            (select code from rendition_definition d where d.spec = x.spec order by code limit 1) as definition
     from rendition x where t.kind = 'render' and x.id = t.subject
 ) r on true
+left join product_text x on t.kind in ('translate', 'generate') and x.id = t.subject
+left join product p on p.id = x.product_id
 order by t.id`
 
 // Tasks lists tasks, oldest first. What is done is not there any more.
@@ -81,7 +88,7 @@ func (s *Store) Tasks(ctx context.Context, f TaskFilter, page Page) (list []Task
 		return nil, "", fmt.Errorf("list tasks: %w", err)
 	}
 	list, err = pgx.CollectRows(rows, func(r pgx.CollectableRow) (t TaskItem, err error) {
-		return t, r.Scan(&t.ID, &t.Kind, &t.Lot, &t.State, &t.Asset, &t.Rendition, &t.Subject, &t.Attempts, &t.Reason, &t.DueAt, &t.HeldUntil, &t.CreatedAt)
+		return t, r.Scan(&t.ID, &t.Kind, &t.Lot, &t.State, &t.Asset, &t.Rendition, &t.SKU, &t.Attribute, &t.Locale, &t.Subject, &t.Attempts, &t.Reason, &t.DueAt, &t.HeldUntil, &t.CreatedAt)
 	})
 	if err != nil {
 		return nil, "", fmt.Errorf("list tasks: %w", err)

@@ -116,6 +116,19 @@ func TestTasksAreListedAndCommanded(t *testing.T) {
 	}
 }
 
+// A text's task says which it is.
+func TestTasksOfTexts(t *testing.T) {
+	h := newHouse(t)
+	h.exec(`insert into product (sku, family) values ('A-1', 'thing')`)
+	h.exec(`insert into product_text (product_id, attribute, locale, from_locale, rule, action, state)
+		select id, 'name', 'de-DE', 'en-GB', 'r', 'translate', 'missing' from product`)
+	h.exec(`insert into task (kind, subject, lot) select 'translate', id, 'en>de' from product_text`)
+	list, _, err := h.Tasks(h.ctx, TaskFilter{Kind: Translate}, Page{})
+	if err != nil || len(list) != 1 || list[0].SKU != "A-1" || list[0].Attribute != "name" || list[0].Locale != "de-DE" || list[0].State != TaskDue {
+		t.Fatal(list, err)
+	}
+}
+
 // A command goes through any number of tasks in parts.
 func TestCommandsOfManyTasks(t *testing.T) {
 	h := newHouse(t)
