@@ -164,7 +164,9 @@ func (s *server) media() (*jobs.Media, error) {
 	return s.Media, nil
 }
 
-func (s *server) viewAsset(m *jobs.Media, a *postgres.Asset, uses int64) Asset {
+// ViewAsset is an asset as the API shows it: uses is how many products name it,
+// m makes the URLs (nil: there are none).
+func ViewAsset(m *jobs.Media, a *postgres.Asset, uses int64, renditions []postgres.AssetRendition) Asset {
 	v := Asset{
 		Code: a.Code, State: "stored", Error: a.Error, Source: a.Source, Filename: a.Filename, Format: a.Format, MediaType: a.MediaType,
 		Size: a.Size, Width: a.Width, Height: a.Height, Alpha: a.Alpha, Hash: hex.EncodeToString(a.Hash), Focal: jobs.FocalPoint(a.Focal),
@@ -176,8 +178,11 @@ func (s *server) viewAsset(m *jobs.Media, a *postgres.Asset, uses int64) Asset {
 	case a.Hash == nil:
 		v.State = "waiting"
 	}
-	if a.Hash != nil {
+	if a.Hash != nil && m != nil {
 		v.URL = m.URL(a.Hash, fileOf(a), a.MediaType, time.Time{})
+	}
+	for i := range renditions {
+		v.Renditions = append(v.Renditions, viewRendition(m, a, &renditions[i]))
 	}
 	return v
 }
@@ -190,7 +195,7 @@ func fileOf(a *postgres.Asset) string {
 	return a.Code
 }
 
-func (s *server) viewRendition(m *jobs.Media, a *postgres.Asset, r *postgres.AssetRendition) AssetRendition {
+func viewRendition(m *jobs.Media, a *postgres.Asset, r *postgres.AssetRendition) AssetRendition {
 	v := AssetRendition{
 		Definition: r.Definition, State: "waiting", Used: r.Used, Size: r.Size, Width: r.Width, Height: r.Height, MediaType: r.MediaType,
 		Error: r.Error, Issues: r.Issues, MadeAt: r.MadeAt,
@@ -199,7 +204,10 @@ func (s *server) viewRendition(m *jobs.Media, a *postgres.Asset, r *postgres.Ass
 	case r.Error != "":
 		v.State = "failed"
 	case r.Hash != nil:
-		v.State, v.URL = "made", m.URL(r.Hash, fileOf(a), r.MediaType, time.Time{})
+		v.State = "made"
+		if m != nil {
+			v.URL = m.URL(r.Hash, fileOf(a), r.MediaType, time.Time{})
+		}
 	}
 	return v
 }
@@ -223,30 +231,32 @@ func (s *server) listAssets(ctx context.Context, in *listAssets) (*answer[page[A
 	}
 	items := make([]Asset, len(list))
 	for i := range list {
-		items[i] = s.viewAsset(m, &list[i], uses[list[i].ID])
+		items[i] = ViewAsset(m, &list[i], uses[list[i].ID], nil)
 	}
 	return pageOf(items, next), nil
 }
 
 // showAsset reads an asset with all that there is to say of it.
 func (s *server) showAsset(ctx context.Context, m *jobs.Media, code string) (Asset, error) {
-	a, err := s.Store.Asset(ctx, code)
+	return ShowAsset(ctx, s.Store, m, code)
+}
+
+// ShowAsset reads an asset with all that there is to say of it; m makes the URLs
+// (nil: there are none). postgres.ErrNotFound.
+func ShowAsset(ctx context.Context, store *postgres.Store, m *jobs.Media, code string) (Asset, error) {
+	a, err := store.Asset(ctx, code)
 	if err != nil {
 		return Asset{}, err
 	}
-	uses, err := s.Store.AssetUses(ctx, []int64{a.ID})
+	uses, err := store.AssetUses(ctx, []int64{a.ID})
 	if err != nil {
 		return Asset{}, err
 	}
-	renditions, err := s.Store.AssetRenditions(ctx, a.ID)
+	renditions, err := store.AssetRenditions(ctx, a.ID)
 	if err != nil {
 		return Asset{}, err
 	}
-	v := s.viewAsset(m, &a, uses[a.ID])
-	for i := range renditions {
-		v.Renditions = append(v.Renditions, s.viewRendition(m, &a, &renditions[i]))
-	}
-	return v, nil
+	return ViewAsset(m, &a, uses[a.ID], renditions), nil
 }
 
 func (s *server) getAsset(ctx context.Context, in *CodePath) (*assetAnswer, error) {
@@ -448,7 +458,8 @@ func (s *server) wakeMedia() {
 	s.Wake(ConsumersOf(postgres.Render)...)
 }
 
-// ConsumersOf are those that work off a kind of tasks.
+// ConsumersOf are the consumers that work off a kind of tasks: who has made
+// some wakes them.
 func ConsumersOf(kind string) (out []postgres.Consumer) {
 	shards := 1
 	if kind == postgres.Render {

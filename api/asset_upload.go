@@ -2,8 +2,6 @@ package api
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"io"
 	"mime"
@@ -91,7 +89,6 @@ func (s *server) registerAssetUploads() {
 // sentFile is a file that has come whole, and what its form says of it.
 type sentFile struct {
 	*upload
-	hash   [sha256.Size]byte
 	code   string
 	focal  *media.Point
 	labels map[pim.Locale]string // nil: the form says nothing of them
@@ -120,7 +117,7 @@ func (s *server) receiveFile(w http.ResponseWriter, r *http.Request, withCode bo
 		err = f.read(fields)
 	}
 	if err == nil {
-		err = f.sum()
+		err = f.measure()
 	}
 	if err != nil {
 		f.discard()
@@ -167,25 +164,18 @@ func (f *sentFile) read(fields map[string]string) error {
 	return nil
 }
 
-// sum hashes the file, and goes back to its start.
-func (f *sentFile) sum() error {
-	h := sha256.New()
-	if _, err := f.file.Seek(0, io.SeekStart); err != nil {
+// measure refuses a file that is empty, or too large.
+func (f *sentFile) measure() error {
+	st, err := f.file.Stat()
+	switch {
+	case err != nil:
 		return err
-	}
-	n, err := io.Copy(h, f.file)
-	if err != nil {
-		return err
-	}
-	if n > jobs.MaxAsset {
+	case st.Size() > jobs.MaxAsset:
 		return jobs.ErrTooLarge
-	}
-	if n == 0 {
+	case st.Size() == 0:
 		return badParameter("form.file", "file.empty", "the file is empty")
 	}
-	h.Sum(f.hash[:0])
-	_, err = f.file.Seek(0, io.SeekStart)
-	return err
+	return nil
 }
 
 func (s *server) createAsset(ctx context.Context, in *createAsset) (*storedAnswer, error) {
@@ -204,19 +194,8 @@ func (s *server) createAsset(ctx context.Context, in *createAsset) (*storedAnswe
 		return nil, err
 	}
 	defer f.discard()
-	if f.code == "" {
-		f.code = codeOfContent(f.hash)
-	}
-	return s.storeFile(ctx, m, f, func(old *postgres.Asset) error {
-		if old != nil && string(old.Hash) != string(f.hash[:]) {
-			return problem(http.StatusConflict, "exists", "there is another file under this code; PUT replaces it")
-		}
-		return nil
-	})
+	return s.storeFile(ctx, m, f, false, func(*postgres.Asset) error { return nil })
 }
-
-// codeOfContent is the code of a file that was given none: the same for the same file.
-func codeOfContent(hash [sha256.Size]byte) string { return "sha-" + hex.EncodeToString(hash[:12]) }
 
 func (s *server) putAsset(ctx context.Context, in *putAsset) (*storedAnswer, error) {
 	m, err := s.media()
@@ -236,7 +215,7 @@ func (s *server) putAsset(ctx context.Context, in *putAsset) (*storedAnswer, err
 	}
 	defer f.discard()
 	f.code = in.Code
-	return s.storeFile(ctx, m, f, func(old *postgres.Asset) error {
+	return s.storeFile(ctx, m, f, true, func(old *postgres.Asset) error {
 		switch {
 		case !want.given:
 		case old == nil:
@@ -250,7 +229,7 @@ func (s *server) putAsset(ctx context.Context, in *putAsset) (*storedAnswer, err
 
 // storeFile stores a file under its code, if may allows what it is to replace
 // (nil: nothing). What the form does not say is as it was.
-func (s *server) storeFile(ctx context.Context, m *jobs.Media, f *sentFile, may func(old *postgres.Asset) error) (*storedAnswer, error) {
+func (s *server) storeFile(ctx context.Context, m *jobs.Media, f *sentFile, replace bool, may func(old *postgres.Asset) error) (*storedAnswer, error) {
 	ctx, cancel := context.WithTimeout(ctx, storeMay)
 	defer cancel()
 	select {
@@ -259,72 +238,40 @@ func (s *server) storeFile(ctx context.Context, m *jobs.Media, f *sentFile, may 
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	for race := 0; ; race++ {
-		var old *postgres.Asset
-		there, err := s.Store.Asset(ctx, f.code)
-		switch {
-		case err == nil:
-			old = &there
-		case !errors.Is(err, postgres.ErrNotFound):
-			return nil, err
-		}
-		if err := may(old); err != nil {
-			return nil, err
-		}
-		if err := s.checkLabels(ctx, f.labels, there.Labels); err != nil {
-			return nil, f.placed(err)
-		}
-		created, changed, err := s.putFile(ctx, m, f, old)
-		if errors.Is(err, postgres.ErrStale) && race < maxRaces {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		if changed {
-			s.wakeMedia()
-		}
-		v, err := s.showAsset(ctx, m, f.code)
-		if err != nil {
-			return nil, err
-		}
-		a := &storedAnswer{Status: http.StatusOK, ETag: etag(v.Revision), Body: StoredAsset{Created: created, Changed: changed, Asset: v}}
-		if created {
-			a.Status, a.Location = http.StatusCreated, assetAddress(f.code)
-		}
-		return a, nil
+	a, created, changed, err := m.Keep(ctx, jobs.Sent{
+		Code: f.code, Filename: f.filename, Named: f.formed["filename"], Focal: f.focal, Labels: f.labels, Replace: replace,
+		Check: func(old *postgres.Asset) error {
+			var known map[pim.Locale]string
+			if old != nil {
+				known = old.Labels
+			}
+			if err := may(old); err != nil {
+				return err
+			}
+			return f.placed(s.checkLabels(ctx, f.labels, known))
+		},
+	}, f.file)
+	if errors.Is(err, postgres.ErrExists) {
+		return nil, problem(http.StatusConflict, "exists", "there is another file under this code; PUT replaces it")
 	}
+	if err != nil {
+		return nil, err
+	}
+	if changed {
+		s.wakeMedia()
+	}
+	v, err := s.showAsset(ctx, m, a.Code)
+	if err != nil {
+		return nil, err
+	}
+	out := &storedAnswer{Status: http.StatusOK, ETag: etag(v.Revision), Body: StoredAsset{Created: created, Changed: changed, Asset: v}}
+	if created {
+		out.Status, out.Location = http.StatusCreated, assetAddress(a.Code)
+	}
+	return out, nil
 }
 
 func assetAddress(code string) string { return "/v1/assets/" + url.PathEscape(code) }
-
-// putFile stores the file over old, at the revision that old has.
-func (s *server) putFile(ctx context.Context, m *jobs.Media, f *sentFile, old *postgres.Asset) (created, changed bool, err error) {
-	if _, err := f.file.Seek(0, io.SeekStart); err != nil {
-		return false, false, err
-	}
-	a := jobs.NewAsset{Code: f.code, Filename: f.filename, Focal: f.focal, Labels: f.labels}
-	if old != nil {
-		a.IfMatch = old.Rev
-		same := string(old.Hash) == string(f.hash[:])
-		if same && !f.formed["filename"] && old.Filename != "" {
-			a.Filename = old.Filename // the same file is not another one for what somebody's disk calls it
-		}
-		if a.Focal == nil {
-			a.Focal = jobs.FocalPoint(old.Focal)
-		}
-		if a.Labels == nil {
-			a.Labels = old.Labels
-		}
-		if same && old.Source != "" && a.Filename == old.Filename && f.focal == nil && f.labels == nil {
-			// It was fetched, and goes on being so. The bytes may be what was lost.
-			_, err := m.Blobs().Put(ctx, f.file, jobs.MaxAsset)
-			return false, false, err
-		}
-	}
-	_, created, changed, err = m.Put(ctx, a, f.file)
-	return created, changed, err
-}
 
 // promiseAsset has an asset fetched.
 func (s *server) promiseAsset(ctx context.Context, m *jobs.Media, in *createAsset) (*storedAnswer, error) {

@@ -60,7 +60,8 @@ func (s *server) registerRenditions() {
 		})
 }
 
-func viewDefinition(d *postgres.RenditionDefinition) (Rendition, error) {
+// ViewRendition is a definition as the API shows it.
+func ViewRendition(d *postgres.RenditionDefinition) (Rendition, error) {
 	v := Rendition{Code: d.Code, Channels: none(d.Channels), Revision: d.Rev, UpdatedAt: d.UpdatedAt}
 	// What is stored was checked when it came.
 	return v, json.Unmarshal(d.Definition, &v.Definition)
@@ -76,7 +77,7 @@ func (s *server) listRenditions(ctx context.Context, in *struct{ Paging }) (*ans
 	}
 	items := make([]Rendition, len(list))
 	for i := range list {
-		if items[i], err = viewDefinition(&list[i]); err != nil {
+		if items[i], err = ViewRendition(&list[i]); err != nil {
 			return nil, err
 		}
 	}
@@ -91,7 +92,7 @@ func (s *server) getRendition(ctx context.Context, in *CodePath) (*answer[Rendit
 	if err != nil {
 		return nil, err
 	}
-	v, err := viewDefinition(&d)
+	v, err := ViewRendition(&d)
 	return &answer[Rendition]{v}, err
 }
 
@@ -114,7 +115,7 @@ func (s *server) putRendition(ctx context.Context, in *putDefinition) (*putAnswe
 		return nil, err
 	}
 	s.wakeMedia()
-	v, err := viewDefinition(&d)
+	v, err := ViewRendition(&d)
 	return &putAnswer[Rendition]{created(before), v}, err
 }
 
