@@ -142,17 +142,11 @@ func (f *sentFile) read(fields map[string]string) error {
 		f.filename = fileName(f.filename, "")
 	}
 	if text := fields["focal"]; text != "" {
-		x, y, _ := strings.Cut(text, ",")
-		px, err := strconv.ParseFloat(strings.TrimSpace(x), 64)
-		py, err2 := strconv.ParseFloat(strings.TrimSpace(y), 64)
-		p := media.Point{X: px, Y: py}
-		if err = errors.Join(err, err2); err == nil {
-			err = checkFocal(p)
-		}
+		p, err := ReadFocal(text)
 		if err != nil {
-			return badParameter("form.focal", "focal", "a focal point is two numbers from 0 to 1 with a comma between them, such as 0.5,0.3")
+			return badParameter("form.focal", "focal", err.Error())
 		}
-		f.focal = &p
+		f.focal = p
 	}
 	if text := fields["labels"]; text != "" {
 		labels, err := decode[map[pim.Locale]string]([]byte(text), nil)
@@ -162,6 +156,18 @@ func (f *sentFile) read(fields map[string]string) error {
 		f.labels = labels
 	}
 	return nil
+}
+
+// ReadFocal reads a focal point as forms and flags have it, such as 0.5,0.3.
+func ReadFocal(text string) (*media.Point, error) {
+	x, y, _ := strings.Cut(text, ",")
+	px, err := strconv.ParseFloat(strings.TrimSpace(x), 64)
+	py, err2 := strconv.ParseFloat(strings.TrimSpace(y), 64)
+	p := media.Point{X: px, Y: py}
+	if errors.Join(err, err2, checkFocal(p)) != nil {
+		return nil, errors.New("a focal point is two numbers from 0 to 1 with a comma between them, such as 0.5,0.3")
+	}
+	return &p, nil
 }
 
 // measure refuses a file that is empty, or too large.
@@ -292,7 +298,7 @@ func (s *server) promiseAsset(ctx context.Context, m *jobs.Media, in *createAsse
 	if err != nil {
 		return nil, err
 	}
-	if err := want.check(); err != nil {
+	if err := want.Check(); err != nil {
 		return nil, err
 	}
 	code := want.Code
@@ -320,7 +326,8 @@ func (s *server) promiseAsset(ctx context.Context, m *jobs.Media, in *createAsse
 	}, nil
 }
 
-func (a AssetURL) check() error {
+// Check says what is wrong with it, as a *pim.Invalid.
+func (a AssetURL) Check() error {
 	var problems []pim.Problem
 	u, err := url.Parse(a.URL)
 	switch {

@@ -57,6 +57,7 @@ type channelView struct {
 type settings struct {
 	PriceList      string          `json:"price_list"`
 	Locations      []string        `json:"locations"`
+	Renditions     []string        `json:"renditions"`
 	Config         json.RawMessage `json:"config"`
 	SealedSecrets  bool            `json:"sealed_secrets"`
 	Mapping        json.RawMessage `json:"mapping"`
@@ -172,7 +173,7 @@ func (s channelShowCmd) Run(ctx context.Context, c console) error {
 	}
 	v := viewOf(ch, lanes, now)
 	v.Settings = &settings{
-		PriceList: ch.PriceList, Locations: ch.Locations, Config: ch.Config, SealedSecrets: ch.Secrets != nil, Mapping: ch.Mapping,
+		PriceList: ch.PriceList, Locations: ch.Locations, Renditions: ch.Renditions, Config: ch.Config, SealedSecrets: ch.Secrets != nil, Mapping: ch.Mapping,
 		Batch: ch.Batch, Concurrency: ch.Concurrency, TimeoutSeconds: ch.Timeout.Seconds(), SettleSeconds: ch.Settle.Seconds(),
 		AllowPrivate: ch.AllowPrivate, Version: ch.Version, CreatedAt: ch.CreatedAt,
 	}

@@ -19,7 +19,7 @@ import (
 
 func TestNoDatabase(t *testing.T) {
 	for _, args := range [][]string{
-		{"serve"}, {"migrate"}, {"channel", "list"}, {"key", "list"}, {"import", "/dev/null"}, {"doctor"},
+		{"serve"}, {"migrate"}, {"channel", "list"}, {"key", "list"}, {"import", "/dev/null"}, {"doctor"}, {"asset", "list"}, {"rendition", "list"}, {"task", "summary"},
 	} {
 		for name, dsn := range map[string]string{
 			"unset": "", "garbled": "postgres://sluice:hunter2@[::/x", "unreachable": "postgres://sluice:hunter2@127.0.0.1:1/sluice",

@@ -38,6 +38,9 @@ type cli struct {
 	Channel    channelCmd    `cmd:"" help:"List, create and run channels."`
 	Connector  connectorCmd  `cmd:"" help:"List the connectors, or begin a new one."`
 	Key        keyCmd        `cmd:"" help:"Create, list and revoke API keys."`
+	Asset      assetCmd      `cmd:"" help:"Store files, list them, and see what is made of them."`
+	Rendition  renditionCmd  `cmd:"" help:"Say what is made of images."`
+	Task       taskCmd       `cmd:"" help:"See what is still to be fetched, made and translated, try it again, or cancel it."`
 	Import     importCmd     `cmd:"" help:"Import products from a file of CSV, JSON Lines or a JSON array."`
 	Doctor     doctorCmd     `cmd:"" help:"Say in words what is wrong with the database, the queues and the channels."`
 	Bench      bench.Command `cmd:"" help:"Measure this machine: imports, edits, deliveries, beside what a bare database and a bare River do."`
