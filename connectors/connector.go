@@ -52,7 +52,13 @@ type Result struct {
 	Token  string        // for Pending: what Poller.Poll takes
 	After  time.Duration // for Pending: when to poll first; 0 is the channel's default
 	Issues []pim.Issue   // warnings beside a success
-	Err    error
+	// Anew, of an upsert of content: the target did not hold the product, so that
+	// price, stock and media that it may have had there are gone. Where the hub took
+	// it for alive, because somebody deleted it at the target, say, these are sent
+	// once more; a first creation sends nothing twice. The result that ends the item
+	// tells it: beside Pending or an error it counts for nothing.
+	Anew bool
+	Err  error
 }
 
 // Connector speaks one target's API for one channel. It is made anew when the

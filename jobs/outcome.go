@@ -169,7 +169,7 @@ func (r *round) took(t *task, res connectors.Result, pollEvery time.Duration) po
 		o.Status = string(pim.StateWithdrawn)
 	}
 	if t.lane == pim.Content {
-		bear(&o, t, withdraw, confirmed)
+		bear(&o, t, withdraw, confirmed, res.Anew)
 	}
 	return o
 }
@@ -188,13 +188,13 @@ func (r *round) acknowledge(o *postgres.Outcome, hash []byte, confirmed bool, un
 	}
 }
 
-// bear keeps count of the content's lives on the target.
-func bear(o *postgres.Outcome, t *task, withdraw, confirmed bool) {
+// bear keeps count of the content's lives on the target; anew is what that said.
+func bear(o *postgres.Outcome, t *task, withdraw, confirmed, anew bool) {
 	switch {
 	case withdraw:
 		o.Born = -abs(t.Born)
 		o.Wakes = true // offers and media have gone along: their listings shall say so
-	case t.Born <= 0 || t.Unsure || t.SettleAt != nil && confirmed: // a late withdrawal may have come in between
+	case t.Born <= 0 || anew || t.Unsure || t.SettleAt != nil && confirmed: // a late withdrawal may have come in between
 		o.Born = max(t.Want, abs(t.Born)+1)
 		o.Wakes = true
 	}

@@ -122,7 +122,7 @@ func (r *round) polled(t *task, res connectors.Result, pollEvery time.Duration) 
 	}
 	o.Ack, o.Hash, o.SettleAt, o.Attempts = true, t.SentHash, nil, 0
 	if t.lane == pim.Content {
-		bear(&o, t, withdraw, true)
+		bear(&o, t, withdraw, true, res.Anew)
 	}
 	return o
 }
