@@ -79,6 +79,7 @@ type Subject struct {
 	// Pictures say what media values are on this channel, by what is stored; a
 	// value that is not among them is shown as it is.
 	Pictures map[string]*Picture
+	Issues   []pim.Issue // why values are left out here, found before any mapping
 }
 
 // Picture is what a channel is shown of a media value.

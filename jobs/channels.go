@@ -25,6 +25,7 @@ type Channels struct {
 	env      connectors.Env
 	decoded  *subjects
 	media    *Media // nil: values of media are shown as they are stored
+	tests    testTexts
 
 	mu   sync.Mutex
 	open map[pim.ChannelID]*Target

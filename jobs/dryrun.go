@@ -116,7 +116,10 @@ func (r *dryRun) page(ctx context.Context, survey *postgres.Survey, end time.Tim
 		for i := range n {
 			shown[i], failed[i] = none.subject(&products[i][0].Claimed)
 		}
-		err := r.c.illustrate(ctx, r.t, shown, r.schema)
+		err := r.c.tell(ctx, r.t, shown)
+		if err == nil {
+			err = r.c.illustrate(ctx, r.t, shown, r.schema)
+		}
 		if err == nil {
 			err = inParallel(ctx, n, func(ctx context.Context, i int) (err error) {
 				found[i], err = r.product(ctx, survey, products[i], shown[i], failed[i])

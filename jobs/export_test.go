@@ -73,3 +73,7 @@ func PaceAfter(limit, most int64, shares ...float64) int {
 	}
 	return p.now()
 }
+
+// AfterAnswer sets what runs between a service's answer, when it is kept, and
+// what follows from it.
+func (t *Texts) AfterAnswer(f func(context.Context)) { t.afterAnswer = f }

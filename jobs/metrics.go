@@ -27,6 +27,8 @@ type metrics struct {
 	tasks      *prometheus.CounterVec
 	renders    prometheus.Histogram
 	uploads    *prometheus.CounterVec
+	characters *prometheus.CounterVec
+	segments   *prometheus.CounterVec
 }
 
 func newMetrics(reg prometheus.Registerer, store *postgres.Store) *metrics {
@@ -70,6 +72,16 @@ func newMetrics(reg prometheus.Registerer, store *postgres.Store) *metrics {
 	m.uploads = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "sluice_uploads_total", Help: "Files given to targets that keep files of their own, by outcome: ok or failed.",
 	}, []string{"channel", "outcome"})
+	m.characters = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "sluice_translation_characters_total", Help: "Characters that a provider counted.",
+	}, []string{"provider"})
+	m.segments = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "sluice_translation_segments_total", Help: "Segments of texts by where their translation is from: memory, adapted (with other numbers), provider, or refused (it was broken).",
+	}, []string{"outcome"})
+	for _, outcome := range []string{"memory", "adapted", "provider", "refused"} {
+		m.translated(outcome, 0)
+	}
+	reg.MustRegister(m.characters, m.segments)
 	reg.MustRegister(m.deliveries, m.calls, m.projection, m.acks, m.marked, m.poisoned, m.takeovers, m.pulls, m.pulled, m.tasks, m.renders, m.uploads)
 	for _, kind := range []string{postgres.Fetch, postgres.Render, postgres.Translate, postgres.Generate} {
 		m.task(kind, "")
@@ -120,6 +132,10 @@ func (m *metrics) task(kind, outcome string) {
 			c.Inc()
 		}
 	}
+}
+
+func (m *metrics) translated(outcome string, n int) {
+	m.segments.WithLabelValues(outcome).Add(float64(n))
 }
 
 func (m *metrics) rendered(n int, d time.Duration) {

@@ -106,6 +106,9 @@ func (c *Channels) Preview(ctx context.Context, code pim.ChannelCode, sku pim.SK
 	}
 	subject, decoding := c.decoded.subject(&survey.Items[0].Claimed)
 	if decoding == nil {
+		if err := c.tell(ctx, saved, []*connectors.Subject{subject}); err != nil {
+			return nil, err
+		}
 		if err := c.illustrate(ctx, saved, []*connectors.Subject{subject}, schema); err != nil {
 			return nil, err
 		}

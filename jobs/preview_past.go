@@ -100,6 +100,11 @@ func (c *Channels) walkBack(ctx context.Context, t *Target, v *postgres.Surveyed
 	for i := 0; ; i++ {
 		for _, p := range programs {
 			document, err := s.render(ctx, p, v, schema, scope, func(subject *connectors.Subject) error {
+				if t.Test && reads.Has(pim.Content) { // as they are now: what they were is not kept
+					if err := c.tell(ctx, t, []*connectors.Subject{subject}); err != nil {
+						return err
+					}
+				}
 				if !reads.Has(pim.Media) {
 					return nil
 				}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 
 	lru "github.com/hashicorp/golang-lru/v2"
 	"golang.org/x/sync/errgroup"
@@ -27,6 +28,9 @@ func (t *Target) project(ctx context.Context, k *task, subject *connectors.Subje
 		return err
 	}
 	k.document, k.issues, k.pending = p.Document, p.Issues, p.Pending
+	if k.lane == pim.Content {
+		k.issues = slices.Concat(k.issues, subject.Issues)
+	}
 	check, ok := t.Connector.(connectors.Preflighter)
 	if !ok || k.document == nil {
 		return nil

@@ -39,6 +39,7 @@ type road struct {
 	lease    time.Duration // of the workers; 0 is more than any machine is slow
 	sweep    time.Duration
 
+	texts        *jobs.Texts // nil: no texts are made
 	beforeFinish func(postgres.Consumer)
 }
 
@@ -100,7 +101,7 @@ func (r *road) open() {
 func (r *road) work() (stop func()) {
 	r.Helper()
 	r.metrics = prometheus.NewRegistry()
-	runner, err := jobs.New(jobs.Config{Store: r.store, Channels: r.channels, Log: r.log, Metrics: r.metrics, Holder: "test", Work: true, Lease: cmp.Or(r.lease, 30*time.Second), Sweep: r.sweep, Media: r.media})
+	runner, err := jobs.New(jobs.Config{Store: r.store, Channels: r.channels, Texts: r.texts, Log: r.log, Metrics: r.metrics, Holder: "test", Work: true, Lease: cmp.Or(r.lease, 30*time.Second), Sweep: r.sweep, Media: r.media})
 	if err != nil {
 		r.Fatal(err)
 	}

@@ -32,6 +32,7 @@ type Config struct {
 	Channels *Channels
 	Importer Importer // nil: this process runs no imports
 	Media    *Media   // nil: this process fetches no assets and makes no renditions
+	Texts    *Texts   // nil: this process works out, translates and writes no texts
 	Log      *slog.Logger
 	Metrics  prometheus.Registerer
 	Holder   string // names this process among the holders of leases
@@ -121,9 +122,14 @@ func New(c Config) (*Runner, error) {
 				return consume(ctx, r, job, c, job.Args.Gen, &puller{r})
 			}))
 		}))
+		derive := &deriver{r: r}
+		if c.Texts != nil {
+			derive.also = append(derive.also, c.Texts)
+			err = errors.Join(err, c.Texts.register(r, rc.Workers, add))
+		}
 		err = errors.Join(err, add(postgres.Derive, 1, func() error {
 			return river.AddWorkerSafely(rc.Workers, river.WorkFunc(func(ctx context.Context, job *river.Job[deriveArgs]) error {
-				return consume(ctx, r, job, postgres.Consumer{Kind: postgres.Derive}, job.Args.Gen, &deriver{r: r})
+				return consume(ctx, r, job, postgres.Consumer{Kind: postgres.Derive}, job.Args.Gen, derive)
 			}))
 		}))
 		if c.Media != nil {

@@ -125,6 +125,9 @@ func (s *step) render(ctx context.Context, claim *postgres.Claim, items []postgr
 		subjects[i], err = s.d.r.channels.decoded.subject(t.Claimed)
 		return refuse(ctx, i, err)
 	})
+	if err == nil && s.in.Has(pim.Content) {
+		err = s.d.r.channels.tell(ctx, s.t, subjects)
+	}
 	if err == nil && s.in.Has(pim.Media) {
 		err = s.d.r.channels.illustrate(ctx, s.t, subjects, schema)
 	}

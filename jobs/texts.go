@@ -7,7 +7,10 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 	"unicode/utf8"
+
+	lru "github.com/hashicorp/golang-lru/v2"
 
 	"github.com/sluicehub/sluice/connectors/translation"
 	"github.com/sluicehub/sluice/pim"
@@ -37,11 +40,21 @@ type Texts struct {
 
 	mu   sync.Mutex
 	open map[string]*service
+	// refused are segments that providers gave no good answer to, and when.
+	refused *lru.Cache[refusal, time.Time]
+
+	afterAnswer func(context.Context) // tests stand between a service's answer and the edit
 }
 
 // NewTexts makes Texts.
 func NewTexts(c TextsConfig) *Texts {
-	return &Texts{store: c.Store, registry: c.Registry, keys: c.Keys, log: c.Log, private: c.AllowPrivate, version: c.Version, open: map[string]*service{}}
+	cache, err := lru.New[refusal, time.Time](refusals)
+	if err != nil {
+		panic(err) // the size is a constant above zero
+	}
+	return &Texts{
+		store: c.Store, registry: c.Registry, keys: c.Keys, log: c.Log, private: c.AllowPrivate, version: c.Version, open: map[string]*service{}, refused: cache,
+	}
 }
 
 // Registry is the kinds of providers that there are.

@@ -59,7 +59,7 @@ type ProviderLimits struct {
 const providerColumns = `
 code, kind, version, config, secrets, limits, enabled, allow_private, test, priority, quota, created_at, updated_at,
 case when month = date_trunc('month', now() at time zone 'utc') then used else 0 end, calls, segments, refused, characters, tokens, costs,
-wait_until, greatest(0, extract(epoch from coalesce(wait_until, '-infinity') - now()) * 1000)::float8, fails, coalesce(error, '')`
+wait_until, greatest(0, extract(epoch from coalesce(wait_until, now()) - now()) * 1000)::float8, fails, coalesce(error, '')`
 
 func scanProvider(r pgx.CollectableRow) (*Provider, error) {
 	var (

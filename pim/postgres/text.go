@@ -259,14 +259,27 @@ type TextProduct struct {
 	Texts   []Text          // without Source, Target, Suggestions, Faults, Provenance, Task
 }
 
-const sqlTextProducts = `
+const (
+	textProduct = `
 select p.id, p.sku, p.family, p.rev, p.deleted_at is not null, p.values,
        (select json_agg(t order by t.id) from product_text t where t.product_id = p.id)
-from product p where p.id = any(@product::bigint[]) order by p.id`
+from product p where `
+	sqlTextProducts   = textProduct + `p.id = any(@product::bigint[]) order by p.id`
+	sqlTextProductsOf = textProduct + `p.id in (select product_id from product_text where id = any(@id::bigint[])) order by p.id`
+)
 
 // TextProducts reads products with what is known of their texts.
 func (s *Store) TextProducts(ctx context.Context, ids []pim.ProductID) ([]TextProduct, error) {
-	rows, err := s.work.Query(ctx, sqlTextProducts, pgx.NamedArgs{"product": ids})
+	return s.textProducts(ctx, sqlTextProducts, pgx.NamedArgs{"product": ids})
+}
+
+// TextProductsOf reads the products of texts, with what is known of all theirs.
+func (s *Store) TextProductsOf(ctx context.Context, texts []int64) ([]TextProduct, error) {
+	return s.textProducts(ctx, sqlTextProductsOf, pgx.NamedArgs{"id": texts})
+}
+
+func (s *Store) textProducts(ctx context.Context, sql string, args pgx.NamedArgs) ([]TextProduct, error) {
+	rows, err := s.work.Query(ctx, sql, args)
 	if err != nil {
 		return nil, fmt.Errorf("read products for their texts: %w", err)
 	}
