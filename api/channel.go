@@ -206,6 +206,7 @@ func (s *server) createChannel(ctx context.Context, in *RawInput) (*channelAnswe
 	if err != nil {
 		return nil, err
 	}
+	s.wakeRenditions(c)
 	a := s.answerChannel(c)
 	a.Status, a.Location = http.StatusCreated, "/v1/channels/"+string(c.Code)
 	return a, nil
@@ -314,6 +315,7 @@ func (s *server) changeChannel(ctx context.Context, in *putChannel, work func(ol
 			return nil, err
 		}
 		s.wakeChannel(now.ID)
+		s.wakeRenditions(now)
 		return s.answerChannel(now), nil
 	}
 }
@@ -356,6 +358,13 @@ func (s *server) wakeChannel(id pim.ChannelID) {
 	s.Wake(postgres.Consumer{Kind: postgres.Pull, Channel: id})
 	for _, lane := range pim.AllLanes {
 		s.Wake(postgres.Consumer{Kind: postgres.Drain, Channel: id, Lane: lane})
+	}
+}
+
+// wakeRenditions wakes what makes the renditions that a channel shows.
+func (s *server) wakeRenditions(c *postgres.Channel) {
+	if len(c.Renditions) > 0 {
+		s.wakeMedia()
 	}
 }
 

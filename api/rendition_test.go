@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"slices"
 	"testing"
+
+	"github.com/sluicehub/sluice/pim/postgres"
 )
 
 func TestRenditionDefinitions(t *testing.T) {
@@ -61,7 +63,11 @@ func TestChannelRenditions(t *testing.T) {
 	if !slices.Equal(c.Renditions, []string{"big"}) {
 		t.Errorf("a patch of something else: %v", c.Renditions)
 	}
+	k.kinds()
 	k.want(k.do(Admin, "PATCH", "/v1/channels/shop", `{"renditions":["small","big"]}`), 200, &c)
+	if woken := k.kinds(); !slices.Contains(woken, postgres.Render) || !slices.Contains(woken, postgres.Derive) {
+		t.Errorf("woken: %v", woken)
+	}
 	if !slices.Equal(c.Renditions, []string{"small", "big"}) {
 		t.Errorf("patched: %v", c.Renditions)
 	}
