@@ -130,18 +130,23 @@ type LotCounts struct {
 // MaxLots is how many lots a summary tells at most.
 const MaxLots = 1000
 
-// An urgent task is due since an hour before it was made (see sqlWantRenditions),
-// so none has waited for longer than since its making.
+// What is counted by lot is small; the tasks themselves are read once, and never
+// sorted. An urgent task is due since an hour before it was made (see
+// sqlWantRenditions), so none has waited for longer than since its making.
 const (
+	sqlByLot = `
+select kind, lot, count(*) filter (where state = 'waiting') as waiting, count(*) filter (where state = 'waiting' and due_at <= now()) as ripe,
+       count(*) filter (where state = 'failed') as failed, count(*) filter (where state = 'cancelled') as cancelled,
+       min(greatest(due_at, created_at)) filter (where state = 'waiting' and due_at <= now()) as oldest
+from task group by 1, 2`
+
 	sqlTaskCounts = `
-with counts as (
-    select t.kind, count(*) filter (where t.state = 'waiting') as waiting,
-           count(*) filter (where t.state = 'waiting' and t.due_at <= now() and coalesce(o.wait_until, '-infinity') <= now()) as due,
-           count(*) filter (where t.state = 'failed') as failed, count(*) filter (where t.state = 'cancelled') as cancelled,
-           count(distinct t.lot) filter (where t.state = 'waiting' and o.wait_until > now()) as held,
-           extract(epoch from now() - min(greatest(t.due_at, t.created_at, o.wait_until))
-               filter (where t.state = 'waiting' and t.due_at <= now() and coalesce(o.wait_until, '-infinity') <= now())) as oldest
-    from task t left join lot o on o.kind = t.kind and o.lot = t.lot group by 1
+with by_lot as (` + sqlByLot + `),
+counts as (
+    select c.kind, sum(c.waiting)::bigint as waiting, coalesce(sum(c.ripe) filter (where h.open), 0)::bigint as due, sum(c.failed)::bigint as failed,
+           sum(c.cancelled)::bigint as cancelled, count(*) filter (where c.waiting > 0 and not h.open) as held,
+           extract(epoch from now() - min(greatest(c.oldest, o.wait_until)) filter (where c.ripe > 0 and h.open)) as oldest
+    from by_lot c left join lot o on o.kind = c.kind and o.lot = c.lot, lateral (select coalesce(o.wait_until, '-infinity') <= now() as open) h group by 1
 ),
 ever as (select kind, sum(done)::bigint as done, sum(failed)::bigint as failed from lot group by 1)
 select k.kind, coalesce(c.waiting, 0), coalesce(c.due, 0), coalesce(c.failed, 0), coalesce(c.cancelled, 0), coalesce(e.done, 0), coalesce(e.failed, 0),
@@ -149,14 +154,9 @@ select k.kind, coalesce(c.waiting, 0), coalesce(c.due, 0), coalesce(c.failed, 0)
 from unnest(@kinds::text[]) with ordinality k (kind, n) left join counts c using (kind) left join ever e using (kind) order by k.n`
 
 	sqlLots = `
-select o.kind, o.lot, coalesce(c.waiting, 0), coalesce(c.due, 0), coalesce(c.failed, 0), coalesce(c.cancelled, 0), o.done, o.failed, o.fails,
-       case when o.wait_until > now() then o.wait_until end, coalesce(o.error, '')
-from lot o left join (
-    select t.kind, t.lot, count(*) filter (where t.state = 'waiting') as waiting,
-           count(*) filter (where t.state = 'waiting' and t.due_at <= now() and coalesce(l.wait_until, '-infinity') <= now()) as due,
-           count(*) filter (where t.state = 'failed') as failed, count(*) filter (where t.state = 'cancelled') as cancelled
-    from task t left join lot l on l.kind = t.kind and l.lot = t.lot group by 1, 2
-) c on c.kind = o.kind and c.lot = o.lot
+select o.kind, o.lot, coalesce(c.waiting, 0), case when o.wait_until > now() then 0 else coalesce(c.ripe, 0) end, coalesce(c.failed, 0), coalesce(c.cancelled, 0),
+       o.done, o.failed, o.fails, case when o.wait_until > now() then o.wait_until end, coalesce(o.error, '')
+from lot o left join (` + sqlByLot + `) c on c.kind = o.kind and c.lot = o.lot
 where c.kind is not null or o.done > 0 or o.failed > 0 or o.fails > 0
 order by coalesce(c.waiting, 0) + coalesce(c.failed, 0) desc, o.kind, o.lot limit @limit`
 )
