@@ -152,6 +152,13 @@ func TestAssets(t *testing.T) {
 		t.Errorf("%d products", one.Products)
 	}
 	k.want(k.do(Editor, "DELETE", "/v1/assets/front", nil), 409, nil)
+	k.want(k.do(Editor, "PUT", "/v1/products/S-1", `{"family":"shoe"}`), 201, nil)
+	if _, err := k.store.Pool().Exec(t.Context(), `insert into product_asset (product_id, ref) select id, 'manual' from product`); err != nil {
+		t.Fatal(err)
+	}
+	if got := list("?sku=S-1"); !slices.Equal(got, []string{"manual"}) {
+		t.Errorf("of a product: %v", got)
+	}
 	k.want(k.do(Editor, "DELETE", "/v1/assets/new", nil), 204, nil)
 	k.want(k.do(Editor, "DELETE", "/v1/assets/new", nil), 404, nil)
 	k.want(k.do(Viewer, "GET", "/v1/assets/new", nil), 404, nil)
