@@ -143,7 +143,7 @@ func TestAssets(t *testing.T) {
 	}
 
 	// In use, it stays.
-	if _, err := k.store.Pool().Exec(t.Context(), `insert into product_asset (product_id, ref) values (1, 'front'), (2, 'front')`); err != nil {
+	if _, err := k.store.Pool().Exec(t.Context(), `insert into product_asset (product_id, ref) values (9001, 'front'), (9002, 'front')`); err != nil {
 		t.Fatal(err)
 	}
 	var one Asset
