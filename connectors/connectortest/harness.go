@@ -65,6 +65,8 @@ type Target struct {
 	Throttle    func(after time.Duration) // requests are refused until after, in whole seconds
 	Reject      func(sku pim.SKU)         // upserts of one SKU fail validation
 
+	// Drop, optional, deletes a product at the target, as people there do.
+	Drop func(sku pim.SKU)
 	// Versioned, optional, makes the target refuse lower revisions.
 	Versioned func()
 	// Async, needed of a Poller, makes the target answer pending from now on.

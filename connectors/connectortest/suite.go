@@ -22,6 +22,7 @@ func Run(t *testing.T, h Harness) {
 		{"every lane arrives", everyLane},
 		{"pushing twice is pushing once", idempotence},
 		{"a withdrawal takes everything away", withdrawal},
+		{"what is made anew is called so", anew},
 		{"results come in order", order},
 		{"the batch limit is honoured", batch},
 		{"a throttle says when to come back", throttle},
@@ -162,6 +163,42 @@ func withdrawal(r *run) {
 	r.ok(r.upsert(pim.Content, "A", 3))
 	if r.Held("A", pim.Content) == "" {
 		r.Error("it cannot come back after a withdrawal")
+	}
+}
+
+// anew lets the target lose a product behind the connector's back.
+func anew(r *run) {
+	if r.Drop == nil {
+		r.Log("products are not dropped at this target")
+		return
+	}
+	called := func(when string, want bool, res connectors.Result) {
+		r.Helper()
+		if res.Anew != want {
+			r.Errorf("%s: made anew is %v", when, res.Anew)
+		}
+	}
+	before := map[pim.Lane]string{}
+	for _, l := range r.lanes() {
+		results := r.ok(r.upsert(l, "A", 1), r.upsert(l, "B", 1))
+		if before[l] = r.Held("A", l); l == pim.Content {
+			called("a first creation", true, results[0])
+		}
+	}
+	r.Drop("A")
+	if r.Held("A", pim.Content) != "" {
+		r.Fatal("the harness's Drop does not drop")
+	}
+	results := r.ok(r.upsert(pim.Content, "B", 2), r.upsert(pim.Content, "A", 2))
+	called("what was there", false, results[0])
+	called("what was dropped", true, results[1])
+	// The hub then sends the other lanes again, as they were, and to the connector
+	// that may remember where they went.
+	for _, l := range r.lanes() {
+		called("what is there again", false, r.ok(r.upsert(l, "A", 1))[0])
+		if got := r.Held("A", l); got != before[l] {
+			r.Errorf("lane %s: the target holds %q, and held %q before", l, got, before[l])
+		}
 	}
 }
 

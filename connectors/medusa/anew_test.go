@@ -14,9 +14,9 @@ import (
 
 // A variant that is made anew has no price, while the hub may believe that it
 // sent one: to the variant before it, or, for a product that was sold by its
-// variants, none at all. So the outcome is in doubt, which makes the hub send the
+// variants, none at all. So the outcome says so, which makes the hub send the
 // offer again; the push after that finds nothing to do.
-func TestWhatIsMadeAnewIsInDoubt(t *testing.T) {
+func TestWhatIsMadeAnewIsCalledSo(t *testing.T) {
 	fake, to := start(t, medusatest.Options{}, nil)
 	const priced = `{"prices":[{"currency":"EUR","amount":"5"}]}`
 	fine(t, to, upsert(pim.Content, "P", `{"title":"P"}`), upsert(pim.Content, "Q", `{"title":"Q"}`), upsert(pim.Content, "V", `{"parent":"P"}`))
@@ -32,17 +32,47 @@ func TestWhatIsMadeAnewIsInDoubt(t *testing.T) {
 		{"the last variant went", func() { fine(t, to, withdrawal("V")) }, upsert(pim.Content, "Q", `{"title":"Q"}`)},
 	} {
 		step.before()
-		e := refusal(t, to, step.item)
-		if e.Verdict != connectors.Conflict || !e.Uncertain {
-			t.Errorf("%s: %+v", step.what, e)
+		if r := pushed(t, to, step.item)[0]; r.Err != nil || !r.Anew {
+			t.Errorf("%s: %+v", step.what, r)
 		}
 		if v, there := fake.Variant(step.item.SKU); !there || len(v.Prices) != 0 {
 			t.Errorf("%s: %+v, there: %v; the test is none", step.what, v, there)
 		}
-		if r := pushed(t, to, step.item)[0]; r.Err != nil {
-			t.Errorf("%s, again: %v", step.what, r.Err)
+		if r := pushed(t, to, step.item)[0]; r.Err != nil || r.Anew {
+			t.Errorf("%s, again: %+v", step.what, r)
 		}
 		fine(t, to, upsert(pim.Offer, string(step.item.SKU), priced))
+	}
+}
+
+// Who deletes a product in Medusa deletes its variants: each says of itself that
+// it was made anew, in one push with its product or after it.
+func TestFamilyThatIsDeletedInMedusa(t *testing.T) {
+	fake, to := start(t, medusatest.Options{}, nil)
+	family := []connectors.Item{upsert(pim.Content, "P", `{"title":"P"}`), upsert(pim.Content, "V", `{"parent":"P"}`), upsert(pim.Content, "W", `{"parent":"P"}`)}
+	offers := []connectors.Item{upsert(pim.Offer, "V", `{"prices":[{"currency":"EUR","amount":"5"}],"stock":2}`), upsert(pim.Offer, "W", `{"prices":[{"currency":"EUR","amount":"6"}],"stock":3}`)}
+	fine(t, to, family...)
+	fine(t, to, offers...)
+	for _, pushes := range [][][]connectors.Item{{family}, {family[:2], family[2:]}} {
+		fake.Forget("P")
+		for _, items := range pushes {
+			for i, r := range pushed(t, to, items...) {
+				if r.Err != nil || !r.Anew {
+					t.Errorf("%s: %+v", items[i].SKU, r)
+				}
+			}
+		}
+		fine(t, to, offers...)
+		for _, sku := range []pim.SKU{"V", "W"} {
+			if v, there := fake.Variant(sku); !there || len(v.Prices) != 1 {
+				t.Errorf("%s: %+v, there: %v", sku, v, there)
+			}
+		}
+		for i, r := range pushed(t, to, family...) {
+			if r.Err != nil || r.Anew {
+				t.Errorf("%s again: %+v", family[i].SKU, r)
+			}
+		}
 	}
 }
 

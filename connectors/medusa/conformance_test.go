@@ -136,6 +136,7 @@ func TestConformance(t *testing.T) {
 				fake.Script(medusatest.Fault{Kind: medusatest.Throttle, After: after})
 			},
 			Reject:   func(sku pim.SKU) { fake.Reject(sku, "") },
+			Drop:     fake.Forget,
 			Uploaded: fake.File,
 		}
 	}})

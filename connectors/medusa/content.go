@@ -3,7 +3,6 @@ package medusa
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -32,7 +31,7 @@ type contentPush struct {
 	ids       map[string]string   // category code → id
 	sales     *sales
 	stock     map[string]stockItem // of SKUs that have no variant, by SKU
-	anew      map[int]bool         // by item: its SKU was sold before, by a variant that is gone or by none of its own
+	anew      map[int]bool         // by item: Medusa did not hold its product, or no variant of its SKU
 }
 
 // content pushes products first, then their variants.
@@ -80,6 +79,12 @@ func (p *push) content(ctx context.Context) error {
 	if c.ids, err = p.categoryIDs(ctx, codes); err != nil {
 		return err
 	}
+	for i, d := range c.documents {
+		// One without our external_id that is adopted is not the one that we knew.
+		if d != nil && d.Parent == "" && c.found[string(p.items[i].SKU)] == nil {
+			c.anew[i] = true
+		}
+	}
 	if err := c.withdraw(ctx); err != nil {
 		return err
 	}
@@ -89,20 +94,12 @@ func (p *push) content(ctx context.Context) error {
 	if err := c.variants(ctx); err != nil {
 		return err
 	}
-	c.recall()
-	return nil
-}
-
-// recall tells the hub that the variants that were made anew are in doubt. They
-// have no price, no stock and no pictures, though the hub may hold these for
-// acknowledged: by the variant that was, or without being sent at all. What is in
-// doubt is pushed once more when it has settled, and brings the other lanes along.
-func (c *contentPush) recall() {
+	// They have no price, no stock and no pictures, though the hub may hold these for
+	// acknowledged: by the variant that was, or without being sent at all.
 	for i := range c.anew {
-		if !c.failed(i) {
-			c.fail(i, &connectors.Error{Verdict: connectors.Conflict, Uncertain: true, Err: errors.New("its variant was made anew; it is pushed once more, so that its price and stock follow")})
-		}
+		p.results[i].Anew = !c.failed(i)
 	}
+	return nil
 }
 
 // withdraw takes products and variants away. A variant that is a product's
@@ -191,6 +188,7 @@ func (c *contentPush) tops(ctx context.Context) error {
 			fresh = append(fresh, t.sku)
 			for _, v := range t.with {
 				fresh = append(fresh, string(c.items[v].SKU))
+				c.anew[v] = true
 			}
 			if t.handle = string(d.Handle); t.handle == "" {
 				t.handle, t.ours = handleOf(string(d.Title), t.sku), true
@@ -261,7 +259,6 @@ func (c *contentPush) adopt(ctx context.Context) error {
 			return err
 		}
 		c.touch(i)
-		c.anew[i] = true
 		c.known.Remove(pim.SKU(sku))
 		delete(c.places, sku)
 	}

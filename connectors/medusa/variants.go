@@ -180,7 +180,6 @@ func (c *contentPush) leave(ctx context.Context, parents []string) error {
 				return err
 			}
 			c.touch(i)
-			c.anew[i] = true
 			c.known.Remove(c.items[i].SKU)
 		}
 	}
@@ -222,6 +221,7 @@ func (c *contentPush) family(ctx context.Context, parent string) (update []op, e
 		sku := string(c.items[i].SKU)
 		there := it.variant(sku)
 		if there == nil {
+			c.anew[i] = true
 			v["prices"] = []any{}
 			lean(v)
 		} else {

@@ -193,7 +193,8 @@ func (p *push) round(ctx context.Context, h *house, at []int) error {
 		return err
 	}
 	for _, i := range at {
-		if d := p.docs[i]; d != nil && d.Parent != "" && p.found[p.items[i].SKU] == nil {
+		p.results[i].Anew = p.docs[i] != nil && p.found[p.items[i].SKU] == nil
+		if d := p.docs[i]; d != nil && d.Parent != "" && p.results[i].Anew {
 			variants = append(variants, i) // they need their parent's template
 			continue
 		}

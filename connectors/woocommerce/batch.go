@@ -314,7 +314,6 @@ func (p *push) hearRefusal(r *row, said *refusal) {
 	case t == nil:
 		r.parent.err = e
 	case rule.special == gone:
-		t.lost = r.id != 0 && !t.withdraw && p.lane == pim.Content
 		t.again = true
 	case rule.special == duplicate && t.taken == 0:
 		t.taken++

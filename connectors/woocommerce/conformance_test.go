@@ -136,5 +136,6 @@ func target(t *testing.T) connectortest.Target {
 			rejected = append(rejected, sku)
 			shop.Reject(sku)
 		},
+		Drop: shop.Delete,
 	}
 }

@@ -78,7 +78,11 @@ func (p *push) content(tasks []*task, products []*row, variations map[int64][]*r
 		return err
 	}
 	for _, t := range tasks {
-		if !t.done && !t.withdraw && t.doc.parent == "" {
+		if t.done || t.withdraw {
+			continue
+		}
+		t.anew = t.anew || t.have == nil || t.knew != 0 && t.have.ID != t.knew
+		if t.doc.parent == "" {
 			products = append(products, p.product(t, categories))
 		}
 	}

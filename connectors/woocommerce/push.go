@@ -22,7 +22,8 @@ type task struct {
 	cached   bool    // have is only remembered
 	done     bool
 	again    bool    // what we took for the shop's state was wrong: once more, from a look-up
-	lost     bool    // the shop had it, and does not any more
+	knew     int64   // the id that was remembered of it, 0 for none
+	anew     bool    // of content: the shop did not hold it, or holds another object than we knew
 	carry    *object // what stood in its place, with all fields
 	cleared  bool    // that was removed: the shop does not hold what it held
 	taken    int     // how often the shop said that another object has its SKU
@@ -56,7 +57,7 @@ func (t *task) open(item connectors.Item) error {
 // missing is the error of an offer or of pictures whose product is not there. It
 // is tried again: the content may be putting another object in its place just now.
 func missing() error {
-	const text = "The shop does not hold this product any more. Resync the channel to make it anew, or find out who deleted it there."
+	const text = "The shop does not hold this product any more. The next edit of its texts, or a full resync of the channel, makes it anew."
 	return &connectors.Error{
 		Verdict: connectors.Conflict, After: parentAfter, Err: errors.New("the shop does not hold this product any more"),
 		Issues: []pim.Issue{{Code: "woocommerce.missing", Severity: pim.SeverityError, Text: text}},
@@ -86,12 +87,7 @@ func (t *task) took(row *answer) {
 	if row != nil && row.Status == "publish" && !t.withdraw {
 		t.result.Status = connectors.Live
 	}
-	if t.lost {
-		t.result.Issues = append(t.result.Issues, pim.Issue{
-			Code: "woocommerce.recreated", Severity: pim.SeverityWarning,
-			Text: "Somebody had deleted it in the shop; it was made anew. Resync the channel to bring back its price, stock and pictures.",
-		})
-	}
+	t.result.Anew = t.anew
 }
 
 // push is one call of Push.
@@ -211,6 +207,9 @@ func (p *push) find(tasks []*task, fresh bool) error {
 	var ask []pim.SKU
 	for _, t := range tasks {
 		k, ok := p.known.Get(t.sku)
+		if t.knew == 0 {
+			t.knew = k.id
+		}
 		switch {
 		case fresh, !ok, t.withdraw, p.lane == pim.Media, time.Since(k.at) > staleAfter, p.lane == pim.Content && (k.variable || !k.bare || t.doc.parent != "" || len(t.doc.attributes) > 0):
 			ask = append(ask, t.sku)
@@ -241,7 +240,6 @@ func (p *push) find(tasks []*task, fresh bool) error {
 		if o := found[t.sku]; o != nil || !t.cached {
 			t.have, t.cached = o, false
 		}
-		t.lost = t.lost && t.have == nil
 	}
 	p.parents(tasks, found)
 	return nil

@@ -329,8 +329,10 @@ func TestChangedInTheShop(t *testing.T) {
 	shop.Delete("v")
 	shop.Delete("B")
 	results := ok(t, c, content("A", `{"name":"A"}`), content("B", `{"name":"B2"}`), variant("v", "P", "Blue"))
-	if got := says(results[0]) + ", " + says(results[1]); got != "live, live woocommerce.recreated" {
-		t.Errorf("made anew: %s", got)
+	for i, r := range results {
+		if !r.Anew || len(r.Issues) > 0 {
+			t.Errorf("made anew, of item %d: %+v", i, r)
+		}
 	}
 	if held(t, shop, "B").Name != "B2" || held(t, shop, "v").Choices()[0].Option != "Blue" {
 		t.Error("they are not what was sent")
@@ -349,6 +351,11 @@ func TestChangedInTheShop(t *testing.T) {
 	ok(t, c, upsert(pim.Offer, "B", `{"regular_price":"3.00"}`))
 	if b := held(t, shop, "B"); b.ID != id || b.RegularPrice != "3.00" {
 		t.Errorf("the price went to another: %+v", b)
+	}
+	shop.Edit("B", func(p *woocommercetest.Product) { p.SKU = "another" })
+	shop.Add(woocommercetest.Product{SKU: "B", Name: "by hand once more"})
+	if r := ok(t, c, content("B", `{"name":"B3"}`))[0]; !r.Anew || held(t, shop, "B").Name != "B3" {
+		t.Errorf("one that is not the one we knew: %+v", r)
 	}
 	// A product that somebody made variable keeps its variations' attributes.
 	shop.Edit("A", func(p *woocommercetest.Product) {
@@ -400,7 +407,10 @@ func TestMoves(t *testing.T) {
 	ok(t, c, upsert(pim.Offer, "X", `{"regular_price":"9.90","sale_price":"8.90","date_on_sale_to_gmt":"2999-01-01T00:00:00Z","stock":4,"backorders":"yes"}`), upsert(pim.Offer, "v", `{"regular_price":"5.00"}`))
 	ok(t, c, upsert(pim.Media, "X", `{"images":["https://x.example/x.jpg"]}`), upsert(pim.Media, "v", `{"images":["https://x.example/v.jpg"]}`))
 	price, picture := shop.HeldLane("X", pim.Offer), shop.HeldLane("X", pim.Media)
-	ok(t, c, variant("X", "Q", "Green"), variant("v", "Q", "Red"))
+	// What moves is made anew, so the hub sends its other lanes again; P stays.
+	if r := ok(t, c, variant("X", "Q", "Green"), variant("v", "Q", "Red"), content("P", `{"name":"P2"}`)); !r[0].Anew || !r[1].Anew || r[2].Anew {
+		t.Errorf("made anew: %v, %v, and the parent that was left %v", r[0].Anew, r[1].Anew, r[2].Anew)
+	}
 	if x, v, q := held(t, shop, "X"), held(t, shop, "v"), held(t, shop, "Q"); x.ParentID != q.ID || v.ParentID != q.ID || len(held(t, shop, "P").Variations) != 0 {
 		t.Errorf("X is below %d, v below %d, Q is %d", x.ParentID, v.ParentID, q.ID)
 	}
