@@ -9,7 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/govalues/decimal"
@@ -126,39 +126,19 @@ func (w *generator) write(ctx context.Context, book *ruleBook, pages []*page) (r
 			rests.add(noProviderWait, err.Error())
 			continue
 		}
-		var (
-			mu   sync.Mutex
-			down error
-		)
+		var down atomic.Pointer[connectors.Error] // it is not there
 		g, gctx := errgroup.WithContext(ctx)
 		g.SetLimit(max(1, s.limits.Concurrency))
 		for _, page := range pages {
-			if len(page.items) == 0 {
-				continue
+			if len(page.items) > 0 {
+				g.Go(func() error { return w.page(gctx, book, s, p, page, &down) })
 			}
-			g.Go(func() error {
-				mu.Lock()
-				is := down != nil
-				mu.Unlock()
-				if is {
-					return nil
-				}
-				err := w.page(gctx, book, s, p, page)
-				var e *connectors.Error
-				if errors.As(err, &e) {
-					mu.Lock()
-					down = e
-					mu.Unlock()
-					return nil
-				}
-				return err
-			})
 		}
 		if err := g.Wait(); err != nil {
 			return rests, err
 		}
-		if down != nil {
-			wait, cause, err := w.t.down(ctx, s, p, down)
+		if away := down.Load(); away != nil {
+			wait, cause, err := w.t.down(ctx, s, p, away)
 			if err != nil {
 				return rests, err
 			}
@@ -171,8 +151,11 @@ func (w *generator) write(ctx context.Context, book *ruleBook, pages []*page) (r
 	return rests, nil
 }
 
-// page makes one call; a *connectors.Error is of a service that is not there.
-func (w *generator) page(ctx context.Context, book *ruleBook, s *service, p *postgres.Provider, page *page) error {
+// page makes one call, unless the service is down.
+func (w *generator) page(ctx context.Context, book *ruleBook, s *service, p *postgres.Provider, page *page, down *atomic.Pointer[connectors.Error]) error {
+	if down.Load() != nil {
+		return nil
+	}
 	first := page.items[0]
 	rule := first.cover.rule
 	prompt := translation.Prompt{Locale: first.was.Locale, Facts: first.cover.source, Instruction: fill(rule.Template, first)}
@@ -194,7 +177,8 @@ func (w *generator) page(ctx context.Context, book *ruleBook, s *service, p *pos
 		}
 		e := connectors.AsError(err)
 		if !errors.Is(err, translation.ErrAnswer) && (e.Verdict == connectors.Throttled || e.Verdict == connectors.Unavailable || e.Verdict == connectors.Auth) {
-			return e
+			down.Store(e)
+			return nil
 		}
 		for _, it := range page.items {
 			page.why[it] = p.Code + ": " + errorText(e)

@@ -175,6 +175,20 @@ func (t *Texts) learn(ctx context.Context, schema *pim.Schema, writes []*postgre
 	if err != nil {
 		return err
 	}
+	ids := make([]pim.ProductID, len(writes))
+	for i, w := range writes {
+		ids[i] = w.Product
+	}
+	products, err := t.store.TextProducts(ctx, ids)
+	if err != nil {
+		return err
+	}
+	valuesOf := make(map[pim.ProductID]pim.Values, len(products))
+	for _, p := range products {
+		if values, err := pim.DecodeStored(p.Values); err == nil {
+			valuesOf[p.ID] = values
+		}
+	}
 	glossaries := map[[2]pim.Locale]*glossary{}
 	var entries []postgres.MemoryEntry
 	for _, w := range writes {
@@ -188,16 +202,7 @@ func (t *Texts) learn(ctx context.Context, schema *pim.Schema, writes []*postgre
 				return err
 			}
 		}
-		protect := glossaries[pair].keep.With(string(w.SKU))
-		products, err := t.store.TextProducts(ctx, []pim.ProductID{w.Product})
-		if err != nil {
-			return err
-		}
-		for _, p := range products {
-			if values, err := pim.DecodeStored(p.Values); err == nil {
-				protect = protect.With(book.names(w.Rule, values)...)
-			}
-		}
+		protect := glossaries[pair].keep.With(append(book.names(w.Rule, valuesOf[w.Product]), string(w.SKU))...)
 		html := a.Type == pim.TypeRichText
 		source, err1 := text.Cut(*w.Source, html, protect)
 		target, err2 := text.Cut(*w.Target, html, protect)

@@ -188,7 +188,7 @@ func (t *Texts) end(ctx context.Context, r *Runner, l postgres.Lease, writes []*
 			again = append(again, f)
 			r.metrics.task(l.Kind, "failed")
 		case w.End.Error != "":
-			t.log.InfoContext(ctx, l.Kind, "sku", w.SKU, "text", w.ID, "err", w.End.Error)
+			t.log.InfoContext(ctx, "text", "kind", l.Kind, "sku", w.SKU, "id", w.ID, "err", w.End.Error)
 			r.metrics.task(l.Kind, "failed")
 		default:
 			r.metrics.task(l.Kind, "done")

@@ -119,7 +119,7 @@ func (w *translator) lot(ctx context.Context, l postgres.Lease, book *ruleBook, 
 	}
 	waits := false
 	for _, p := range cut {
-		m, why, faults := p.assemble(k)
+		m, why, faults := p.assemble()
 		switch {
 		case why == "":
 			writes = append(writes, p.write(book.schema, m))
@@ -140,7 +140,7 @@ func (w *translator) lot(ctx context.Context, l postgres.Lease, book *ruleBook, 
 }
 
 // assemble puts a text together; why says what is missing, or wrong.
-func (p *pieces) assemble(k *pairWork) (m made, why string, faults []postgres.TextFault) {
+func (p *pieces) assemble() (m made, why string, faults []postgres.TextFault) {
 	targets := make([]string, len(p.units))
 	origins := map[string]bool{}
 	for i, u := range p.units {

@@ -125,6 +125,9 @@ func TestServiceDown(t *testing.T) {
 	if n := r.count(`select count(*) from task where kind = 'translate' and state = 'waiting' and attempts = 0`); n != 50 {
 		t.Errorf("%d of 50 tasks wait unharmed", n)
 	}
+	if n := r.count(`select count(*) from lot where kind = 'translate' and lot = 'en-GB>de-DE' and fails > 0 and wait_until is not null and error like 'fake: %'`); n != 1 {
+		t.Error("the pair does not wait with its reason: whoever works it off turns in circles")
+	}
 	fake.set(func(f *fakeService) { f.down = nil })
 	r.quiet()
 	if n := r.count(`select count(*) from product where values->'name' ? 'de-DE' and rev = 2`); n != 50 {
@@ -250,6 +253,38 @@ func TestGlossaryRenewsWhatHasTheTerm(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 	if _, sent := fake.counts(); len(sent) != 3 {
+		t.Errorf("sent was %q", sent)
+	}
+}
+
+// Whoever edits a product while its text is being translated is not overwritten,
+// and a source that changes meanwhile is translated as it is then.
+func TestEditorIsFasterThanTheTranslator(t *testing.T) {
+	r := newTextRoad(t)
+	fake := r.provider("fake", 0)
+	r.rule(func(rule *postgres.TextRule) { rule.Attributes = []string{"name"} })
+	edits := []string{`{"name":{"de-DE":"Roter Kessel"}}`, `{"name":{"en-GB":"Blue pot"}}`}
+	r.texts.AfterAnswer(func(context.Context) {
+		if len(edits) > 0 {
+			r.item("A", edits[0])
+			edits = edits[1:]
+		}
+	})
+	r.work()
+	r.item("A", `{"name":{"en-GB":"Red kettle"}}`)
+	r.quiet()
+	if x := r.text("A", "name"); x.State != postgres.TextReviewed || r.target("A", "name") != "Roter Kessel" {
+		t.Errorf("a person's text: %+v %q", x, r.target("A", "name"))
+	}
+	r.item("A", `{"name":{"en-GB":"Green cup","de-DE":null}}`)
+	r.quiet()
+	if got := r.target("A", "name"); got != "de Blue pot" {
+		t.Errorf("%q", got)
+	}
+	if n := r.count(`select count(*) from event where data::text like '%de Red%' or data::text like '%de Green%'`); n != 0 {
+		t.Errorf("%d revisions with a translation of what was not there any more", n)
+	}
+	if _, sent := fake.counts(); !slices.Equal(sent, []string{"Red kettle", "Green cup", "Blue pot"}) {
 		t.Errorf("sent was %q", sent)
 	}
 }

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/jackc/pgx/v5"
 
@@ -132,9 +133,11 @@ const sqlAnyTexts = `select exists (select from text_rule) or exists (select fro
 
 // AnyTexts reports whether there are rules for texts, or texts that a rule once
 // covered.
-func (s *Store) AnyTexts(ctx context.Context) (any bool, err error) {
-	err = s.work.QueryRow(ctx, sqlAnyTexts).Scan(&any)
-	return any, err
+func (s *Store) AnyTexts(ctx context.Context) (is bool, err error) {
+	if err := s.work.QueryRow(ctx, sqlAnyTexts).Scan(&is); err != nil {
+		return false, fmt.Errorf("ask for texts: %w", err)
+	}
+	return is, nil
 }
 
 // TestText is what a provider for tests made of a text that a product has not.
@@ -154,7 +157,7 @@ where p.sku = any(@skus::text[]) order by t.id`
 func (s *Store) TestTexts(ctx context.Context, skus []string) ([]TestText, error) {
 	rows, err := s.work.Query(ctx, sqlTestTextsOf, pgx.NamedArgs{"skus": skus})
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("read texts for test channels: %w", err)
 	}
 	return pgx.CollectRows(rows, func(r pgx.CollectableRow) (t TestText, err error) {
 		return t, r.Scan(&t.SKU, &t.Attribute, &t.Locale, &t.Channel, &t.Value)
