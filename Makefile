@@ -9,7 +9,7 @@ LINTER = bin/tools/golangci-lint
 
 .PHONY: demo test race build generate lint fmt format check mutants tools postgres
 
-# The whole of Sluice on this machine: private database, API, workers, five channels on fake targets. Ctrl-C ends it.
+# The whole of Sluice on this machine: private database, API, workers, six channels on fake targets. Ctrl-C ends it.
 # Built first and then executed, which is what go run does but for the exit status of a Ctrl-C.
 demo: postgres-or-url build
 	@exec bin/sluice demo $(ARGS)

@@ -126,7 +126,7 @@ func TestDemoExitsAfterPublish(t *testing.T) {
 	dsn := dbtest.New(t)
 	args := []string{"demo", "--data-dir", dir, "--listen", "127.0.0.1:0", "--exit-after-publish", "--products"}
 	stdout, stderr, status := output(t, []string{"DATABASE_URL=" + dsn}, append(args, "7")...)
-	if status != 0 || !strings.Contains(stdout, "Everything is on all 5 channels") {
+	if status != 0 || !strings.Contains(stdout, "Everything is on all 6 channels") {
 		t.Fatalf("status %d\n%s%s", status, stdout, stderr)
 	}
 	db := connect(t, dsn)

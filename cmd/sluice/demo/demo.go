@@ -1,6 +1,6 @@
 //go:build unix
 
-// Package demo is `sluice demo`: all of Sluice on one machine, with five
+// Package demo is `sluice demo`: all of Sluice on one machine, with six
 // channels on fake targets and a catalogue of our own. What lives here is what
 // only the demo needs: its data folder, its targets, its catalogue, its
 // progress and its words. The parts that it runs are node's.
@@ -136,6 +136,9 @@ func (d *demo) run(ctx context.Context) error {
 		return err
 	}
 	if err := d.hang(ctx); err != nil {
+		return err
+	}
+	if err := d.interpret(ctx); err != nil {
 		return err
 	}
 	if err := d.ensureChannels(ctx); err != nil {

@@ -69,6 +69,14 @@ func marketMapping() *connectors.Mapping {
 	}
 }
 
+// testMapping shows what is translated. It has no offer: nobody buys there.
+func testMapping() *connectors.Mapping {
+	return &connectors.Mapping{
+		Content: map[string]string{"sku": "sku", "title": "firstOf([values.name, sku])", "text": "firstOf([values.description])"},
+		Media:   map[string]string{"pictures": "firstOf([media])"},
+	}
+}
+
 // bolMapping sends what bol can sell: products with a GTIN, and offers of them at
 // a price that it takes.
 func bolMapping() *connectors.Mapping {

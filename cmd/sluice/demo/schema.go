@@ -127,7 +127,7 @@ func defineCatalogue(ctx context.Context, s *postgres.Store) error {
 		return err
 	}
 	change := postgres.SchemaChange{
-		Locales: []pim.Locale{"en-GB", "de-DE", "nl-NL"}, Currencies: []pim.Currency{"EUR", "GBP"}, Locations: []string{north, south},
+		Locales: []pim.Locale{"en-GB", "de-DE", "nl-NL", french}, Currencies: []pim.Currency{"EUR", "GBP"}, Locations: []string{north, south},
 	}
 	for _, a := range attributes() {
 		if schema.Attributes[a.Code] == nil {
@@ -139,7 +139,7 @@ func defineCatalogue(ctx context.Context, s *postgres.Store) error {
 			change.Families = append(change.Families, f)
 		}
 	}
-	if len(change.Attributes)+len(change.Families) == 0 && schema.Locations[north] && schema.Locations[south] {
+	if len(change.Attributes)+len(change.Families) == 0 && schema.Locations[north] && schema.Locations[south] && schema.Locales[french] {
 		return nil // a change of the schema makes every process read it anew
 	}
 	if _, err := s.ChangeSchema(ctx, change); err != nil {

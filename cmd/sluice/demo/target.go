@@ -55,6 +55,8 @@ const (
 	tryton      = "tryton"
 )
 
+var yes = true
+
 // The demo's channels. That the connectors and mappings differ is the point: one
 // product, a document of its own for each target.
 func targets() []*target {
@@ -63,6 +65,7 @@ func targets() []*target {
 		{title: "web shop, German", start: startShop, spec: jobs.ChannelSpec{Code: "shop-de", Connector: wooCommerce, Locale: "de-DE", Currency: "EUR", Mapping: shopMapping(), Renditions: []string{shopPicture, thumbnail}}},
 		{title: "marketplace", start: startMarket, spec: jobs.ChannelSpec{Code: "market-one", Connector: webhook, Locale: "en-GB", Currency: "GBP", Mapping: marketMapping(), Renditions: []string{marketPicture, thumbnail}}},
 		{title: "marketplace that answers later and throttles", start: startBol, spec: jobs.ChannelSpec{Code: "market-two", Connector: bol, Locale: "nl-NL", Currency: "EUR", Mapping: bolMapping()}},
+		{title: "test shop in French, which a pseudo-translator makes", start: startMarket, spec: jobs.ChannelSpec{Code: "test-fr", Connector: webhook, Locale: french, Currency: "EUR", Mapping: testMapping(), Test: &yes, Renditions: []string{marketPicture}}},
 		{title: "ERP", start: startERP, spec: jobs.ChannelSpec{Code: "erp", Connector: tryton, Locale: "en-GB", Currency: "EUR", Mapping: erpMapping()}},
 	}
 }

@@ -27,6 +27,9 @@ type try struct{ what, line string }
 func (d *demo) tries() []try {
 	var all []string
 	for _, t := range d.targets {
+		if t.spec.Mapping.Offer == nil {
+			continue
+		}
 		all = append(all, string(t.spec.Code)+"="+strings.TrimSuffix(t.server.AdminURL(), "/"))
 	}
 	words := strings.NewReplacer(

@@ -22,6 +22,7 @@ import (
 	"github.com/sluicehub/sluice/api"
 	"github.com/sluicehub/sluice/connectors"
 	"github.com/sluicehub/sluice/connectors/all"
+	translationall "github.com/sluicehub/sluice/connectors/translation/all"
 	"github.com/sluicehub/sluice/jobs"
 	"github.com/sluicehub/sluice/jobs/importing"
 	"github.com/sluicehub/sluice/pim/blob"
@@ -52,6 +53,7 @@ type Node struct {
 	Channels *jobs.Channels
 	Runner   *jobs.Runner
 	Media    *jobs.Media // nil without Blobs
+	Texts    *jobs.Texts
 
 	blobs  io.Closer
 	server *http.Server // nil without a Listener
@@ -99,8 +101,11 @@ func Start(ctx context.Context, o Options) (_ *Node, err error) {
 		}
 		n.Channels.Shows(n.Media)
 	}
+	n.Texts = jobs.NewTexts(jobs.TextsConfig{
+		Store: n.Store, Registry: translationall.Registry(), Keys: o.Keys, Log: o.Log, AllowPrivate: o.AllowPrivate, Version: o.Version,
+	})
 	n.Runner, err = jobs.New(jobs.Config{
-		Store: n.Store, Channels: n.Channels, Importer: importing.New(n.Store, o.Log, metrics), Media: n.Media,
+		Store: n.Store, Channels: n.Channels, Importer: importing.New(n.Store, o.Log, metrics), Media: n.Media, Texts: n.Texts,
 		Log: o.Log, Metrics: metrics, Holder: Holder(), Work: o.Work,
 	})
 	if err != nil {
