@@ -142,6 +142,11 @@ func TestReview(t *testing.T) {
 	if x := r.text("D", "name"); x.Proposal == nil || *x.Proposal != "Kessel b ist da" || x.Provenance.Providers[0] != postgres.MemoryPerson {
 		t.Errorf("%+v %+v", x, x.Provenance)
 	}
+	r.item("E", `{"name":{"en-GB":"Kettle b here now"}}`)
+	r.quiet()
+	if x := r.text("E", "name"); len(x.Suggestions) == 0 || x.Suggestions[0].Target != "Kessel b ist da" || x.Suggestions[0].Similarity < 0.7 {
+		t.Errorf("suggestions: %+v", x.Suggestions)
+	}
 	r.item("A", `{"name":{"en-GB":"Pot a here"}}`)
 	r.quiet()
 	if x := r.text("A", "name"); x.State != postgres.TextOutdated || r.target("A", "name") != "de Kettle a here" || x.Proposal == nil {
@@ -152,7 +157,7 @@ func TestReview(t *testing.T) {
 	if x := r.text("A", "name"); x.State != postgres.TextReviewed || x.Proposal != nil {
 		t.Errorf("a person's own text: %+v", x)
 	}
-	if _, sent := fake.counts(); len(sent) != 4 {
+	if _, sent := fake.counts(); len(sent) != 5 {
 		t.Errorf("sent was %q", sent)
 	}
 }

@@ -103,11 +103,16 @@ func (t *Texts) load(ctx context.Context, tasks []postgres.Task) (*textRound, er
 // made is what a machine made of a text.
 type made struct {
 	text        string
-	proposal    bool // it waits for a person whatever else
 	test        bool
 	provenance  postgres.Provenance
 	suggestions []postgres.Suggestion
 	faults      []postgres.TextFault
+}
+
+// proposes reports that what a machine makes of the text waits for a person:
+// by the rule, or because the text that is there is a person's.
+func (it *textItem) proposes() bool {
+	return it.cover.rule.Review == postgres.ReviewProposal || it.now.TargetHash != "" && !it.now.Machine
 }
 
 // write is how a text stands with what a machine made of it.
@@ -131,8 +136,7 @@ func (it *textItem) write(schema *pim.Schema, m made) *postgres.TextWrite {
 		clean, w.Error = m.text, "the text does not fit: "+problemText(err)
 		end.Error, end.Failed = w.Error, true
 	}
-	persons := it.now.TargetHash != "" && !it.now.Machine
-	if m.proposal || persons || err != nil || it.cover.rule.Review == postgres.ReviewProposal {
+	if err != nil || it.proposes() {
 		w.Proposal, w.Proposed, w.Suggestions = &clean, source, m.suggestions
 		return w
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/sluicehub/sluice/connectors/translation"
 	"github.com/sluicehub/sluice/pim"
@@ -48,6 +49,7 @@ type unit struct {
 	origin string
 	model  string
 	test   bool
+	seen   bool                 // by a person, in a proposal
 	faults []postgres.TextFault // of the translations that were refused
 	alike  []postgres.Suggestion
 
@@ -106,6 +108,7 @@ func (w *translator) lot(ctx context.Context, l postgres.Lease, book *ruleBook, 
 				u = &unit{seg: seg, in: k.glossary.in(seg.Source)}
 				k.units[seg.Key], k.order = u, append(k.order, u)
 			}
+			u.seen = u.seen || it.proposes()
 			p.units[i] = u
 		}
 		cut = append(cut, p)
@@ -232,22 +235,24 @@ func (w *translator) recall(ctx context.Context, k *pairWork) error {
 		u.target, u.origin, u.model, u.test = m.Target, originOf(m), m.Model, m.Test
 		w.r.metrics.translated("memory", 1)
 	}
-	missing = slices.DeleteFunc(missing, func(u *unit) bool { return len(u.seg.Source) > postgres.MaxAlike })
+	if err := w.adapt(ctx, k, missing); err != nil {
+		return err
+	}
+	return w.suggest(ctx, k, missing)
+}
+
+// adapt fills in what was translated before with other numbers.
+func (w *translator) adapt(ctx context.Context, k *pairWork, missing []*unit) error {
 	if len(missing) == 0 {
 		return nil
 	}
-	sources := make([]string, len(missing))
-	for i, u := range missing {
-		sources[i] = u.seg.Source
-	}
-	alike, err := w.r.store.Alike(ctx, k.from, k.to, sources, k.tests)
+	shaped, err := w.r.store.Shaped(ctx, k.from, k.to, sourcesOf(missing), k.tests)
 	if err != nil {
 		return err
 	}
 	for i, u := range missing {
-		for _, m := range alike[i] {
-			u.alike = append(u.alike, postgres.Suggestion{Source: m.Source, Target: m.Target, Similarity: m.Similarity})
-			if u.target != "" || m.GlossaryVersion != u.in.version && m.Origin != postgres.MemoryPerson || m.Source == u.seg.Source ||
+		for _, m := range shaped[i] {
+			if m.Source == u.seg.Source || m.GlossaryVersion != u.in.version && m.Origin != postgres.MemoryPerson ||
 				len(k.origins) > 0 && m.Origin != postgres.MemoryPerson && !slices.Contains(k.origins, m.Origin) {
 				continue
 			}
@@ -255,10 +260,50 @@ func (w *translator) recall(ctx context.Context, k *pairWork) error {
 			if ok && broken(u.seg.Check(adapted, k.rules(u))) == "" {
 				u.target, u.origin, u.model, u.test = adapted, originOf(m.MemoryEntry), m.Model, m.Test
 				w.r.metrics.translated("adapted", 1)
+				break
 			}
 		}
 	}
 	return nil
+}
+
+// suggest finds what resembles segments that a person will see. It is a
+// courtesy, and bounded: a large memory takes its time to be searched.
+func (w *translator) suggest(ctx context.Context, k *pairWork, missing []*unit) error {
+	missing = slices.DeleteFunc(slices.Clone(missing), func(u *unit) bool {
+		return u.target != "" || !u.seen || len(u.seg.Source) > postgres.MaxAlike
+	})
+	if missing = missing[:min(len(missing), maxSuggested)]; len(missing) == 0 {
+		return nil
+	}
+	bound, cancel := context.WithTimeout(ctx, suggestTimeout)
+	defer cancel()
+	alike, err := w.r.store.Alike(bound, k.from, k.to, sourcesOf(missing), k.tests)
+	if err != nil {
+		if ctx.Err() == nil && bound.Err() != nil {
+			return nil // without suggestions, then
+		}
+		return err
+	}
+	for i, u := range missing {
+		for _, m := range alike[i] {
+			u.alike = append(u.alike, postgres.Suggestion{Source: m.Source, Target: m.Target, Similarity: m.Similarity})
+		}
+	}
+	return nil
+}
+
+const (
+	maxSuggested   = 50 // segments of one lot
+	suggestTimeout = 5 * time.Second
+)
+
+func sourcesOf(units []*unit) []string {
+	out := make([]string, len(units))
+	for i, u := range units {
+		out[i] = u.seg.Source
+	}
+	return out
 }
 
 // originOf names a remembered segment's origin among a text's.

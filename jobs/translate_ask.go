@@ -91,13 +91,9 @@ type serviceCall struct {
 
 // all asks for units in as few calls as the limits allow.
 func (c *serviceCall) all(ctx context.Context, units []*unit) error {
-	sources := make([]string, len(units))
-	for i, u := range units {
-		sources[i] = u.seg.Source
-	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(max(1, c.s.limits.Concurrency))
-	for _, b := range translation.Batches(sources, c.s.limits) {
+	for _, b := range translation.Batches(sourcesOf(units), c.s.limits) {
 		part := units[b.First : b.First+len(b.Texts)]
 		if b.TooLarge {
 			c.w.t.refuse(c.p.Code, c.k, part[0], "text.large", c.p.Code+" does not take so long a text")

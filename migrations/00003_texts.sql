@@ -112,6 +112,8 @@ create table translation_memory (
     source           text not null,                   -- fragments
     target           text not null,
     model            text not null default '',
+    shape            bytea,                           -- hash of the source without its numbers; null: it has none
     unique (source_hash, from_locale, to_locale, origin, glossary_version)
 );
+create index translation_memory_shape on translation_memory (shape, from_locale, to_locale) where shape is not null;
 create index translation_memory_like on translation_memory using gin (source gin_trgm_ops);
