@@ -49,6 +49,8 @@ type Config struct {
 	Log      *slog.Logger
 	// Media keeps the assets; nil: what needs it answers 503.
 	Media *jobs.Media
+	// Texts keeps providers, rules and what they make; nil: what needs it answers 503.
+	Texts *jobs.Texts
 	// Wake is told of consumers that have work; nil leaves it to the sweeper.
 	Wake func(...postgres.Consumer)
 	// Ready says what keeps this process from serving, e.g. migrations that
@@ -137,6 +139,10 @@ func (s *server) register() {
 	s.registerRenditions()
 	s.registerFiles()
 	s.registerTasks()
+	s.registerProviders()
+	s.registerTextRules()
+	s.registerGlossary()
+	s.registerTexts()
 	s.registerKeys()
 }
 

@@ -36,6 +36,7 @@ type Channel struct {
 	TimeoutSeconds float64         `json:"timeout_seconds"`
 	SettleSeconds  float64         `json:"settle_seconds"`
 	Enabled        bool            `json:"enabled" doc:"false: paused"`
+	Test           bool            `json:"test" doc:"It is a test: it alone is shown what providers for tests have translated or written"`
 	AllowPrivate   bool            `json:"allow_private" doc:"Its targets may be on loopback and private addresses: set by a process that allows them"`
 	Version        int64           `json:"version" doc:"Of the settings: what the ETag names"`
 	Status         ChannelStatus   `json:"status"`
@@ -132,7 +133,7 @@ func (s *server) viewChannel(c *postgres.Channel) Channel {
 	v := Channel{
 		Code: c.Code, Connector: c.Connector, Locale: c.Locale, Currency: c.Currency, PriceList: c.PriceList, Locations: none(c.Locations),
 		Renditions: none(c.Renditions), Config: object(config), Secrets: none(secrets), Mapping: object(c.Mapping), Batch: c.Batch, Concurrency: c.Concurrency,
-		TimeoutSeconds: c.Timeout.Seconds(), SettleSeconds: c.Settle.Seconds(), Enabled: c.Enabled, AllowPrivate: c.AllowPrivate,
+		TimeoutSeconds: c.Timeout.Seconds(), SettleSeconds: c.Settle.Seconds(), Enabled: c.Enabled, Test: c.Test, AllowPrivate: c.AllowPrivate,
 		Version: c.Version, CreatedAt: c.CreatedAt, Warnings: jobs.Warnings(c),
 		Status: ChannelStatus{
 			State: "ok", Fails: c.Fails, Allowed: c.Allowed, NextProbeAt: c.NextProbeAt, ThrottledUntil: c.ThrottledUntil,
@@ -240,7 +241,7 @@ func (s *server) settings(c *postgres.Channel) (map[string]any, error) {
 	raw, err := json.Marshal(map[string]any{
 		"code": c.Code, "connector": c.Connector, "locale": c.Locale, "currency": c.Currency, "price_list": c.PriceList,
 		"locations": none(c.Locations), "renditions": none(c.Renditions), "config": config, "mapping": c.Mapping, "batch": c.Batch, "concurrency": c.Concurrency,
-		"timeout_seconds": c.Timeout.Seconds(), "settle_seconds": c.Settle.Seconds(), "enabled": c.Enabled,
+		"timeout_seconds": c.Timeout.Seconds(), "settle_seconds": c.Settle.Seconds(), "enabled": c.Enabled, "test": c.Test,
 	})
 	if err != nil {
 		return nil, err

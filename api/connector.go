@@ -12,8 +12,10 @@ import (
 )
 
 // configSchema is the JSON Schema of a kind's config struct.
-func configSchema(k *connectors.Kind) (object, error) {
-	t := reflect.TypeOf(k.Config)
+func configSchema(k *connectors.Kind) (object, error) { return schemaOfConfig(k.Name, k.Config) }
+
+func schemaOfConfig(kind string, config any) (object, error) {
+	t := reflect.TypeOf(config)
 	if t == nil {
 		return object(`{"type":"object"}`), nil
 	}
@@ -29,7 +31,7 @@ func configSchema(k *connectors.Kind) (object, error) {
 	}
 	raw, err := json.Marshal(schema)
 	if err != nil {
-		return nil, fmt.Errorf("describe the config of connector %s: %w", k.Name, err)
+		return nil, fmt.Errorf("describe the config of %s: %w", kind, err)
 	}
 	return raw, nil
 }

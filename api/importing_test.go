@@ -281,14 +281,6 @@ func TestFileName(t *testing.T) {
 	}
 }
 
-func TestHarmless(t *testing.T) {
-	for in, want := range map[string]string{"": "", "a=1": "a=1", "=1+1": "'=1+1", "-5": "-5", "+1.5": "+1.5", "@x": "'@x", "-x": "'-x"} {
-		if got := harmless(in); got != want {
-			t.Errorf("harmless(%q) = %q", in, got)
-		}
-	}
-}
-
 // A profile keeps what a supplier's files are; an import that names it says
 // only what is different.
 func TestImportProfiles(t *testing.T) {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/sluicehub/sluice/connectors"
 	"github.com/sluicehub/sluice/connectors/all"
+	providers "github.com/sluicehub/sluice/connectors/translation/all"
 	"github.com/sluicehub/sluice/jobs"
 	"github.com/sluicehub/sluice/pim"
 	"github.com/sluicehub/sluice/pim/blob"
@@ -34,6 +35,7 @@ type kit struct {
 	keys  map[Role]string
 	log   *lockedBuffer
 	media *jobs.Media
+	texts *jobs.Texts
 
 	mu    sync.Mutex
 	woken []postgres.Consumer
@@ -83,9 +85,11 @@ func newKitOn(t testing.TB, dsn string, more ...func(*Config)) *kit {
 	if k.media, err = jobs.NewMedia(ctx, store, keyset, jobs.MediaConfig{Blobs: blobs, AllowPrivate: true, Version: "test"}); err != nil {
 		t.Fatal(err)
 	}
+	logger := slog.New(slog.NewTextHandler(k.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	k.texts = jobs.NewTexts(jobs.TextsConfig{Store: store, Registry: providers.Registry(), Keys: keyset, Log: logger, AllowPrivate: true, Version: "test"})
 	c := Config{
-		Store: store, Channels: jobs.NewChannels(store, registry, keyset, connectors.Env{AllowPrivate: true}), Registry: registry, Media: k.media,
-		Log: slog.New(slog.NewTextHandler(k.log, &slog.HandlerOptions{Level: slog.LevelDebug})), Metrics: metrics, Registerer: metrics,
+		Store: store, Channels: jobs.NewChannels(store, registry, keyset, connectors.Env{AllowPrivate: true}), Registry: registry, Media: k.media, Texts: k.texts,
+		Log: logger, Metrics: metrics, Registerer: metrics,
 		Version: "test", TempDir: t.TempDir(), Wake: func(cs ...postgres.Consumer) {
 			k.mu.Lock()
 			defer k.mu.Unlock()

@@ -13,6 +13,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
+	"github.com/sluicehub/sluice/jobs"
 	"github.com/sluicehub/sluice/pim/postgres"
 )
 
@@ -88,7 +89,7 @@ func (t *tableFindings) write(list []postgres.ImportFinding) error {
 	for _, f := range list {
 		cells := []string{strconv.FormatInt(f.Row, 10), string(f.Severity), f.SKU, f.Column, f.Value, f.Code, f.Problem}
 		for i := range cells {
-			cells[i] = harmless(cells[i])
+			cells[i] = jobs.HarmlessCell(cells[i])
 		}
 		if err := t.Write(cells); err != nil {
 			return err
@@ -96,16 +97,4 @@ func (t *tableFindings) write(list []postgres.ImportFinding) error {
 	}
 	t.Flush()
 	return t.Error()
-}
-
-// harmless keeps a spreadsheet from taking somebody's cell for a formula
-// (https://owasp.org/www-community/attacks/CSV_Injection). Numbers stay.
-func harmless(cell string) string {
-	if cell == "" || !strings.ContainsRune("=+-@\t\r", rune(cell[0])) {
-		return cell
-	}
-	if _, err := strconv.ParseFloat(cell, 64); err == nil {
-		return cell
-	}
-	return "'" + cell
 }

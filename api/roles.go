@@ -130,6 +130,33 @@ var allowed = map[string][]Role{
 	"retry-tasks":     staff,
 	"cancel-tasks":    staff,
 
+	"list-provider-kinds": everyone,
+	"list-providers":      everyone,
+	"get-provider":        everyone,
+	"get-provider-usage":  everyone,
+	"create-provider":     managers,
+	"put-provider":        managers,
+	"delete-provider":     managers,
+	"test-provider":       managers,
+	"resume-provider":     managers,
+
+	"list-text-rules":  everyone,
+	"get-text-rule":    everyone,
+	"put-text-rule":    staff,
+	"delete-text-rule": staff,
+
+	"list-glossary":         everyone,
+	"export-glossary":       everyone,
+	"put-glossary-entry":    staff,
+	"delete-glossary-entry": staff,
+	"import-glossary":       staff,
+
+	"list-texts":      everyone,
+	"summarise-texts": everyone,
+	"export-texts":    everyone,
+	"review-texts":    catalogue,
+	"import-texts":    catalogue,
+
 	"list-keys":  admins,
 	"create-key": admins,
 	"revoke-key": admins,

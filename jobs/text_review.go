@@ -25,6 +25,8 @@ type TextDecision struct {
 	Rev    int64  `json:"rev,omitempty" doc:"The text's revision that was seen; left out: any"`
 	Action string `json:"action" enum:"accept,edit,reject"`
 	Text   string `json:"text,omitempty" doc:"For edit"`
+	// Source is the source that was seen; nil: any.
+	Source *string `json:"source,omitempty" doc:"The source that was seen: the decision is refused when it is another one now"`
 }
 
 // TextDecided is what became of a TextDecision. Err is postgres.ErrNotFound,
@@ -63,7 +65,7 @@ func (t *Texts) Review(ctx context.Context, actor string, decisions []TextDecisi
 	for i := range list {
 		byID[list[i].ID] = &list[i]
 	}
-	out := make([]TextDecided, len(decisions))
+	out, decided := make([]TextDecided, len(decisions)), map[int64]bool{}
 	var (
 		writes []*postgres.TextWrite
 		of     []int
@@ -74,7 +76,9 @@ func (t *Texts) Review(ctx context.Context, actor string, decisions []TextDecisi
 		switch {
 		case x == nil:
 			out[i].Err = postgres.ErrNotFound
-		case d.Rev != 0 && d.Rev != x.Rev:
+		case d.Source != nil && x.Action == postgres.TextTranslate && !sameCell(*d.Source, orEmpty(x.Source)):
+			out[i].Err = invalidText("/source", "source.changed", "the source is another one now")
+		case d.Rev != 0 && d.Rev != x.Rev, decided[d.ID]: // a second decision has not seen the first
 			out[i].Err = postgres.ErrStale
 		default:
 			w, err := decide(schema, *x, d, actor)
@@ -82,7 +86,7 @@ func (t *Texts) Review(ctx context.Context, actor string, decisions []TextDecisi
 				out[i].Err = err
 				continue
 			}
-			delete(byID, d.ID) // one decision a text: the second has not seen the first
+			decided[d.ID] = true
 			writes, of = append(writes, w), append(of, i)
 		}
 	}

@@ -40,7 +40,11 @@ func scanGlossary(r pgx.CollectableRow) (g GlossaryEntry, err error) {
 }
 
 const (
-	sqlGlossary = `select ` + glossaryColumns + ` from glossary where id > @after order by id limit @limit`
+	sqlGlossary = `
+select ` + glossaryColumns + ` from glossary
+where id > @after and (@from = '' or from_locale = @from) and (@to = '' or to_locale = @to) and (@kind = '' or kind = @kind)
+  and (@query = '' or strpos(lower(term), lower(@query)) > 0 or strpos(lower(translation), lower(@query)) > 0)
+order by id limit @limit`
 
 	// sqlGlossaryOf reads what may count for a pair of locales: of their languages, too.
 	sqlGlossaryOf = `
@@ -52,13 +56,22 @@ order by length(term) desc, id limit @limit`
 // MaxGlossary is how many entries count for a pair of locales.
 const MaxGlossary = 20_000
 
+// GlossaryFilter says which entries are meant; zero fields: any.
+type GlossaryFilter struct {
+	From, To pim.Locale // as the entry has them
+	Kind     GlossaryKind
+	Query    string // part of the term or of its translation, in any case
+}
+
 // Glossary lists entries by their ids.
-func (s *Store) Glossary(ctx context.Context, page Page) (list []GlossaryEntry, next string, err error) {
+func (s *Store) Glossary(ctx context.Context, f GlossaryFilter, page Page) (list []GlossaryEntry, next string, err error) {
 	after, err := afterID(page.After)
 	if err != nil {
 		return nil, "", err
 	}
-	rows, err := s.pool.Query(ctx, sqlGlossary, pgx.NamedArgs{"after": after, "limit": page.limit()})
+	rows, err := s.pool.Query(ctx, sqlGlossary, pgx.NamedArgs{
+		"from": storable(string(f.From)), "to": storable(string(f.To)), "kind": storable(string(f.Kind)), "query": storable(f.Query), "after": after, "limit": page.limit(),
+	})
 	if err != nil {
 		return nil, "", fmt.Errorf("list the glossary: %w", err)
 	}

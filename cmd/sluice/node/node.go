@@ -114,7 +114,7 @@ func Start(ctx context.Context, o Options) (_ *Node, err error) {
 	var handler http.Handler
 	if o.Listener != nil {
 		handler, err = api.New(api.Config{
-			Store: n.Store, Channels: n.Channels, Registry: registry, Media: n.Media, Log: o.Log, Wake: n.Runner.Wake,
+			Store: n.Store, Channels: n.Channels, Registry: registry, Media: n.Media, Texts: n.Texts, Log: o.Log, Wake: n.Runner.Wake,
 			Metrics: metrics, Registerer: metrics, Version: o.Version,
 		})
 		if err != nil {
