@@ -177,7 +177,7 @@ func TestBrokenAnswersGoElsewhere(t *testing.T) {
 	r := newTextRoad(t)
 	bad, good := r.provider("bad", 0), r.provider("good", 1)
 	bad.set(func(f *fakeService) { f.breaks = true })
-	r.rule(nil)
+	r.rule(func(rule *postgres.TextRule) { rule.Providers = []string{"bad", "good"} })
 	r.work()
 	r.item("A", `{"name":{"en-GB":"Kettle 1.5 l"}}`)
 	r.quiet()

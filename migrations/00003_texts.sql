@@ -72,7 +72,7 @@ create table product_text (
     attribute   text collate "C" not null,
     locale      text collate "C" not null,
     channel     text collate "C" not null default '',
-    from_locale text collate "C" not null,            -- '': written, not translated
+    from_locale text collate "C" not null,            -- of a text that is written: of the facts, '' is any
     rule        text collate "C" not null,
     action      text not null,                        -- translate, generate
     state       text not null,                        -- missing, machine, reviewed, outdated

@@ -37,7 +37,7 @@ type Text struct {
 	SKU       pim.SKU
 	Family    string
 	Slot
-	From        pim.Locale // "": written, not translated
+	From        pim.Locale // of the source; of a text that is written, of the facts ("": any)
 	Rule        string
 	Action      TextAction
 	State       TextState
@@ -103,7 +103,7 @@ const (
 	textColumns = `
 t.id, t.rev, t.updated_at, t.product_id, p.sku, p.family, t.attribute, t.locale, t.channel, t.from_locale, t.rule, t.action, t.state,
 t.source_hash, t.target_hash, t.machine, t.asked, t.test, t.test_value, t.proposal, t.proposed, t.suggestions, t.faults, t.provenance, coalesce(t.error, ''),
-case when t.from_locale <> '' then p.values #>> ` + textSource + ` end, p.values #>> ` + textPath + `, coalesce(k.state, '')`
+case when t.action = 'translate' then p.values #>> ` + textSource + ` end, p.values #>> ` + textPath + `, coalesce(k.state, '')`
 
 	textTables = `
 from product_text t join product p on p.id = t.product_id left join task k on k.kind = t.action and k.subject = t.id`

@@ -242,13 +242,16 @@ func putTexts(ctx context.Context, tx pgx.Tx, writes []*TextWrite) error {
 
 const sqlAskTexts = `
 with t as (
-    select t.id, t.action, coalesce(k.lot, case when t.action = 'generate' then '' else t.from_locale || '>' || t.locale end) as lot
-    from product_text t left join task k on (k.kind, k.subject) = (t.action, t.id) where t.id = any(@id::bigint[])
+    select t.id, t.action, case when t.action = 'generate' then '' else t.from_locale || '>' || t.locale end || coalesce((
+               select '@' || string_agg(p.code, '+' order by p.at) from text_rule r, jsonb_array_elements_text(r.definition->'providers') with ordinality p (code, at)
+               where r.code = t.rule), '') as lot
+    from product_text t where t.id = any(@id::bigint[])
 ),
 lots as (insert into lot (kind, lot) select distinct action, lot from t order by 1, 2 on conflict do nothing),
 again as (update product_text p set error = null, rev = rev + 1, updated_at = now() from (select id from t order by id) t where p.id = t.id)
 insert into task as k (kind, subject, lot, due_at) select action, id, lot, now() - interval '1 hour' from t order by 1, 2
-on conflict (kind, subject) do update set want = k.want + 1, state = 'waiting', attempts = 0, error = null, due_at = least(k.due_at, excluded.due_at)`
+on conflict (kind, subject) do update set want = k.want + 1, state = 'waiting', attempts = 0, error = null, lot = excluded.lot,
+    due_at = least(k.due_at, excluded.due_at)`
 
 // AskTexts has machines work on texts once more, before what waits: those of a
 // failed or cancelled task, or whose proposal was no good. A text that needs
