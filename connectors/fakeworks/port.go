@@ -19,6 +19,7 @@ type Port struct {
 	mu   sync.Mutex
 	addr string
 	http *http.Server // nil while it refuses
+	l    net.Listener
 	end  bool
 }
 
@@ -48,7 +49,7 @@ func (p *Port) listen() error {
 		// Aborted handlers are the faults at work, nothing to write about.
 		ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError),
 	}
-	p.http = srv
+	p.http, p.l = srv, l
 	go func() { _ = srv.Serve(l) }()
 	return nil
 }
@@ -69,7 +70,7 @@ func (p *Port) Refuse(refuse bool) error {
 		return nil
 	}
 	if refuse {
-		err := p.http.Close()
+		err := p.close()
 		p.http = nil
 		return err
 	}
@@ -102,8 +103,17 @@ func (p *Port) Shut(before, after func()) error {
 	if p.http == nil {
 		return nil
 	}
-	if err := p.http.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+	if err := p.close(); err != nil {
 		return fmt.Errorf("closing %s: %w", p.what, err)
+	}
+	return nil
+}
+
+// close closes the port and all connections. The server closes a listener that
+// it serves; one that it has not come to yet would stay open for a moment.
+func (p *Port) close() error {
+	if err := errors.Join(p.http.Close(), p.l.Close()); err != nil && !errors.Is(err, net.ErrClosed) {
+		return err
 	}
 	return nil
 }

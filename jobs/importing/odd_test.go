@@ -163,7 +163,7 @@ func TestOddWorkbookData(t *testing.T) {
 			}
 		}
 	}
-	_, report := oddImport(t, store, "x.xlsx", Options{}, shared(t, "xlsx-odd", "excelize", "SharedStrings.xlsx"))
+	_, report := oddImport(t, store, "x.xlsx", Options{SKUColumn: "A"}, shared(t, "xlsx-odd", "excelize", "SharedStrings.xlsx"))
 	if codes(report)["warning file.sheet"] != 1 {
 		t.Errorf("%+v", report)
 	}

@@ -27,7 +27,7 @@ type try struct{ what, line string }
 func (d *demo) tries() []try {
 	var all []string
 	for _, t := range d.targets {
-		if t.spec.Mapping.Offer == nil {
+		if t.spec.Test != nil { // it has no offers
 			continue
 		}
 		all = append(all, string(t.spec.Code)+"="+strings.TrimSuffix(t.server.AdminURL(), "/"))
