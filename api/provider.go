@@ -158,21 +158,26 @@ func (s *server) listProviderKinds(context.Context, *struct{}) (*answer[page[Pro
 // ViewProvider is a provider as the API shows it.
 func ViewProvider(t *jobs.Texts, p *postgres.Provider) Provider {
 	config, secrets := t.PublicProvider(p)
-	v := Provider{
+	return Provider{
 		Code: p.Code, Kind: p.Kind, Config: object(config), Secrets: secrets, Limits: p.Limits, Enabled: p.Enabled, AllowPrivate: p.AllowPrivate, Test: p.Test,
 		Priority: p.Priority, Quota: p.Quota, Version: p.Version, CreatedAt: p.CreatedAt, UpdatedAt: p.UpdatedAt,
-		Status: ProviderStatus{State: "ok", Fails: p.Fails, LastError: p.Error},
+		Status: StatusOfProvider(p),
 	}
+}
+
+// StatusOfProvider is how a provider fares.
+func StatusOfProvider(p *postgres.Provider) ProviderStatus {
+	v := ProviderStatus{State: "ok", Fails: p.Fails, LastError: p.Error}
 	if p.Wait > 0 {
-		v.Status.WaitUntil = p.WaitUntil
+		v.WaitUntil = p.WaitUntil
 	}
 	switch {
 	case !p.Enabled:
-		v.Status.State = "off"
+		v.State = "off"
 	case p.Wait > 0:
-		v.Status.State = "resting"
+		v.State = "resting"
 	case p.Quota > 0 && p.Used >= p.Quota:
-		v.Status.State = "used-up"
+		v.State = "used-up"
 	}
 	return v
 }

@@ -41,6 +41,10 @@ type cli struct {
 	Asset      assetCmd      `cmd:"" help:"Store files, list them, and see what is made of them."`
 	Rendition  renditionCmd  `cmd:"" help:"Say what is made of images."`
 	Task       taskCmd       `cmd:"" help:"See what is still to be fetched, made and translated, try it again, or cancel it."`
+	Provider   providerCmd   `cmd:"" help:"List and set translation and text services."`
+	TextRule   textRuleCmd   `cmd:"" help:"Say what machines translate and write."`
+	Glossary   glossaryCmd   `cmd:"" help:"Keep words with a translation of their own."`
+	Text       textCmd       `cmd:"" help:"See how translated and written texts stand, and review them."`
 	Import     importCmd     `cmd:"" help:"Import products from a file of CSV, JSON Lines or a JSON array."`
 	Doctor     doctorCmd     `cmd:"" help:"Say in words what is wrong with the database, the queues and the channels."`
 	Bench      bench.Command `cmd:"" help:"Measure this machine: imports, edits, deliveries, beside what a bare database and a bare River do."`
