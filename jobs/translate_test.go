@@ -117,9 +117,9 @@ func TestServiceDown(t *testing.T) {
 			least += 250 * time.Millisecond << (n - 2)
 		}
 	}
-	p, err := r.store.Provider(r.ctx, "fake")
 	calls, _ := fake.counts()
-	if err != nil || calls > p.Fails+1 || time.Since(began) < least { // one may be under way
+	p, err := r.store.Provider(r.ctx, "fake")
+	if err != nil || calls > p.Fails+2 || time.Since(began) < least { // the first failure may be of two calls at once, and one be under way
 		t.Errorf("%d calls for %d failures after %v (%v)", calls, p.Fails, time.Since(began), err)
 	}
 	if n := r.count(`select count(*) from task where kind = 'translate' and state = 'waiting' and attempts = 0`); n != 50 {
