@@ -30,8 +30,11 @@ type MediaConfig struct {
 	Blobs  blob.Store
 	Engine media.Engine // media.Go by default
 	// Public is the address, without a path's last slash, under which targets
-	// reach this API: URLs of files begin with it.
-	Public       string
+	// reach this API: URLs of files begin with it. It is kept for all processes,
+	// else they would send each other's documents anew. "": what is kept, or
+	// Otherwise where nothing is.
+	Public, Otherwise string
+
 	AllowPrivate bool // assets may be fetched from loopback and private addresses
 	Version      string
 }
@@ -59,7 +62,11 @@ const (
 // store, so that all processes sign alike; definitions whose renditions another
 // engine made are made anew.
 func NewMedia(ctx context.Context, store *postgres.Store, keys *seal.Keyset, c MediaConfig) (*Media, error) {
-	m := &Media{store: store, blobs: c.Blobs, engine: c.Engine, public: strings.TrimRight(c.Public, "/")}
+	m := &Media{store: store, blobs: c.Blobs, engine: c.Engine}
+	var err error
+	if m.public, err = store.PublicURL(ctx, strings.TrimRight(c.Public, "/"), strings.TrimRight(c.Otherwise, "/")); err != nil {
+		return nil, err
+	}
 	if m.engine == nil {
 		m.engine = media.Go{}
 	}

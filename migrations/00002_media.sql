@@ -11,6 +11,7 @@ create index derive_due on derive (due_at);
 -- Lanes of which a change makes fan-out fill derive: none, until there is something to derive.
 alter table catalogue add column derives smallint not null default 0;
 alter table catalogue add column collected_at timestamptz not null default now(); -- when files that nobody refers to were last looked for
+alter table catalogue add column public_url text;      -- where targets reach the API: addresses of files begin with it, in all processes the same
 alter table catalogue add column media_key bytea;      -- sealed: signs the URLs that targets fetch files by
 
 -- Durable pieces of work beside the road: fetch, render, translate, generate. The row goes when the work is done.

@@ -73,13 +73,18 @@ func TestDemo(t *testing.T) {
 	expect(t, db, "select count(*) from product where deleted_at is null", demoProducts)
 	expect(t, db, "select count(*) from listing where dirty", 0)
 	expect(t, db, "select count(*) from listing where error is not null", 0)
-	expect(t, db, "select count(distinct channel_id) from listing", 5)
-	expect(t, db, fmt.Sprintf("select count(*) from listing where lane = 1 and status in ('live', 'accepted') having count(*) = 5 * %d", demoProducts), 5*demoProducts)
+	expect(t, db, "select count(distinct channel_id) from listing", 6)
+	expect(t, db, fmt.Sprintf("select count(*) from listing where lane = 1 and status in ('live', 'accepted') having count(*) = 6 * %d", demoProducts), 6*demoProducts)
 	expect(t, db, "select count(*) from product where sku = 'DEMO-0001' and parent_id is null", 1)
 	expect(t, db, "select count(*) from product where parent_id is not null", 21)
-	if n := targetsHolding(t, p, demoProducts); n != 5 {
-		t.Errorf("%d fake targets hold the whole catalogue, want 5", n)
+	if n := targetsHolding(t, p, demoProducts); n != 6 {
+		t.Errorf("%d fake targets hold the whole catalogue, want 6", n)
 	}
+	// Of each picture each rendition was made; what a pseudo-translator made is among no product's values.
+	expect(t, db, "select count(*) from rendition where hash is not null and error is null", 3*32)
+	expect(t, db, "select count(*) from task", 0)
+	expect(t, db, "select least(count(*), 1) from product_text where test_value is not null", 1)
+	expect(t, db, "select count(*) from product where values->'name' ? 'fr-FR'", 0)
 	// The ERP owns price and stock: it has what the catalogue has, and reading it changes nothing.
 	waitFor(t, a, fmt.Sprintf("select exists (select from pull where rows >= 3 * %d)", sellable))
 	expect(t, db, "select changed + rejected from pull", 0)
@@ -111,7 +116,7 @@ func TestDemo(t *testing.T) {
 	db = connect(t, a.DSN)
 	expect(t, db, "select count(*) from product where sku like 'DEMO-%'", demoProducts)
 	expect(t, db, "select count(*) from product where sku = 'DEMO-0001' and values->'name'->>'en-GB' = 'Renamed'", 1)
-	expect(t, db, "select count(*) from channel", 5)
+	expect(t, db, "select count(*) from channel", 6)
 	expect(t, db, "select count(*) from api_key", 2)
 	p.signal(syscall.SIGTERM)
 	if status := p.exit(); status != 0 {

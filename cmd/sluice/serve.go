@@ -26,7 +26,7 @@ type serveCmd struct {
 	Roles               []string `default:"api,worker" enum:"api,worker" env:"SLUICE_ROLES" help:"What this process does: api, worker, or both (${default})."`
 	AllowPrivateTargets bool     `env:"SLUICE_ALLOW_PRIVATE_TARGETS" help:"Let channels that are created here, or whose config is changed here, send to loopback and private addresses; others keep what they have."`
 	Blobs               string   `env:"SLUICE_BLOBS" placeholder:"URL" help:"Where files are kept: file:///folder, or s3://bucket/prefix?endpoint=… with SLUICE_S3_ACCESS_KEY and SLUICE_S3_SECRET_KEY. By default the folder blobs beside the keyset file. All processes need the same."`
-	PublicURL           string   `env:"SLUICE_PUBLIC_URL" placeholder:"URL" help:"Where targets reach this API from outside: addresses of pictures begin with it. By default where the API listens. Another one sends all pictures anew."`
+	PublicURL           string   `env:"SLUICE_PUBLIC_URL" placeholder:"URL" help:"Where targets reach this API from outside: addresses of pictures begin with it. It is kept for all processes; by default it is where the first of them listened. Another one sends all pictures anew."`
 	ImageEngine         string   `default:"go" enum:"go,vips" env:"SLUICE_IMAGE_ENGINE" help:"What makes renditions: go is built in, vips runs vipsthumbnail, which must be installed, and knows WebP, AVIF and colour profiles (${default}). All processes need the same."`
 	Migrate             bool     `default:"true" negatable:"" env:"SLUICE_MIGRATE" help:"Migrate the database first; --no-migrate only checks it."`
 }
@@ -76,9 +76,7 @@ func (s serveCmd) Run(ctx context.Context, log *slog.Logger) error {
 			return fmt.Errorf("listen on %s: %w", address, err)
 		}
 	}
-	if o.Public = s.PublicURL; o.Public == "" && o.Listener != nil {
-		o.Public = "http://" + o.Listener.Addr().String()
-	}
+	o.Public = s.PublicURL
 	if err := s.media(ctx, &o); err != nil {
 		if o.Listener != nil {
 			err = errors.Join(err, o.Listener.Close())

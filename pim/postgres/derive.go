@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -55,7 +56,10 @@ func (s *Store) ClaimDerive(ctx context.Context, l Lease, limit int) ([]Derived,
 
 const (
 	// sqlDeriveRefs makes what products name equal to refs, and notes since when
-	// an asset is named by none.
+	// an asset is named by none. It gives the products that name anew what became
+	// complete a moment ago: who made it did not know of them, and a listing that
+	// looked before may wait for it. What has been complete for longer than such a
+	// listing waits by itself (jobs.pendingMost) is seen without that.
 	sqlDeriveRefs = `
 with now_ as (select * from unnest(@product::bigint[], @ref::text[]) n (product_id, ref)),
 dropped as (
@@ -67,11 +71,16 @@ added as (
 ),
 named as (
     select ref, bool_or(added) as added from (select ref, true as added from added union all select ref, false from dropped) n group by 1
-)
+),
+noted as (
 update asset a set unused_at = case when n.added or exists (
         select from product_asset u where u.ref in (a.ref, a.code) and (u.product_id, u.ref) not in (select product_id, ref from dropped)) then null
     else now() end
-from named n where n.ref in (a.ref, a.code) and (a.unused_at is null) = (not n.added)`
+from named n where n.ref in (a.ref, a.code) and (a.unused_at is null) = (not n.added)
+)
+select distinct n.product_id from added n
+cross join lateral (select * from asset a where a.ref = n.ref union select * from asset a where a.code = n.ref) a
+where a.updated_at > now() - interval '15 minutes' or exists (select from rendition r where r.original = a.hash and r.made_at > now() - interval '15 minutes')`
 
 	// sqlDeriveFetches promises assets for URLs that some channel wants renditions of.
 	sqlDeriveFetches = `
@@ -120,6 +129,7 @@ func (s *Store) Derive(ctx context.Context, l Lease, d Derivation) error {
 		refs, urls, codes, lots   []string
 		urgent                    bool
 	)
+	var touched []int64
 	known := map[string]bool{}
 	for i, p := range d.Products {
 		all, want = append(all, int64(p.ID)), append(want, p.want)
@@ -140,16 +150,21 @@ func (s *Store) Derive(ctx context.Context, l Lease, d Derivation) error {
 			if err := underLease(ctx, tx, l); err != nil {
 				return err
 			}
-			if len(touch) > 0 {
-				if _, err := tx.Exec(ctx, sqlDeriveTouch, pgx.NamedArgs{"product": touch}); err != nil {
+			rows, err := tx.Query(ctx, sqlDeriveRefs, pgx.NamedArgs{"products": all, "product": product, "ref": refs})
+			if err != nil {
+				return err
+			}
+			late, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+			if err != nil {
+				return err
+			}
+			if touched = slices.Concat(touch, late); len(touched) > 0 {
+				if _, err := tx.Exec(ctx, sqlDeriveTouch, pgx.NamedArgs{"product": touched}); err != nil {
 					return err
 				}
 				if _, err := tx.Exec(ctx, sqlDeriveUntouch, pgx.NamedArgs{"product": touch}); err != nil {
 					return err
 				}
-			}
-			if _, err := tx.Exec(ctx, sqlDeriveRefs, pgx.NamedArgs{"products": all, "product": product, "ref": refs}); err != nil {
-				return err
 			}
 			if len(urls) > 0 {
 				if _, err := tx.Exec(ctx, sqlDeriveFetches, pgx.NamedArgs{"ref": urls, "code": codes, "lot": lots, "urgent": urgent}); err != nil {
@@ -161,14 +176,14 @@ func (s *Store) Derive(ctx context.Context, l Lease, d Derivation) error {
 					return err
 				}
 			}
-			_, err := tx.Exec(ctx, sqlDeriveDone, pgx.NamedArgs{"product": all, "want": want})
+			_, err = tx.Exec(ctx, sqlDeriveDone, pgx.NamedArgs{"product": all, "want": want})
 			return err
 		})
 	})
 	if err != nil {
 		return fmt.Errorf("derive from %d products: %w", len(d.Products), err)
 	}
-	if len(touch) > 0 {
+	if len(touched) > 0 {
 		s.nudged()
 	}
 	return nil

@@ -92,6 +92,33 @@ func TestDerive(t *testing.T) {
 	}
 }
 
+// A picture that was completed before it was known who shows it wakes those who
+// looked too early.
+func TestDeriveFindsWhatIsJustComplete(t *testing.T) {
+	h := newHouse(t)
+	fanner, l := h.lease(Consumer{Kind: Fanout}), h.lease(Consumer{Kind: Derive})
+	h.put("logo", 1)
+	h.do(Edit{SKU: "A", Mode: Merge, Family: ptr("thing")})
+	h.exec(`insert into derive select id from product`)
+	h.derive(l, map[pim.SKU][]string{"A": {"logo"}})
+	if rev := h.product("A").MediaRev; rev != 1 {
+		t.Errorf("media revision %d: its listings are not looked at again", rev)
+	}
+	h.fanOut(fanner)
+	h.exec(`insert into derive select id from product on conflict do nothing`)
+	h.derive(l, map[pim.SKU][]string{"A": {"logo"}})
+	if rev := h.product("A").MediaRev; rev != 1 {
+		t.Errorf("media revision %d after another look", rev)
+	}
+	h.exec(`update asset set updated_at = now() - interval '1 hour'`)
+	h.do(Edit{SKU: "B", Mode: Merge, Family: ptr("thing")})
+	h.exec(`insert into derive select id from product on conflict do nothing`)
+	h.derive(l, map[pim.SKU][]string{"A": {"logo"}, "B": {"logo"}})
+	if rev := h.product("B").MediaRev; rev != 0 {
+		t.Errorf("media revision %d for what has long been complete", rev)
+	}
+}
+
 // Who lost the lease writes nothing, neither what came of a task nor its end.
 func TestTasksAreFenced(t *testing.T) {
 	h := newHouse(t)

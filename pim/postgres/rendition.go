@@ -359,3 +359,20 @@ func usesRenditions(ctx context.Context, tx pgx.Tx, c *Channel, anew bool) error
 	_, err := tx.Exec(ctx, sqlWantRenditions, pgx.NamedArgs{"asset": 0, "code": "", "urgent": false})
 	return err
 }
+
+const sqlPublicURL = `
+with put as (
+    update catalogue set public_url = coalesce(nullif(@given, ''), nullif(@otherwise, ''))
+    where @given <> '' and public_url is distinct from @given or public_url is null and @otherwise <> '' returning public_url
+)
+select coalesce((select public_url from put), (select public_url from catalogue), '')`
+
+// PublicURL is where targets reach this house, the same in all processes: given
+// where it is not empty, which is kept; else what was kept; else otherwise, which
+// is kept then. "" while nobody knows.
+func (s *Store) PublicURL(ctx context.Context, given, otherwise string) (address string, err error) {
+	if err = s.pool.QueryRow(ctx, sqlPublicURL, pgx.NamedArgs{"given": given, "otherwise": otherwise}).Scan(&address); err != nil {
+		return "", fmt.Errorf("read the public address: %w", err)
+	}
+	return address, nil
+}

@@ -44,7 +44,7 @@ type Options struct {
 
 	Blobs  blob.Store   // assets and renditions; nil: there are none here. It is closed with the node
 	Engine media.Engine // makes renditions; nil: the built-in one
-	Public string       // where targets reach the API: URLs of files begin with it
+	Public string       // where targets reach the API: URLs of files begin with it. "": as the processes before, else where the first listens
 }
 
 // Node is one running process of Sluice.
@@ -94,7 +94,7 @@ func Start(ctx context.Context, o Options) (_ *Node, err error) {
 	if o.Blobs != nil {
 		n.blobs = o.Blobs
 		n.Media, err = jobs.NewMedia(ctx, n.Store, o.Keys, jobs.MediaConfig{
-			Blobs: o.Blobs, Engine: o.Engine, Public: o.Public, AllowPrivate: o.AllowPrivate, Version: o.Version,
+			Blobs: o.Blobs, Engine: o.Engine, Public: o.Public, Otherwise: address(o.Listener), AllowPrivate: o.AllowPrivate, Version: o.Version,
 		})
 		if err != nil {
 			return nil, err
@@ -137,6 +137,14 @@ func Start(ctx context.Context, o Options) (_ *Node, err error) {
 		}()
 	}
 	return n, nil
+}
+
+// address is where l listens; "" of none.
+func address(l net.Listener) string {
+	if l == nil {
+		return ""
+	}
+	return "http://" + l.Addr().String()
 }
 
 // watched serves only what says how the process fares.
