@@ -25,8 +25,8 @@ type medusaShop struct {
 	regions               map[string]string // currency → region
 }
 
-// needEnv gives settings that the test cannot do without.
-func needEnv(t *testing.T, names ...string) map[string]string {
+// needEnv gives settings that the test cannot do without, and that a page tells of.
+func needEnv(t *testing.T, page string, names ...string) map[string]string {
 	t.Helper()
 	var missing []string
 	values := map[string]string{}
@@ -36,7 +36,7 @@ func needEnv(t *testing.T, names ...string) map[string]string {
 		}
 	}
 	if len(missing) > 0 {
-		t.Fatalf("%s not set: docs/connectors/medusa.md says what this test needs", strings.Join(missing, ", "))
+		t.Fatalf("%s not set: %s says what this test needs", strings.Join(missing, ", "), page)
 	}
 	return values
 }

@@ -41,7 +41,7 @@ type hub struct {
 // WooCommerce fake, a real Medusa and a real Tryton, and reads back what stands
 // there. docs/connectors/medusa.md tells how to run it.
 func TestReal(t *testing.T) {
-	env := needEnv(t, "MEDUSA_URL", "MEDUSA_KEY", "MEDUSA_PUBLISHABLE_KEY", "MEDUSA_STOP", "MEDUSA_START",
+	env := needEnv(t, "docs/connectors/medusa.md", "MEDUSA_URL", "MEDUSA_KEY", "MEDUSA_PUBLISHABLE_KEY", "MEDUSA_STOP", "MEDUSA_START",
 		"TRYTON_URL", "TRYTON_DATABASE", "TRYTON_USER", "TRYTON_PASSWORD", "TRYTON_HOOK_LISTEN", "TRYTON_HOOK_SECRET")
 	file := sharedData(t, "vendure", "products.csv")
 	h := &hub{t: t, sample: readSample(t, file), shop: openShop(t, env), erp: openERP(t, env)}
