@@ -143,11 +143,13 @@ func (h *mediaHub) declare(t *testing.T, apertium string) {
 			"code": channelOf(locale), "connector": "woocommerce", "locale": locale, "currency": "EUR", "renditions": shows,
 			"config": map[string]any{"url": fake.URL(), "consumer_key": fake.Key(), "consumer_secret": fake.Secret()},
 		})
-		if len(shows) > 1 { // its pictures are all that it shows, and not the first alone
-			images := "renditions['" + strings.Join(shows, "'] + renditions['") + "']"
-			h.call(t, request{"PATCH", "/v1/channels/" + channelOf(locale), text(t, map[string]any{"mapping": map[string]any{"media": map[string]string{"images": images}}})})
-		}
 	}
+	// The Catalan shop's pictures are all that it shows, not the first alone; its
+	// products are drafts until they have a title.
+	h.call(t, request{"PATCH", "/v1/channels/" + channelOf(catalan), text(t, map[string]any{"mapping": map[string]any{
+		"content": map[string]string{"status": "has(values.name) ? 'publish' : 'draft'"},
+		"media":   map[string]string{"images": "renditions['shop'] + renditions['thumb']"},
+	}})})
 }
 
 func channelOf(l pim.Locale) string { return "shop-" + string(l)[:2] }

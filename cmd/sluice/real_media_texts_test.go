@@ -82,8 +82,8 @@ func (h *mediaHub) checkTexts(t *testing.T) {
 		}
 		for locale, fake := range h.fakes {
 			p, _ := fake.Held(pim.SKU(sku))
-			if name, description := texts[slot(sku, "name", locale)], texts[slot(sku, "description", locale)]; p.Name != name || p.Description != description {
-				t.Errorf("%s: the shop in %s has\n%q\n%q, want\n%q\n%q", sku, locale, p.Name, p.Description, name, description)
+			if name, description := texts[slot(sku, "name", locale)], texts[slot(sku, "description", locale)]; p.Name != name || p.Description != description || p.Status != "publish" {
+				t.Errorf("%s: the shop in %s has, as %s,\n%q\n%q, want\n%q\n%q", sku, locale, p.Status, p.Name, p.Description, name, description)
 			}
 		}
 	}
