@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/csv"
 	"fmt"
+	"io"
 	"net/http/httptest"
 	"slices"
 	"strings"
@@ -319,8 +320,23 @@ func TestTextsAsCSV(t *testing.T) {
 	k.refused(k.do(Editor, "POST", "/v1/texts.csv", "id,rev\n1,2\n", "Content-Type", "text/csv"), 422, "", "csv.column")
 	k.refused(k.do(Editor, "POST", "/v1/texts.csv", "id,rev,text\n1,\"2\n", "Content-Type", "text/csv"), 422, "", "csv")
 	k.want(k.do(Editor, "POST", "/v1/texts.csv", "[]"), 415, nil)
+	long := strings.Repeat("x", 64<<10)
+	k.want(k.do(Editor, "POST", "/v1/texts.csv", endless{strings.NewReader("id,rev,text\n"), long}, "Content-Type", "text/csv"), 413, nil)
 	k.want(k.do(Integration, "POST", "/v1/texts.csv", file.String(), "Content-Type", "text/csv"), 403, nil)
 	k.want(k.do(Viewer, "GET", "/v1/texts.csv?state=x", nil), 422, nil)
+}
+
+// endless is a file that does not end.
+type endless struct {
+	head io.Reader
+	row  string
+}
+
+func (e endless) Read(b []byte) (int, error) {
+	if n, err := e.head.Read(b); err == nil {
+		return n, nil
+	}
+	return copy(b, "1,,"+e.row[:min(len(e.row), max(0, len(b)-4))]+"\n"), nil
 }
 
 func TestTextCommandsAreChecked(t *testing.T) {

@@ -139,13 +139,15 @@ func (g GlossaryEntry) check() error {
 	add := func(pointer, code, detail string) {
 		problems = append(problems, pim.Problem{Pointer: pointer, Code: code, Detail: detail})
 	}
-	for at, l := range map[string]pim.Locale{"/from": g.From, "/to": g.To} {
+	locale := func(at string, l pim.Locale) {
 		if l != "" {
 			if err := pim.ValidLocale(l); err != nil {
 				add(at, "locale", err.Error())
 			}
 		}
 	}
+	locale("/from", g.From)
+	locale("/to", g.To)
 	text := func(at, s string, needed bool) {
 		switch {
 		case needed && s == "":
