@@ -267,7 +267,28 @@ type Fetched struct {
 	Asset // ID and what was found; Hash nil: Error says why there is no file
 }
 
-// EndFetches stores what fetches brought, and ends their tasks, under l.
+// sqlFetchedInto is what an asset is by now. What was said of it, or done to it,
+// while its file was fetched is newer than the fetch.
+const sqlFetchedInto = `select coalesce(source, ''), focal, labels from asset where id = @id for update`
+
+// fetchedInto brings a fetched asset up to date with its row. false: it is gone,
+// or its file comes from elsewhere by now.
+func fetchedInto(ctx context.Context, tx pgx.Tx, a *Asset) (bool, error) {
+	var source, focal string
+	var labels []byte
+	err := tx.QueryRow(ctx, sqlFetchedInto, pgx.NamedArgs{"id": a.ID}).Scan(&source, &focal, &labels)
+	if errors.Is(err, pgx.ErrNoRows) || err == nil && source != a.Source {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	a.Focal, a.Labels = focal, nil
+	return true, json.Unmarshal(labels, &a.Labels)
+}
+
+// EndFetches stores what fetches brought, and ends their tasks, under l. What
+// was deleted or replaced meanwhile stays as it is.
 func (s *Store) EndFetches(ctx context.Context, l Lease, fetched []Fetched, ends []TaskEnd) error {
 	return s.EndTasks(ctx, l, ends, func(tx pgx.Tx) error {
 		for _, f := range fetched {
@@ -284,7 +305,11 @@ func (s *Store) EndFetches(ctx context.Context, l Lease, fetched []Fetched, ends
 				}
 				continue
 			}
-			if _, _, err := putAsset(ctx, tx, f.Asset); err != nil {
+			wanted, err := fetchedInto(ctx, tx, &f.Asset)
+			if err == nil && wanted {
+				_, _, err = putAsset(ctx, tx, f.Asset)
+			}
+			if err != nil {
 				return err
 			}
 		}
