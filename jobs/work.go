@@ -72,6 +72,14 @@ func endOf(t postgres.Task, e *connectors.Error) postgres.TaskEnd {
 	return end
 }
 
+// later is how a task ends that our own storage, or our version, keeps from
+// being done: it is never given up for that.
+func later(t postgres.Task, err error) postgres.TaskEnd {
+	end := endOf(t, &connectors.Error{Verdict: connectors.Unavailable, Err: err})
+	end.Failed = false
+	return end
+}
+
 // fetcher gets assets from their URLs.
 type fetcher struct {
 	r *Runner
@@ -238,7 +246,11 @@ func (w *renderer) original(ctx context.Context, l postgres.Lease, list []postgr
 	)
 	for _, r := range list {
 		d, err := media.ParseDefinition(r.Wanted)
-		if r.Wanted == nil || err != nil || r.Hash != nil {
+		if r.Wanted != nil && err != nil { // made by a newer version of us, which may come by
+			ends = append(ends, later(tasks[r.ID], fmt.Errorf("read definition %s: %w", r.Definition, err)))
+			continue
+		}
+		if r.Wanted == nil || r.Hash != nil {
 			if r.Hash == nil {
 				unwanted = append(unwanted, r.ID)
 			}
@@ -260,11 +272,17 @@ func (w *renderer) original(ctx context.Context, l postgres.Lease, list []postgr
 		}
 		for i, r := range wanted {
 			end := postgres.TaskEnd{Task: tasks[r.ID]}
+			r.Error, r.Issues = "", nil // of an attempt that was given up
 			switch {
 			case faulty && fault.Code != media.FaultTime || errors.Is(err, blob.ErrNotFound):
 				r.Error = err.Error()
-			case err != nil:
+			case faulty:
 				end = endOf(tasks[r.ID], &connectors.Error{Verdict: connectors.Unavailable, Err: err})
+				if end.Failed { // listings wait no longer
+					r.Error = err.Error()
+				}
+			case err != nil:
+				end = later(tasks[r.ID], err)
 			case results[i].Bytes == nil:
 				r.Error, r.Issues = "no rendition could be made", results[i].Issues
 				if len(r.Issues) > 0 {
@@ -277,13 +295,15 @@ func (w *renderer) original(ctx context.Context, l postgres.Lease, list []postgr
 					if ctx.Err() != nil {
 						return context.Cause(ctx)
 					}
-					end = endOf(tasks[r.ID], &connectors.Error{Verdict: connectors.Unavailable, Err: err})
+					end = later(tasks[r.ID], err)
 					break
 				}
 				r.Hash, r.Size, r.Width, r.Height, r.MediaType, r.Issues = stored.Hash[:], stored.Size, res.Width, res.Height, res.Format.MediaType(), res.Issues
 			}
-			if end.Error == "" {
+			if end.Error == "" || r.Error != "" {
 				made = append(made, r)
+			}
+			if end.Error == "" {
 				w.r.metrics.task(l.Kind, "done")
 			} else {
 				w.r.log.WarnContext(ctx, "render", "rendition", r.ID, "err", end.Error)

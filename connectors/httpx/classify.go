@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"code.dny.dev/ssrf"
@@ -41,7 +43,7 @@ func (c *Client) failed(ctx context.Context, where string, call *call, err error
 		suffix = "the request may have been applied"
 	}
 	// "context deadline exceeded" means nothing to the reader of a receipt.
-	text := err.Error()
+	text := plainly(err)
 	switch {
 	case ctx.Err() != nil && errors.Is(ctx.Err(), context.Canceled):
 		text = "cancelled"
@@ -56,6 +58,23 @@ func (c *Client) failed(ctx context.Context, where string, call *call, err error
 			causes: []error{err, ctx.Err()},
 		},
 	}
+}
+
+// plainly is err's text without the addresses of our own side: the resolver's,
+// and those that connections go out from.
+func plainly(err error) string {
+	text := err.Error()
+	if e, ok := errors.AsType[*net.OpError](err); ok && e.Err != nil {
+		text = strings.Replace(text, e.Error(), e.Op+": "+e.Err.Error(), 1)
+	}
+	if e, ok := errors.AsType[*net.DNSError](err); ok {
+		says := "its name could not be looked up"
+		if e.IsNotFound {
+			says = "no such host"
+		}
+		text = strings.Replace(text, e.Error(), says, 1)
+	}
+	return text
 }
 
 func isProhibited(err error) bool {

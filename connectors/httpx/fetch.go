@@ -29,7 +29,7 @@ const maxHops = 5
 // other hosts, each address being checked when it is dialled, and sends no
 // credential anywhere. With etag it asks whether the file is still that one. The
 // error is a *connectors.Error: Permanent for what is not there, or is longer
-// than MaxBody.
+// than MaxBody. Its text holds nothing of what the server says.
 func (c *Client) Fetch(ctx context.Context, address, etag string) (*File, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
@@ -63,6 +63,9 @@ func (c *Client) Fetch(ctx context.Context, address, etag string) (*File, error)
 			}
 			at = to
 			continue
+		}
+		if !isSuccess(resp.Status) {
+			resp.Body = nil // storages quote the request in it, signature and all
 		}
 		if err := Check(resp); err != nil {
 			return nil, err

@@ -159,7 +159,7 @@ select coalesce((select id from put), (select id from was)), not exists (select 
 // queued, and the products that show it follow when that is made. IfMatch, when
 // not 0, is the revision that it must have: ErrStale.
 func (s *Store) PutAsset(ctx context.Context, a Asset, ifMatch int64) (created, changed bool, err error) {
-	err = inTx(ctx, s.pool, func(tx pgx.Tx) error {
+	err = s.untangledTx(ctx, func(tx pgx.Tx) error {
 		if ifMatch != 0 {
 			var rev int64
 			if err := tx.QueryRow(ctx, sqlAssetRev, pgx.NamedArgs{"code": a.Code}).Scan(&rev); errors.Is(err, pgx.ErrNoRows) || err == nil && rev != ifMatch {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -91,13 +92,15 @@ select 'render', id, (get_byte(original, 0) & 3)::text, case when @urgent::boole
 on conflict do nothing`
 
 	// sqlTouchSettled has the products looked at that show assets of which all
-	// that is to be made is made: one asset's, or those of originals.
+	// that is to be made is made: one asset's, or those of originals. What was
+	// cancelled holds only those up who show it.
 	sqlTouchSettled = `
 with a as (
     select ref, code from asset a
     where (a.id = @asset::bigint or a.hash = any(@originals::bytea[])) and not exists (
         select from rendition_definition d join rendition r on r.original = a.hash and r.spec = d.spec and r.focal = case when d.focal then a.focal else '' end
-        where r.hash is null and r.error is null and exists (select from channel c where c.deleted_at is null and d.code = any(c.renditions)))
+        where r.hash is null and r.error is null and exists (select from channel c where c.deleted_at is null and d.code = any(c.renditions))
+          and exists (select from task t where t.kind = 'render' and t.subject = r.id and t.state = 'waiting'))
 )
 insert into derive as d (product_id, touch, due_at)
 select distinct u.product_id, true, now() - interval '1 hour' from product_asset u join a on u.ref in (a.ref, a.code) order by 1
@@ -114,7 +117,7 @@ on conflict (product_id) do update set touch = true, want = d.want + 1`
 // PutRenditionDefinition makes or replaces a definition, and queues what is to
 // be made by it. The same again changes nothing. The caller has checked it.
 func (s *Store) PutRenditionDefinition(ctx context.Context, d RenditionDefinition) (RenditionDefinition, error) {
-	err := inTx(ctx, s.pool, func(tx pgx.Tx) error {
+	err := s.untangledTx(ctx, func(tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, sqlPutDefinition, pgx.NamedArgs{"code": d.Code, "definition": d.Definition, "spec": d.Spec, "focal": d.Focal})
 		if err != nil || tag.RowsAffected() == 0 {
 			return err
@@ -200,7 +203,34 @@ func (s *Store) Renditions(ctx context.Context, ids []int64, original []byte) ([
 	})
 }
 
-const sqlUnwanted = `delete from rendition where id = any(@id::bigint[]) and hash is null`
+// settleDefinitions waits for those who are changing definitions, and has others
+// wait: a rendition is not forgotten while a definition asks for it anew. LOCK
+// cannot be prepared, as what is called sql… here is.
+const settleDefinitions = `lock table rendition_definition in share mode`
+
+// sqlUnwanted gives those that are wanted after all.
+const sqlUnwanted = `
+with gone as (
+    delete from rendition r where id = any(@id::bigint[]) and hash is null and not exists (select from rendition_definition d where d.spec = r.spec)
+)
+select r.id from rendition r where id = any(@id::bigint[]) and hash is null and exists (select from rendition_definition d where d.spec = r.spec)`
+
+// forgetUnwanted forgets renditions that nobody wants any more. It gives ends
+// without those of what is wanted again by now: these tasks go on.
+func forgetUnwanted(ctx context.Context, tx pgx.Tx, unwanted []int64, ends []TaskEnd) ([]TaskEnd, error) {
+	if len(unwanted) == 0 {
+		return ends, nil
+	}
+	if _, err := tx.Exec(ctx, settleDefinitions); err != nil {
+		return nil, err
+	}
+	rows, err := tx.Query(ctx, sqlUnwanted, pgx.NamedArgs{"id": unwanted})
+	if err != nil {
+		return nil, err
+	}
+	wanted, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+	return slices.DeleteFunc(slices.Clone(ends), func(e TaskEnd) bool { return slices.Contains(wanted, e.Subject) }), err
+}
 
 const sqlRendered = `
 update rendition r set hash = m.hash, size = m.size, width = m.width, height = m.height, media_type = m.media_type, error = nullif(m.error, ''),
@@ -224,22 +254,18 @@ func (s *Store) EndRenders(ctx context.Context, l Lease, made []Rendition, unwan
 		}
 		originals = append(originals, m.Original)
 	}
-	return s.EndTasks(ctx, l, ends, func(tx pgx.Tx) error {
-		if len(unwanted) > 0 {
-			if _, err := tx.Exec(ctx, sqlUnwanted, pgx.NamedArgs{"id": unwanted}); err != nil {
-				return err
-			}
-		}
-		if n == 0 {
-			return nil
+	return s.endTasks(ctx, l, func(tx pgx.Tx) ([]TaskEnd, error) {
+		left, err := forgetUnwanted(ctx, tx, unwanted, ends)
+		if err != nil || n == 0 {
+			return left, err
 		}
 		if _, err := tx.Exec(ctx, sqlRendered, pgx.NamedArgs{
 			"id": id, "hash": hash, "size": size, "width": width, "height": height, "media_type": types, "error": failure, "issues": issues,
 		}); err != nil {
-			return err
+			return nil, err
 		}
-		_, err := tx.Exec(ctx, sqlTouchSettled, pgx.NamedArgs{"asset": 0, "originals": originals})
-		return err
+		_, err = tx.Exec(ctx, sqlTouchSettled, pgx.NamedArgs{"asset": 0, "originals": originals})
+		return left, err
 	})
 }
 

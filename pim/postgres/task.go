@@ -93,23 +93,37 @@ from sums s where (o.kind, o.lot) = (s.kind, s.lot)`
 // EndTasks writes durably, in one transaction under l, what also stores (nil:
 // nothing) and how tasks ended. ErrFenced: l was lost, and nothing was written.
 func (s *Store) EndTasks(ctx context.Context, l Lease, ends []TaskEnd, also func(pgx.Tx) error) error {
-	err := untangled(func() error {
-		return inTx(ctx, s.pool, func(tx pgx.Tx) error {
-			if err := underLease(ctx, tx, l); err != nil {
-				return err
-			}
-			if also != nil {
-				if err := also(tx); err != nil {
-					return err
-				}
-			}
-			return endTasks(ctx, tx, ends)
-		})
+	return s.endTasks(ctx, l, func(tx pgx.Tx) ([]TaskEnd, error) {
+		if also == nil {
+			return ends, nil
+		}
+		return ends, also(tx)
+	})
+}
+
+// endTasks is EndTasks where only the transaction tells which tasks ended.
+func (s *Store) endTasks(ctx context.Context, l Lease, also func(pgx.Tx) ([]TaskEnd, error)) error {
+	err := s.untangledTx(ctx, func(tx pgx.Tx) error {
+		if err := underLease(ctx, tx, l); err != nil {
+			return err
+		}
+		ends, err := also(tx)
+		if err != nil {
+			return err
+		}
+		return endTasks(ctx, tx, ends)
 	})
 	if err != nil {
-		return fmt.Errorf("end %d tasks of %v: %w", len(ends), l.Consumer, err)
+		return fmt.Errorf("end tasks of %v: %w", l.Consumer, err)
 	}
 	return nil
+}
+
+// untangledTx is a durable transaction that is done again when it was the victim
+// of a deadlock. Who changes assets or definitions locks those first and then the
+// set derive; its consumer locks the other way round.
+func (s *Store) untangledTx(ctx context.Context, do func(pgx.Tx) error) error {
+	return untangled(func() error { return inTx(ctx, s.pool, do) })
 }
 
 // underLease keeps l's fence shut until tx ends.
