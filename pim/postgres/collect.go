@@ -48,7 +48,8 @@ func (s *Store) TakeCollection(ctx context.Context, every time.Duration) (bool, 
 }
 
 // ForgetMedia forgets assets that no product has named for grace, and the
-// renditions that nothing asks for; their files are Unreferenced then.
+// renditions that nothing asks for; their files are Unreferenced then. What was
+// asked for in the moment that it was forgotten is queued again.
 func (s *Store) ForgetMedia(ctx context.Context, grace time.Duration) (assets, renditions int64, err error) {
 	for _, f := range []struct {
 		sql string
@@ -63,6 +64,11 @@ func (s *Store) ForgetMedia(ctx context.Context, grace time.Duration) (assets, r
 			if tag.RowsAffected() < forgetRows {
 				break
 			}
+		}
+	}
+	if renditions > 0 {
+		if _, err := s.work.Exec(ctx, sqlWantRenditions, pgx.NamedArgs{"asset": 0, "code": "", "urgent": false}); err != nil {
+			return assets, renditions, fmt.Errorf("queue renditions again: %w", err)
 		}
 	}
 	return assets, renditions, nil
