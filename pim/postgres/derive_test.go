@@ -179,8 +179,16 @@ func TestLotsWaitAlone(t *testing.T) {
 	if n := h.number(`select sum(attempts) from task`); n != 0 {
 		t.Errorf("%d attempts burnt", n)
 	}
-	h.exec(`update lot set wait_until = now() - interval '1 second'`)
 	h.exec(`update consumer set released = false where kind = 'fetch'`)
+	for range 9 { // failures of different tasks, each its first
+		if err := h.LotFailed(h.ctx, l, "down.example", "away", time.Second, false, 3); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if in, _, err := h.NextTask(h.ctx, l); err != nil || in < 4*time.Minute || in > 16*time.Minute {
+		t.Errorf("next in %v, %v after ten failures", in, err)
+	}
+	h.exec(`update lot set wait_until = now() - interval '1 second'`)
 	if tasks, err := h.ClaimTasks(h.ctx, l, 10, 10); err != nil || len(tasks) != 1 {
 		t.Errorf("claimed %d, %v: after a failure one is tried", len(tasks), err)
 	}

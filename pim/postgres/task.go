@@ -150,12 +150,16 @@ func endTasks(ctx context.Context, tx pgx.Tx, ends []TaskEnd) error {
 }
 
 const sqlLotFailed = `
-update lot set fails = fails + 1, error = @error, wait_until = case when @now or fails + 1 >= @most then now() + @after::interval else wait_until end
+update lot set fails = fails + 1, error = @error, wait_until = case
+    when @now then now() + @after::interval
+    when fails + 1 >= @most then now() + greatest(@after::interval, least(interval '1 second' * power(2, least(fails, 20)), interval '15 minutes'))
+    else wait_until end
 where kind = @kind and lot = @lot and exists (
     select from consumer where kind = @kind and channel_id = 0 and lane = @lane and epoch = @epoch and not released for key share)`
 
 // LotFailed notes that what a lot's tasks need was not there. All of it waits
-// that long after most failures in a row, or now.
+// that long, now, or after most failures in a row: then twice as long for each
+// more, up to a quarter of an hour, whichever task is tried.
 func (s *Store) LotFailed(ctx context.Context, l Lease, lot, cause string, after time.Duration, now bool, most int) error {
 	args := l.args()
 	args["lot"], args["error"], args["after"], args["now"], args["most"] = lot, storable(cause), after, now, most
