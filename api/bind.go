@@ -14,7 +14,7 @@ import (
 )
 
 // decode reads a body strictly into a T: what pim.DecodeJSON refuses, unknown
-// members, missing ones (those without omitempty) and wrong types are all
+// members, missing ones (those without omitempty or omitzero) and wrong types are all
 // faults with their place. at is where the body's members hang in the result's
 // pointers, "" for the body itself. given are members that the address has
 // told; the body may repeat but not change them.
@@ -163,7 +163,7 @@ func (b *binder) object(at string, v any, dst reflect.Value) {
 		}
 		known[name] = true
 		member, there := m[name]
-		must := !strings.Contains(rest, "omitempty")
+		must := !strings.Contains(rest, "omitempty") && !strings.Contains(rest, "omitzero")
 		switch {
 		case there && (member != nil || must):
 			b.value(pim.JoinPointer(at, name), member, dst.Field(i))

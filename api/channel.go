@@ -31,6 +31,7 @@ type Channel struct {
 	Config         object          `json:"config" doc:"Shaped by the connector, without its secrets"`
 	Secrets        []string        `json:"secrets" doc:"Names of the secrets that are set"`
 	Mapping        object          `json:"mapping" doc:"Lane → field of the channel's document → CEL expression, and the tables that expressions look into"`
+	Policy         pim.Policy      `json:"policy" doc:"How it is treated; what is left out is the default"`
 	Batch          int             `json:"batch"`
 	Concurrency    int             `json:"concurrency"`
 	TimeoutSeconds float64         `json:"timeout_seconds"`
@@ -132,7 +133,7 @@ func (s *server) viewChannel(c *postgres.Channel) Channel {
 	config, secrets := s.Channels.Public(c)
 	v := Channel{
 		Code: c.Code, Connector: c.Connector, Locale: c.Locale, Currency: c.Currency, PriceList: c.PriceList, Locations: none(c.Locations),
-		Renditions: none(c.Renditions), Config: object(config), Secrets: none(secrets), Mapping: object(c.Mapping), Batch: c.Batch, Concurrency: c.Concurrency,
+		Renditions: none(c.Renditions), Config: object(config), Secrets: none(secrets), Mapping: object(c.Mapping), Policy: c.Policy, Batch: c.Batch, Concurrency: c.Concurrency,
 		TimeoutSeconds: c.Timeout.Seconds(), SettleSeconds: c.Settle.Seconds(), Enabled: c.Enabled, Test: c.Test, AllowPrivate: c.AllowPrivate,
 		Version: c.Version, CreatedAt: c.CreatedAt, Warnings: jobs.Warnings(c),
 		Status: ChannelStatus{
@@ -240,7 +241,7 @@ func (s *server) settings(c *postgres.Channel) (map[string]any, error) {
 	config, _ := s.Channels.Public(c)
 	raw, err := json.Marshal(map[string]any{
 		"code": c.Code, "connector": c.Connector, "locale": c.Locale, "currency": c.Currency, "price_list": c.PriceList,
-		"locations": none(c.Locations), "renditions": none(c.Renditions), "config": config, "mapping": c.Mapping, "batch": c.Batch, "concurrency": c.Concurrency,
+		"locations": none(c.Locations), "renditions": none(c.Renditions), "config": config, "mapping": c.Mapping, "policy": c.Policy, "batch": c.Batch, "concurrency": c.Concurrency,
 		"timeout_seconds": c.Timeout.Seconds(), "settle_seconds": c.Settle.Seconds(), "enabled": c.Enabled, "test": c.Test,
 	})
 	if err != nil {

@@ -179,4 +179,5 @@ type Env struct {
 	Limits       Limits // the channel's
 	AllowPrivate bool   // the channel's: targets on loopback and private addresses may be dialled
 	Version      string
+	Wire         Wire // nil: nobody listens
 }

@@ -35,6 +35,7 @@ type ChannelSpec struct {
 	Concurrency    int                 `json:"concurrency,omitempty" minimum:"1"`
 	TimeoutSeconds float64             `json:"timeout_seconds,omitempty" minimum:"0.001"`
 	SettleSeconds  float64             `json:"settle_seconds,omitempty" minimum:"0.001"`
+	Policy         pim.Policy          `json:"policy,omitzero" doc:"How it is treated; what is left out is the default"`
 	Enabled        *bool               `json:"enabled,omitempty"`
 	Test           *bool               `json:"test,omitempty" doc:"It is a test: it alone is shown what providers for tests have translated or written"`
 	MappingNote    string              `json:"mapping_note,omitempty" doc:"Why the mapping is as it is; kept with its version where it changes"`
@@ -108,9 +109,13 @@ func (c *Channels) build(ctx context.Context, spec ChannelSpec, old *postgres.Ch
 		Code: spec.Code, Connector: spec.Connector, Locale: spec.Locale, Currency: spec.Currency,
 		PriceList: cmp.Or(spec.PriceList, "default"), Locations: spec.Locations, Renditions: spec.Renditions,
 		Batch: spec.Batch, Concurrency: spec.Concurrency, Timeout: seconds(spec.TimeoutSeconds), Settle: seconds(spec.SettleSeconds),
-		Enabled: spec.Enabled == nil || *spec.Enabled, Test: spec.Test != nil && *spec.Test, Actor: spec.Actor, Note: clipNote(spec.MappingNote),
+		Enabled: spec.Enabled == nil || *spec.Enabled, Test: spec.Test != nil && *spec.Test, Policy: spec.Policy, Actor: spec.Actor, Note: clipNote(spec.MappingNote),
 	}
 	problems := checkScope(schema, ch)
+	for _, p := range ch.Policy.Check() {
+		p.Pointer = "/policy" + p.Pointer
+		problems = append(problems, p)
+	}
 	more, err := c.checkRenditions(ctx, ch)
 	if err != nil {
 		return nil, err

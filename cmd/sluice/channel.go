@@ -61,6 +61,7 @@ type settings struct {
 	Config         json.RawMessage `json:"config"`
 	SealedSecrets  bool            `json:"sealed_secrets"`
 	Mapping        json.RawMessage `json:"mapping"`
+	Policy         pim.Policy      `json:"policy,omitzero"`
 	Batch          int             `json:"batch"`
 	Concurrency    int             `json:"concurrency"`
 	TimeoutSeconds float64         `json:"timeout_seconds"`
@@ -173,7 +174,7 @@ func (s channelShowCmd) Run(ctx context.Context, c console) error {
 	}
 	v := viewOf(ch, lanes, now)
 	v.Settings = &settings{
-		PriceList: ch.PriceList, Locations: ch.Locations, Renditions: ch.Renditions, Config: ch.Config, SealedSecrets: ch.Secrets != nil, Mapping: ch.Mapping,
+		PriceList: ch.PriceList, Locations: ch.Locations, Renditions: ch.Renditions, Config: ch.Config, SealedSecrets: ch.Secrets != nil, Mapping: ch.Mapping, Policy: ch.Policy,
 		Batch: ch.Batch, Concurrency: ch.Concurrency, TimeoutSeconds: ch.Timeout.Seconds(), SettleSeconds: ch.Settle.Seconds(),
 		AllowPrivate: ch.AllowPrivate, Version: ch.Version, CreatedAt: ch.CreatedAt,
 	}

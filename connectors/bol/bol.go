@@ -55,7 +55,7 @@ var Kind = &connectors.Kind{
 		}
 		s.limits = env.Limits
 		client := httpx.New(httpx.Options{
-			Timeout: s.limits.Timeout, MaxBody: maxAnswer, Version: env.Version, AllowPrivate: env.AllowPrivate,
+			Timeout: s.limits.Timeout, MaxBody: maxAnswer, Version: env.Version, AllowPrivate: env.AllowPrivate, Wire: env.Wire,
 			// Both are one word in the header that carries them.
 			Secrets: []string{s.secret, s.id + ":" + s.secret},
 		})

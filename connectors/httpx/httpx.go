@@ -102,6 +102,8 @@ type Options struct {
 	Secrets []string
 	// RootCAs replaces the system's certificate authorities.
 	RootCAs *x509.CertPool
+	// Wire lets requests pass and hears of them; nil: nobody does.
+	Wire connectors.Wire
 }
 
 // Client makes the calls of one connector. It is safe for concurrent use.
@@ -111,6 +113,7 @@ type Client struct {
 	maxBody   int64
 	agent     string
 	scrub     *scrubber
+	wire      connectors.Wire
 	// now has a monotonic reading, wall has none and so is compared by the
 	// calendar; they part where a machine was suspended.
 	now, wall func() time.Time
@@ -135,6 +138,7 @@ func New(o Options) *Client {
 		maxBody: o.MaxBody,
 		agent:   "sluice/dev",
 		scrub:   newScrubber(o.Secrets),
+		wire:    o.Wire,
 		now:     time.Now,
 		wall:    func() time.Time { return time.Now().Round(0) },
 	}
@@ -241,13 +245,29 @@ func redirect(req *http.Request, resp *Response) *http.Request {
 	return next
 }
 
-// once makes one exchange within ctx's deadline.
+// once makes one exchange within ctx's deadline, when the wire lets it pass.
 func (c *Client) once(ctx context.Context, req *http.Request) (*Response, error) {
-	where := c.where(req)
 	if err := checkRequest(req); err != nil {
 		closeBody(req)
-		return nil, &connectors.Error{Verdict: connectors.Permanent, Err: c.scrub.wrap(where, err)}
+		return nil, &connectors.Error{Verdict: connectors.Permanent, Err: c.scrub.wrap(c.where(req), err)}
 	}
+	x, err := c.listen(ctx, req)
+	if err != nil {
+		closeBody(req)
+		return nil, err
+	}
+	resp, err := c.exchange(ctx, req, x)
+	x.over(resp, err)
+	if err != nil {
+		return nil, err
+	}
+	return resp, nil
+}
+
+// exchange sends req and reads the answer. Beside an error there may be what
+// could be read of it, for the wire alone.
+func (c *Client) exchange(ctx context.Context, req *http.Request, x *exchange) (*Response, error) {
+	where := c.where(req)
 	callCtx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	call := &call{ctx: callCtx, stop: stop, now: c.now, wall: c.wall, repeatable: isSafe(req.Method)}
@@ -270,6 +290,7 @@ func (c *Client) once(ctx context.Context, req *http.Request) (*Response, error)
 		password, _ := u.Password()
 		req.SetBasicAuth(u.Username(), password)
 	}
+	x.tapped(req)
 	answer, err := c.transport.RoundTrip(req)
 	if err != nil {
 		return nil, c.failed(ctx, where, call, err)
@@ -288,13 +309,13 @@ func (c *Client) once(ctx context.Context, req *http.Request) (*Response, error)
 	if tooLong {
 		// Permanent rather than Unavailable: asking the same again would get the
 		// same, and a smaller batch gets a smaller answer.
-		return nil, &connectors.Error{
+		return resp, &connectors.Error{
 			Verdict: connectors.Permanent, Uncertain: true,
 			Err: c.scrub.wrap(where, fmt.Errorf("the answer is longer than %d bytes; the request may have been applied", c.maxBody)),
 		}
 	}
 	if err != nil {
-		return nil, c.failed(ctx, where, call, fmt.Errorf("the answer breaks off: %w", err))
+		return resp, c.failed(ctx, where, call, fmt.Errorf("the answer breaks off: %w", err))
 	}
 	return resp, nil
 }

@@ -67,6 +67,7 @@ var Kind = &connectors.Kind{
 			MaxBody:      4<<20 + int64(env.Limits.Batch)*maxAnswer,
 			Version:      env.Version,
 			AllowPrivate: env.AllowPrivate,
+			Wire:         env.Wire,
 			Secrets:      s.secrets,
 		})}
 		if c.known, err = lru.New[pim.SKU, known](cached); err != nil {

@@ -56,6 +56,7 @@ var Kind = &connectors.Kind{
 			MaxBody:      maxAnswer,
 			Version:      env.Version,
 			AllowPrivate: env.AllowPrivate,
+			Wire:         env.Wire,
 			Secrets:      []string{s.Password, s.HookSecret},
 		}))}
 		switch {

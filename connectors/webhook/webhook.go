@@ -44,6 +44,7 @@ var Kind = &connectors.Kind{
 			MaxBody:      64<<10 + int64(s.limits.Batch)*maxAnswer,
 			Version:      env.Version,
 			AllowPrivate: env.AllowPrivate,
+			Wire:         env.Wire,
 			Secrets:      s.secrets,
 		})}
 		if s.status == nil {

@@ -79,7 +79,7 @@ type known struct {
 // connect makes the connector; options carry what only tests change.
 func connect(s *settings, env connectors.Env, options httpx.Options) (*Connector, error) {
 	options.Timeout, options.MaxBody = env.Limits.Timeout, maxAnswer
-	options.Version, options.AllowPrivate, options.Secrets = env.Version, env.AllowPrivate, s.secrets()
+	options.Version, options.AllowPrivate, options.Secrets, options.Wire = env.Version, env.AllowPrivate, s.secrets(), env.Wire
 	cache, err := lru.New[pim.SKU, known](remembered)
 	if err != nil {
 		return nil, fmt.Errorf("making room for ids: %w", err)

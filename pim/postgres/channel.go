@@ -27,6 +27,7 @@ type Channel struct {
 	Secrets     []byte          // sealed JSON; nil: none
 	Mapping     json.RawMessage // connectors.Mapping
 	Marks       Marks
+	Policy      pim.Policy
 	Batch       int
 	Concurrency int
 	Timeout     time.Duration
@@ -58,14 +59,14 @@ type Marks struct{ Content, Offer, Media pim.Lanes }
 
 const channelColumns = `
 id, version, code, connector, locale, currency, price_list, locations, renditions, config, secrets, mapping, marks_content, marks_offer, marks_media,
-batch, concurrency, timeout_ms, settle_ms, enabled, allow_private, test, created_at, fails, allowed, next_probe_at, throttled_until, coalesce(last_error, ''),
+batch, concurrency, timeout_ms, settle_ms, enabled, allow_private, test, policy, created_at, fails, allowed, next_probe_at, throttled_until, coalesce(last_error, ''),
 mark_after is not null, ` + pullStatus
 
 func scanChannel(r pgx.CollectableRow) (*Channel, error) {
 	var c Channel
 	var timeout, settle int64
 	err := r.Scan(&c.ID, &c.Version, &c.Code, &c.Connector, &c.Locale, &c.Currency, &c.PriceList, &c.Locations, &c.Renditions, &c.Config, &c.Secrets, &c.Mapping,
-		&c.Marks.Content, &c.Marks.Offer, &c.Marks.Media, &c.Batch, &c.Concurrency, &timeout, &settle, &c.Enabled, &c.AllowPrivate, &c.Test, &c.CreatedAt,
+		&c.Marks.Content, &c.Marks.Offer, &c.Marks.Media, &c.Batch, &c.Concurrency, &timeout, &settle, &c.Enabled, &c.AllowPrivate, &c.Test, &c.Policy, &c.CreatedAt,
 		&c.Fails, &c.Allowed, &c.NextProbeAt, &c.ThrottledUntil, &c.LastError, &c.Marking, &c.Pull)
 	c.Timeout, c.Settle = time.Duration(timeout)*time.Millisecond, time.Duration(settle)*time.Millisecond
 	return &c, err
@@ -82,16 +83,16 @@ func (c *Channel) args() pgx.NamedArgs {
 		"id": c.ID, "version": c.Version, "code": c.Code, "connector": c.Connector, "locale": c.Locale, "currency": c.Currency,
 		"price_list": c.PriceList, "locations": c.Locations, "renditions": c.Renditions, "config": c.Config, "secrets": c.Secrets, "mapping": c.Mapping,
 		"marks_content": int16(c.Marks.Content), "marks_offer": int16(c.Marks.Offer), "marks_media": int16(c.Marks.Media),
-		"batch": c.Batch, "concurrency": c.Concurrency, "timeout": c.Timeout.Milliseconds(), "settle": c.Settle.Milliseconds(), "enabled": c.Enabled, "allow_private": c.AllowPrivate, "test": c.Test, "anew": c.Anew,
+		"batch": c.Batch, "concurrency": c.Concurrency, "timeout": c.Timeout.Milliseconds(), "settle": c.Settle.Milliseconds(), "enabled": c.Enabled, "allow_private": c.AllowPrivate, "test": c.Test, "policy": mustJSON(c.Policy), "anew": c.Anew,
 	}
 }
 
 const (
 	sqlCreateChannel = `
 insert into channel (code, connector, locale, currency, price_list, locations, renditions, config, secrets, mapping, marks_content, marks_offer, marks_media,
-                     batch, concurrency, timeout_ms, settle_ms, enabled, allow_private, test, mark_after)
+                     batch, concurrency, timeout_ms, settle_ms, enabled, allow_private, test, policy, mark_after)
 values (@code, @connector, @locale, @currency, @price_list, @locations, @renditions, @config, @secrets, @mapping, @marks_content, @marks_offer, @marks_media,
-        @batch, @concurrency, @timeout, @settle, @enabled, @allow_private, @test, 0)
+        @batch, @concurrency, @timeout, @settle, @enabled, @allow_private, @test, @policy, 0)
 returning id`
 	sqlCreateDrains = `insert into consumer (kind, channel_id, lane) select 'drain', @channel, unnest(array[1, 2, 4]::smallint[])`
 )
@@ -179,7 +180,7 @@ func (s *Store) Channels(ctx context.Context) ([]*Channel, error) {
 const sqlUpdateChannel = `
 update channel set version = version + 1, locale = @locale, currency = @currency, price_list = @price_list, locations = @locations, renditions = @renditions, config = @config,
     secrets = @secrets, mapping = @mapping, marks_content = @marks_content, marks_offer = @marks_offer, marks_media = @marks_media,
-    batch = @batch, concurrency = @concurrency, timeout_ms = @timeout, settle_ms = @settle, enabled = @enabled, allow_private = @allow_private, test = @test,
+    batch = @batch, concurrency = @concurrency, timeout_ms = @timeout, settle_ms = @settle, enabled = @enabled, allow_private = @allow_private, test = @test, policy = @policy,
     allowed = least(allowed, @concurrency), mark_after = 0, mark_anew = greatest(mark_anew, @anew::boolean::int), fails = 0, next_probe_at = null, throttled_until = null, last_error = null
 where id = @id and version = @version and deleted_at is null`
 

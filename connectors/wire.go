@@ -1,0 +1,39 @@
+package connectors
+
+import (
+	"context"
+	"net/http"
+	"time"
+)
+
+// Wire is the hub's hand on each HTTP request that a channel's connector makes:
+// it lets requests pass at the channel's pace, and hears what was said. httpx
+// calls it for every request, so that connectors need only hand Env.Wire on.
+// Both methods are for many goroutines at once.
+type Wire interface {
+	// Pass waits until the channel may make one more request. Its error, an
+	// *Error, means that the request is not to be begun.
+	Pass(ctx context.Context) error
+	// Heard is told of each request that Pass let through, when it is over. ctx
+	// is the request's, and may have ended.
+	Heard(ctx context.Context, x *Exchange)
+}
+
+// Exchange is one HTTP request and its answer, without secrets: credentials are
+// taken out of the URL, the headers and the bodies.
+type Exchange struct {
+	Began    time.Time
+	Took     time.Duration
+	Method   string
+	URL      string // without query and user
+	Request  string // the body, at most MaxExchange bytes of it; "" where there is none or it is no text
+	Sent     int64  // bytes of the whole body, as far as it was read
+	Status   int    // 0: there was no answer
+	Header   http.Header
+	Answer   string // the body, at most MaxExchange bytes of it
+	Received int64
+	Err      string // why there was no whole answer
+}
+
+// MaxExchange bounds how much of a body an Exchange holds, in bytes.
+const MaxExchange = 32 << 10
