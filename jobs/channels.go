@@ -77,7 +77,7 @@ func (c *Channels) Test(ctx context.Context, code pim.ChannelCode) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, t.Timeout)
 	defer cancel()
-	return t.Connector.Probe(ctx)
+	return t.Connector.Probe((&errand{what: errandProbe}).on(ctx))
 }
 
 // Public is a channel's configuration for readers: without secrets, and the
@@ -210,6 +210,7 @@ func (c *Channels) fitted(ch *postgres.Channel) (*Target, error) {
 func (c *Channels) lend(ch *postgres.Channel) connectors.Env {
 	env := c.env
 	env.AllowPrivate = ch.AllowPrivate
+	env.Wire = &wire{channels: c, channel: ch}
 	env.Limits = connectors.Limits{Batch: ch.Batch, Concurrency: ch.Concurrency, Timeout: ch.Timeout, Settle: ch.Settle}
 	return env
 }

@@ -173,7 +173,7 @@ func (s *step) push(ctx context.Context, tasks []*task) error {
 		for i, t := range tasks {
 			items[i] = t.item
 		}
-		results, err = s.call(ctx, "push", len(items), func(ctx context.Context) ([]connectors.Result, error) {
+		results, err = s.call(s.errandFor(errandPush, tasks).on(ctx), errandPush, len(items), func(ctx context.Context) ([]connectors.Result, error) {
 			return s.t.Connector.Push(ctx, items)
 		})
 	}

@@ -48,7 +48,7 @@ func (s *step) poll(ctx context.Context, tasks []*task) error {
 	for i, t := range tasks {
 		tokens[i] = t.Token
 	}
-	results, err := s.call(ctx, "poll", len(tokens), func(ctx context.Context) ([]connectors.Result, error) {
+	results, err := s.call(s.errandFor(errandPoll, tasks).on(ctx), errandPoll, len(tokens), func(ctx context.Context) ([]connectors.Result, error) {
 		return poller.Poll(ctx, tokens)
 	})
 	if ctx.Err() != nil {

@@ -49,6 +49,7 @@ func (s *step) upload(ctx context.Context, tasks []*task) ([]*task, error) {
 	var (
 		documents = make([]map[string]any, len(tasks))
 		names     = map[blob.Hash]string{}
+		shown     = map[blob.Hash][]*task{} // by whom
 		hashes    [][]byte
 	)
 	for i, t := range tasks {
@@ -62,6 +63,9 @@ func (s *step) upload(ctx context.Context, tasks []*task) ([]*task, error) {
 		walkTexts(document, func(text string) string {
 			if h, name, ok := m.fileAt(text); ok {
 				documents[i] = document
+				if by := shown[h]; len(by) == 0 || by[len(by)-1] != t {
+					shown[h] = append(by, t)
+				}
 				if _, seen := names[h]; !seen {
 					names[h] = name
 					hashes = append(hashes, h[:])
@@ -90,7 +94,7 @@ func (s *step) upload(ctx context.Context, tasks []*task) ([]*task, error) {
 		}
 		g.Go(func() error {
 			// Steps overlap: who comes second waits for the first, and finds it done.
-			v, err, _ := s.f.uploads.Do(h.String(), func() (any, error) { return s.give(gctx, to, m, h, name) })
+			v, err, _ := s.f.uploads.Do(h.String(), func() (any, error) { return s.give(gctx, to, m, h, name, shown[h]) })
 			mu.Lock()
 			defer mu.Unlock()
 			e, told := errors.AsType[*connectors.Error](err)
@@ -134,8 +138,8 @@ func (s *step) upload(ctx context.Context, tasks []*task) ([]*task, error) {
 	return left, nil
 }
 
-// give uploads one file, unless that was done meanwhile.
-func (s *step) give(ctx context.Context, to connectors.Uploader, m *Media, h blob.Hash, name string) (string, error) {
+// give uploads one file, which the tasks show, unless that was done meanwhile.
+func (s *step) give(ctx context.Context, to connectors.Uploader, m *Media, h blob.Hash, name string, tasks []*task) (string, error) {
 	known, err := s.d.r.store.Uploads(ctx, s.l.Channel, [][]byte{h[:]})
 	if err != nil {
 		return "", err
@@ -151,7 +155,7 @@ func (s *step) give(ctx context.Context, to connectors.Uploader, m *Media, h blo
 		return "", &connectors.Error{Verdict: connectors.Unavailable, Err: errors.New("read a file to upload: " + err.Error())}
 	}
 	var remote string
-	_, err = s.call(ctx, "upload", 1, func(ctx context.Context) ([]connectors.Result, error) {
+	_, err = s.call(s.errandFor(errandUpload, tasks).on(ctx), errandUpload, 1, func(ctx context.Context) ([]connectors.Result, error) {
 		var err error
 		remote, err = to.Upload(ctx, connectors.File{Name: name, MediaType: MediaTypeOf(name), Content: content})
 		return []connectors.Result{{}}, err
