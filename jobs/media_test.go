@@ -90,10 +90,29 @@ const public = "https://pim.example"
 // withGallery gives the road media and a channel "gallery" on g that shows rendition small.
 func (r *road) withGallery(g *gallery) *counted {
 	r.Helper()
-	g.held, g.pushes = map[pim.SKU]string{}, map[pim.SKU]int{}
+	files := r.withGalleries(map[string]*gallery{"": g}, 10)
+	r.defines("small", media.Definition{Width: 8, Height: 8})
+	r.hang("gallery", "", "small")
+	return files
+}
+
+// withGalleries gives the road media and the connector "gallery", whose setting
+// says which of the galleries it sends to, so many products at a time.
+func (r *road) withGalleries(galleries map[string]*gallery, batch int) *counted {
+	r.Helper()
+	for _, g := range galleries {
+		g.held, g.pushes = map[pim.SKU]string{}, map[pim.SKU]int{}
+	}
+	type config struct {
+		Wall string `json:"wall,omitempty"`
+	}
 	kind := &connectors.Kind{
-		Name: "gallery", Title: "Gallery", Lanes: []pim.Lane{pim.Content, pim.Media}, Config: &struct{}{}, Limits: webhook.Kind.Limits, MaxBatch: 10,
-		New: func(json.RawMessage, connectors.Env) (connectors.Connector, error) { return g, nil },
+		Name: "gallery", Title: "Gallery", Lanes: []pim.Lane{pim.Content, pim.Media}, Config: &config{}, Limits: webhook.Kind.Limits, MaxBatch: batch,
+		New: func(raw json.RawMessage, _ connectors.Env) (connectors.Connector, error) {
+			var c config
+			err := json.Unmarshal(raw, &c)
+			return galleries[c.Wall], err
+		},
 	}
 	keys, err := seal.OpenOrCreate(r.keyset)
 	if err != nil {
@@ -110,13 +129,22 @@ func (r *road) withGallery(g *gallery) *counted {
 		r.Fatal(err)
 	}
 	r.channels.Shows(r.media)
-	r.defines("small", media.Definition{Width: 8, Height: 8})
+	return files
+}
+
+// hang creates a channel on a gallery that shows renditions; with none, it shows
+// no pictures at all.
+func (r *road) hang(code pim.ChannelCode, wall string, renditions ...string) {
+	r.Helper()
+	config, _ := json.Marshal(map[string]string{"wall": wall})
 	mapping := &connectors.Mapping{Content: map[string]string{"sku": "sku"}, Media: map[string]string{"media": "media"}}
-	spec := jobs.ChannelSpec{Code: "gallery", Connector: "gallery", Locale: "en-GB", Currency: "EUR", Mapping: mapping, Renditions: []string{"small"}}
+	if len(renditions) == 0 {
+		mapping.Media["media"] = "'none'"
+	}
+	spec := jobs.ChannelSpec{Code: code, Connector: "gallery", Locale: "en-GB", Currency: "EUR", Config: config, Mapping: mapping, Renditions: renditions}
 	if _, err := r.channels.Create(r.ctx, spec); err != nil {
 		r.Fatal(err)
 	}
-	return files
 }
 
 func (r *road) defines(code string, d media.Definition) {

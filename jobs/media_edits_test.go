@@ -1,0 +1,84 @@
+package jobs_test
+
+import (
+	"testing"
+
+	"github.com/sluicehub/sluice/pim"
+	"github.com/sluicehub/sluice/pim/media"
+)
+
+// Ten thousand edits of products that show one image, of their texts, of the
+// image itself and of what is said of it, upload it once to each channel that
+// shows it, and to no other.
+func TestTenThousandEditsOfOneImage(t *testing.T) {
+	const rounds = 20
+	r := newRoad(t)
+	walls := map[string]*gallery{"hall": {}, "stairs": {}, "attic": {}, "cellar": {}}
+	r.withGalleries(walls, 500)
+	r.defines("small", media.Definition{Width: 8, Height: 8})
+	r.defines("tiny", media.Definition{Width: 4, Height: 4})
+	r.hang("hall", "hall", "small")
+	r.hang("stairs", "stairs", "small") // another target wants the same file
+	r.hang("attic", "attic", "tiny")
+	r.hang("cellar", "cellar")
+	all := []pim.ChannelCode{"hall", "stairs", "attic", "cellar"}
+	list := skus(500)
+	r.asset("logo", picture(1))
+	defer r.work()()
+	edits := 0
+	for i := range rounds {
+		values := title("edit %d", i)
+		switch {
+		case i == 0 || i == rounds-1 || i%4 == 2:
+			values["picture"] = []any{"logo"}
+		case i%4 == 0: // taken away, and put back two rounds later
+			values["picture"] = []any{}
+		}
+		for _, res := range r.put(list, values) {
+			if res.Rev != int64(i+1) {
+				t.Fatalf("%s has revision %d after edit %d", res.SKU, res.Rev, i+1)
+			}
+			edits++
+		}
+		if created, changed := r.asset("logo", picture(1)); created || changed {
+			t.Fatal("the same file again changed something")
+		}
+	}
+	if edits != 10_000 {
+		t.Fatalf("%d edits", edits)
+	}
+	r.rested(all...)
+	for wall, want := range map[string]int{"hall": 1, "stairs": 1, "attic": 1, "cellar": 0} {
+		g := walls[wall]
+		if uploads, _ := g.counts(""); uploads != want {
+			t.Errorf("%s was given %d files, want %d", wall, uploads, want)
+		}
+		shows := `{"media":["https://cdn.example/1"]}`
+		if want == 0 {
+			shows = `{"media":"none"}`
+		}
+		for _, sku := range list {
+			if got := g.shows(sku); got != shows {
+				t.Fatalf("%s shows %s of %s, want %s", wall, got, sku, shows)
+			}
+		}
+	}
+	if n := r.count(`select sum(done) from lot where kind = 'render'`); n != 2 {
+		t.Errorf("%d renditions were made, want one by each definition", n)
+	}
+	if n := r.count(`select count(*) from upload`); n != 3 {
+		t.Errorf("%d uploads are noted, want 3", n)
+	}
+	// Texts alone are no media: nothing is sent, let alone given, again.
+	before := make(map[string]int)
+	for wall, g := range walls {
+		_, before[wall] = g.counts(list[7])
+	}
+	r.put(list, title("the last edit"))
+	r.rested(all...)
+	for wall, g := range walls {
+		if _, pushes := g.counts(list[7]); pushes != before[wall] {
+			t.Errorf("%s was sent %d media documents for a title", wall, pushes-before[wall])
+		}
+	}
+}
