@@ -33,10 +33,12 @@ type surveyed struct {
 	mapped  []string  // those of them that mapped names
 	unnamed bool      // calls mapped without naming one
 	lane    pim.Lane
+	reads   reading        // see Program.Reads
+	picked  map[int64]bool // variables of values of which one is selected
 }
 
 func survey(tree *ast.AST, lane pim.Lane) *surveyed {
-	s := &surveyed{exact: map[int64]bool{}, lane: lane}
+	s := &surveyed{exact: map[int64]bool{}, lane: lane, picked: map[int64]bool{}}
 	s.walk(tree.Expr(), true)
 	slices.Sort(s.codes)
 	s.codes = slices.Compact(s.codes)
@@ -74,6 +76,7 @@ func (s *surveyed) walk(e ast.Expr, exact bool) {
 			s.exact[e.ID()] = true
 		}
 		s.inputs |= s.inputOf(e.AsIdent())
+		s.reads.all = s.reads.all || isValues(e) && !s.picked[e.ID()]
 	case ast.SelectKind:
 		operand := e.AsSelect().Operand()
 		s.names(operand, e.AsSelect().FieldName())
@@ -169,7 +172,7 @@ func (s *surveyed) inputOf(name string) pim.Lanes {
 // hasFork reports whether a loop's step forks beyond the operator that filter,
 // exists and all are made of.
 func hasFork(step ast.Expr) bool {
-	inner := surveyed{exact: map[int64]bool{}}
+	inner := surveyed{exact: map[int64]bool{}, picked: map[int64]bool{}}
 	if step.Kind() != ast.CallKind {
 		return true
 	}
@@ -177,21 +180,6 @@ func hasFork(step ast.Expr) bool {
 		inner.walk(arg, false)
 	}
 	return inner.forks
-}
-
-// names notes an attribute selected from values or raw.
-func (s *surveyed) names(operand ast.Expr, code string) {
-	if operand.Kind() == ast.IdentKind && (operand.AsIdent() == "values" || operand.AsIdent() == "raw") {
-		s.codes = append(s.codes, code)
-	}
-}
-
-func (s *surveyed) namesArgument(call ast.CallExpr) {
-	if len(call.Args()) > 0 && call.Args()[0].Kind() == ast.LiteralKind {
-		if code, ok := call.Args()[0].AsLiteral().(types.String); ok {
-			s.codes = append(s.codes, string(code))
-		}
-	}
 }
 
 // isPlace reports whether e is a variable, or something selected from one.

@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"time"
 
@@ -102,6 +103,7 @@ type dryRun struct {
 	t      *Target
 	saved  bool
 	schema *pim.Schema
+	waits  map[pim.ProductID]textWait // of the products at hand
 	out    *DryRunResult
 	issues int
 }
@@ -119,6 +121,9 @@ func (r *dryRun) page(ctx context.Context, survey *postgres.Survey, end time.Tim
 		err := r.c.tell(ctx, r.t, shown)
 		if err == nil {
 			err = r.c.illustrate(ctx, r.t, shown, r.schema)
+		}
+		if err == nil {
+			r.waits, err = r.c.surveyedWaits(ctx, r.t, survey, slices.Concat(products[:n]...), shown, r.schema)
 		}
 		if err == nil {
 			err = inParallel(ctx, n, func(ctx context.Context, i int) (err error) {
@@ -150,7 +155,7 @@ func (r *dryRun) product(ctx context.Context, survey *postgres.Survey, lanes []p
 		if r.out.Lanes[lanes[i].Lane] == nil {
 			continue
 		}
-		k, err := r.t.look(ctx, survey, &lanes[i], subject, failed, r.schema, r.saved)
+		k, err := r.t.look(ctx, survey, &lanes[i], subject, r.waits, failed, r.schema, r.saved)
 		if err != nil {
 			return nil, err
 		}

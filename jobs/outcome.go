@@ -52,9 +52,10 @@ type task struct {
 	lane      pim.Lane
 	rev       int64 // to send
 	document  json.RawMessage
-	issues    []pim.Issue // warnings of the rendering
-	pending   bool        // a picture that it shows is still to be made
-	preflight []pim.Issue // warnings of the connector's own check
+	issues    []pim.Issue   // warnings of the rendering
+	pending   bool          // a picture that it shows is still to be made
+	held      time.Duration // until it is looked at again: a text that it would show is being made
+	preflight []pim.Issue   // warnings of the connector's own check
 	hash      []byte
 	item      connectors.Item
 }
@@ -116,6 +117,11 @@ func (r *round) plan(t *task) (outcome postgres.Outcome, send bool) {
 		return o, false
 	case t.lane != pim.Content && t.Born <= 0:
 		o.Again, o.After = true, postgres.Forever
+		return o, false
+	case t.held > 0:
+		// Better a moment later than twice, and not first with what the mapping falls
+		// back to: what becomes of the text wakes it.
+		o.Again, o.After = true, t.held
 		return o, false
 	case t.document == nil && never:
 		o.Ack, o.Status = true, string(pim.StateNone)

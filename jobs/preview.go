@@ -104,6 +104,7 @@ func (c *Channels) Preview(ctx context.Context, code pim.ChannelCode, sku pim.SK
 	if err != nil {
 		return nil, err
 	}
+	var waits map[pim.ProductID]textWait
 	subject, decoding := c.decoded.subject(&survey.Items[0].Claimed)
 	if decoding == nil {
 		if err := c.tell(ctx, saved, []*connectors.Subject{subject}); err != nil {
@@ -112,18 +113,21 @@ func (c *Channels) Preview(ctx context.Context, code pim.ChannelCode, sku pim.SK
 		if err := c.illustrate(ctx, saved, []*connectors.Subject{subject}, schema); err != nil {
 			return nil, err
 		}
+		if waits, err = c.surveyedWaits(ctx, tried, survey, survey.Items, []*connectors.Subject{subject}, schema); err != nil {
+			return nil, err
+		}
 	}
 	past, cancel := context.WithTimeout(ctx, pastTime)
 	defer cancel()
 	for i := range survey.Items {
 		v := &survey.Items[i]
-		now, err := tried.look(ctx, survey, v, subject, decoding, schema, tried == saved)
+		now, err := tried.look(ctx, survey, v, subject, waits, decoding, schema, tried == saved)
 		if err != nil {
 			return nil, err
 		}
 		as := now
 		if tried != saved {
-			if as, err = saved.look(ctx, survey, v, subject, decoding, schema, true); err != nil {
+			if as, err = saved.look(ctx, survey, v, subject, nil, decoding, schema, true); err != nil {
 				return nil, err
 			}
 		}
@@ -155,7 +159,9 @@ type looked struct {
 // look works out what the drain of v's lane would do with it. saved: t's
 // mapping is the channel's own, so that what the target refused by it stays
 // refused. The error is only of ctx.
-func (t *Target) look(ctx context.Context, survey *postgres.Survey, v *postgres.Surveyed, subject *connectors.Subject, failed error, schema *pim.Schema, saved bool) (*looked, error) {
+func (t *Target) look(
+	ctx context.Context, survey *postgres.Survey, v *postgres.Surveyed, subject *connectors.Subject, waits map[pim.ProductID]textWait, failed error, schema *pim.Schema, saved bool,
+) (*looked, error) {
 	k := &looked{task: &task{Claimed: &v.Claimed, lane: v.Lane}}
 	k.rev = k.revision(t.Program.Inputs(v.Lane))
 	if !k.Gone && failed == nil {
@@ -163,6 +169,11 @@ func (t *Target) look(ctx context.Context, survey *postgres.Survey, v *postgres.
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
+	}
+	if w, waiting := waits[k.Product]; waiting && k.first() {
+		shown := k.document
+		k.hold(w)
+		k.document, failed = shown, nil
 	}
 	k.shown, k.told = k.document, slices.Concat(k.issues, k.preflight)
 	r := round{now: survey.Now, unsure: survey.Gone[v.Lane], settle: t.Settle, elapsed: func() time.Duration { return 0 }}
@@ -177,6 +188,9 @@ func (t *Target) look(ctx context.Context, survey *postgres.Survey, v *postgres.
 		k.is(OutlookEmpty)
 		k.reason = "the product has nothing of this lane, whatever the mapping makes of that: nothing is sent"
 		k.shown, k.told = nil, nil
+	case k.held > 0:
+		k.is(OutlookWaits)
+		k.reason = "a text that it would show for the first time is still being made"
 	case !k.Gone && failed != nil:
 		k.is(OutlookRefused)
 		e := connectors.AsError(failed)

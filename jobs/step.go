@@ -131,11 +131,19 @@ func (s *step) render(ctx context.Context, claim *postgres.Claim, items []postgr
 	if err == nil && s.in.Has(pim.Media) {
 		err = s.d.r.channels.illustrate(ctx, s.t, subjects, schema)
 	}
+	var waits map[pim.ProductID]textWait
+	if err == nil && claim.Texts && s.l.Lane == pim.Content {
+		waits, err = s.d.r.channels.waits(ctx, s.t, tasks, subjects, schema, claim.Now)
+	}
 	if err != nil {
 		return nil, err
 	}
 	err = inParallel(ctx, len(tasks), func(ctx context.Context, i int) error {
 		if tasks[i] == nil || subjects[i] == nil {
+			return nil
+		}
+		if w, waiting := waits[tasks[i].Product]; waiting {
+			tasks[i].hold(w)
 			return nil
 		}
 		return refuse(ctx, i, s.t.project(ctx, tasks[i], subjects[i], schema, scope))

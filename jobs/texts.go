@@ -62,8 +62,9 @@ func (t *Texts) Registry() *translation.Registry { return t.registry }
 
 // Bounds of a rule.
 const (
-	maxTemplate  = 8000 // characters
-	maxRuleNames = 1000 // families, attributes, locales, providers
+	maxTemplate  = 8000         // characters
+	maxRuleNames = 1000         // families, attributes, locales, providers
+	maxHold      = 30 * 24 * 60 // minutes
 )
 
 // PutRule checks a rule and makes or replaces it; the same again changes
@@ -170,6 +171,9 @@ func (t *Texts) checkRule(b *ruleBook, r *postgres.TextRule) (problems []pim.Pro
 			add(at, "provider.power", "provider %q cannot write texts", s)
 		}
 	})
+	if m := r.HoldMinutes; m != nil && (*m < 0 || *m > maxHold) {
+		add("/hold_minutes", "hold_minutes", "is between 0 and %d", maxHold)
+	}
 	if r.MaxLength < 0 {
 		add("/max_length", "max_length", "is not below 0")
 	}

@@ -55,6 +55,7 @@ type textRulePutCmd struct {
 	Attribute []string     `help:"Only these attributes; by default all localizable texts."`
 	Provider  []string     `help:"The providers that may be asked, in this order; by default all, by their priority."`
 	Review    string       `enum:",auto,proposal" default:"" help:"auto: the text is the product's at once; proposal: it waits for a person."`
+	Hold      *int         `name:"hold-minutes" placeholder:"MINUTES" help:"How long a new product is kept from a channel for its text; 0: not at all. By default 240, and 0 for proposals."`
 }
 
 // Run makes or replaces the rule.
@@ -67,6 +68,9 @@ func (p textRulePutCmd) Run(ctx context.Context, c console, log *slog.Logger) er
 		if value != "" {
 			whole[name] = value
 		}
+	}
+	if p.Hold != nil {
+		whole["hold_minutes"] = *p.Hold
 	}
 	if len(p.To) > 0 {
 		whole["to"] = p.To

@@ -50,6 +50,7 @@ type Claim struct {
 	Now     time.Time // the database's clock at the snapshot
 	Unsure  time.Time // when the last holder vanished
 	Schema  int64     // version of the schema that the values were written by, or a later one; see SchemaOf
+	Texts   bool      // there are rules for texts, or were
 	Channel ChannelState
 	Items   []Claimed
 }
@@ -78,7 +79,7 @@ func (c ChannelState) Blocked(now time.Time) bool {
 // parent's in (see sqlEdit). Texts are read for the lanes whose mapping needs
 // them, prices and stock likewise.
 const sqlClaim = `
-select now(), k.unsure_at, cat.version, ch.version, ch.enabled, ch.fails, ch.allowed, ch.next_probe_at, ch.throttled_until,
+select now(), k.unsure_at, cat.version, cat.derives & 1 <> 0, ch.version, ch.enabled, ch.fails, ch.allowed, ch.next_probe_at, ch.throttled_until,
        l.product_id, p.sku, l.want, l.dirty_at, l.acked_hash, l.settle_at,
        l.dirty_at <= k.unsure_at and coalesce(l.receipt_at, '-infinity') <= k.unsure_at,
        case when k.lane = 1 then l.born when not @waits then 1 else coalesce(content.born, 0) end, content.status is not distinct from 'none',
@@ -89,7 +90,7 @@ select now(), k.unsure_at, cat.version, ch.version, ch.enabled, ch.fails, ch.all
        p.rev, coalesce(l.status, ''), greatest(coalesce(l.acked_rev, 0), coalesce(l.receipt_rev, 0), coalesce(l.sent_rev, 0))
 from consumer k
 join channel ch on ch.id = k.channel_id -- a deleted one is disabled
-cross join (select revision_floor, version from catalogue offset 0) cat
+cross join (select revision_floor, version, derives from catalogue offset 0) cat
 left join lateral (
     select * from listing l
     where l.channel_id = k.channel_id and l.lane = k.lane and l.dirty and l.due_at <= now()
@@ -163,7 +164,7 @@ func (s *Store) Claim(ctx context.Context, l Lease, o ClaimOptions) (*Claim, err
 			parentSKU                                                    *pim.SKU
 			ch                                                           = &out.Channel
 		)
-		err := rows.Scan(&out.Now, &out.Unsure, &out.Schema, &ch.Version, &ch.Enabled, &ch.Fails, &ch.Allowed, &ch.NextProbeAt, &ch.ThrottledUntil,
+		err := rows.Scan(&out.Now, &out.Unsure, &out.Schema, &out.Texts, &ch.Version, &ch.Enabled, &ch.Fails, &ch.Allowed, &ch.NextProbeAt, &ch.ThrottledUntil,
 			&id, &sku, &want, &dirtySince, &c.AckedHash, &c.SettleAt, &unsure, &born, &unsent,
 			&attempts, &failed, &token, &sentRev, &sentWant, &c.SentHash, &c.SentAt,
 			&gone, &rev, &offerRev, &mediaRev, &parentSKU, &variant, &family, &enabled, &c.Categories,

@@ -31,6 +31,7 @@ type Surveyed struct {
 type Survey struct {
 	Now    time.Time              // the database's clock at the snapshot
 	Schema int64                  // see Claim
+	Texts  bool                   // see Claim
 	Gone   map[pim.Lane]time.Time // when each lane's last holder vanished
 	Items  []Surveyed             // by product, then lane
 	Next   string                 // cursor of the next page; "" after the last
@@ -57,7 +58,7 @@ const (
 
 const (
 	surveyed = `
-select now(), cat.version, k.lane, k.unsure_at, l.channel_id is not null,
+select now(), cat.version, cat.derives & 1 <> 0, k.lane, k.unsure_at, l.channel_id is not null,
        case k.lane when 2 then o.product_id is not null when 4 then p.media_rev + coalesce(parent.media_rev, 0) > 0 else true end, coalesce(l.dirty, true),
        coalesce(l.acked_rev, 0), l.acked_at, coalesce(l.error, ''), l.issues,
        p.id, p.sku, coalesce(l.want, 1), coalesce(l.dirty_at, now()), l.acked_hash, l.settle_at,
@@ -70,7 +71,7 @@ select now(), cat.version, k.lane, k.unsure_at, l.channel_id is not null,
        p.rev, coalesce(l.status, ''), greatest(coalesce(l.acked_rev, 0), coalesce(l.receipt_rev, 0), coalesce(l.sent_rev, 0))
 from channel ch
 join consumer k on k.kind = 'drain' and k.channel_id = ch.id
-cross join (select revision_floor, version from catalogue offset 0) cat
+cross join (select revision_floor, version, derives from catalogue offset 0) cat
 cross join (
 `
 	surveyedOf = `
@@ -134,7 +135,7 @@ func (s *Store) survey(ctx context.Context, sql string, args pgx.NamedArgs) (*Su
 			issues []byte
 			c      = &v.Claimed
 		)
-		err = r.Scan(&out.Now, &out.Schema, &lane, &unsure, &v.Listed, &v.Has, &v.Dirty, &v.Acked, &v.AckedAt, &v.Error, &issues,
+		err = r.Scan(&out.Now, &out.Schema, &out.Texts, &lane, &unsure, &v.Listed, &v.Has, &v.Dirty, &v.Acked, &v.AckedAt, &v.Error, &issues,
 			&c.Product, &c.SKU, &c.Want, &c.DirtySince, &c.AckedHash, &c.SettleAt, &c.Unsure, &c.Born, &c.Unsent, &c.Attempts, &c.Token,
 			&c.Gone, &c.Rev, &c.OfferRev, &c.MediaRev, &c.Parent, &c.Variant, &c.Family, &c.Enabled, &c.Categories,
 			(*[]byte)(&c.Values), (*[]byte)(&c.ParentValues), (*[]byte)(&c.Prices), (*[]byte)(&c.Stock), &own, &c.Status, &c.RevFloor)

@@ -242,7 +242,8 @@ with part as (
 ),
 up as (
     update task t set state = 'cancelled' from part p where t.id = p.id
-)
+),
+free as (` + letGo + `(select subject from part where @kind in ('translate', 'generate')))
 select count(*), coalesce(max(subject), 0) from part`
 )
 
@@ -269,6 +270,9 @@ func (s *Store) RetryTasks(ctx context.Context, c TaskChoice) (int64, error) {
 // they are.
 func (s *Store) CancelTasks(ctx context.Context, c TaskChoice) (int64, error) {
 	n, err := s.commandTasks(ctx, sqlCancelTasks, c)
+	if n > 0 {
+		s.nudged()
+	}
 	if err != nil {
 		return n, fmt.Errorf("cancel %s tasks: %w", c.Kind, err)
 	}

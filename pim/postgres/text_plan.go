@@ -61,6 +61,7 @@ on conflict (kind, subject) do update set want = t.want + 1, state = 'waiting', 
 	sqlDropTexts = `
 with e as (select * from unnest(@id::bigint[], @rev::bigint[]) e (id, rev)),
 locked as (select t.id, t.action from product_text t join e on (e.id, e.rev) = (t.id, t.rev) order by t.id for update of t),
+free as (` + letGo + `(select id from locked)),
 gone as (delete from product_text t using locked l where t.id = l.id)
 delete from task k using locked l where (k.kind, k.subject) = (l.action, l.id)`
 

@@ -34,18 +34,34 @@ type TextRule struct {
 	Rev       int64     `json:"-"` // the ETag
 	UpdatedAt time.Time `json:"-"`
 
-	Action     TextAction      `json:"action" enum:"translate,generate"`
-	Families   []string        `json:"families,omitempty" doc:"Of which products; left out: all"`
-	Channel    pim.ChannelCode `json:"channel,omitempty" doc:"Of scopable attributes the channel whose texts are meant; left out: every channel that has a source"`
-	Attributes []string        `json:"attributes,omitempty" doc:"Localizable attributes of type text or rich_text; left out: all of the family (translate only)"`
-	From       pim.Locale      `json:"from,omitempty" doc:"Locale of the source; of a text that is written, the locale of the facts"`
-	To         []pim.Locale    `json:"to" minItems:"1"`
-	Providers  []string        `json:"providers,omitempty" doc:"Codes of the providers that may be asked, in that order; left out: all, by their priority"`
-	Review     string          `json:"review,omitempty" enum:"proposal,auto" doc:"auto: the text is the product's at once (usual for translate); proposal: it waits for a person (usual for generate)"`
-	Protect    []string        `json:"protect,omitempty" doc:"Attributes whose values are names that no translator may touch; brand is always among them"`
-	Facts      []string        `json:"facts,omitempty" doc:"Of texts that are written: the attributes that may be told of; left out: all that no rule writes"`
-	Template   string          `json:"template,omitempty" doc:"Of texts that are written: what is wanted, in which tone. {attribute}, {locale}, {family}, {channel}, {name} and {max} are filled in"`
-	MaxLength  int             `json:"max_length,omitempty" minimum:"0" doc:"Characters at most, below what the attribute allows"`
+	Action      TextAction      `json:"action" enum:"translate,generate"`
+	Families    []string        `json:"families,omitempty" doc:"Of which products; left out: all"`
+	Channel     pim.ChannelCode `json:"channel,omitempty" doc:"Of scopable attributes the channel whose texts are meant; left out: every channel that has a source"`
+	Attributes  []string        `json:"attributes,omitempty" doc:"Localizable attributes of type text or rich_text; left out: all of the family (translate only)"`
+	From        pim.Locale      `json:"from,omitempty" doc:"Locale of the source; of a text that is written, the locale of the facts"`
+	To          []pim.Locale    `json:"to" minItems:"1"`
+	Providers   []string        `json:"providers,omitempty" doc:"Codes of the providers that may be asked, in that order; left out: all, by their priority"`
+	Review      string          `json:"review,omitempty" enum:"proposal,auto" doc:"auto: the text is the product's at once (usual for translate); proposal: it waits for a person (usual for generate)"`
+	Protect     []string        `json:"protect,omitempty" doc:"Attributes whose values are names that no translator may touch; brand is always among them"`
+	Facts       []string        `json:"facts,omitempty" doc:"Of texts that are written: the attributes that may be told of; left out: all that no rule writes"`
+	Template    string          `json:"template,omitempty" doc:"Of texts that are written: what is wanted, in which tone. {attribute}, {locale}, {family}, {channel}, {name} and {max} are filled in"`
+	HoldMinutes *int            `json:"hold_minutes,omitempty" minimum:"0" maximum:"43200" doc:"How long a product that a channel has not got yet is kept back for this text; 0: not at all. Left out: 240, and 0 where review is proposal"`
+	MaxLength   int             `json:"max_length,omitempty" minimum:"0" doc:"Characters at most, below what the attribute allows"`
+}
+
+// holdUsual is how long a new product waits for a text that a machine gives it.
+const holdUsual = 4 * time.Hour
+
+// Hold is how long a product that a channel has not got yet is kept back for a
+// text of the rule.
+func (r *TextRule) Hold() time.Duration {
+	switch {
+	case r.HoldMinutes != nil:
+		return time.Duration(*r.HoldMinutes) * time.Minute
+	case r.Review == ReviewProposal:
+		return 0
+	}
+	return holdUsual
 }
 
 func scanRule(r pgx.CollectableRow) (rule TextRule, err error) {

@@ -86,6 +86,7 @@ func (s *Store) writeTexts(ctx context.Context, p priority, writes []*TextWrite,
 				ends  []TaskEnd
 				good  []*TextWrite
 				touch []int64
+				free  = []int64{}
 			)
 			for _, w := range held {
 				if w.Err != nil {
@@ -98,6 +99,9 @@ func (s *Store) writeTexts(ctx context.Context, p priority, writes []*TextWrite,
 				if w.Touch {
 					touch = append(touch, int64(w.Product))
 				}
+				if w.Value == nil && !w.Touch {
+					free = append(free, w.ID)
+				}
 			}
 			if len(touch) > 0 {
 				if _, err := tx.Exec(ctx, sqlTouchTexts, pgx.NamedArgs{"product": touch, "actor": good[0].Actor}); err != nil {
@@ -106,6 +110,11 @@ func (s *Store) writeTexts(ctx context.Context, p priority, writes []*TextWrite,
 			}
 			if err := putTexts(ctx, tx, good); err != nil {
 				return err
+			}
+			if len(free) > 0 {
+				if _, err := tx.Exec(ctx, sqlLetGo, pgx.NamedArgs{"id": free}); err != nil {
+					return err
+				}
 			}
 			return endTasks(ctx, tx, ends)
 		})
