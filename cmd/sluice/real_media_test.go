@@ -312,6 +312,10 @@ func (h *mediaHub) checkPictures(t *testing.T) {
 	}
 	for locale, fake := range h.fakes {
 		c := fake.Counts()
+		// Whatever shows them, variations without pictures of their own included.
+		if want := len(h.shows()[locale]) * len(originals); c.Loaded != want {
+			t.Errorf("the shop in %s loaded %d pictures, want each of %d once", locale, c.Loaded, want)
+		}
 		t.Logf("the shop in %s: %d products, %d rows in %d batches, %d pictures loaded", locale, c.Products, c.Rows, c.Batches, c.Loaded)
 	}
 	t.Logf("%d originals of %d KB, %d renditions of %d KB; %d pictures of shops loaded and decoded", len(originals), in>>10, 2*len(originals), out>>10, len(loaded))

@@ -34,6 +34,8 @@ type answer struct {
 	// Attributes tell whether it has any. Plugins write some that are no list.
 	Attributes json.RawMessage `json:"attributes"`
 	Error      *refusal        `json:"error"`
+	Images     json.RawMessage `json:"images"`
+	Image      json.RawMessage `json:"image"` // a variation's
 }
 
 // deletion is the answer to a deleted row: the object as it was in the end.
@@ -270,6 +272,9 @@ func (p *push) hear(r *row, parent int64, a *answer) {
 		}
 		return
 	}
+	if p.lane == pim.Media {
+		p.library.learn(a.pictures()...)
+	}
 	t := r.task
 	switch {
 	case t == nil:
@@ -315,6 +320,13 @@ func (p *push) hearRefusal(r *row, said *refusal) {
 		r.parent.err = e
 	case rule.special == gone:
 		t.again = true
+	case rule.special == unpictured && t.doc != nil:
+		p.library.forget(t.doc.images)
+		if t.stale {
+			t.fail(e)
+			return
+		}
+		t.stale, t.again = true, true
 	case rule.special == duplicate && t.taken == 0:
 		t.taken++
 		t.again = true

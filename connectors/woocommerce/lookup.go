@@ -2,8 +2,6 @@ package woocommerce
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -63,31 +61,6 @@ func (k known) object(sku pim.SKU) *object {
 	return o
 }
 
-// picture is an image as the shop has it.
-type picture struct {
-	ID   int64  `json:"id"`
-	Name string `json:"name"`
-}
-
-// nameOf is the name under which a picture is uploaded. The end of it says where
-// it came from, so that it is not uploaded again.
-func nameOf(src string) string {
-	stem, _, _ := strings.Cut(src[strings.LastIndexByte(src, '/')+1:], "?")
-	stem, _, _ = strings.Cut(stem, ".")
-	words := strings.FieldsFunc(strings.ToLower(stem), func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') })
-	name := strings.Join(words, "-")
-	if len(name) > 60 {
-		name = name[:60]
-	}
-	return name + mark(src)
-}
-
-// mark is the end of the name of the picture from an address.
-func mark(src string) string {
-	sum := sha256.Sum256([]byte(src))
-	return "-" + hex.EncodeToString(sum[:6])
-}
-
 // pagesOf is how many pages a list has; 0 when the shop does not say.
 func pagesOf(header http.Header) int {
 	pages, err := strconv.Atoi(header.Get("X-WP-TotalPages"))
@@ -124,6 +97,7 @@ func (c *Connector) lookUp(ctx context.Context, skus []pim.SKU, fields string) (
 				// Of two with one SKU, which only a plugin can make, the older counts.
 				if sku := pim.SKU(o.SKU); wanted[sku] && found[sku] == nil && o.ID > 0 {
 					found[sku] = o
+					c.library.learn(o.Images...)
 					c.known.Add(sku, o.remember())
 				}
 			}

@@ -47,3 +47,58 @@ func TestMedia(t *testing.T) {
 		t.Errorf("pictures that the shop cannot load: %s, %s", a, v)
 	}
 }
+
+// A picture that many show is loaded by the shop once: variations show their
+// parent's, products the same one, in one call or in several at once.
+func TestSharedPictures(t *testing.T) {
+	const url = "https://x.example/chair.jpg"
+	shop, c := start(t, woocommercetest.Options{}, nil)
+	ok(t, c, content("P", `{"name":"P"}`), content("Q", `{"name":"Q"}`), content("R", `{"name":"R"}`),
+		variant("p1", "P", "Red"), variant("p2", "P", "Blue"), variant("q1", "Q", "Red"))
+	shows := func(sku pim.SKU) connectors.Item { return upsert(pim.Media, sku, `{"images":["`+url+`"]}`) }
+	loaded := func(what string, want int) {
+		t.Helper()
+		if n := shop.Counts().Loaded; n != want {
+			t.Errorf("%s: %d pictures were loaded, want %d", what, n, want)
+		}
+	}
+	ok(t, c, shows("p1"), shows("P"), shows("p2"), shows("Q"))
+	loaded("one call", 1)
+	for _, sku := range []pim.SKU{"P", "p1", "p2", "Q"} {
+		if got := shop.HeldLane(sku, pim.Media); got != `["`+url+` "]` {
+			t.Errorf("%s shows %s", sku, got)
+		}
+	}
+	ok(t, connect(t, shop, 0, nil), shows("q1")) // of a process that knows nothing: the shop says that its parent shows it
+	loaded("another process", 1)
+	// What was removed from the shop's library is loaded again, once.
+	shop.Unload(url)
+	ok(t, c, shows("R"), shows("q1"))
+	loaded("removed from the library", 2)
+	if got := shop.HeldLane("R", pim.Media); got != `["`+url+` "]` {
+		t.Errorf("R shows %s", got)
+	}
+	shop.BreakImage("https://x.example/none.jpg")
+	none := func(sku pim.SKU) connectors.Item {
+		return upsert(pim.Media, sku, `{"images":["https://x.example/none.jpg"]}`)
+	}
+	for i, r := range push(t, c, none("P"), none("Q"), none("R"), none("p1")) {
+		if r.Err == nil {
+			t.Errorf("%d: a picture that cannot be loaded was taken", i)
+		}
+	}
+	// Calls at once wait for the one that loads.
+	pushes := make(chan error, 3)
+	for _, sku := range []pim.SKU{"P", "Q", "R"} {
+		go func() {
+			_, err := c.Push(t.Context(), []connectors.Item{upsert(pim.Media, sku, `{"images":["https://x.example/new.jpg"]}`)})
+			pushes <- err
+		}()
+	}
+	for range 3 {
+		if err := <-pushes; err != nil {
+			t.Error(err)
+		}
+	}
+	loaded("three calls at once", 3)
+}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/sluicehub/sluice/connectors"
@@ -27,6 +26,7 @@ type task struct {
 	carry    *object // what stood in its place, with all fields
 	cleared  bool    // that was removed: the shop does not hold what it held
 	taken    int     // how often the shop said that another object has its SKU
+	stale    bool    // the shop has no picture by an id that was remembered
 }
 
 // open reads the item's document.
@@ -124,7 +124,7 @@ func (p *push) run() error {
 		}
 		for _, t := range now {
 			if t.again && !t.done {
-				t.again, t.have = false, nil
+				t.again, t.have, t.result.Issues = false, nil, nil
 				if !t.cleared {
 					t.carry = nil
 				}
@@ -168,6 +168,7 @@ func (p *push) round(tasks []*task, fresh bool) error {
 			products = append(products, r)
 		}
 	}
+	var shown []*task
 	for _, t := range tasks {
 		switch {
 		case t.done:
@@ -181,11 +182,14 @@ func (p *push) round(tasks []*task, fresh bool) error {
 		case p.lane == pim.Offer:
 			place(t, &row{task: t, id: t.have.ID, body: p.offer(t)})
 		default:
-			place(t, &row{task: t, id: t.have.ID, body: p.media(t)})
+			shown = append(shown, t)
 		}
 	}
-	if p.lane == pim.Content {
+	switch {
+	case p.lane == pim.Content:
 		return p.halt(p.content(tasks, products, variations))
+	case len(shown) > 0:
+		return p.halt(p.pictures(shown, products, variations))
 	}
 	return p.halt(p.writeAll(products, variations))
 }
@@ -300,35 +304,4 @@ func (p *push) offer(t *task) map[string]any {
 		body["stock_status"] = "instock" // nobody counts it: it can be bought
 	}
 	return body
-}
-
-// media is the body of the pictures. Those that the shop has loaded before are
-// named by their ids, so that it does not load them into its library again.
-func (p *push) media(t *task) map[string]any {
-	images := make([]map[string]any, len(t.doc.images))
-	for i, img := range t.doc.images {
-		images[i] = map[string]any{"src": img.src, "name": nameOf(img.src)}
-		for _, have := range t.have.Images {
-			if have.ID > 0 && strings.HasSuffix(have.Name, mark(img.src)) {
-				images[i] = map[string]any{"id": have.ID}
-				break
-			}
-		}
-		if img.alt != "" {
-			images[i]["alt"] = img.alt
-		}
-	}
-	if !t.have.isVariation() {
-		return map[string]any{"images": images}
-	}
-	if len(images) == 0 {
-		return map[string]any{"image": map[string]any{}}
-	}
-	if len(images) > 1 {
-		t.result.Issues = append(t.result.Issues, pim.Issue{
-			Code: "woocommerce.variation_images", Severity: pim.SeverityWarning, Attribute: "images",
-			Text: fmt.Sprintf("A variation has one picture in WooCommerce; the first of %d is shown.", len(images)),
-		})
-	}
-	return map[string]any{"image": images[0]}
 }

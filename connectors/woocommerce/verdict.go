@@ -6,9 +6,10 @@ import "github.com/sluicehub/sluice/connectors"
 type special int
 
 const (
-	plain     special = iota
-	gone              // the shop holds no object by this id
-	duplicate         // another object has this SKU
+	plain      special = iota
+	gone               // the shop holds no object by this id
+	duplicate          // another object has this SKU
+	unpictured         // the shop has no picture by this id
 )
 
 // rule is one line of the verdict table.
@@ -57,8 +58,8 @@ var verdicts = []rule{
 	{code: "woocommerce_variation_image_upload_error", verdict: connectors.Validation, field: "images"},
 	// The id of a picture that somebody removed from the shop meanwhile: the next
 	// try finds it gone and sends its address.
-	{code: "woocommerce_product_invalid_image_id", verdict: connectors.Conflict, field: "images"},
-	{code: "woocommerce_variation_invalid_image_id", verdict: connectors.Conflict, field: "images"},
+	{code: "woocommerce_product_invalid_image_id", verdict: connectors.Conflict, field: "images", special: unpictured},
+	{code: "woocommerce_variation_invalid_image_id", verdict: connectors.Conflict, field: "images", special: unpictured},
 	{code: "woocommerce_rest_product_not_created", verdict: connectors.Validation},
 	{code: "woocommerce_rest_product_variation_not_created", verdict: connectors.Validation},
 	{code: "rest_invalid_param", verdict: connectors.Validation},

@@ -65,6 +65,7 @@ type Connector struct {
 	client     *httpx.Client
 	known      *lru.Cache[pim.SKU, known]
 	locks      connectors.Locks[pim.SKU]
+	library    *library
 	categories categories
 }
 
@@ -84,11 +85,15 @@ func connect(s *settings, env connectors.Env, options httpx.Options) (*Connector
 	if err != nil {
 		return nil, fmt.Errorf("making room for ids: %w", err)
 	}
+	pictures, err := lru.New[string, int64](remembered)
+	if err != nil {
+		return nil, fmt.Errorf("making room for pictures: %w", err)
+	}
 	limits := env.Limits
 	if limits.Batch < 1 || limits.Batch > MaxBatch {
 		limits.Batch = MaxBatch
 	}
-	c := &Connector{settings: s, limits: limits, client: httpx.New(options), known: cache}
+	c := &Connector{settings: s, limits: limits, client: httpx.New(options), known: cache, library: &library{ids: pictures}}
 	c.categories.init()
 	return c, nil
 }

@@ -192,7 +192,11 @@ func TestCalls(t *testing.T) {
 	calls("100 new products", 2, c, items(pim.Content, `{"name":"A"}`))
 	calls("their update", 1, c, items(pim.Content, `{"name":"B"}`))
 	calls("their prices", 1, c, items(pim.Offer, `{"regular_price":"1.00"}`))
-	calls("their pictures", 2, c, items(pim.Media, `{"images":["https://x.example/a.jpg"]}`))
+	calls("a picture of them all, which the first has the shop load", 3, c, items(pim.Media, `{"images":["https://x.example/a.jpg"]}`))
+	if n := shop.Counts().Loaded; n != 1 {
+		t.Errorf("the shop loaded one picture %d times", n)
+	}
+	calls("the same again", 2, c, items(pim.Media, `{"images":["https://x.example/a.jpg"]}`))
 	calls("prices by another process", 2, connect(t, shop, 0, nil), items(pim.Offer, `{"regular_price":"2.00"}`))
 	if n := shop.Counts().Products; n != 100 {
 		t.Errorf("%d products", n)

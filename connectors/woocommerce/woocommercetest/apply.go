@@ -235,6 +235,10 @@ func (r *reader) images() *refusal {
 			r.f.library[id] = img
 			r.f.count.Loaded++
 		}
+		// Title and alternative text are the library's: all who show it have them.
+		if s.Name != "" {
+			img.Name = s.Name
+		}
 		if s.Alt != "" {
 			img.Alt = s.Alt
 		}

@@ -102,7 +102,7 @@ func invalidID(parent *int64) string {
 // show is a copy of what is held, for the answer.
 func (f *Fake) show(p *Product, parent *int64) any {
 	if parent != nil {
-		return p.asVariation()
+		return p.asVariation(f.products[p.ParentID])
 	}
 	return p.clone()
 }

@@ -124,6 +124,25 @@ func (f *Fake) Accept(sku pim.SKU) { f.mark(f.reject, string(sku), false) }
 // BreakImage makes loading a picture from an address fail.
 func (f *Fake) BreakImage(src string) { f.mark(f.broken, src, true) }
 
+// Unload is somebody's deleting the picture from an address out of the library:
+// nothing shows it any more.
+func (f *Fake) Unload(src string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for id, img := range f.library {
+		if img.Origin == src {
+			delete(f.library, id)
+			f.ledger.Put(tableLibrary, keyOf(id), nil)
+		}
+	}
+	for id, p := range f.products {
+		next := p.clone()
+		next.Images = slices.DeleteFunc(slices.Clone(p.Images), func(img Image) bool { return img.Origin == src })
+		f.products[id] = next
+		f.touch(id)
+	}
+}
+
 func (f *Fake) mark(m map[string]bool, key string, on bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

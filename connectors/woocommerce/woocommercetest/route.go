@@ -76,7 +76,9 @@ func (f *Fake) list(r *http.Request) *reply {
 		for _, sku := range wanted {
 			if p := f.find(sku); p != nil && !seen[p.ID] {
 				seen[p.ID] = true
-				all = append(all, p.clone())
+				shown := p.clone()
+				shown.Images = p.seen(f.products[p.ParentID])
+				all = append(all, shown)
 			}
 		}
 	} else {

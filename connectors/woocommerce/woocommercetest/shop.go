@@ -157,7 +157,7 @@ type variation struct {
 	ParentID        int64      `json:"parent_id"`
 }
 
-func (p *Product) asVariation() *variation {
+func (p *Product) asVariation(parent *Product) *variation {
 	v := &variation{
 		ID: p.ID, Type: p.Type, DateCreated: p.DateCreated, DateCreatedGMT: p.DateCreatedGMT, DateModified: p.DateModified, DateModifiedGMT: p.DateModifiedGMT,
 		Description: p.Description, Permalink: p.Permalink, SKU: p.SKU, GlobalUniqueID: p.GlobalUniqueID, Price: p.Price, RegularPrice: p.RegularPrice,
@@ -166,10 +166,19 @@ func (p *Product) asVariation() *variation {
 		Backorders: p.Backorders, Weight: p.Weight, Dimensions: p.Dimensions, ShippingClass: p.ShippingClass, Attributes: p.choices, MenuOrder: p.MenuOrder,
 		MetaData: p.MetaData, Name: p.Name, ParentID: p.ParentID,
 	}
-	if len(p.Images) > 0 {
-		v.Image = &p.Images[0]
+	if shown := p.seen(parent); len(shown) > 0 {
+		v.Image = &shown[0]
 	}
 	return v
+}
+
+// seen are the pictures that answers show of a product: those of a variation
+// without its own are its parent's main one (WC_Product_Variation::get_image_id).
+func (p *Product) seen(parent *Product) []Image {
+	if p.Type == "variation" && len(p.Images) == 0 && parent != nil && len(parent.Images) > 0 {
+		return parent.Images[:1]
+	}
+	return p.Images
 }
 
 // clone is deep enough for what rows change.
