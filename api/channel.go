@@ -375,7 +375,7 @@ type Connector struct {
 	Name         string             `json:"name"`
 	Title        string             `json:"title"`
 	Lanes        []pim.Lane         `json:"lanes" doc:"What it can send"`
-	Powers       []connectors.Power `json:"powers" enum:"poll,preflight,pull,hook,upload" doc:"What a channel of it can do beyond pushing; by its config it may do less: ask later for outcomes, check documents before they are sent, bring the target's prices and stock home, be called by the target, take files of its own"`
+	Powers       []connectors.Power `json:"powers" enum:"poll,preflight,pull,hook,upload,read" doc:"What a channel of it can do beyond pushing; by its config it may do less: ask later for outcomes, check documents before they are sent, bring the target's prices and stock home, be called by the target, take files of its own, tell what it holds"`
 	Versions     bool               `json:"versions" doc:"The target itself refuses what is older than it holds"`
 	Limits       ConnectorLimits    `json:"limits" doc:"Defaults; a channel may set its own"`
 	ConfigSchema object             `json:"config_schema" doc:"JSON Schema of a channel's config; secrets are writeOnly"`

@@ -13,6 +13,7 @@ const (
 	CanPull      Power = "pull"      // Puller
 	CanHook      Power = "hook"      // Hooker
 	CanUpload    Power = "upload"    // Uploader
+	CanRead      Power = "read"      // Reader
 )
 
 // Powers are those that a channel of this kind can have: the union over what
@@ -25,6 +26,7 @@ func (k *Kind) Powers() []Power {
 		has   func(Connector) bool
 	}{
 		{CanPoll, is[Poller]}, {CanPreflight, is[Preflighter]}, {CanPull, is[Puller]}, {CanHook, is[Hooker]}, {CanUpload, is[Uploader]},
+		{CanRead, is[Reader]},
 	} {
 		if slices.ContainsFunc(k.Makes, p.has) {
 			powers = append(powers, p.power)

@@ -31,6 +31,8 @@ type Harness struct {
 	// withdrawal, because it offers no way to delete it. There, what is held must
 	// then not change.
 	Stays pim.Lanes
+	// Vague, optional, are lanes of which a read cannot tell all.
+	Vague pim.Lanes
 }
 
 // Target is one fake target with a connector to it. The functions switch the
@@ -67,6 +69,15 @@ type Target struct {
 
 	// Drop, optional, deletes a product at the target, as people there do.
 	Drop func(sku pim.SKU)
+	// Vanish, needed of a Reader without Drop, is Drop of a target that does not
+	// say what it made anew.
+	Vanish func(sku pim.SKU)
+	// MeetReads, optional, has the faults that are set from now on meet calls that
+	// only read; for targets whose faults otherwise meet writes alone.
+	MeetReads func()
+	// Alter, needed of a Reader, changes what the target holds of a SKU in a lane, as
+	// people there do.
+	Alter func(sku pim.SKU, lane pim.Lane)
 	// Versioned, optional, makes the target refuse lower revisions.
 	Versioned func()
 	// Async, needed of a Poller, makes the target answer pending from now on.

@@ -41,6 +41,9 @@ func Run(t *testing.T, h Harness) {
 		{"probe", probe},
 		{"pending becomes an outcome", pending},
 		{"files are uploaded", upload},
+		{"what was pushed is read back", readBack},
+		{"what is gone reads as absent", readGone},
+		{"reading is bounded and never uncertain", readFaults},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), bound)
@@ -76,6 +79,9 @@ func (r *run) complete() {
 	}
 	if _, uploads := r.Connector.(connectors.Uploader); uploads && r.Uploaded == nil {
 		r.Fatal("the connector uploads and the harness gives no Uploaded")
+	}
+	if _, reads := r.Connector.(connectors.Reader); reads && (r.Alter == nil || r.Drop == nil && r.Vanish == nil) {
+		r.Fatal("the connector reads and the harness gives no Alter, or neither Drop nor Vanish")
 	}
 	if r.limits().Batch < 3 {
 		r.Fatalf("the batch limit is %d; the suite needs 3", r.limits().Batch)

@@ -15,12 +15,14 @@ type Config struct {
 	URL           string `json:"url" doc:"Where items are posted, http or https" example:"https://shop.example/hooks/sluice"`
 	Secret        string `json:"secret" secret:"true" doc:"Signing secret by Standard Webhooks: whsec_ and base64 of 24 to 64 random bytes"`
 	StatusURL     string `json:"status_url,omitempty" doc:"Where the outcome of pending items is asked for; needed by targets that answer pending"`
+	ReadURL       string `json:"read_url,omitempty" doc:"Where the target tells what it holds, for targets that can; without it nothing is verified"`
 	Authorization string `json:"authorization,omitempty" secret:"true" doc:"Value of an Authorization header, for a gateway in front of the target"`
 }
 
 // settings are a checked Config.
 type settings struct {
 	url, status   *url.URL // status nil: the target answers at once
+	state         *url.URL // nil: the target does not tell what it holds
 	sign          *standardwebhooks.Webhook
 	secrets       []string
 	authorization string
@@ -41,9 +43,13 @@ func parse(raw json.RawMessage) (*settings, error) {
 	if c.StatusURL != "" {
 		s.status = check.URL("status_url", c.StatusURL)
 	}
+	if c.ReadURL != "" {
+		s.state = check.URL("read_url", c.ReadURL)
+	}
 	// A target may repeat the address that it was called by.
 	s.secrets = append(s.secrets, querySecrets(s.url)...)
 	s.secrets = append(s.secrets, querySecrets(s.status)...)
+	s.secrets = append(s.secrets, querySecrets(s.state)...)
 	key := strings.TrimPrefix(c.Secret, "whsec_")
 	if c.Secret == "" {
 		check.Need("secret", c.Secret)

@@ -24,7 +24,7 @@ func start(t testing.TB, opts webhooktest.Options, change func(*webhook.Config))
 	t.Helper()
 	fake := webhooktest.Start(t, opts)
 	config := webhook.Config{
-		URL: fake.URL() + "?" + query, StatusURL: fake.StatusURL() + "?" + query,
+		URL: fake.URL() + "?" + query, StatusURL: fake.StatusURL() + "?" + query, ReadURL: fake.HeldURL() + "?" + query,
 		Secret: fake.Secret(), Authorization: authorization,
 	}
 	if change != nil {
@@ -65,7 +65,7 @@ func TestConformance(t *testing.T) {
 		var rejected []pim.SKU
 		down := func(k webhooktest.FaultKind) func() { return func() { fake.Down(k) } }
 		script := func(k webhooktest.FaultKind) func() {
-			return func() { fake.Script(webhooktest.Fault{Kind: k}) }
+			return func() { fake.Script(webhooktest.Fault{Kind: k}, webhooktest.Fault{Kind: k, Reads: true}) }
 		}
 		return connectortest.Target{
 			Connector: c,
@@ -77,7 +77,7 @@ func TestConformance(t *testing.T) {
 			Records: func() int { return len(fake.Listings(pim.Content)) },
 			Calls: func() int {
 				c := fake.Counts()
-				return int(c.Calls + c.Polls)
+				return int(c.Calls + c.Polls + c.Reads)
 			},
 			WaitHanging: func(ctx context.Context) error {
 				return fake.Wait(ctx, func(s webhooktest.State) bool { return s.Counts().Hanging > 0 })
@@ -100,12 +100,19 @@ func TestConformance(t *testing.T) {
 			Lose: script(webhooktest.Lose), Garble: script(webhooktest.Garbage), Endless: script(webhooktest.Endless),
 			Fail: down(webhooktest.Fail), Hang: down(webhooktest.Hang), Unauthorize: down(webhooktest.Unauthorized),
 			Throttle: func(after time.Duration) {
-				fake.Script(webhooktest.Fault{Kind: webhooktest.Throttle, After: after})
+				fault := webhooktest.Fault{Kind: webhooktest.Throttle, After: after}
+				reads := fault
+				reads.Reads = true
+				fake.Script(fault, reads)
 			},
 			Reject: func(sku pim.SKU) {
 				rejected = append(rejected, sku)
 				fake.Reject(sku)
 			},
+			Alter: func(sku pim.SKU, lane pim.Lane) {
+				fake.Alter(sku, lane, json.RawMessage(`{"sku":"other","version":99}`))
+			},
+			Vanish:    fake.Drop,
 			Versioned: func() { fake.SetVersioned(true) },
 			Async:     func() { fake.SetAsync(&webhooktest.Async{Polls: 1 << 30}) },
 			Process:   func() { fake.Process() },

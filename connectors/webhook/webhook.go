@@ -32,7 +32,7 @@ var Kind = &connectors.Kind{
 	Config:   &Config{},
 	Limits:   connectors.Limits{Batch: 100, Concurrency: 4, Timeout: 30 * time.Second, Settle: 30 * time.Second},
 	MaxBatch: 1000,
-	Makes:    []connectors.Connector{(*Connector)(nil), (*Asker)(nil)},
+	Makes:    []connectors.Connector{(*Connector)(nil), (*Asker)(nil), (*Reader)(nil), (*ReadingAsker)(nil)},
 	New: func(config json.RawMessage, env connectors.Env) (connectors.Connector, error) {
 		s, err := parse(config)
 		if err != nil {
@@ -41,16 +41,21 @@ var Kind = &connectors.Kind{
 		s.limits = env.Limits
 		c := &Connector{settings: s, client: httpx.New(httpx.Options{
 			Timeout:      s.limits.Timeout,
-			MaxBody:      64<<10 + int64(s.limits.Batch)*maxAnswer,
+			MaxBody:      64<<10 + int64(s.limits.Batch)*s.maxAnswer(),
 			Version:      env.Version,
 			AllowPrivate: env.AllowPrivate,
 			Wire:         env.Wire,
 			Secrets:      s.secrets,
 		})}
-		if s.status == nil {
+		switch {
+		case s.status == nil && s.state == nil:
 			return c, nil
+		case s.state == nil:
+			return &Asker{c}, nil
+		case s.status == nil:
+			return &Reader{c}, nil
 		}
-		return &Asker{c}, nil
+		return &ReadingAsker{Asker{c}, reads{c}}, nil
 	},
 }
 

@@ -335,7 +335,7 @@ func TestConfig(t *testing.T) {
 
 // The kind shows what a channel of it can have: polling, with a status URL.
 func TestPowers(t *testing.T) {
-	if got := webhook.Kind.Powers(); !slices.Equal(got, []connectors.Power{connectors.CanPoll}) {
+	if got := webhook.Kind.Powers(); !slices.Equal(got, []connectors.Power{connectors.CanPoll, connectors.CanRead}) {
 		t.Errorf("powers: %v", got)
 	}
 	for config, polls := range map[string]bool{

@@ -59,19 +59,34 @@ func (cs *categories) init() {
 	cs.turn <- struct{}{}
 }
 
-// categoryIDs finds the categories of all paths, making those that are missing:
-// one goroutine at a time, or two would make the same one.
-func (c *Connector) categoryIDs(ctx context.Context, paths []path) (map[string]int64, error) {
+// take waits for the turn to read or write the tree; release gives it back.
+func (cs *categories) take(ctx context.Context) (release func(), err error) {
 	select {
-	case <-c.categories.turn:
+	case <-cs.turn:
+		return func() { cs.turn <- struct{}{} }, nil
 	case <-ctx.Done():
 		return nil, &connectors.Error{Verdict: connectors.Unavailable, Err: context.Cause(ctx)}
 	}
-	defer func() { c.categories.turn <- struct{}{} }()
+}
+
+// freshCategories reads the tree where it is not known, or not any more.
+func (c *Connector) freshCategories(ctx context.Context) error {
 	if c.categories.ids == nil || time.Since(c.categories.readAt) > categoriesFor {
-		if err := c.readCategories(ctx); err != nil {
-			return nil, err
-		}
+		return c.readCategories(ctx)
+	}
+	return nil
+}
+
+// categoryIDs finds the categories of all paths, making those that are missing:
+// one goroutine at a time, or two would make the same one.
+func (c *Connector) categoryIDs(ctx context.Context, paths []path) (map[string]int64, error) {
+	release, err := c.categories.take(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	if err := c.freshCategories(ctx); err != nil {
+		return nil, err
 	}
 	ids := map[string]int64{}
 	for _, p := range paths {

@@ -98,8 +98,15 @@ func target(t *testing.T) connectortest.Target {
 	key, secret := woocommercetest.NewKey()
 	shop, c := start(t, woocommercetest.Options{Key: key, Secret: secret, Batch: 5, Echo: rude}, nil)
 	var rejected []pim.SKU
+	reads := false
+	met := func(f woocommercetest.Fault) woocommercetest.Fault {
+		if f.Reads = reads; !reads {
+			f.Only = batches
+		}
+		return f
+	}
 	script := func(k woocommercetest.FaultKind) func() {
-		return func() { shop.Script(woocommercetest.Fault{Kind: k, Only: batches}) }
+		return func() { shop.Script(met(woocommercetest.Fault{Kind: k})) }
 	}
 	return connectortest.Target{
 		Connector:  c,
@@ -130,12 +137,25 @@ func target(t *testing.T) connectortest.Target {
 		Lose: script(woocommercetest.Lose), Garble: script(woocommercetest.Garbage), Endless: script(woocommercetest.Endless),
 		Fail: script(woocommercetest.Fail), Hang: script(woocommercetest.Hang), Unauthorize: script(woocommercetest.Unauthorized),
 		Throttle: func(after time.Duration) {
-			shop.Script(woocommercetest.Fault{Kind: woocommercetest.Throttle, After: after, Only: batches})
+			shop.Script(met(woocommercetest.Fault{Kind: woocommercetest.Throttle, After: after}))
 		},
 		Reject: func(sku pim.SKU) {
 			rejected = append(rejected, sku)
 			shop.Reject(sku)
 		},
-		Drop: shop.Delete,
+		Drop:      shop.Delete,
+		MeetReads: func() { reads = true },
+		Alter: func(sku pim.SKU, lane pim.Lane) {
+			shop.Edit(sku, func(p *woocommercetest.Product) {
+				switch lane {
+				case pim.Offer:
+					p.RegularPrice = "0.99"
+				case pim.Media:
+					p.Images = p.Images[:1]
+				default:
+					p.Name = "Changed in the shop"
+				}
+			})
+		},
 	}
 }

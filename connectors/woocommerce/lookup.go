@@ -73,11 +73,25 @@ func pagesOf(header http.Header) int {
 // maxQuery keeps a look-up's address below what web servers take, in bytes.
 const maxQuery = 4000
 
-// lookUp asks for all SKUs, variations included: the shop takes a list of them.
-// A SKU that holds a comma is asked for by itself. It answers only what has
-// exactly the SKU, while the shop compares without regard to case and accents.
+// lookUp asks for all SKUs, variations included, and remembers where they are. It
+// answers only what has exactly the SKU, while the shop compares without regard
+// to case and accents.
 func (c *Connector) lookUp(ctx context.Context, skus []pim.SKU, fields string) (map[pim.SKU]*object, error) {
-	found := make(map[pim.SKU]*object, len(skus))
+	for _, sku := range skus {
+		c.known.Remove(sku)
+	}
+	found, err := search(ctx, c, skus, fields, func(o *object) (int64, string) { return o.ID, o.SKU })
+	for sku, o := range found {
+		c.library.learn(o.Images...)
+		c.known.Add(sku, o.remember())
+	}
+	return found, err
+}
+
+// search asks for all SKUs: the shop takes a list of them. A SKU that holds a
+// comma is asked for by itself. id tells an object's id and SKU.
+func search[T any](ctx context.Context, c *Connector, skus []pim.SKU, fields string, id func(*T) (int64, string)) (map[pim.SKU]*T, error) {
+	found := make(map[pim.SKU]*T, len(skus))
 	ask := func(list string, wanted map[pim.SKU]bool) error {
 		query := url.Values{"sku": {list}, "per_page": {"100"}, "orderby": {"id"}, "order": {"asc"}}
 		if fields != "" {
@@ -85,7 +99,7 @@ func (c *Connector) lookUp(ctx context.Context, skus []pim.SKU, fields string) (
 		}
 		for page := 1; page <= 10; page++ {
 			query.Set("page", strconv.Itoa(page))
-			var objects []*object
+			var objects []*T
 			header, err := c.get(ctx, "products", query, &objects)
 			if err != nil {
 				return err
@@ -95,10 +109,9 @@ func (c *Connector) lookUp(ctx context.Context, skus []pim.SKU, fields string) (
 					continue // a plugin's slip
 				}
 				// Of two with one SKU, which only a plugin can make, the older counts.
-				if sku := pim.SKU(o.SKU); wanted[sku] && found[sku] == nil && o.ID > 0 {
+				n, text := id(o)
+				if sku := pim.SKU(text); wanted[sku] && found[sku] == nil && n > 0 {
 					found[sku] = o
-					c.library.learn(o.Images...)
-					c.known.Add(sku, o.remember())
 				}
 			}
 			if page >= pagesOf(header) {
@@ -121,7 +134,6 @@ func (c *Connector) lookUp(ctx context.Context, skus []pim.SKU, fields string) (
 		return err
 	}
 	for _, sku := range skus {
-		c.known.Remove(sku)
 		if strings.Contains(string(sku), ",") {
 			if err := ask(string(sku), map[pim.SKU]bool{sku: true}); err != nil {
 				return nil, err

@@ -48,6 +48,8 @@ func (f *Fake) Summary() Summary {
 //	POST async?seconds=T&polls=N    no parameter: answer at once again
 //	POST late, POST process         apply what is held as late; do the waiting work
 //	POST reject/{sku}, accept/{sku} refuse a SKU's upserts; take them again
+//	POST alter/{sku}?lane=L         change what is held behind the sender's back: the body is the document
+//	POST drop/{sku}                 delete a SKU behind the sender's back
 //	GET  state                      the Summary
 //	GET  items/{sku}                what is held of a SKU, per lane
 //	GET  log?sku=S&n=N              the newest N (50) entries received, oldest first
@@ -89,6 +91,14 @@ func (f *Fake) adminHandler() http.Handler {
 	do("late", func(*http.Request) { f.ApplyLate() })
 	do("process", func(*http.Request) { f.Process() })
 	do("reject/{sku...}", func(r *http.Request) { f.Reject(pim.SKU(r.PathValue("sku"))) })
+	do("alter/{sku...}", func(r *http.Request) {
+		lane, err := pim.ParseLane(r.FormValue("lane"))
+		document, readErr := readAll(http.MaxBytesReader(nil, r.Body, 1<<20), -1, 1<<20)
+		if err == nil && readErr == nil && json.Valid(document) && document[0] == '{' {
+			f.Alter(pim.SKU(r.PathValue("sku")), lane, document)
+		}
+	})
+	do("drop/{sku...}", func(r *http.Request) { f.Drop(pim.SKU(r.PathValue("sku"))) })
 	do("accept/{sku...}", func(r *http.Request) { f.Accept(pim.SKU(r.PathValue("sku"))) })
 
 	mux.HandleFunc("GET "+AdminPath+"state", func(w http.ResponseWriter, _ *http.Request) {

@@ -120,7 +120,7 @@ func (f *Fake) status(w http.ResponseWriter, r *http.Request) {
 	}
 	f.mu.Lock()
 	f.count.Polls++
-	if fault := f.meet(nil, true); fault != nil {
+	if fault := f.meet(nil, atStatus); fault != nil {
 		f.mu.Unlock()
 		f.misbehave(w, r, 0, nil, *fault, func(Entry) answer { return answer{http.StatusOK, f.outcomes(call.Tokens)} })
 		return

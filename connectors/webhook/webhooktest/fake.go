@@ -97,7 +97,7 @@ type slot struct {
 	top     int64 // highest revision received
 }
 
-// Fake is the target: an http.Handler for ItemsPath, StatusPath and AdminPath.
+// Fake is the target: an http.Handler for ItemsPath, StatusPath, HeldPath and AdminPath.
 // Use New or NewServer.
 type Fake struct {
 	opts   Options
@@ -140,6 +140,7 @@ type Counts struct {
 	Calls     int64 `json:"calls"`    // requests for items, probes included
 	Probes    int64 `json:"probes"`   // calls with no item
 	Polls     int64 `json:"polls"`    // requests for the status of tokens
+	Reads     int64 `json:"reads"`    // requests for what is held
 	Received  int64 `json:"received"` // items
 	Applied   int64 `json:"applied"`
 	Conflicts int64 `json:"conflicts"`

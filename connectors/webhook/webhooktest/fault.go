@@ -35,6 +35,7 @@ type Fault struct {
 	After  time.Duration // of Slow and Throttle; 0 is a second
 	Calls  int           // of Late; 0 waits for ApplyLate
 	Polls  bool          // meet the status endpoint instead of the items endpoint
+	Reads  bool          // meet the endpoint that tells what is held instead
 	// Only, when set, picks the calls that it meets; it must not call the fake.
 	Only func(items []Item) bool
 }
@@ -139,21 +140,28 @@ func (b *bucket) take(now time.Time) (wait time.Duration) {
 	return time.Duration((1 - b.tokens) / b.rate * float64(time.Second))
 }
 
+// The endpoints that faults meet.
+const (
+	atItems = iota
+	atStatus
+	atHeld
+)
+
 // meet picks the fault of a call, nil for none. Callers hold mu.
-func (f *Fake) meet(items []Item, poll bool) *Fault {
+func (f *Fake) meet(items []Item, at int) *Fault {
 	if f.down != "" {
 		return &Fault{Kind: f.down, Status: 503}
 	}
 	for i := range f.script {
 		s := &f.script[i]
-		if s.Times == 0 || s.Polls != poll || s.Only != nil && !s.Only(items) {
+		if s.Times == 0 || s.Polls != (at == atStatus) || s.Reads != (at == atHeld) || s.Only != nil && !s.Only(items) {
 			continue
 		}
 		s.Times--
 		met := *s
 		return &met
 	}
-	if !poll {
+	if at == atItems {
 		if wait := f.bucket.take(time.Now()); wait > 0 {
 			return &Fault{Kind: Throttle, After: wait}
 		}

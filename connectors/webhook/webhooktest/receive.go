@@ -32,6 +32,8 @@ func (f *Fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		f.receive(w, r)
 	case r.URL.Path == StatusPath:
 		f.status(w, r)
+	case r.URL.Path == HeldPath:
+		f.tell(w, r)
 	case strings.HasPrefix(r.URL.Path, AdminPath):
 		f.admin.ServeHTTP(w, r)
 	default:
@@ -195,7 +197,7 @@ func (f *Fake) receive(w http.ResponseWriter, r *http.Request) {
 	}
 	f.arrive(items)
 	f.countLate()
-	fault := f.meet(items, false)
+	fault := f.meet(items, atItems)
 	if fault != nil {
 		f.mu.Unlock()
 		f.misbehave(w, r, number, items, *fault, func(how Entry) answer { return f.handle(number, items, how) })

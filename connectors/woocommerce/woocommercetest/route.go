@@ -93,7 +93,17 @@ func (f *Fake) list(r *http.Request) *reply {
 	if bad, ok := a.body.(*refusal); ok {
 		return refused(bad)
 	}
-	a.body = only(r, some)
+	told := make([]any, len(some))
+	for i, p := range some {
+		told[i] = p
+		if p.Type == "variation" { // as a variation's own path tells them
+			told[i] = struct {
+				*Product
+				Attributes []Choice `json:"attributes"`
+			}{p, p.choices}
+		}
+	}
+	a.body = only(r, told)
 	return a
 }
 
