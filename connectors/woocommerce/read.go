@@ -293,6 +293,9 @@ func (v *view) samePictures() bool {
 	if v.have.isVariation() && len(want) > 1 {
 		want = want[:1]
 	}
+	if v.have.isVariation() && len(want) == 0 {
+		return true // it shows its parent's, and does not say whose they are
+	}
 	if len(want) != len(v.have.Images) {
 		return false
 	}
@@ -373,7 +376,7 @@ func (v *view) bare() bool {
 		status := v.have.all["stock_status"]
 		return v.doc.stock != "" || v.have.ManageStock != true && (status == "instock" || v.doc.fields["stock_status"] != nil || v.have.isVariable())
 	case pim.Media:
-		return v.samePictures()
+		return len(v.doc.images) > 0 && v.samePictures() || len(v.have.Images) == 0
 	}
 	return true
 }
