@@ -1,10 +1,12 @@
 package jobs
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/sluicehub/sluice/connectors/translation"
 	"github.com/sluicehub/sluice/pim"
@@ -15,11 +17,13 @@ import (
 // glossary is what counts between two locales, ready to be asked for the
 // entries that a segment has.
 type glossary struct {
-	keep      text.Protect // what no translator may touch
-	forbidden []string
-	newest    int64                                // version of the forbidden terms: they are of all segments
-	fixed     map[string][]*postgres.GlossaryEntry // by the first word of their terms, in small letters
-	loose     []*postgres.GlossaryEntry            // of scripts without spaces between words
+	keep        text.Protect // what no translator may touch
+	forbidden   []string     // in any case
+	forbiddenAs []string     // as they are written
+	newest      int64        // version of the forbidden terms: they are of all segments
+	fixed       []*postgres.GlossaryEntry
+	first       map[string][]int // of fixed, by the first word of their terms, in small letters
+	loose       []int            // of fixed: those of scripts without spaces between words
 }
 
 func (t *Texts) glossary(ctx context.Context, from, to pim.Locale) (*glossary, error) {
@@ -31,27 +35,53 @@ func (t *Texts) glossary(ctx context.Context, from, to pim.Locale) (*glossary, e
 }
 
 func newGlossary(list []postgres.GlossaryEntry) *glossary {
-	g := &glossary{fixed: map[string][]*postgres.GlossaryEntry{}}
+	g := &glossary{first: map[string][]int{}}
 	var keep []string
 	for i := range list {
 		e := &list[i]
-		switch e.Kind {
-		case postgres.GlossaryKeep:
+		switch {
+		case e.Kind == postgres.GlossaryKeep:
 			keep = append(keep, e.Term)
-		case postgres.GlossaryForbidden:
+		case e.Kind == postgres.GlossaryForbidden && e.MatchCase:
+			g.forbiddenAs = append(g.forbiddenAs, e.Term)
+			g.newest = max(g.newest, e.Version)
+		case e.Kind == postgres.GlossaryForbidden:
 			g.forbidden = append(g.forbidden, e.Term)
 			g.newest = max(g.newest, e.Version)
-		case postgres.GlossaryFixed:
-			words := wordsOf(e.Term)
-			if len(words) == 0 || strings.ContainsFunc(e.Term, unspaced) {
-				g.loose = append(g.loose, e)
-				continue
-			}
-			g.fixed[words[0]] = append(g.fixed[words[0]], e)
+		case e.Kind == postgres.GlossaryFixed:
+			g.fixed = append(g.fixed, e)
 		}
+	}
+	slices.SortStableFunc(g.fixed, moreExact)
+	for i, e := range g.fixed {
+		words := wordsOf(e.Term)
+		if len(words) == 0 || strings.ContainsFunc(e.Term, unspaced) {
+			g.loose = append(g.loose, i)
+			continue
+		}
+		g.first[words[0]] = append(g.first[words[0]], i)
 	}
 	g.keep = text.NewProtect(keep)
 	return g
+}
+
+// moreExact orders entries by which counts where several could: the longer
+// term's, the one that minds the case, the locale's before its language's
+// before all languages'.
+func moreExact(a, b *postgres.GlossaryEntry) int {
+	exact := func(l pim.Locale) int {
+		if l == "" {
+			return 0
+		}
+		return 1 + strings.Count(string(l), "-")
+	}
+	small := func(e *postgres.GlossaryEntry) int {
+		if e.MatchCase {
+			return 0
+		}
+		return 1
+	}
+	return cmp.Or(cmp.Compare(len(b.Term), len(a.Term)), cmp.Compare(small(a), small(b)), cmp.Compare(exact(b.To), exact(a.To)), cmp.Compare(exact(b.From), exact(a.From)))
 }
 
 func wordsOf(s string) []string {
@@ -69,29 +99,73 @@ type inSegment struct {
 	fixed   []text.FixedTerm
 }
 
-// in finds the entries whose terms occur in a segment.
+// in finds the entries whose terms occur in a segment. Where terms overlap, the
+// more exact entry counts alone, but the version is of all.
 func (g *glossary) in(source string) inSegment {
 	out := inSegment{version: g.newest}
-	small := strings.ToLower(source)
-	add := func(e *postgres.GlossaryEntry) {
-		if !strings.Contains(small, strings.ToLower(e.Term)) || e.MatchCase && !strings.Contains(source, e.Term) {
-			return
+	if len(g.fixed) == 0 {
+		return out
+	}
+	plain := plainOf(source)
+	small := smallOf(plain)
+	found := slices.Clone(g.loose)
+	words := wordsOf(plain)
+	slices.Sort(words)
+	for _, word := range slices.Compact(words) {
+		found = append(found, g.first[word]...)
+	}
+	slices.Sort(found)
+	var taken [][2]int
+	for _, i := range found {
+		e := g.fixed[i]
+		var at [][2]int
+		if e.MatchCase {
+			at = text.Occurrences(plain, e.Term, true)
+		} else {
+			at = text.Occurrences(small, smallOf(e.Term), true)
+		}
+		if len(at) == 0 {
+			continue
 		}
 		out.version = max(out.version, e.Version)
+		at = slices.DeleteFunc(at, func(p [2]int) bool {
+			return slices.ContainsFunc(taken, func(t [2]int) bool { return p[0] < t[1] && t[0] < p[1] })
+		})
+		if len(at) == 0 {
+			continue
+		}
+		taken = append(taken, at...)
 		out.terms = append(out.terms, translation.Term{From: e.Term, To: e.Translation})
 		out.fixed = append(out.fixed, text.FixedTerm{From: e.Term, To: e.Translation, Prefix: true})
 	}
-	words := wordsOf(source)
-	slices.Sort(words)
-	for _, word := range slices.Compact(words) {
-		for _, e := range g.fixed[word] {
-			add(e)
+	return out
+}
+
+// plainOf is a fragment's own words, with U+FFFC in the places of tags.
+func plainOf(fragment string) string {
+	pieces, err := translation.Pieces(fragment)
+	if err != nil {
+		return fragment
+	}
+	var b strings.Builder
+	for _, p := range pieces {
+		if p.Mark == translation.Text {
+			b.WriteString(p.Text)
+		} else {
+			b.WriteRune('\uFFFC')
 		}
 	}
-	for _, e := range g.loose {
-		add(e)
-	}
-	return out
+	return b.String()
+}
+
+// smallOf is a text in small letters, each byte in its place.
+func smallOf(s string) string {
+	return strings.Map(func(c rune) rune {
+		if small := unicode.ToLower(c); utf8.RuneLen(small) == utf8.RuneLen(c) {
+			return small
+		}
+		return c
+	}, s)
 }
 
 // names are the values of a product that no translator may touch, by a rule.

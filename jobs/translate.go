@@ -316,5 +316,5 @@ func originOf(m postgres.MemoryEntry) string {
 
 // rules are what translations of a segment are checked by.
 func (k *pairWork) rules(u *unit) text.Rules {
-	return text.Rules{From: string(k.from), To: string(k.to), Forbidden: k.glossary.forbidden, Fixed: u.in.fixed}
+	return text.Rules{From: string(k.from), To: string(k.to), Forbidden: k.glossary.forbidden, ForbiddenAsWritten: k.glossary.forbiddenAs, Fixed: u.in.fixed}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -123,7 +124,8 @@ func (c *serviceCall) stopped(characters int) bool {
 
 // batch makes one call, or more where the service does not take it as a whole.
 func (c *serviceCall) batch(ctx context.Context, units []*unit) error {
-	r := translation.Request{From: c.k.from, To: c.k.to, Texts: make([]string, len(units)), Forbidden: c.k.glossary.forbidden[:min(len(c.k.glossary.forbidden), maxForbidden)]}
+	r := translation.Request{From: c.k.from, To: c.k.to, Texts: make([]string, len(units)), Forbidden: slices.Concat(c.k.glossary.forbidden, c.k.glossary.forbiddenAs)}
+	r.Forbidden = r.Forbidden[:min(len(r.Forbidden), maxForbidden)]
 	termed := map[translation.Term]bool{}
 	for i, u := range units {
 		r.Texts[i] = u.seg.Source

@@ -47,8 +47,9 @@ type Rules struct {
 	// From and To are the languages, as BCP 47 tags. Where their primary
 	// languages differ, a long text that comes back unchanged is a warning.
 	From, To string
-	// Forbidden terms must not be in the translation: any case, whole words.
-	Forbidden []string
+	// Forbidden terms must not be in the translation's own words (protected spans
+	// are the source's): any case, whole words. ForbiddenAsWritten: in that case only.
+	Forbidden, ForbiddenAsWritten []string
 	// Fixed terms must be in the translation where their source term is in the source.
 	Fixed []FixedTerm
 }
@@ -96,7 +97,7 @@ func (s Segment) Check(translated string, rules Rules) []Fault {
 	if rules.From != "" && primary(rules.From) != primary(rules.To) && unchanged(words(before), words(after)) {
 		faults = append(faults, Fault{CodeUnchanged, pim.SeverityWarning, "the translation is the source itself"})
 	}
-	return append(faults, rules.checkTerms(s.visible(before), s.visible(after))...)
+	return append(faults, rules.checkTerms(s.visible(before), s.visible(after), s.own(after))...)
 }
 
 // words is a fragment's text, with U+FFFC in the places of protected spans and
@@ -357,10 +358,30 @@ func unchanged(before, after string) bool {
 		strings.EqualFold(strings.Join(strings.Fields(before), " "), strings.Join(strings.Fields(after), " "))
 }
 
-func (r Rules) checkTerms(before, after string) (faults []Fault) {
-	before, after = strings.ToLower(before), strings.ToLower(after)
+// own is what a reader sees of the translator's own words, with U+FFFC in the
+// places of protected ones.
+func (s *Segment) own(tokens []token) string {
+	var b strings.Builder
+	for _, t := range tokens {
+		switch {
+		case t.kind == tokenText:
+			b.WriteString(t.text)
+		case s.wordy(t):
+			b.WriteRune('\uFFFC')
+		}
+	}
+	return b.String()
+}
+
+func (r Rules) checkTerms(before, after, own string) (faults []Fault) {
+	for _, term := range r.ForbiddenAsWritten {
+		if len(Occurrences(own, term, false)) > 0 {
+			faults = append(faults, *fault(CodeTermForbidden, "the translation has the forbidden term %s", quote(term)))
+		}
+	}
+	before, after, own = strings.ToLower(before), strings.ToLower(after), strings.ToLower(own)
 	for _, term := range r.Forbidden {
-		if hasTerm(after, term, false) {
+		if hasTerm(own, term, false) {
 			faults = append(faults, *fault(CodeTermForbidden, "the translation has the forbidden term %s", quote(term)))
 		}
 	}
@@ -375,17 +396,25 @@ func (r Rules) checkTerms(before, after string) (faults []Fault) {
 // hasTerm reports a term in text, which is in small letters, as whole words or
 // at the beginning of some.
 func hasTerm(text, term string, prefix bool) bool {
-	term = strings.ToLower(strings.TrimFunc(term, isSpace))
-	if term == "" {
-		return false
+	return len(Occurrences(text, strings.ToLower(term), prefix)) > 0
+}
+
+// Occurrences gives where term, as it is written, stands in text, as half-open
+// ranges of bytes: whole words, or with prefix what words only begin with. They
+// do not overlap. Space at the term's ends does not count.
+func Occurrences(text, term string, prefix bool) (list [][2]int) {
+	if term = strings.TrimFunc(term, isSpace); term == "" {
+		return nil
 	}
 	for at := 0; ; {
 		i := strings.Index(text[at:], term)
 		if i < 0 {
-			return false
+			return list
 		}
 		if i += at; wordBegins(text, i) && (prefix || wordEnds(text, i+len(term))) {
-			return true
+			at = i + len(term)
+			list = append(list, [2]int{i, at})
+			continue
 		}
 		_, size := utf8.DecodeRuneInString(text[i:])
 		at = i + size
