@@ -17,6 +17,7 @@ import (
 
 	"github.com/sluicehub/sluice/connectors"
 	"github.com/sluicehub/sluice/connectors/translation"
+	"github.com/sluicehub/sluice/pim"
 	"github.com/sluicehub/sluice/pim/postgres"
 	"github.com/sluicehub/sluice/pim/text"
 )
@@ -88,9 +89,10 @@ func (w *generator) lot(ctx context.Context, l postgres.Lease, book *ruleBook, l
 			}
 			why := cmp.Or(p.why[it], "no provider wrote a usable text")
 			writes = append(writes, it.fail(why, p.faults[it], postgres.TaskEnd{Failed: true}))
+			w.t.failed.Add(it.was.ID, time.Now())
 		}
 	}
-	if err := w.t.end(ctx, w.r, l, writes); err != nil {
+	if err := w.t.end(ctx, w.r, l, items, writes); err != nil {
 		return err
 	}
 	if waits {
@@ -156,10 +158,23 @@ func (w *generator) page(ctx context.Context, book *ruleBook, s *service, p *pos
 	if down.Load() != nil {
 		return nil
 	}
-	first := page.items[0]
+	var wanted, left []*textItem
+	for _, it := range page.items {
+		again, _ := w.t.failed.Peek(it.was.ID)
+		if faults, is := w.t.lately(it.written(p.Code), again); is {
+			page.blame(it, faults)
+			left = append(left, it)
+			continue
+		}
+		wanted = append(wanted, it)
+	}
+	if len(wanted) == 0 {
+		return nil
+	}
+	first := wanted[0]
 	rule := first.cover.rule
 	prompt := translation.Prompt{Locale: first.was.Locale, Facts: first.cover.source, Instruction: fill(rule.Template, first)}
-	for _, it := range page.items {
+	for _, it := range wanted {
 		prompt.Wanted = append(prompt.Wanted, translation.Wanted{Name: it.was.Attribute, Most: most(it)})
 	}
 	if err := s.turn(ctx); err != nil {
@@ -180,8 +195,8 @@ func (w *generator) page(ctx context.Context, book *ruleBook, s *service, p *pos
 			down.Store(e)
 			return nil
 		}
-		for _, it := range page.items {
-			page.why[it] = p.Code + ": " + errorText(e)
+		for _, it := range wanted {
+			w.refuse(page, p.Code, it, []postgres.TextFault{faultOf("provider.refused", errorText(e))})
 		}
 		return nil
 	}
@@ -191,17 +206,18 @@ func (w *generator) page(ctx context.Context, book *ruleBook, s *service, p *pos
 	}
 	w.r.metrics.characters.WithLabelValues(p.Code).Add(float64(answer.Characters))
 	facts := factsOf(book, first)
-	var left []*textItem
-	for i, it := range page.items {
+	for i, it := range wanted {
 		said := strings.TrimSpace(answer.Texts[i])
 		faults := facts.Check(said, false)
 		if wrong := broken(faults); wrong != "" || said == "" {
-			page.why[it] = p.Code + ": " + cmp.Or(wrong, "the text is empty")
+			var why []postgres.TextFault
 			for _, f := range faults {
-				if len(page.faults[it]) < maxTextFaults {
-					page.faults[it] = append(page.faults[it], postgres.TextFault(f))
-				}
+				why = append(why, postgres.TextFault(f))
 			}
+			if said == "" {
+				why = []postgres.TextFault{faultOf(text.CodeEmpty, "the text is empty")}
+			}
+			w.refuse(page, p.Code, it, why)
 			use.Refused++
 			left = append(left, it)
 			continue
@@ -221,6 +237,27 @@ func (w *generator) page(ctx context.Context, book *ruleBook, s *service, p *pos
 	return w.r.store.Remember(kept, nil, use)
 }
 
+// refuse notes that a service wrote nothing usable for it, so that it is not
+// asked, and paid, again while another one is waited for.
+func (w *generator) refuse(p *page, provider string, it *textItem, faults []postgres.TextFault) {
+	for i := range faults {
+		faults[i].Text = provider + ": " + faults[i].Text
+	}
+	w.t.refused.Add(it.written(provider), refusedAt{time.Now(), faults})
+	p.blame(it, faults)
+}
+
+func (p *page) blame(it *textItem, faults []postgres.TextFault) {
+	have := p.faults[it]
+	p.faults[it] = append(have, faults[:min(len(faults), maxTextFaults-len(have))]...)
+	for _, f := range faults {
+		if f.Severity == pim.SeverityError {
+			p.why[it] = f.Text
+			break
+		}
+	}
+}
+
 // most is how long a text may be.
 func most(it *textItem) int {
 	n := cmp.Or(it.cover.attr.MaxLength, text.MaxLength)
@@ -230,12 +267,19 @@ func most(it *textItem) int {
 	return n
 }
 
-// fill puts what a template names into it.
+// fill puts what a template names into it. A product's name comes from outside:
+// it is one line between quotation marks, and cannot pass for an instruction.
 func fill(template string, it *textItem) string {
 	return strings.NewReplacer(
 		"{attribute}", it.was.Attribute, "{locale}", string(it.was.Locale), "{family}", it.product.Family, "{channel}", string(it.was.Channel),
-		"{name}", textAt(it.values, postgres.Slot{Attribute: "name", Locale: it.cover.rule.From}), "{max}", strconv.Itoa(most(it)),
+		"{name}", quotation(textAt(it.values, postgres.Slot{Attribute: "name", Locale: it.cover.rule.From})), "{max}", strconv.Itoa(most(it)),
 	).Replace(template)
+}
+
+func quotation(s string) string {
+	const most = 200 // characters
+	runes := []rune(strings.Join(strings.Fields(strings.ReplaceAll(s, `"`, "'")), " "))
+	return `"` + string(runes[:min(len(runes), most)]) + `"`
 }
 
 // paragraphs makes HTML of a plain text.

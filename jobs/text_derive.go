@@ -62,7 +62,7 @@ func (b *ruleBook) plan(p *postgres.TextProduct, urgent bool) (out []postgres.Pl
 		was.Product = p.ID
 		var c *covering
 		if !p.Deleted {
-			c = b.covers(p.Family, values, slot)
+			c = b.covers(p.Family, values, p.Texts, slot)
 		}
 		j := judge(was, c, textAt(values, slot))
 		switch {

@@ -24,8 +24,10 @@ func TestGlossaryTakesTheMoreExact(t *testing.T) {
 	}{
 		{"longest", "A bedside table", []postgres.GlossaryEntry{fixed(1, "", "", "bedside table", "mesita de noche", false), fixed(2, "", "", "table", "mesa", false)}, []string{"mesita de noche"}, 2},
 		{
-			"both", "A bedside table and a table", []postgres.GlossaryEntry{fixed(1, "", "", "bedside table", "mesita de noche", false), fixed(2, "", "", "table", "mesa", false)},
-			[]string{"mesa", "mesita de noche"}, 2,
+			"both", "A bedside table and a table",
+			[]postgres.GlossaryEntry{fixed(1, "", "", "bedside table", "mesita de noche", false), fixed(2, "", "", "table", "mesa", false)},
+			[]string{"mesa", "mesita de noche"},
+			2,
 		},
 		{"locale", "New computer", []postgres.GlossaryEntry{fixed(1, "en", "es", "computer", "ordenador", false), fixed(2, "en", "es-MX", "computer", "computadora", false)}, []string{"computadora"}, 2},
 		{"any", "New computer", []postgres.GlossaryEntry{fixed(3, "", "", "computer", "PC", false), fixed(2, "en", "es", "computer", "ordenador", false)}, []string{"ordenador"}, 3},

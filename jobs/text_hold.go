@@ -106,7 +106,7 @@ func (b *ruleBook) lacks(t *Target, s *connectors.Subject) (out []lacking) {
 			continue
 		}
 		// What providers for tests would make is for test channels.
-		if c := b.covers(s.Family, s.Values, slot); c.hash() != "" && (!c.tests || t.Test) && c.rule.Hold() > 0 {
+		if c := b.covers(s.Family, s.Values, nil, slot); c.hash() != "" && (!c.tests || t.Test) && c.rule.Hold() > 0 {
 			out = append(out, lacking{slot, c.rule})
 		}
 	}

@@ -23,6 +23,7 @@ type covering struct {
 	attr   *pim.Attribute
 	source string // the text to translate; of what is written: the facts as JSON
 	tests  bool   // only providers for tests would be asked
+	own    bool   // a machine made the source of this very text
 }
 
 // hash is the source's; "" where there is none.
@@ -100,6 +101,13 @@ func judge(was postgres.Text, c *covering, target string) judged {
 		}
 		t.Proposal = nil
 		return j
+	case c.own && now != "":
+		// Rules that go both ways: only a person's words go on to the other language.
+		if t.State = postgres.TextMachine; persons {
+			t.State, t.Error = postgres.TextReviewed, ""
+		}
+		t.SourceHash, t.Proposal = source, nil
+		return j
 	case persons && !seen, persons && c.rule.Action == postgres.TextGenerate:
 		t.State, t.SourceHash, t.Proposal, t.Error = postgres.TextReviewed, source, nil, ""
 		return j
@@ -107,7 +115,9 @@ func judge(was postgres.Text, c *covering, target string) judged {
 		t.State, t.Proposal = postgres.TextReviewed, nil
 		return j
 	case (t.Machine || t.TestValue != nil) && was.SourceHash == source:
-		t.State = postgres.TextMachine
+		if t.State = postgres.TextMachine; t.Proposed != source {
+			t.Proposal = nil // the source was another one meanwhile
+		}
 		return j
 	case now == "" && t.TestValue == nil:
 		t.State, t.SourceHash = postgres.TextMissing, ""
@@ -188,8 +198,9 @@ func (b *ruleBook) candidates(r *postgres.TextRule) (list []*postgres.Provider) 
 	return list
 }
 
-// covers gives what covers a slot of a product; nil for nothing.
-func (b *ruleBook) covers(family string, values pim.Values, slot postgres.Slot) *covering {
+// covers gives what covers a slot of a product, of which known are the texts
+// that are known; nil for nothing.
+func (b *ruleBook) covers(family string, values pim.Values, known []postgres.Text, slot postgres.Slot) *covering {
 	f, a := b.schema.Families[family], b.schema.Attributes[slot.Attribute]
 	if f == nil || a == nil || !isText(a) || a.Scopable != (slot.Channel != "") ||
 		!slices.ContainsFunc(f.Attributes, func(m pim.FamilyAttribute) bool { return m.Code == slot.Attribute }) {
@@ -209,12 +220,28 @@ func (b *ruleBook) covers(family string, values pim.Values, slot postgres.Slot) 
 			if c.source = textAt(values, postgres.Slot{Attribute: slot.Attribute, Locale: r.From, Channel: slot.Channel}); strings.TrimSpace(c.source) == "" {
 				c.source = ""
 			}
+			c.own = madeOf(values, known, postgres.Slot{Attribute: slot.Attribute, Locale: r.From, Channel: slot.Channel}, slot.Locale)
 		} else {
 			c.source = b.facts(r, f, values, slot)
 		}
 		return c
 	}
 	return nil
+}
+
+// madeOf reports whether the text in a slot is a machine's translation of the one
+// in a locale, at first or at second hand.
+func madeOf(values pim.Values, known []postgres.Text, slot postgres.Slot, locale pim.Locale) bool {
+	for range known {
+		i := slices.IndexFunc(known, func(t postgres.Text) bool { return t.Slot == slot })
+		if i < 0 || !known[i].Machine || known[i].Action != postgres.TextTranslate || known[i].TargetHash != targetHash(textAt(values, slot)) {
+			return false
+		}
+		if slot.Locale = known[i].From; slot.Locale == locale {
+			return true
+		}
+	}
+	return false
 }
 
 func isText(a *pim.Attribute) bool {

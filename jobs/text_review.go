@@ -80,6 +80,8 @@ func (t *Texts) Review(ctx context.Context, actor string, decisions []TextDecisi
 			out[i].Err = invalidText("/source", "source.changed", "the source is another one now")
 		case d.Rev != 0 && d.Rev != x.Rev, decided[d.ID]: // a second decision has not seen the first
 			out[i].Err = postgres.ErrStale
+		case (d.Rev != 0 || d.Action == AcceptText && x.Proposal != nil) && targetHash(orEmpty(x.Target)) != x.TargetHash:
+			out[i].Err = postgres.ErrStale // somebody wrote the text, and nothing has looked at it yet
 		default:
 			w, err := decide(schema, *x, d, actor)
 			if err != nil {
@@ -112,7 +114,7 @@ func invalidText(pointer, code, detail string) error {
 
 // decide works a decision out.
 func decide(schema *pim.Schema, x postgres.Text, d TextDecision, actor string) (*postgres.TextWrite, error) {
-	w := &postgres.TextWrite{Text: x, Actor: actor}
+	w := &postgres.TextWrite{Text: x, Actor: actor, Still: true, Over: x.Target}
 	value := ""
 	switch d.Action {
 	case RejectText:

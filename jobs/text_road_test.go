@@ -28,6 +28,10 @@ type fakeService struct {
 	breaks bool // it loses what it is given
 	lies   bool // what it writes has a number of its own
 	pairs  []string
+	word   string // what it translates everything by; "": as said above
+	chokes string // it has no usable answer to a call with such a text
+	most   int    // how many texts it takes, 0 for any number
+	told   string // the last instruction to write
 }
 
 func (f *fakeService) set(change func(*fakeService)) {
@@ -53,11 +57,19 @@ func (f *fakeService) Translate(_ context.Context, r translation.Request) (*tran
 		return nil, translation.Unsupported(r.From, r.To, "not here")
 	}
 	f.sent = append(f.sent, r.Texts...)
+	if f.chokes != "" && strings.Contains(strings.Join(r.Texts, " "), f.chokes) {
+		return nil, translation.Unusable("it is not what was asked for")
+	}
+	if f.most > 0 && len(f.sent) > f.most {
+		return nil, translation.Unsupported(r.From, r.To, "it has had enough")
+	}
 	a := &translation.Answer{Model: "fake-1", Characters: r.Characters()}
 	for _, text := range r.Texts {
 		switch {
 		case f.breaks:
 			a.Texts = append(a.Texts, "verloren")
+		case f.word != "":
+			a.Texts = append(a.Texts, f.word)
 		default:
 			for _, t := range r.Terms {
 				text = strings.ReplaceAll(text, t.From, t.To)
@@ -75,6 +87,7 @@ func (f *fakeService) Write(_ context.Context, p translation.Prompt) (*translati
 	if f.down != nil {
 		return nil, f.down
 	}
+	f.told = p.Instruction
 	a := &translation.Answer{Model: "fake-1", Characters: len(p.Facts)}
 	for _, w := range p.Wanted {
 		f.sent = append(f.sent, w.Name)
@@ -162,6 +175,14 @@ func (r *textRoad) rule(change func(*postgres.TextRule)) {
 		change(&rule)
 	}
 	if _, _, err := r.texts.PutRule(r.ctx, rule, 0); err != nil {
+		r.Fatal(err)
+	}
+}
+
+// locales makes further locales known.
+func (r *textRoad) locales(list []pim.Locale) {
+	r.Helper()
+	if _, err := r.store.ChangeSchema(r.ctx, postgres.SchemaChange{Locales: list}); err != nil {
 		r.Fatal(err)
 	}
 }

@@ -88,7 +88,7 @@ func (t *Texts) load(ctx context.Context, tasks []postgres.Task) (*textRound, er
 			continue
 		}
 		it.task = task
-		it.cover = round.book.covers(it.product.Family, it.values, it.was.Slot)
+		it.cover = round.book.covers(it.product.Family, it.values, it.product.Texts, it.was.Slot)
 		j := judge(it.was, it.cover, textAt(it.values, it.was.Slot))
 		if j.gone || !j.needs {
 			round.over = append(round.over, postgres.TaskEnd{Task: task})
@@ -172,7 +172,7 @@ func problemText(err error) string {
 }
 
 // end stores what came of a lot's texts. What somebody was faster with stays.
-func (t *Texts) end(ctx context.Context, r *Runner, l postgres.Lease, writes []*postgres.TextWrite) error {
+func (t *Texts) end(ctx context.Context, r *Runner, l postgres.Lease, items []*textItem, writes []*postgres.TextWrite) error {
 	if len(writes) == 0 {
 		return nil
 	}
@@ -186,9 +186,13 @@ func (t *Texts) end(ctx context.Context, r *Runner, l postgres.Lease, writes []*
 		case w.Err != nil: // the product refuses it: something else is wrong with it
 			t.log.WarnContext(ctx, "store a text", "sku", w.SKU, "text", w.ID, "err", w.Err)
 			end := postgres.TaskEnd{Task: w.End.Task, Error: "the product refuses the text: " + problemText(w.Err), Failed: true}
-			f := &postgres.TextWrite{Text: w.Text, Actor: "texts", End: &end}
-			f.Proposal, f.Proposed, f.Error = w.Value, w.SourceHash, end.Error
-			f.State, f.SourceHash, f.TargetHash, f.Machine = postgres.TextMissing, "", "", false
+			at := slices.IndexFunc(items, func(it *textItem) bool { return it.was.ID == w.ID })
+			if at < 0 {
+				continue
+			}
+			// The text stays what it was: a machine's of an older source, or missing.
+			f := &postgres.TextWrite{Text: items[at].now, Actor: "texts", End: &end}
+			f.Proposal, f.Proposed, f.Provenance, f.Error = w.Value, w.Provenance.SourceHash, w.Provenance, end.Error
 			again = append(again, f)
 			r.metrics.task(l.Kind, "failed")
 		case w.End.Error != "":
@@ -231,6 +235,8 @@ func (t *Texts) down(ctx context.Context, s *service, p *postgres.Provider, err 
 	}
 	cause := p.Code + ": " + errorText(e)
 	t.log.WarnContext(ctx, "text service", "provider", p.Code, "wait", wait, "err", errorText(e))
+	// Other lots of the same round have the provider as it was read.
+	p.Wait, p.Error, p.Fails = wait, errorText(e), p.Fails+1
 	return wait, cause, t.store.ProviderFailed(ctx, s.Code, errorText(e), wait, true, lotFails)
 }
 

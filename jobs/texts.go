@@ -40,20 +40,26 @@ type Texts struct {
 
 	mu   sync.Mutex
 	open map[string]*service
-	// refused are segments that providers gave no good answer to, and when.
-	refused *lru.Cache[refusal, time.Time]
+	// refused are segments that providers gave no good answer to, failed the texts
+	// that came to nothing, and when.
+	refused *lru.Cache[refusal, refusedAt]
+	failed  *lru.Cache[int64, time.Time]
 
 	afterAnswer func(context.Context) // tests stand between a service's answer and the edit
 }
 
 // NewTexts makes Texts.
 func NewTexts(c TextsConfig) *Texts {
-	cache, err := lru.New[refusal, time.Time](refusals)
+	refused, err := lru.New[refusal, refusedAt](refusals)
 	if err != nil {
 		panic(err) // the size is a constant above zero
 	}
+	failed, err := lru.New[int64, time.Time](failures)
+	if err != nil {
+		panic(err)
+	}
 	return &Texts{
-		store: c.Store, registry: c.Registry, keys: c.Keys, log: c.Log, private: c.AllowPrivate, version: c.Version, open: map[string]*service{}, refused: cache,
+		store: c.Store, registry: c.Registry, keys: c.Keys, log: c.Log, private: c.AllowPrivate, version: c.Version, open: map[string]*service{}, refused: refused, failed: failed,
 	}
 }
 

@@ -50,6 +50,7 @@ type unit struct {
 	model  string
 	test   bool
 	seen   bool                 // by a person, in a proposal
+	again  time.Time            // when the last of its texts came to nothing that is asked for again
 	faults []postgres.TextFault // of the translations that were refused
 	alike  []postgres.Suggestion
 
@@ -109,6 +110,9 @@ func (w *translator) lot(ctx context.Context, l postgres.Lease, book *ruleBook, 
 				k.units[seg.Key], k.order = u, append(k.order, u)
 			}
 			u.seen = u.seen || it.proposes()
+			if at, is := w.t.failed.Peek(it.was.ID); is && at.After(u.again) {
+				u.again = at
+			}
 			p.units[i] = u
 		}
 		cut = append(cut, p)
@@ -130,10 +134,10 @@ func (w *translator) lot(ctx context.Context, l postgres.Lease, book *ruleBook, 
 			waits = true // its task stays as it is
 		default:
 			writes = append(writes, p.fail(why, faults, postgres.TaskEnd{Failed: true}))
-			w.t.forgive(book, k, p.units) // who wants it tried again wants it asked again
+			w.t.failed.Add(p.was.ID, time.Now())
 		}
 	}
-	if err := w.t.end(ctx, w.r, l, writes); err != nil {
+	if err := w.t.end(ctx, w.r, l, items, writes); err != nil {
 		return err
 	}
 	if waits {
@@ -228,7 +232,7 @@ func (w *translator) recall(ctx context.Context, k *pairWork) error {
 	var missing []*unit
 	for _, u := range k.order {
 		m, is := known[string(u.seg.Key[:])]
-		if !is || broken(u.seg.Check(m.Target, text.Rules{})) != "" {
+		if !is || broken(u.seg.Check(u.seg.Tidy(m.Target), text.Rules{})) != "" {
 			missing = append(missing, u)
 			continue
 		}

@@ -97,7 +97,7 @@ func (c *serviceCall) all(ctx context.Context, units []*unit) error {
 	for _, b := range translation.Batches(sourcesOf(units), c.s.limits) {
 		part := units[b.First : b.First+len(b.Texts)]
 		if b.TooLarge {
-			c.w.t.refuse(c.p.Code, c.k, part[0], "text.large", c.p.Code+" does not take so long a text")
+			c.w.t.refuse(c.p.Code, c.k, part[0], faultOf("text.large", c.p.Code+" does not take so long a text"))
 			continue
 		}
 		g.Go(func() error { return c.batch(ctx, part) })
@@ -122,8 +122,61 @@ func (c *serviceCall) stopped(characters int) bool {
 	return false
 }
 
+// untaken gives characters back to the quota that nobody counts.
+func (c *serviceCall) untaken(characters int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.left >= 0 {
+		c.left += int64(characters)
+	}
+}
+
 // batch makes one call, or more where the service does not take it as a whole.
 func (c *serviceCall) batch(ctx context.Context, units []*unit) error {
+	err := c.call(ctx, units)
+	if errors.Is(err, translation.ErrAnswer) {
+		return c.unusable(ctx, units, err)
+	}
+	return err
+}
+
+// unusable goes on after an answer of no use to units: perhaps one of them is to
+// blame, and those that went along with it are not. Where neither half comes to
+// something, nor will smaller parts. It came, and was perhaps paid for: what
+// stays is for another service, or for later by somebody's wish.
+func (c *serviceCall) unusable(ctx context.Context, units []*unit, why error) error {
+	if len(units) > 1 {
+		halves := [2][]*unit{units[:len(units)/2], units[len(units)/2:]}
+		var unusable [2]error
+		for i, half := range halves {
+			err := c.call(ctx, half)
+			if err != nil && !errors.Is(err, translation.ErrAnswer) {
+				return err
+			}
+			unusable[i] = err
+		}
+		if unusable[0] == nil || unusable[1] == nil {
+			for i, half := range halves {
+				if unusable[i] == nil {
+					continue
+				}
+				if err := c.unusable(ctx, half, unusable[i]); err != nil {
+					return err
+				}
+			}
+			return nil
+		}
+	}
+	for _, u := range units {
+		c.w.t.refuse(c.p.Code, c.k, u, faultOf("provider.answer", c.p.Code+": "+errorText(connectors.AsError(why))))
+	}
+	c.w.r.metrics.translated("refused", len(units))
+	return nil
+}
+
+// call makes one call, unless there is to be none any more. Its error wraps
+// ErrAnswer where nothing is known of units yet.
+func (c *serviceCall) call(ctx context.Context, units []*unit) error {
 	r := translation.Request{From: c.k.from, To: c.k.to, Texts: make([]string, len(units)), Forbidden: slices.Concat(c.k.glossary.forbidden, c.k.glossary.forbiddenAs)}
 	r.Forbidden = r.Forbidden[:min(len(r.Forbidden), maxForbidden)]
 	termed := map[translation.Term]bool{}
@@ -154,7 +207,15 @@ func (c *serviceCall) batch(ctx context.Context, units []*unit) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	return c.refused(ctx, units, err)
+	if !errors.Is(err, translation.ErrAnswer) {
+		c.untaken(r.Characters())
+		return c.refused(ctx, units, err)
+	}
+	use := postgres.ProviderUse{Code: c.p.Code, Calls: 1, Segments: int64(len(units)), Refused: int64(len(units))}
+	if kept := c.w.r.store.Remember(ctx, nil, use); kept != nil {
+		return kept
+	}
+	return err
 }
 
 // maxForbidden is how many forbidden terms a service is told of.
@@ -170,16 +231,9 @@ func (c *serviceCall) refused(ctx context.Context, units []*unit, err error) err
 		c.over = true
 		c.mu.Unlock()
 		for _, u := range units {
-			u.fault("provider.pair", c.p.Code+" does not translate "+string(c.k.from)+" to "+string(c.k.to))
+			u.blame([]postgres.TextFault{faultOf("provider.pair", c.p.Code+" does not translate "+string(c.k.from)+" to "+string(c.k.to))})
 		}
 		return nil
-	case errors.Is(err, translation.ErrAnswer):
-		// It came, and was perhaps paid for: elsewhere, or later by somebody's wish.
-		for _, u := range units {
-			c.w.t.refuse(c.p.Code, c.k, u, "provider.answer", c.p.Code+": "+errorText(e))
-		}
-		c.w.r.metrics.translated("refused", len(units))
-		return c.w.r.store.Remember(ctx, nil, postgres.ProviderUse{Code: c.p.Code, Calls: 1, Segments: int64(len(units)), Refused: int64(len(units))})
 	case e.Verdict == connectors.Throttled, e.Verdict == connectors.Unavailable, e.Verdict == connectors.Auth:
 		c.mu.Lock()
 		if c.down == nil {
@@ -188,7 +242,7 @@ func (c *serviceCall) refused(ctx context.Context, units []*unit, err error) err
 		c.mu.Unlock()
 		return nil
 	case one:
-		c.w.t.refuse(c.p.Code, c.k, units[0], "provider.refused", c.p.Code+": "+errorText(e))
+		c.w.t.refuse(c.p.Code, c.k, units[0], faultOf("provider.refused", c.p.Code+": "+errorText(e)))
 		return nil
 	}
 	// One of them, or all together: whose fault it is shows when they are apart.
@@ -211,7 +265,7 @@ func (c *serviceCall) take(ctx context.Context, units []*unit, a *translation.An
 		total += translation.Characters(u.seg.Source)
 	}
 	var entries []postgres.MemoryEntry
-	var bad []*unit
+	bad := map[*unit][]postgres.TextFault{}
 	for i, u := range units {
 		target := u.seg.Tidy(a.Texts[i])
 		n := translation.Characters(u.seg.Source)
@@ -226,10 +280,9 @@ func (c *serviceCall) take(ctx context.Context, units []*unit, a *translation.An
 		if broken(faults) != "" {
 			for _, f := range faults {
 				if f.Severity == pim.SeverityError {
-					u.fault(f.Code, c.p.Code+": "+f.Text)
+					bad[u] = append(bad[u], faultOf(f.Code, c.p.Code+": "+f.Text))
 				}
 			}
-			bad = append(bad, u)
 			continue
 		}
 		u.target, u.origin, u.model, u.test = target, c.p.Code, a.Model, c.p.Test
@@ -242,13 +295,16 @@ func (c *serviceCall) take(ctx context.Context, units []*unit, a *translation.An
 	m.characters.WithLabelValues(c.p.Code).Add(float64(a.Characters))
 	m.translated("provider", len(units)-len(bad))
 	m.translated("refused", len(bad))
+	c.mu.Lock()
+	c.p.Used += int64(a.Characters) // for the other lots of the same round
+	c.mu.Unlock()
 	kept, cancel := context.WithTimeout(context.WithoutCancel(ctx), keepTimeout)
 	defer cancel()
 	if err := c.w.r.store.Remember(kept, entries, use); err != nil {
 		return err
 	}
-	for _, u := range bad {
-		c.w.t.refuse(c.p.Code, c.k, u, "", "")
+	for u, faults := range bad {
+		c.w.t.refuse(c.p.Code, c.k, u, faults...)
 	}
 	if c.w.t.afterAnswer != nil {
 		c.w.t.afterAnswer(ctx)
@@ -258,12 +314,6 @@ func (c *serviceCall) take(ctx context.Context, units []*unit, a *translation.An
 
 // keepTimeout bounds the storing of what was answered, also when the work is over.
 const keepTimeout = 10 * time.Second
-
-func (u *unit) fault(code, why string) {
-	if len(u.faults) < maxTextFaults {
-		u.faults = append(u.faults, postgres.TextFault{Code: code, Severity: pim.SeverityError, Text: why})
-	}
-}
 
 // share is n of total's part of sum.
 func share(sum int64, n, total int) int64 {
@@ -295,44 +345,4 @@ func costShare(cost *translation.Cost, n, total int) *translation.Cost {
 		return nil
 	}
 	return &translation.Cost{Amount: amount.Round(9).Trim(0), Currency: cost.Currency}
-}
-
-// refusal names a segment that a provider gave no good answer to.
-type refusal struct {
-	provider string
-	from, to pim.Locale
-	key      [32]byte
-	version  int64
-}
-
-const (
-	refusals    = 10_000
-	refusedWait = time.Hour
-)
-
-// refuse notes that a provider gave no good answer to a segment, so that it is
-// not asked again, and paid again, while another one is waited for.
-func (t *Texts) refuse(provider string, k *pairWork, u *unit, code, why string) {
-	if code != "" {
-		u.fault(code, why)
-	}
-	t.refused.Add(refusal{provider, k.from, k.to, u.seg.Key, u.in.version}, time.Now())
-}
-
-func (t *Texts) refusedLately(provider string, k *pairWork, u *unit) bool {
-	at, is := t.refused.Get(refusal{provider, k.from, k.to, u.seg.Key, u.in.version})
-	if is && time.Since(at) < refusedWait {
-		u.fault("provider.refused", provider+" gave no usable answer a while ago")
-		return true
-	}
-	return false
-}
-
-// forgive forgets what was refused of units.
-func (t *Texts) forgive(book *ruleBook, k *pairWork, units []*unit) {
-	for _, u := range units {
-		for _, p := range book.candidates(k.rule) {
-			t.refused.Remove(refusal{p.Code, k.from, k.to, u.seg.Key, u.in.version})
-		}
-	}
 }

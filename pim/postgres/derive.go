@@ -205,6 +205,11 @@ insert into derive as d (product_id) select id from product where deleted_at is 
 on conflict (product_id) do update set want = d.want + 1`
 )
 
+// sqlBackfillTests looks again at the products that have a text of a provider for tests.
+const sqlBackfillTests = `
+insert into derive as d (product_id) select distinct product_id from product_text where test_value is not null order by product_id
+on conflict (product_id) do update set want = d.want + 1`
+
 // derives makes fan-out look at what follows from changes of lane, if it does
 // not yet: then at all products once.
 func derives(ctx context.Context, tx pgx.Tx, lane pim.Lane) error {

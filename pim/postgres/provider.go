@@ -147,8 +147,7 @@ func (s *Store) CreateProvider(ctx context.Context, p Provider) (*Provider, erro
 		if err != nil {
 			return err
 		}
-		_, err = tx.Exec(ctx, sqlWakeLots)
-		return err
+		return reconsider(ctx, tx, p)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("create provider %s: %w", p.Code, err)
@@ -167,13 +166,22 @@ func (s *Store) UpdateProvider(ctx context.Context, p Provider) (*Provider, erro
 		if err != nil {
 			return err
 		}
-		_, err = tx.Exec(ctx, sqlWakeLots)
-		return err
+		return reconsider(ctx, tx, p)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("update provider %s: %w", p.Code, err)
 	}
 	return s.Provider(ctx, p.Code)
+}
+
+// reconsider has tried again what waits, now that a provider is another one. What
+// those for tests made a real one may make anew.
+func reconsider(ctx context.Context, tx pgx.Tx, p Provider) error {
+	if _, err := tx.Exec(ctx, sqlWakeLots); err != nil || p.Test || !p.Enabled {
+		return err
+	}
+	_, err := tx.Exec(ctx, sqlBackfillTests)
+	return err
 }
 
 // DeleteProvider forgets a provider; ErrInUse while a rule names it. What it

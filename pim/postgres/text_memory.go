@@ -27,14 +27,15 @@ type MemoryEntry struct {
 }
 
 const (
-	// The same segment from the same origin is stored once; a person may change
-	// their mind.
+	// The same segment from the same origin is stored once. A person may change
+	// their mind; a service is asked again only where what is remembered of it was
+	// of no use, and a real one may have the code of one for tests.
 	sqlKeepSegments = `
 insert into translation_memory as m (source_hash, from_locale, to_locale, origin, glossary_version, test, source, target, model, shape)
 select * from unnest(@hash::bytea[], @from::text[], @to::text[], @origin::text[], @glossary::bigint[], @test::boolean[], @source::text[], @target::text[], @model::text[], @shape::bytea[])
 order by 1, 2, 3, 4, 5
-on conflict (source_hash, from_locale, to_locale, origin, glossary_version) do update set target = excluded.target, at = now()
-where m.origin = 'person' and m.target <> excluded.target`
+on conflict (source_hash, from_locale, to_locale, origin, glossary_version) do update set target = excluded.target, model = excluded.model, test = excluded.test, at = now()
+where (m.target, m.test) <> (excluded.target, excluded.test) and (m.test or not excluded.test)`
 
 	sqlRecallSegments = `
 select m.source_hash, m.source, m.target, m.origin, m.model, m.test, m.glossary_version

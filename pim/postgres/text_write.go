@@ -21,8 +21,12 @@ type TextWrite struct {
 	Actor      string
 	Value      *string // nil: the product's values stay as they are
 	ProductRev int64
-	Touch      bool     // what test channels are shown changes
-	End        *TaskEnd // how its task ended; nil: it stays as it is
+	Touch      bool // what test channels are shown changes
+	// Still: it counts only while the product's values say Over there (nil: nothing),
+	// whatever the row knows of it.
+	Still bool
+	Over  *string
+	End   *TaskEnd // how its task ended; nil: it stays as it is
 
 	// What became of it. ErrStale: somebody was faster, nothing was stored.
 	// *pim.Invalid: the value cannot be stored; the text is not changed either.
@@ -32,14 +36,16 @@ type TextWrite struct {
 
 const (
 	sqlHoldTexts = `
-select t.id from product_text t join unnest(@id::bigint[], @rev::bigint[]) e (id, rev) on (e.id, e.rev) = (t.id, t.rev) order by t.id for update of t`
+select t.id from product_text t join product p on p.id = t.product_id
+join unnest(@id::bigint[], @rev::bigint[], @still::boolean[], @over::text[]) e (id, rev, still, over) on (e.id, e.rev) = (t.id, t.rev)
+where not e.still or p.values #>> ` + textPath + ` is not distinct from e.over order by t.id for update of t`
 
 	sqlHoldProducts = `select from product where id = any(@product::bigint[]) order by id for no key update`
 
 	sqlWriteTexts = `
 update product_text t set rev = t.rev + 1, updated_at = now(), state = e.state, source_hash = e.source_hash, target_hash = e.target_hash, machine = e.machine,
     asked = e.asked, test = e.test, test_value = e.test_value, proposal = e.proposal, proposed = e.proposed, suggestions = e.suggestions, faults = e.faults,
-    provenance = e.provenance, error = nullif(e.error, '')
+    provenance = coalesce(e.provenance, case when e.machine or e.proposal is not null then t.provenance end), error = nullif(e.error, '')
 from (select * from unnest(@id::bigint[], @state::text[], @source_hash::text[], @target_hash::text[], @machine::boolean[], @asked::text[], @test::boolean[],
           @test_value::text[], @proposal::text[], @proposed::text[], @suggestions::jsonb[], @faults::jsonb[], @provenance::jsonb[], @error::text[])
           e (id, state, source_hash, target_hash, machine, asked, test, test_value, proposal, proposed, suggestions, faults, provenance, error) order by id) e
@@ -129,14 +135,16 @@ func (s *Store) writeTexts(ctx context.Context, p priority, writes []*TextWrite,
 // writes whose text is as it was.
 func holdTexts(ctx context.Context, tx pgx.Tx, writes []*TextWrite) ([]*TextWrite, error) {
 	id, rev, products := make([]int64, len(writes)), make([]int64, len(writes)), make([]int64, len(writes))
+	still, over := make([]bool, len(writes)), make([]*string, len(writes))
 	for i, w := range writes {
 		w.Err, w.Now = nil, 0
+		still[i], over[i] = w.Still, w.Over
 		id[i], rev[i], products[i] = w.ID, w.Rev, int64(w.Product)
 	}
 	if _, err := tx.Exec(ctx, sqlHoldProducts, pgx.NamedArgs{"product": products}); err != nil {
 		return nil, err
 	}
-	rows, err := tx.Query(ctx, sqlHoldTexts, pgx.NamedArgs{"id": id, "rev": rev})
+	rows, err := tx.Query(ctx, sqlHoldTexts, pgx.NamedArgs{"id": id, "rev": rev, "still": still, "over": over})
 	if err != nil {
 		return nil, err
 	}
