@@ -86,6 +86,7 @@ type Subject struct {
 type Picture struct {
 	URL        string            // where the target can fetch it; "": it is left out
 	Renditions map[string]string // URLs by the rendition's code
+	Alt        string            // what people say of it in the channel's locale; "": nothing
 	Pending    bool              // it is still to be made
 	Document   bool              // it is no picture: not among media, only its own attribute's value
 	Issues     []pim.Issue       // why it is left out, and what is wrong with it

@@ -77,7 +77,7 @@ type Program struct {
 	fields map[pim.Lane][]field
 	loops  pim.Lanes // lanes with an expression that loops
 	inputs map[pim.Lane]pim.Lanes
-	reads  map[pim.Lane]*reading
+	reads  reading
 }
 
 // field is one field of a document, in the documents' order of names.
@@ -132,11 +132,10 @@ func Compile(m Mapping) (*Program, error) {
 	}
 	c.tables(m)
 	tables := Mapping{Categories: m.Categories, Values: m.Values, Unmapped: m.Unmapped}
-	p := &Program{lanes: m.Lanes(), tables: tables, fields: map[pim.Lane][]field{}, inputs: map[pim.Lane]pim.Lanes{}, reads: map[pim.Lane]*reading{}}
+	p := &Program{lanes: m.Lanes(), tables: tables, fields: map[pim.Lane][]field{}, inputs: map[pim.Lane]pim.Lanes{}}
 	for _, lane := range p.lanes.List() {
 		fields := m.Fields(lane)
 		pointer := "/" + lane.String()
-		p.reads[lane] = &reading{}
 		if len(fields) > MaxFields {
 			c.problem(pointer, "mapping.size", "the lane has %d fields; %d are allowed", len(fields), MaxFields)
 			continue
@@ -145,7 +144,7 @@ func Compile(m Mapping) (*Program, error) {
 			if f, ok := c.field(pointer+"/"+escapePointer(name), lane, name, fields[name]); ok {
 				p.fields[lane] = append(p.fields[lane], f)
 				p.inputs[lane] |= c.found.inputs
-				p.reads[lane].add(c.found.reads)
+				p.reads.add(c.found.reads)
 				if c.found.loops {
 					p.loops |= pim.Lanes(lane)
 				}

@@ -40,6 +40,7 @@ var mappingVariables = []struct {
 	{"prices", cel.ListType(cel.MapType(cel.StringType, cel.DynType))},
 	{"stock", cel.DynType},
 	{"media", cel.ListType(cel.StringType)},
+	{"pictures", cel.ListType(cel.MapType(cel.StringType, cel.StringType))},
 	{"renditions", cel.MapType(cel.StringType, cel.ListType(cel.StringType))},
 }
 

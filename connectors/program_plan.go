@@ -156,7 +156,7 @@ func (s *surveyed) inputOf(name string) pim.Lanes {
 	switch name {
 	case "price", "prices", "stock":
 		return pim.LanesOf(pim.Offer)
-	case "media", "renditions":
+	case "media", "pictures", "renditions":
 		return pim.LanesOf(pim.Media)
 	case "values", "raw":
 		if s.lane == pim.Content {

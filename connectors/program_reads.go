@@ -32,12 +32,11 @@ func (r *reading) add(more reading) {
 	}
 }
 
-// Reads reports whether documents of lane can show what the attribute code says
-// in locale, on a channel of that locale. It may say so of one that they do not
-// show, where an expression looks at values as a whole or makes up its names.
-func (p *Program) Reads(lane pim.Lane, code string, locale pim.Locale) bool {
-	r := p.reads[lane]
-	return r != nil && (r.all || r.codes[readKey{code, ""}] || r.codes[readKey{code, locale}])
+// Reads reports whether documents of some lane can show what the attribute code
+// says in locale, on a channel of that locale. It may say so of one that they do
+// not show, where an expression looks at values as a whole or makes up its names.
+func (p *Program) Reads(code string, locale pim.Locale) bool {
+	return p.reads.all || p.reads.codes[readKey{code, ""}] || p.reads.codes[readKey{code, locale}]
 }
 
 // isValues reports whether e is a variable that holds values by their codes.

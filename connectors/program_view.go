@@ -87,6 +87,8 @@ func (v *view) ResolveName(name string) (any, bool) {
 		return v.stock(), true
 	case "media":
 		return v.allMedia(), true
+	case "pictures":
+		return v.pictures(), true
 	case "renditions":
 		v.allMedia()
 		return v.renditions, true
@@ -380,4 +382,17 @@ func (v *view) allMedia() []string {
 		v.renditions[code] = urls
 	}
 	return v.media
+}
+
+// pictures is the pictures variable: media with what is said of each.
+func (v *view) pictures() []any {
+	list := make([]any, len(v.allMedia()))
+	for i, url := range v.media {
+		alt := ""
+		if at := slices.IndexFunc(v.shown, func(p *Picture) bool { return p.URL == url }); at >= 0 {
+			alt = v.shown[at].Alt
+		}
+		list[i] = map[string]any{"src": url, "alt": alt}
+	}
+	return list
 }

@@ -270,8 +270,11 @@ func FocalPoint(s string) *media.Point {
 }
 
 // picture is what a channel that shows renditions is shown of an asset.
-func (m *Media) picture(p *postgres.Picture, ref string, renditions []string) *connectors.Picture {
+func (m *Media) picture(p *postgres.Picture, ref string, renditions []string, locale pim.Locale) *connectors.Picture {
 	out := &connectors.Picture{Renditions: map[string]string{}}
+	if p != nil {
+		out.Alt = p.Labels[locale]
+	}
 	tell := func(code, text string) { // their prefix says that they are ours, and not the target's
 		out.Issues = append(out.Issues, pim.Issue{Code: "mapping." + code, Severity: pim.SeverityWarning, Attribute: "media", Text: shortRef(ref) + ": " + text})
 	}
@@ -384,7 +387,7 @@ func (c *Channels) illustrate(ctx context.Context, t *Target, subjects []*connec
 			}
 			p, ok := shown[ref]
 			if !ok {
-				p = c.media.picture(known[ref], ref, t.Renditions)
+				p = c.media.picture(known[ref], ref, t.Renditions, t.Locale)
 				shown[ref] = p
 			}
 			s.Pictures[ref] = p

@@ -95,7 +95,7 @@ func (b *ruleBook) lacks(t *Target, s *connectors.Subject) (out []lacking) {
 	}
 	for _, m := range f.Attributes {
 		a := b.schema.Attributes[m.Code]
-		if a == nil || !isText(a) || !t.Program.Reads(pim.Content, a.Code, t.Locale) {
+		if a == nil || !isText(a) || !t.Program.Reads(a.Code, t.Locale) {
 			continue
 		}
 		slot := postgres.Slot{Attribute: a.Code, Locale: t.Locale}

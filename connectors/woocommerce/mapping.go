@@ -34,6 +34,6 @@ var mapping = connectors.Mapping{
 		"stock":                 `stock.available`,
 	},
 	Media: map[string]string{
-		"images": `firstOf([media])`,
+		"images": `firstOf([pictures])`,
 	},
 }

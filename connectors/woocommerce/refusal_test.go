@@ -280,7 +280,7 @@ func TestDefaultMapping(t *testing.T) {
 		{pim.Media, bare, ``},
 		{pim.Content, full, `{"axes":{"colour":"red"},"categories":["kitchen"],"description":"<p>Hot</p>","global_unique_id":"4006381333931","name":"Kettle","parent":"P","sku":"v","status":"publish"}`},
 		{pim.Offer, full, `{"date_on_sale_from_gmt":"2026-11-26T12:00:00Z","date_on_sale_to_gmt":"2026-11-28T12:00:00Z","regular_price":"20.00","sale_price":"15.00","stock":3}`},
-		{pim.Media, full, `{"images":["https://x.example/a.jpg"]}`},
+		{pim.Media, full, `{"images":[{"alt":"","src":"https://x.example/a.jpg"}]}`},
 		{pim.Offer, dearer, `{"regular_price":"25.00"}`},
 		{pim.Offer, changed, `{"regular_price":"15.00"}`},
 		{pim.Offer, only, `{"regular_price":"15.00"}`},
