@@ -71,21 +71,6 @@ type putChannel struct {
 	RawInput
 }
 
-type resyncChannel struct {
-	CodePath
-	Full bool `query:"full" doc:"Send everything, also what the target is believed to hold"`
-}
-
-type retryChannel struct {
-	CodePath
-	SKU string `query:"sku" maxLength:"128" doc:"Only this product"`
-}
-
-// Retried says how many listings are tried again.
-type Retried struct {
-	Retried int64 `json:"retried"`
-}
-
 // Tested says that a target answers and takes the credentials.
 type Tested struct {
 	OK bool `json:"ok"`
@@ -116,13 +101,7 @@ func (s *server) registerChannels() {
 		func(ctx context.Context, in *CodePath) (*channelAnswer, error) {
 			return s.command(ctx, in.Code, s.Store.ResumeChannel)
 		})
-	handle(s, op("resync-channel", http.MethodPost, "/v1/channels/{code}/resync", tagChannels, "Compare the whole catalogue with a channel, and send what differs"),
-		func(ctx context.Context, in *resyncChannel) (*channelAnswer, error) {
-			return s.command(ctx, in.Code, func(ctx context.Context, code pim.ChannelCode) error {
-				return s.Store.ResyncChannel(ctx, code, in.Full)
-			})
-		})
-	handle(s, op("retry-channel", http.MethodPost, "/v1/channels/{code}/retry", tagChannels, "Try a channel's rejected listings again"), s.retryChannel)
+	s.registerChoices()
 }
 
 func anyObject() *huma.Schema {
@@ -340,19 +319,6 @@ func (s *server) command(ctx context.Context, code string, do func(context.Conte
 	}
 	s.wakeChannel(c.ID)
 	return s.answerChannel(c), nil
-}
-
-func (s *server) retryChannel(ctx context.Context, in *retryChannel) (*answer[Retried], error) {
-	c, err := s.Store.Channel(ctx, pim.ChannelCode(in.Code))
-	if err != nil {
-		return nil, err
-	}
-	n, err := s.Store.RetryListings(ctx, c.Code, pim.SKU(in.SKU))
-	if err != nil {
-		return nil, err
-	}
-	s.wakeChannel(c.ID)
-	return &answer[Retried]{Retried{n}}, nil
 }
 
 // wakeChannel wakes all that works for a channel.

@@ -195,7 +195,7 @@ func TestRefusedIsParked(t *testing.T) {
 	r.put(all[:1], title("B"))
 	r.settled("shop")
 	fake.Accept("SKU-0001")
-	if n, err := r.store.RetryListings(r.ctx, "shop", ""); n != 1 || err != nil {
+	if n, err := r.store.RetryListings(r.ctx, postgres.ListingChoice{Channel: "shop"}); n != 1 || err != nil {
 		t.Fatal(n, err)
 	}
 	r.settled("shop")

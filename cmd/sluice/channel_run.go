@@ -74,18 +74,6 @@ func (r channelResumeCmd) Run(ctx context.Context, c console, log *slog.Logger) 
 	})
 }
 
-type channelResyncCmd struct {
-	Code pim.ChannelCode `arg:"" help:"The channel's code."`
-	Full bool            `help:"Send everything, for a target that lost or changed its data."`
-}
-
-// Run resyncs the channel.
-func (r channelResyncCmd) Run(ctx context.Context, c console, log *slog.Logger) error {
-	return onChannel(ctx, c, log, r.Code, func(s *postgres.Store) (string, error) {
-		return fmt.Sprintf("Channel %s is rendered anew.", r.Code), s.ResyncChannel(ctx, r.Code, r.Full)
-	})
-}
-
 type channelDeleteCmd struct {
 	Code pim.ChannelCode `arg:"" help:"The channel's code."`
 }
@@ -94,21 +82,5 @@ type channelDeleteCmd struct {
 func (d channelDeleteCmd) Run(ctx context.Context, c console, log *slog.Logger) error {
 	return onChannel(ctx, c, log, d.Code, func(s *postgres.Store) (string, error) {
 		return fmt.Sprintf("Channel %s is deleted.", d.Code), s.DeleteChannel(ctx, d.Code)
-	})
-}
-
-type channelRetryCmd struct {
-	Code pim.ChannelCode `arg:"" help:"The channel's code."`
-	SKU  pim.SKU         `name:"sku" help:"Only this product's listings."`
-}
-
-// Run retries the rejected listings.
-func (r channelRetryCmd) Run(ctx context.Context, c console, log *slog.Logger) error {
-	return onChannel(ctx, c, log, r.Code, func(s *postgres.Store) (string, error) {
-		if _, err := s.Channel(ctx, r.Code); err != nil {
-			return "", err
-		}
-		n, err := s.RetryListings(ctx, r.Code, r.SKU)
-		return fmt.Sprintf("%d rejected listings of channel %s are tried again.", n, r.Code), err
 	})
 }

@@ -119,25 +119,6 @@ func (s *Store) Listings(ctx context.Context, f ListingFilter, page Page) (list 
 	return list, next, nil
 }
 
-const sqlRetry = `
-with picked as (
-    select l.channel_id, l.lane, l.product_id from listing l join channel c on c.id = l.channel_id and c.deleted_at is null join product p on p.id = l.product_id
-    where c.code = @channel and (@sku = '' or p.sku = @sku) and not l.dirty and l.error is not null
-    order by l.product_id, l.channel_id, l.lane for update of l
-)
-update listing l set want = want + 1, dirty = true, dirty_at = now(), due_at = now()
-from picked k where (l.channel_id, l.lane, l.product_id) = (k.channel_id, k.lane, k.product_id)`
-
-// RetryListings un-parks the rejected listings of a channel, or of one product
-// there, and says how many these are.
-func (s *Store) RetryListings(ctx context.Context, channel pim.ChannelCode, sku pim.SKU) (int64, error) {
-	tag, err := s.pool.Exec(ctx, sqlRetry, pgx.NamedArgs{"channel": channel, "sku": sku})
-	if err != nil {
-		return 0, fmt.Errorf("retry listings of %s: %w", channel, err)
-	}
-	return tag.RowsAffected(), nil
-}
-
 // LaneStats is where one lane of a channel stands.
 type LaneStats struct {
 	Channel pim.ChannelCode

@@ -151,8 +151,8 @@ func TestRetryListings(t *testing.T) {
 		channel pim.ChannelCode
 		sku     pim.SKU
 		n       int64
-	}{{"nope", "", 0}, {"aa", "P3", 0}, {"bb", "P3", 1}, {"aa", "", 1}, {"aa", "", 0}, {"bb", "", 1}} {
-		if n, err := h.RetryListings(h.ctx, c.channel, c.sku); err != nil || n != c.n {
+	}{{"aa", "P3", 0}, {"bb", "P3", 1}, {"aa", "", 1}, {"aa", "", 0}, {"bb", "", 1}} {
+		if n, err := h.RetryListings(h.ctx, ListingChoice{Channel: c.channel, SKUs: only(c.sku)}); err != nil || n != c.n {
 			t.Errorf("%+v: %d, %v", c, n, err)
 		}
 	}
@@ -217,7 +217,11 @@ func TestListingWritersDoNotDeadlock(t *testing.T) {
 		_, _, err = h.Receive(h.ctx, drain, outcomes)
 		return err
 	})
-	loop("retry", func() error { _, err := h.RetryListings(h.ctx, "aa", ""); return err })
+	loop("retry", func() error { _, err := h.RetryListings(h.ctx, ListingChoice{Channel: "aa"}); return err })
+	loop("resync of some", func() error {
+		_, err := h.ResyncListings(h.ctx, ListingChoice{Channel: "aa", Family: "thing"}, true)
+		return err
+	})
 	loop("full resync", func() error { return h.ResyncChannel(h.ctx, "aa", true) })
 	loop("marking", func() error { _, err := h.MarkChannel(h.ctx, fan, 100); return err })
 	loop("restored", func() error { _, err := h.Restored(h.ctx); return err })

@@ -111,7 +111,8 @@ updated as (
         settle_at = r.settle_at,
         acked_rev = case when r.ack then r.rev else l.acked_rev end,
         -- a skip does not write the hash back that a full resync forgot meanwhile
-        acked_hash = case when r.ack and (r.heard or r.hash is null) then r.hash else l.acked_hash end,
+        -- nor does an answer to what was under way when some were
+        acked_hash = case when r.ack and (r.heard or r.hash is null) and not (l.want <> r.want and l.acked_hash = '') then r.hash else l.acked_hash end,
         acked_at = case when r.ack and r.heard then now() else l.acked_at end,
         status = coalesce(r.status, l.status), born = r.born, attempts = r.attempts,
         receipt_at = case when r.heard then now() else l.receipt_at end,
@@ -121,7 +122,8 @@ updated as (
         issues = case when r.heard and r.token is not null and r.issues is null and l.issues @> '[{"code": "` + TicketLost + `"}]' then l.issues
                       when l.issues is null then r.issues
                       else nullif(coalesce((` + issuesKept + `), '[]') || coalesce(r.issues, '[]'), '[]') end,
-        token = r.token, sent_rev = r.sent_rev, sent_want = r.sent_want, sent_hash = r.sent_hash,
+        token = r.token, sent_rev = r.sent_rev, sent_want = r.sent_want,
+        sent_hash = case when l.want = r.want or l.acked_hash is distinct from '' then r.sent_hash end,
         sent_at = case when r.token is not null then coalesce(l.sent_at, now()) end -- a listing has one ticket after the other
     from r, fence
     where l.ctid = r.at

@@ -236,6 +236,9 @@ func (h *house) checkPlans(of string) {
 		"parents":  {sqlParents, "product_pkey", ""},
 		"locked":   {sqlLockListings, "listing_pkey", "consumer"},
 		"drop":     {sqlDropListings, "product_pkey", "channel"},
+		"resync":   {sqlResyncNext, "product_pkey", "channel"},
+		"listed":   {sqlResyncListed, "product_sku_key", "channel"},
+		"retry":    {sqlRetryParked, "listing_rejected", "channel"},
 	} {
 		args := pgx.NamedArgs{}
 		for _, p := range placeholder.FindAllString(want.sql, -1) {

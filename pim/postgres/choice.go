@@ -1,0 +1,162 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/sluicehub/sluice/pim"
+)
+
+// ListingChoice names listings of one channel for a command on them: those that
+// fit all of what it says. Zero fields say nothing.
+type ListingChoice struct {
+	Channel  pim.ChannelCode
+	SKUs     []pim.SKU // 1000 at most
+	Family   string
+	Category string // its own products, not those of the categories below it
+	Lane     pim.Lane
+	State    pim.ListingState
+	Issue    string    // code of an issue that it has
+	Updated  time.Time // its product was changed since
+}
+
+// Whole reports whether c is all of the channel's listings.
+func (c *ListingChoice) Whole() bool {
+	return len(c.SKUs) == 0 && c.Family == "" && c.Category == "" && c.Lane == 0 && c.State == "" && c.Issue == "" && c.Updated.IsZero()
+}
+
+// choiceStep is how many products one statement of a command looks at: it holds
+// no lock for long, since fan-out waits for whoever locks listings.
+const choiceStep = 2000
+
+// chosen picks and locks, in everybody's order, the listings of span that fit.
+const chosen = `
+picked as (
+    select l.product_id, l.channel_id, l.lane
+    from span p join listing l on l.product_id = p.id and l.channel_id = (select id from c)
+    where (@family = '' or p.family = @family) and (@category = '' or @category = any(p.categories)) and p.updated_at >= @updated
+      and (@lane::smallint = 0 or l.lane = @lane) and (@state = '' or ` + stateOf + ` = @state)
+      and (@issue = '' or l.issues @> jsonb_build_array(jsonb_build_object('code', @issue::text)))
+      and (not @parked or not l.dirty and l.error is not null)
+    order by l.product_id, l.channel_id, l.lane for update of l
+),`
+
+// Which products a step looks at: the next ones, those of a list, or those with
+// parked listings.
+const (
+	spanNext = `
+span as (select * from product where id > @after order by id limit @limit),`
+	spanListed = `
+span as (
+    select p.* from (select distinct unnest(@skus::text[])) s (sku)
+    cross join lateral (select * from product where sku = s.sku offset 0) p -- by its index, whatever the statistics say
+    where p.id > @after order by p.id limit @limit
+),`
+	spanParked = `
+span as (
+    select p.* from (
+        select distinct l.product_id as id from listing l
+        where l.channel_id = (select id from c) and not l.dirty and l.error is not null and l.product_id > @after order by 1 limit @limit
+    ) l join product p using (id)
+),`
+)
+
+// resynced marks what was picked. It goes behind edits, as all that is sent in
+// bulk. What is sent whatever the target is believed to hold has an empty hash,
+// which no document has: it says that the target may hold something, which a
+// receipt under way does not take away again (see sqlReceipt). Its content
+// begins a new life, for which the other lanes wait; what was withdrawn stays so.
+const resynced = `
+marked as (
+    update listing l set want = l.want + 1, dirty = true, dirty_at = case when l.dirty then l.dirty_at else now() end,
+        due_at = case when not l.dirty then now() when l.token is not null then l.due_at else least(l.due_at, now()) end,
+        acked_hash = case when @full and l.status is distinct from 'withdrawn' then '' else l.acked_hash end,
+        sent_hash = case when @full then null else l.sent_hash end,
+        born = case when @full and l.status is distinct from 'withdrawn' then -abs(l.born) else l.born end
+    from picked k where (l.product_id, l.channel_id, l.lane) = (k.product_id, k.channel_id, k.lane)
+    returning 1
+)
+select (select count(*) from marked), (select max(id) from span), (select count(*) from span), exists (select from c)`
+
+// retried un-parks what was picked.
+const retried = `
+marked as (
+    update listing l set want = l.want + 1, dirty = true, dirty_at = now(), due_at = now()
+    from picked k where (l.product_id, l.channel_id, l.lane) = (k.product_id, k.channel_id, k.lane)
+    returning 1
+)
+select (select count(*) from marked), (select max(id) from span), (select count(*) from span), exists (select from c)`
+
+const ofChannel = `with c as (select id from channel where code = @channel and deleted_at is null),`
+
+const (
+	sqlResyncNext   = ofChannel + spanNext + chosen + resynced
+	sqlResyncListed = ofChannel + spanListed + chosen + resynced
+	sqlResyncParked = ofChannel + spanParked + chosen + resynced
+	sqlRetryListed  = ofChannel + spanListed + chosen + retried
+	sqlRetryParked  = ofChannel + spanParked + chosen + retried
+)
+
+// ResyncListings compares the chosen listings with what was acknowledged and
+// has sent what differs; with full, all of them are sent. It says how many they
+// are. It goes in steps: after an error, those before it stay marked.
+func (s *Store) ResyncListings(ctx context.Context, c ListingChoice, full bool) (int64, error) {
+	sql := sqlResyncNext
+	switch {
+	case len(c.SKUs) > 0:
+		sql = sqlResyncListed
+	case c.State == pim.StateRejected:
+		sql = sqlResyncParked
+	}
+	n, err := s.command(ctx, sql, c, full, false)
+	if err != nil {
+		return n, fmt.Errorf("resync listings of %s: %w", c.Channel, err)
+	}
+	return n, nil
+}
+
+// RetryListings un-parks the chosen ones of a channel's rejected listings, and
+// says how many these are. It goes in steps, as ResyncListings.
+func (s *Store) RetryListings(ctx context.Context, c ListingChoice) (int64, error) {
+	sql := sqlRetryParked
+	if len(c.SKUs) > 0 {
+		sql = sqlRetryListed
+	}
+	n, err := s.command(ctx, sql, c, false, true)
+	if err != nil {
+		return n, fmt.Errorf("retry listings of %s: %w", c.Channel, err)
+	}
+	return n, nil
+}
+
+func (s *Store) command(ctx context.Context, sql string, c ListingChoice, full, parked bool) (total int64, err error) {
+	updated := any(c.Updated)
+	if c.Updated.IsZero() {
+		updated = "-infinity"
+	}
+	for after := int64(0); ; {
+		var (
+			marked, span int64
+			last         *int64
+			found        bool
+		)
+		// Durably: what was answered to somebody is not forgotten in a crash.
+		err := s.pool.QueryRow(ctx, sql, pgx.NamedArgs{
+			"channel": c.Channel, "skus": c.SKUs, "family": c.Family, "category": c.Category, "lane": int16(c.Lane), "state": string(c.State),
+			"issue": c.Issue, "updated": updated, "after": after, "limit": choiceStep, "full": full, "parked": parked,
+		}).Scan(&marked, &last, &span, &found)
+		if err == nil && !found {
+			err = ErrNotFound
+		}
+		if err != nil {
+			return total, err
+		}
+		if total += marked; last == nil || span < choiceStep {
+			return total, nil
+		}
+		after = *last
+	}
+}
