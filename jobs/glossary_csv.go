@@ -87,11 +87,7 @@ func readEntry(in *sheet) (g postgres.GlossaryEntry, err error) {
 		return g, err
 	}
 	text := func(name string) string {
-		s := strings.TrimSpace(in.cell(name))
-		if bare, is := strings.CutPrefix(s, "'"); is && HarmlessCell(bare) == s {
-			return bare
-		}
-		return s
+		return bareCell(strings.TrimSpace(in.cell(name)))
 	}
 	g = postgres.GlossaryEntry{
 		From: pim.Locale(strings.TrimSpace(in.cell("from"))), To: pim.Locale(strings.TrimSpace(in.cell("to"))), Term: text("term"), Translation: text("translation"),

@@ -32,6 +32,12 @@ type sheet struct {
 func openSheet(r io.Reader, maxRows int, needed ...string) (*sheet, error) {
 	b := bufio.NewReaderSize(r, 4096)
 	head, err := b.Peek(4096)
+	if bare, is := bytes.CutPrefix(head, []byte("\uFEFF")); is { // before a quotation mark it would be no CSV
+		if _, err := b.Discard(len(head) - len(bare)); err != nil {
+			return nil, err
+		}
+		head = bare
+	}
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
 	}
@@ -44,8 +50,8 @@ func openSheet(r io.Reader, maxRows int, needed ...string) (*sheet, error) {
 		return nil, badCSV(err)
 	}
 	for i, name := range header {
-		name = strings.ToLower(strings.TrimSpace(strings.TrimPrefix(name, "\uFEFF")))
-		if _, twice := s.at[name]; twice && slices.Contains(needed, name) {
+		name = strings.ToLower(strings.TrimSpace(name))
+		if _, twice := s.at[name]; twice && (slices.Contains(needed, name) || slices.Contains(textColumns, name) || slices.Contains(glossaryColumns, name)) {
 			return nil, invalidText("", "csv.column", fmt.Sprintf("there are two columns %q", name))
 		}
 		s.at[name] = i
@@ -132,6 +138,14 @@ func HarmlessCell(cell string) string {
 		return cell
 	}
 	return "'" + cell
+}
+
+// bareCell takes away what HarmlessCell put before a cell.
+func bareCell(cell string) string {
+	if bare, is := strings.CutPrefix(cell, "'"); is && HarmlessCell(bare) == cell {
+		return bare
+	}
+	return cell
 }
 
 // sameCell reports whether a cell that came back is text as it was exported:

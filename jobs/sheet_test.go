@@ -18,6 +18,9 @@ func TestHarmlessCell(t *testing.T) {
 		if !sameCell(got, in) || !sameCell(strings.ReplaceAll(got, "\n", "\r\n"), in) || sameCell(got+"x", in) {
 			t.Errorf("%q is not told from others", got)
 		}
+		if bareCell(got) != in || bareCell("'a"+in) != "'a"+in {
+			t.Errorf("%q comes back as %q", in, bareCell(got))
+		}
 	}
 }
 
@@ -25,6 +28,7 @@ func TestHarmlessCell(t *testing.T) {
 func TestSheet(t *testing.T) {
 	for _, file := range []string{
 		"id,text\n1,\"a\nb\"\n\n2,c\n", "\uFEFFText;x;ID\n\"a\nb\";;1\nc;;2\n", " ID \ttext\n1\t\"a\r\nb\"\r\n2\tc",
+		"\uFEFF\"id\",\"text\"\r\n\"1\",\"a\r\nb\"\r\n\"2\",\"c\"\r\n",
 	} {
 		s, err := openSheet(strings.NewReader(file), 2, "id", "text")
 		if err != nil {

@@ -148,7 +148,7 @@ func readDecision(in *sheet) (d TextDecision, err error) {
 	if d.Rev, err = strconv.ParseInt(strings.TrimSpace(in.cell("rev")), 10, 64); err != nil || d.Rev < 1 {
 		return d, invalidText("/rev", "csv.rev", "is not that of an export")
 	}
-	d.Text = said
+	d.Text = bareCell(said) // copied from a proposal, perhaps
 	if in.has("source") {
 		source := in.cell("source")
 		d.Source = &source

@@ -179,7 +179,7 @@ func TestTextsAsCSV(t *testing.T) {
 	if err != nil || len(rows) != 3 || rows[1][2] != "A" || rows[1][8] != "Kettle, \"red\"\nand round" {
 		t.Fatal(rows, err)
 	}
-	rows[1][11], rows[2][11] = "Kessel, rot", "Kessel, rund"
+	rows[1][11], rows[2][11] = "'- Kessel, rot", "Kessel, rund"
 	if _, err := r.texts.Review(r.ctx, "eva", []jobs.TextDecision{{ID: r.text("B", "name").ID, Action: jobs.RejectText}}); err != nil {
 		t.Fatal(err)
 	}
@@ -193,7 +193,7 @@ func TestTextsAsCSV(t *testing.T) {
 	if err != nil || len(got) != 3 || got[0].Err != nil || !errors.Is(got[1].Err, postgres.ErrStale) || got[2].Err == nil || got[1].Line != 5 {
 		t.Errorf("%+v %v", got, err)
 	}
-	if got := r.target("A", "name"); got != "Kessel, rot" {
+	if got := r.target("A", "name"); got != "- Kessel, rot" {
 		t.Errorf("%q", got)
 	}
 	for _, bad := range []string{"", "sku,text\nA,b\n", "id,rev,text\n\"1,2,3\n"} {

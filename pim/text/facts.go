@@ -1,6 +1,7 @@
 package text
 
 import (
+	"regexp"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -40,6 +41,9 @@ const (
 	CodeFactCode   = "fact.code"   // a model number, standard or code that the product has not
 	CodeFactBrand  = "fact.brand"  // another brand of the house
 	CodeFactLength = "fact.length" // too long to check
+	// CodeFactAddress is of a web or e-mail address that the product has not: what
+	// stands in a product's texts must not make a model send customers elsewhere.
+	CodeFactAddress = "fact.address"
 )
 
 // maxFaults bounds a report: a text with so many is not worth more words.
@@ -48,7 +52,9 @@ const maxFaults = 50
 // Check finds what a text says and the product does not: each number, with its
 // unit where it has one, by value ("1,5 kg" is 1500 g; a result of converting
 // that would have to be rounded is another number), each code, each brand. Years
-// and the numbers of a list are numbers, too. A unit is one of the symbols that
+// and the numbers of a list are numbers, too. So are web and e-mail addresses, and
+// of a plain text tags, Markdown and places that were not filled in ("{{name}}"),
+// unless a text of the product has such. A unit is one of the symbols that
 // Cut protects or a common unit's name in a few languages ("5 Liter").
 //
 // Left alone are number words ("two", "zwei"), units without a number, and what
@@ -84,7 +90,30 @@ func (f Facts) Check(text string, html bool) []Fault {
 		}
 	})
 	f.brands(text, add)
+	f.foreign(text, html, add)
 	return faults
+}
+
+// foreign looks for addresses, and for markup that a plain text would show.
+func (f Facts) foreign(text string, html bool, add func(code, format string, args ...any)) {
+	texts := strings.ToLower(strings.Join(f.Texts, "\n"))
+	for i := 0; i < len(text); {
+		c, size := utf8.DecodeRuneInString(text[i:])
+		if isWord(c) && wordBegins(text, i) {
+			if n := addressAt(text[i:]); n > 0 {
+				if address := text[i : i+n]; !strings.Contains(texts, strings.ToLower(address)) {
+					add(CodeFactAddress, "the product has no %s", quote(address))
+				}
+				size = n
+			}
+		}
+		i += size
+	}
+	for _, re := range [...]*regexp.Regexp{tagLike, fenceLike} {
+		if mark := re.FindString(text); !html && mark != "" && !strings.Contains(texts, strings.ToLower(mark)) {
+			add(CodeMarkupLeft, "the text shows markup: %s", quote(mark))
+		}
+	}
 }
 
 // brands looks for other brands of the house.

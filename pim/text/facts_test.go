@@ -50,6 +50,29 @@ func TestFacts(t *testing.T) {
 }
 
 // In the product's own text all is a fact.
+// What leads elsewhere, and what is no plain text, is none of the product's.
+func TestFactsOfAddressesAndMarkup(t *testing.T) {
+	f := Facts{Texts: []string{"Kettle by Acme", "See www.acme.example for {{parts}}, a <b> and all"}}
+	for said, want := range map[string]string{
+		"A kettle, see www.acme.example.":     "",
+		"A kettle, see https://evil.example!": CodeFactAddress,
+		"Write to sales@evil.example":         CodeFactAddress,
+		"A <i>fine</i> kettle":                CodeMarkupLeft,
+		"A <b>fine kettle":                    "",
+		"A **fine** kettle":                   CodeMarkupLeft,
+		"A kettle for {{parts":                "",
+		"A kettle of ${brand}":                CodeMarkupLeft,
+		"Smaller < larger":                    "",
+	} {
+		if got := codes(f.Check(said, false)); got != want {
+			t.Errorf("%s: %s, want %s", said, got, want)
+		}
+	}
+	if got := codes(f.Check("<p>A <i>fine</i> kettle</p>", true)); got != "" {
+		t.Error(got)
+	}
+}
+
 func TestFactsOfTheTextItself(t *testing.T) {
 	for _, s := range []string{"5 x 7 cm, € 5–10, 1/2 l, 1.2.3, GU10, mp3, ½ h, 1 1/2\", -5 °C, 3-teilig, ٣, 1 000 g, +49 89 1234", "5厘米, 2 in 1, 50/60 Hz, 24/7, 5:30, 1e5"} {
 		if faults := (Facts{Texts: []string{s}}).Check(s, false); len(faults) > 0 {

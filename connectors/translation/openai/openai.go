@@ -89,6 +89,7 @@ var Kind = &translation.Kind{
 // verdicts is the one table of what a service's refusals mean; the first line
 // that fits counts. The codes are OpenAI's and Azure's; 402 is what gateways say
 // of an empty account.
+// Of a model that is not there no text is to blame: it waits for other settings, as for another key.
 var verdicts = append([]service.Rule{
 	{From: 429, To: 429, Code: "insufficient_quota", Verdict: connectors.Throttled, Is: translation.ErrQuota, After: time.Hour, Hint: "look at the account's credit and limits"},
 	{From: 402, To: 402, Verdict: connectors.Throttled, Is: translation.ErrQuota, After: time.Hour, Hint: "look at the account's credit"},
@@ -96,8 +97,8 @@ var verdicts = append([]service.Rule{
 	{From: 400, To: 400, Code: "context_length_exceeded", Verdict: connectors.Permanent, Is: translation.ErrTooLarge},
 	{From: 400, To: 400, Code: "content_filter", Verdict: connectors.Validation, Is: translation.ErrRefused},
 	{From: 400, To: 400, Code: "content_policy_violation", Verdict: connectors.Validation, Is: translation.ErrRefused},
-	{From: 404, To: 404, Code: "model_not_found", Verdict: connectors.Permanent, Hint: "correct the provider's model"},
-	{From: 404, To: 404, Says: "model", Verdict: connectors.Permanent, Hint: "correct the provider's model"},
+	{From: 404, To: 404, Code: "model_not_found", Verdict: connectors.Auth, Hint: "correct the provider's model"},
+	{From: 404, To: 404, Says: "model", Verdict: connectors.Auth, Hint: "correct the provider's model"},
 }, service.Statuses...)
 
 // explain reads {"error": {"code", "message"}}, whose code gateways write as a

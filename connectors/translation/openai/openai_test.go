@@ -176,10 +176,10 @@ func writes(t *testing.T, wrap func(http.Handler) http.Handler) {
 	}
 }
 
-// A model that is not there is no outage; and a service's refusals come in many forms.
+// A model that is not there is for the settings, no fault of the texts; and a service's refusals come in many forms.
 func TestRefusals(t *testing.T) {
 	_, p := serve(t, nil, 1000, openai.Config{Model: "other"})
-	if _, err := p.Translate(t.Context(), kettle); connectors.AsError(err).Verdict != connectors.Permanent {
+	if _, err := p.Translate(t.Context(), kettle); connectors.AsError(err).Verdict != connectors.Auth {
 		t.Error(err)
 	}
 	for body, c := range map[string]struct {
@@ -188,7 +188,7 @@ func TestRefusals(t *testing.T) {
 		is      error
 	}{
 		`{"error":{"message":"Insufficient credits","code":402}}`: {402, connectors.Throttled, translation.ErrQuota},
-		`{"error":"model 'x' not found, try pulling it first"}`:   {404, connectors.Permanent, nil},
+		`{"error":"model 'x' not found, try pulling it first"}`:   {404, connectors.Auth, nil},
 		`{"error":{"message":"m","code":"content_filter"}}`:       {400, connectors.Validation, translation.ErrRefused},
 		`{"error":{"message":"m","type":"insufficient_quota"}}`:   {429, connectors.Throttled, translation.ErrQuota},
 		`{"detail":"Not Found"}`:                                  {404, connectors.Unavailable, nil},
