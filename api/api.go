@@ -133,6 +133,7 @@ func (s *server) register() {
 	s.registerChannels()
 	s.registerMappings()
 	s.registerListings()
+	s.registerExchanges()
 	s.registerHooks()
 	s.registerImports()
 	s.registerAssets()

@@ -99,6 +99,9 @@ var allowed = map[string][]Role{
 	"list-listings": everyone,
 	"list-events":   everyone,
 
+	"list-exchanges": everyone,
+	"get-exchange":   everyone,
+
 	"create-import":     offers,
 	"list-imports":      everyone,
 	"get-import":        everyone,

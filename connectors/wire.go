@@ -4,6 +4,8 @@ import (
 	"context"
 	"net/http"
 	"time"
+
+	"github.com/sluicehub/sluice/pim"
 )
 
 // Wire is the hub's hand on each HTTP request that a channel's connector makes:
@@ -33,6 +35,22 @@ type Exchange struct {
 	Answer   string // the body, at most MaxExchange bytes of it
 	Received int64
 	Err      string // why there was no whole answer
+}
+
+type aboutKey struct{}
+
+// About says which of a call's products the requests under the context that it
+// gives are about. A connector that makes requests of their own for single items
+// calls it, so that each can be found by its product; else all requests count as
+// about all items of the call.
+func About(ctx context.Context, skus ...pim.SKU) context.Context {
+	return context.WithValue(ctx, aboutKey{}, skus)
+}
+
+// AboutOf is what About said last; nil: nothing.
+func AboutOf(ctx context.Context) []pim.SKU {
+	skus, _ := ctx.Value(aboutKey{}).([]pim.SKU)
+	return skus
 }
 
 // MaxExchange bounds how much of a body an Exchange holds, in bytes.

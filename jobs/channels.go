@@ -26,6 +26,8 @@ type Channels struct {
 	decoded  *subjects
 	media    *Media // nil: values of media are shown as they are stored
 	tests    testTexts
+	// exchanges are written down behind the road.
+	exchanges *exchangeLog
 
 	mu   sync.Mutex
 	open map[pim.ChannelID]*Target
@@ -35,7 +37,7 @@ type Channels struct {
 // Its AllowPrivate is what channels get that are created here, or whose config
 // is changed here: it stays with them, whoever works them.
 func NewChannels(store *postgres.Store, registry *connectors.Registry, keys *seal.Keyset, env connectors.Env) *Channels {
-	return &Channels{store: store, registry: registry, keys: keys, env: env, decoded: newSubjects(), open: map[pim.ChannelID]*Target{}}
+	return &Channels{store: store, registry: registry, keys: keys, env: env, decoded: newSubjects(), exchanges: newExchangeLog(store), open: map[pim.ChannelID]*Target{}}
 }
 
 // Shows makes media values show what m keeps. It is called before anything else.
@@ -77,7 +79,11 @@ func (c *Channels) Test(ctx context.Context, code pim.ChannelCode) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, t.Timeout)
 	defer cancel()
-	return t.Connector.Probe((&errand{what: errandProbe}).on(ctx))
+	e := newErrand(errandProbe, 0)
+	err = t.Connector.Probe(e.on(ctx))
+	e.over(nil, err)
+	c.Flush(ctx) // whoever asks may look at it next, and a command ends here
+	return err
 }
 
 // Public is a channel's configuration for readers: without secrets, and the

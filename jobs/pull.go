@@ -88,7 +88,8 @@ func (p *puller) page(ctx context.Context, t *Target, cursor string) (*connector
 	if !ok {
 		return nil, &connectors.Error{Verdict: connectors.Permanent, Err: errors.New("the connector has nothing to read with these settings")}
 	}
-	cctx, cancel := context.WithTimeout((&errand{what: errandPull}).on(ctx), t.Timeout)
+	e := newErrand(errandPull, 0)
+	cctx, cancel := context.WithTimeout(e.on(ctx), t.Timeout)
 	defer cancel()
 	var pulled *connectors.Pulled
 	_, err := shielded(cctx, func(ctx context.Context) ([]connectors.Result, error) {
@@ -96,6 +97,7 @@ func (p *puller) page(ctx context.Context, t *Target, cursor string) (*connector
 		pulled, err = from.Pull(ctx, cursor)
 		return nil, err
 	})
+	e.over(nil, err)
 	switch {
 	case err != nil:
 	case pulled == nil:

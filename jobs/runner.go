@@ -75,6 +75,9 @@ func New(c Config) (*Runner, error) {
 		lease: cmp.Or(c.Lease, leaseFor), every: cmp.Or(c.Sweep, sweepEvery),
 		hub: newHub(), stop: make(chan struct{}), metrics: newMetrics(c.Metrics, c.Store),
 	}
+	if c.Channels != nil {
+		c.Channels.exchanges.tells(c.Log, c.Metrics)
+	}
 	rc := &river.Config{
 		Logger: slog.New(quiet{c.Log.Handler()}),
 		// A process that works only some kinds makes jobs of the others too.
@@ -242,6 +245,9 @@ func (r *Runner) Stop(ctx context.Context) error {
 	}
 	r.cancel()
 	r.running.Wait()
+	if r.channels != nil {
+		r.channels.Flush(ctx)
+	}
 	return err
 }
 

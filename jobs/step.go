@@ -252,6 +252,7 @@ func (s *step) call(ctx context.Context, what string, n int, do func(context.Con
 	cctx, cancel := context.WithTimeout(ctx, s.t.Timeout)
 	defer cancel()
 	results, err := shielded(cctx, do)
+	errandOf(ctx).over(results, err)
 	s.d.r.metrics.called(s.t.Code, s.l.Lane, what, time.Since(began))
 	if err == nil && len(results) != n {
 		err = &connectors.Error{

@@ -2,19 +2,32 @@ package jobs
 
 import (
 	"context"
+	"math/rand/v2"
+	"slices"
+	"sync"
 
 	"github.com/sluicehub/sluice/connectors"
 	"github.com/sluicehub/sluice/pim"
 	"github.com/sluicehub/sluice/pim/postgres"
 )
 
-// errand is what a channel's connector is called for. It travels in the context
-// of the call, so that each request which the connector makes can be told apart:
-// the connector itself knows nothing of it.
+// errand is one call of a channel's connector, and what it is made for. It
+// travels in the call's context, so that each request which the connector makes
+// can be told apart: the connector itself knows nothing of it.
 type errand struct {
-	what string    // one of the constants below
-	lane pim.Lane  // 0: of none
-	skus []pim.SKU // those of the call; nil: of none in particular
+	what    string // one of the constants below
+	lane    pim.Lane
+	skus    []pim.SKU // those of the call; nil: of none in particular
+	attempt int64     // names it
+
+	mu    sync.Mutex
+	held  []heldExchange // until it is over, at most heldMost
+	ended bool
+}
+
+type heldExchange struct {
+	*wire
+	row keptExchange
 }
 
 // What connectors are called for.
@@ -25,30 +38,66 @@ const (
 	errandUpload = "upload"
 	errandPull   = "pull"
 	errandRead   = "read"
+	errandOther  = "other" // of no call: a session that is opened for all, say
 )
+
+// newErrand makes an errand; lane 0 is of none. Who makes one says when it is over.
+func newErrand(what string, lane pim.Lane, skus ...pim.SKU) *errand {
+	return &errand{what: what, lane: lane, skus: skus, attempt: 1 + rand.Int64N(1<<53-1)} // as JSON's readers can tell numbers apart
+}
 
 type errandKey struct{}
 
-// on gives the context of a call that is made for e.
+// on gives the context of the call.
 func (e *errand) on(ctx context.Context) context.Context {
 	return context.WithValue(ctx, errandKey{}, e)
 }
 
-// errandOf is what ctx's call is made for; of what nobody said, an empty one.
+// errandOf is the call that ctx is of; of none, one that is over.
 func errandOf(ctx context.Context) *errand {
 	if e, ok := ctx.Value(errandKey{}).(*errand); ok {
 		return e
 	}
-	return &errand{}
+	return &errand{ended: true}
 }
 
 // errandFor is the errand of a step's call.
 func (s *step) errandFor(what string, tasks []*task) *errand {
-	e := &errand{what: what, lane: s.l.Lane, skus: make([]pim.SKU, len(tasks))}
+	skus := make([]pim.SKU, len(tasks))
 	for i, t := range tasks {
-		e.skus[i] = t.SKU
+		skus[i] = t.SKU
 	}
-	return e
+	return newErrand(what, s.l.Lane, skus...)
+}
+
+// hold keeps an exchange until the call is over; false: it is, or has enough.
+func (e *errand) hold(w *wire, row keptExchange) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.ended || len(e.held) == heldMost {
+		return false
+	}
+	e.held = append(e.held, heldExchange{w, row})
+	return true
+}
+
+// over ends the call. Its results, where there are as many, are of its SKUs; with
+// an error it failed for all.
+func (e *errand) over(results []connectors.Result, err error) {
+	e.mu.Lock()
+	held := e.held
+	e.held, e.ended = nil, true
+	e.mu.Unlock()
+	refused := map[pim.SKU]bool{}
+	for i := range min(len(results), len(e.skus)) {
+		if results[i].Err != nil {
+			refused[e.skus[i]] = true
+		}
+	}
+	for _, h := range held {
+		h.row.Failed = err != nil || len(refused) > 0 && slices.ContainsFunc(h.row.SKUs, func(sku pim.SKU) bool { return refused[sku] })
+		h.settle(h.row)
+	}
 }
 
 // wire is the hub's hand on the requests of one opened channel: it implements
@@ -63,4 +112,4 @@ type wire struct {
 func (w *wire) Pass(context.Context) error { return nil }
 
 // Heard implements connectors.Wire.
-func (w *wire) Heard(ctx context.Context, x *connectors.Exchange) {}
+func (w *wire) Heard(ctx context.Context, x *connectors.Exchange) { w.log(ctx, x) }

@@ -9,7 +9,8 @@ import (
 // Policy says how a channel is treated beyond what its connector and mapping
 // need. The zero Policy is the default in everything.
 type Policy struct {
-	Flow Flow `json:"flow,omitzero" doc:"How fast, how much and when is sent"`
+	Flow      Flow      `json:"flow,omitzero" doc:"How fast, how much and when is sent"`
+	Exchanges Exchanges `json:"exchanges,omitzero" doc:"What is kept of requests and answers"`
 }
 
 // Flow bounds what a channel's target is sent, over all processes together. Each
@@ -40,6 +41,7 @@ func (p Policy) Check() (problems []Problem) {
 	add := func(pointer, code, format string, args ...any) {
 		problems = append(problems, Problem{Pointer: pointer, Code: code, Detail: fmt.Sprintf(format, args...)})
 	}
+	problems = p.Exchanges.check(problems)
 	f := p.Flow
 	for _, n := range []struct {
 		name              string

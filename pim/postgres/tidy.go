@@ -19,16 +19,19 @@ delete from consumer k where released and (
     or kind = 'import' and exists (select from import i where i.id = k.channel_id and i.state in ('finished', 'failed')))`
 )
 
-// Tidy throws away what nobody needs any more, and makes the event log's next
-// partitions. It is cheap, and safe to run in many processes at once.
+// Tidy throws away what nobody needs any more, and makes the next partitions of
+// the event log and of exchanges. It is cheap, and safe to run in many processes at once.
 func (s *Store) Tidy(ctx context.Context) error {
 	for _, sql := range []string{sqlForget, sqlDropPulls, sqlDropConsumers} {
 		if _, err := s.work.Exec(ctx, sql); err != nil {
 			return fmt.Errorf("tidy: %w", err)
 		}
 	}
-	if err := s.partitions(ctx); err != nil {
+	if err := s.partitions(ctx, sqlPartitions, pgx.NamedArgs{}); err != nil {
 		return fmt.Errorf("make partitions of the event log: %w", err)
+	}
+	if err := s.tidyExchanges(ctx); err != nil {
+		return err
 	}
 	for {
 		var channel int64
@@ -78,15 +81,15 @@ dropped as (
 update channel set drop_after = (select max(id) from span) where id = (select id from c)`
 )
 
-// partitions makes them two months ahead. A new one locks the log for a
-// moment, and while it waits for a slow reader of the log, all edits would
-// wait behind it: rather the next tidying tries again.
-func (s *Store) partitions(ctx context.Context) error {
+// partitions makes them ahead. A new one locks the log for a moment, and while
+// it waits for a slow reader of the log, all edits would wait behind it: rather
+// the next tidying tries again.
+func (s *Store) partitions(ctx context.Context, sql string, args pgx.NamedArgs) error {
 	err := inTx(ctx, s.work, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, sqlImpatient); err != nil {
 			return err
 		}
-		_, err := tx.Exec(ctx, sqlPartitions)
+		_, err := tx.Exec(ctx, sql, args)
 		return err
 	})
 	if pg, ok := errors.AsType[*pgconn.PgError](err); ok && pg.Code == "55P03" { // lock_not_available
