@@ -66,6 +66,6 @@ func TestExchanges(t *testing.T) {
 	}
 	for q, place := range map[string]string{"lane=texts": "query.lane", "status=6xx": "query.status", "since=now": "query.since"} {
 		k.refused(k.do(Viewer, "GET", at+"?"+q, nil), 422, place, "parameter")
-	}	}
+	}
 	k.refused(k.do(Viewer, "GET", at+"?cursor=x", nil), 422, "query.cursor", "cursor")
 }

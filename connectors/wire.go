@@ -53,5 +53,17 @@ func AboutOf(ctx context.Context) []pim.SKU {
 	return skus
 }
 
+type confidedKey struct{}
+
+// Confide has the bodies of the requests under the context that it gives told to
+// nobody: a connector calls it where it opens a session, whose key no field's
+// name may give away.
+func Confide(ctx context.Context) context.Context {
+	return context.WithValue(ctx, confidedKey{}, true)
+}
+
+// Confided reports whether Confide was called.
+func Confided(ctx context.Context) bool { return ctx.Value(confidedKey{}) != nil }
+
 // MaxExchange bounds how much of a body an Exchange holds, in bytes.
 const MaxExchange = 32 << 10

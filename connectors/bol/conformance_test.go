@@ -46,7 +46,7 @@ func connect(t testing.TB, config bol.Config, batch int) connectors.Connector {
 	}
 	limits := bol.Kind.Limits
 	limits.Batch = batch
-	c, err := bol.Kind.New(raw, connectors.Env{AllowPrivate: true, Version: "test", Limits: limits})
+	c, err := bol.Kind.New(raw, connectors.Env{AllowPrivate: true, Version: "test", Limits: limits, Wire: connectortest.Listen(t, nil, secrets()...)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -103,6 +103,7 @@ func (p *push) run(ctx context.Context) {
 // one brings one item to bol.
 func (p *push) one(ctx context.Context, i int) (status connectors.Status, token string, err error) {
 	item := p.items[i]
+	ctx = connectors.About(ctx, item.SKU)
 	if item.Lane == pim.Content && item.Action == connectors.Upsert {
 		p.gone.Remove(item.SKU)
 	}

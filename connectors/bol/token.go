@@ -99,7 +99,7 @@ func (s *session) login(ctx context.Context) (*access, error) {
 		ContentLength: int64(len(form)), Body: body{strings.NewReader(form)},
 	}
 	req.SetBasicAuth(s.id, s.secret)
-	resp, err := s.client.Do(ctx, req)
+	resp, err := s.client.Do(connectors.Confide(ctx), req)
 	if err == nil {
 		err = check(opLogin, resp)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -48,10 +49,15 @@ func Run(t *testing.T, h Harness) {
 		t.Run(c.name, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), bound)
 			defer cancel()
+			heard := &atomic.Int64{}
+			ctx = context.WithValue(ctx, heardKey{}, heard)
 			r := &run{T: t, Target: h.New(t), h: h, ctx: ctx}
 			r.complete()
 			c.fn(r)
 			r.discreet()
+			if r.Calls() > 0 && heard.Load() == 0 {
+				t.Error("the hub heard of no request of the calls: does the connector hand Env.Wire on, and use the call's context?")
+			}
 			for _, v := range r.Violations() {
 				t.Errorf("the connector violated the target's rules: %s", v)
 			}

@@ -54,13 +54,18 @@ func (x *exchange) over(resp *Response, err error) {
 		return
 	}
 	x.Took = time.Since(x.Began)
+	open := !connectors.Confided(x.ctx)
 	if x.body != nil {
-		text, n := x.body.read()
-		x.Request, x.Sent = x.scrub.document(text), n
+		var text []byte
+		if text, x.Sent = x.body.read(); open {
+			x.Request = x.scrub.document(text)
+		}
 	}
 	if resp != nil {
-		x.Status, x.Header, x.Received = resp.Status, telling(resp.Header), int64(len(resp.Body))
-		x.Answer = x.scrub.document(resp.Body[:min(len(resp.Body), tapMost)])
+		x.Status, x.Header, x.Received = resp.Status, x.scrub.telling(resp.Header), int64(len(resp.Body))
+		if open {
+			x.Answer = x.scrub.document(resp.Body[:min(len(resp.Body), tapMost)])
+		}
 	}
 	if err != nil {
 		x.Err = err.Error() // fit already
@@ -135,11 +140,13 @@ var credential = regexp.MustCompile(`(?i)((?:"[^"]*(?:password|passwd|secret|tok
 var tellingHeaders = regexp.MustCompile(`(?i)^(Content-(Type|Length|Encoding|Language)|Date|Server|Allow|Etag|Last-Modified|Retry-After|Warning|Deprecation|Sunset|` +
 	`.*Rate-?Limit.*|.*Quota.*|.*Request-?Id|.*Correlation-?Id|.*Trace-?Id|Traceparent|X-Wp-Total.*|Via|Age|Cache-Control)$`)
 
-func telling(h http.Header) http.Header {
+func (s *scrubber) telling(h http.Header) http.Header {
 	out := http.Header{}
 	for name, values := range h {
 		if tellingHeaders.MatchString(name) {
-			out[name] = values
+			for _, v := range values {
+				out[name] = append(out[name], s.text(v, maxWhere))
+			}
 		}
 	}
 	return out

@@ -69,7 +69,7 @@ func connect(t testing.TB, config medusa.Config, batch int) connectors.Connector
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := medusa.Kind.New(raw, connectors.Env{AllowPrivate: true, Version: "test", Limits: limits(batch)})
+	c, err := medusa.Kind.New(raw, connectors.Env{AllowPrivate: true, Version: "test", Limits: limits(batch), Wire: connectortest.Listen(t, nil, config.APIKey)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -50,16 +50,22 @@ func start(t testing.TB, opts trytontest.Options, change func(*tryton.Config)) (
 	if change != nil {
 		change(&config)
 	}
-	return fake, connect(t, config, 5)
+	return fake, connectTo(t, fake.Granted, config, 5)
 }
 
 func connect(t testing.TB, config tryton.Config, batch int) connectors.Connector {
+	t.Helper()
+	return connectTo(t, nil, config, batch)
+}
+
+// connectTo is connect to a server that says which sessions it granted.
+func connectTo(t testing.TB, granted func() []string, config tryton.Config, batch int) connectors.Connector {
 	t.Helper()
 	raw, err := json.Marshal(config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := tryton.Kind.New(raw, connectors.Env{AllowPrivate: true, Version: "test", Limits: limits(batch)})
+	c, err := tryton.Kind.New(raw, connectors.Env{AllowPrivate: true, Version: "test", Limits: limits(batch), Wire: connectortest.Listen(t, granted, config.Password, config.HookSecret)})
 	if err != nil {
 		t.Fatal(err)
 	}

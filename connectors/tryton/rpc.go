@@ -117,7 +117,7 @@ func (r *server) session(ctx context.Context, expired *session) (*session, error
 // login asks for a session by user and password.
 func (r *server) login(ctx context.Context) (*session, error) {
 	const method = "common.db.login"
-	resp, err := r.post(ctx, r.client, "", method, []any{r.user, map[string]string{"password": r.password}, "en"})
+	resp, err := r.post(connectors.Confide(ctx), r.client, "", method, []any{r.user, map[string]string{"password": r.password}, "en"})
 	if err != nil {
 		return nil, err
 	}

@@ -39,7 +39,7 @@ func connect(t testing.TB, config webhook.Config, batch int) connectors.Connecto
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := webhook.Kind.New(raw, connectors.Env{AllowPrivate: true, Version: "test", Limits: limits(batch)})
+	c, err := webhook.Kind.New(raw, connectors.Env{AllowPrivate: true, Version: "test", Limits: limits(batch), Wire: connectortest.Listen(t, nil, config.Secret, config.Authorization, query)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -56,7 +56,7 @@ func connect(t testing.TB, shop *woocommercetest.Server, batch int, change func(
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := woocommerce.Kind.New(raw, connectors.Env{AllowPrivate: true, Version: "test", Limits: limits(batch)})
+	c, err := woocommerce.Kind.New(raw, connectors.Env{AllowPrivate: true, Version: "test", Limits: limits(batch), Wire: connectortest.Listen(t, nil, config.ConsumerKey, config.ConsumerSecret)})
 	if err != nil {
 		t.Fatal(err)
 	}

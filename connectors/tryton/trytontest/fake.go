@@ -81,6 +81,7 @@ type Fake struct {
 	ledger   *fakeworks.Ledger
 	ids      map[string]int64
 	sessions map[string]time.Time // key → end
+	granted  []string             // keys of all sessions that there were
 	count    Counts
 	bad      []string
 	reject   map[pim.SKU]bool
@@ -407,6 +408,13 @@ func (f *Fake) SetPriceList(name string, lines ...Line) {
 		f.put("product.price_list.line", n, r)
 	}
 	f.bump()
+}
+
+// Granted are the keys of all sessions that there were.
+func (f *Fake) Granted() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.granted)
 }
 
 // ExpireSessions ends all sessions, as time or a new password does.

@@ -140,7 +140,7 @@ func (f *Fake) login(w http.ResponseWriter, call request) {
 	}
 	f.count.Logins++
 	k := key()
-	f.sessions[k] = f.now().Add(f.opts.Session)
+	f.sessions[k], f.granted = f.now().Add(f.opts.Session), append(f.granted, k)
 	sendJSON(w, envelope(call.ID, []any{userID, k}, nil, ""))
 }
 
