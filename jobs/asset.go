@@ -81,6 +81,9 @@ func (m *Media) keep(ctx context.Context, s Sent, file io.ReadSeeker, old *postg
 	if same && old.Source != "" && s.Focal == nil && s.Labels == nil && a.Filename == old.Filename {
 		// It was fetched, and goes on being so. The bytes may be what was lost.
 		_, err := m.blobs.Put(ctx, file, MaxAsset)
+		if err == nil {
+			err = m.store.FileIsBack(ctx, old.Hash)
+		}
 		return *old, false, false, err
 	}
 	if a.Focal == nil {

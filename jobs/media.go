@@ -215,6 +215,15 @@ func (m *Media) read(ctx context.Context, h blob.Hash) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
+// lost reports that a file that should be there is not.
+func (m *Media) lost(ctx context.Context, hash []byte) bool {
+	o, err := m.blobs.Open(ctx, blob.Hash(hash))
+	if err == nil {
+		o.Close()
+	}
+	return errors.Is(err, blob.ErrNotFound)
+}
+
 // Blobs is where the files are.
 func (m *Media) Blobs() blob.Store { return m.blobs }
 

@@ -24,6 +24,7 @@ import (
 	"github.com/sluicehub/sluice/pim"
 	"github.com/sluicehub/sluice/pim/blob"
 	"github.com/sluicehub/sluice/pim/media"
+	"github.com/sluicehub/sluice/pim/postgres"
 	"github.com/sluicehub/sluice/pim/seal"
 )
 
@@ -434,5 +435,61 @@ func TestCollect(t *testing.T) {
 	})
 	if _, err := r.store.Asset(r.ctx, "used"); err != nil {
 		t.Error(err)
+	}
+}
+
+// A file that the storage lost is heard of; stored or fetched again, what could
+// not be made of it is made.
+func TestLostFilesComeBack(t *testing.T) {
+	r := newRoad(t)
+	g := &gallery{}
+	files := r.withGallery(g)
+	host := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		w.Header().Set("ETag", `"1"`)
+		if q.Header.Get("If-None-Match") == `"1"` {
+			w.WriteHeader(http.StatusNotModified)
+			return
+		}
+		_, _ = w.Write(picture(8))
+	}))
+	defer host.Close()
+	r.asset("sent", picture(7))
+	fetched, err := r.store.AddURLAsset(r.ctx, "", host.URL+"/a.png")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.put([]pim.SKU{"A"}, showing("sent"))
+	r.put([]pim.SKU{"B"}, showing(fetched))
+	defer r.work()()
+	r.until(func() bool { return g.shows("A") != "" && g.shows("B") != "" })
+	r.rested("gallery")
+	for _, code := range []string{"sent", fetched} {
+		a, err := r.store.Asset(r.ctx, code)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := files.Delete(r.ctx, blob.Hash(a.Hash)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.defines("small", media.Definition{Width: 5, Height: 5})
+	r.rested("gallery")
+	if n := r.count(`select count(*) from rendition where error = $1`, postgres.NoFile); n != 2 {
+		t.Fatalf("%d renditions say that their file is lost, want 2", n)
+	}
+	if created, changed := r.asset("sent", picture(7)); created || changed {
+		t.Error("the same file is another one")
+	}
+	if _, err := r.store.AddURLAsset(r.ctx, "", host.URL+"/a.png"); err != nil {
+		t.Fatal(err)
+	}
+	r.rested("gallery")
+	if n := r.count(`select count(*) from rendition where error is not null or hash is null`); n != 0 {
+		t.Errorf("%d renditions are not made", n)
+	}
+	for _, sku := range []pim.SKU{"A", "B"} {
+		r.until(func() bool {
+			return strings.Contains(g.shows(sku), "cdn.example/3") || strings.Contains(g.shows(sku), "cdn.example/4")
+		})
 	}
 }

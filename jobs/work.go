@@ -112,7 +112,7 @@ func (f *fetcher) one(ctx context.Context, l postgres.Lease, t postgres.Task, a 
 		return f.r.store.EndTasks(ctx, l, []postgres.TaskEnd{{Task: t}}, nil)
 	}
 	etag := a.ETag
-	if a.Hash == nil {
+	if a.Hash == nil || etag != "" && f.m.lost(ctx, a.Hash) { // a host that says that nothing changed would send nothing
 		etag = ""
 	}
 	file, err := f.m.client.Fetch(ctx, a.Source, etag)
@@ -274,7 +274,10 @@ func (w *renderer) original(ctx context.Context, l postgres.Lease, list []postgr
 			end := postgres.TaskEnd{Task: tasks[r.ID]}
 			r.Error, r.Issues = "", nil // of an attempt that was given up
 			switch {
-			case faulty && fault.Code != media.FaultTime || errors.Is(err, blob.ErrNotFound):
+			case errors.Is(err, blob.ErrNotFound):
+				r.Error = postgres.NoFile
+				w.r.log.ErrorContext(ctx, "render: the file storage has lost an original", "file", blob.Hash(r.Original))
+			case faulty && fault.Code != media.FaultTime:
 				r.Error = err.Error()
 			case faulty:
 				end = endOf(tasks[r.ID], &connectors.Error{Verdict: connectors.Unavailable, Err: err})

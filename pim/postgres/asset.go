@@ -193,6 +193,9 @@ func putAsset(ctx context.Context, tx pgx.Tx, a Asset) (created, changed bool, e
 		"media_type": a.MediaType, "size": a.Size, "width": a.Width, "height": a.Height, "alpha": a.Alpha, "focal": a.Focal, "hash": a.Hash,
 		"error": storable(a.Error), "labels": mustJSON(a.Labels),
 	}).Scan(&id, &created, &changed, &other)
+	if err == nil && a.Hash != nil && !other {
+		err = fileIsBack(ctx, tx, a.Hash)
+	}
 	if err != nil || !changed {
 		return false, false, err
 	}

@@ -72,11 +72,15 @@ added as (
 named as (
     select ref, bool_or(added) as added from (select ref, true as added from added union all select ref, false from dropped) n group by 1
 ),
+affected as ( -- one may be named by its code and by its URL
+    select x.id, bool_or(n.added) as added
+    from named n cross join lateral (select id from asset where ref = n.ref union select id from asset where code = n.ref) x group by 1
+),
 noted as (
 update asset a set unused_at = case when n.added or exists (
         select from product_asset u where u.ref in (a.ref, a.code) and (u.product_id, u.ref) not in (select product_id, ref from dropped)) then null
     else now() end
-from named n where n.ref in (a.ref, a.code) and (a.unused_at is null) = (not n.added)
+from affected n where a.id = n.id and (a.unused_at is null) = (not n.added)
 )
 select distinct n.product_id from added n
 cross join lateral (select * from asset a where a.ref = n.ref union select * from asset a where a.code = n.ref) a

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"context"
 	"fmt"
 	"testing"
 
@@ -153,5 +154,156 @@ func TestCancelledRenditionsHoldNobodyUp(t *testing.T) {
 	}
 	if n := h.number(`select count(*) from derive where touch`); n != 1 {
 		t.Error("nobody is told of the rendition that is made")
+	}
+}
+
+// An asset that a product names by its code and another by its URL is used as
+// long as one of them does, in whatever order they are looked at.
+func TestUsedByCodeOrURL(t *testing.T) {
+	const url = "https://pictures.example/a.png"
+	h := newHouse(t)
+	l := h.lease(Consumer{Kind: Derive})
+	code, err := h.AddURLAsset(h.ctx, "", url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	skus := []pim.SKU{"A", "B"}
+	for _, sku := range skus {
+		h.do(Edit{SKU: sku, Mode: Merge, Family: ptr("thing")})
+	}
+	names := func(a, b string) {
+		t.Helper()
+		d := Derivation{Refs: [][]string{nil, nil}}
+		for i, ref := range []string{a, b} {
+			d.Products = append(d.Products, Derived{ID: pim.ProductID(h.number(`select id from product where sku = '` + string(skus[i]) + `'`))})
+			if ref != "" {
+				d.Refs[i] = []string{ref}
+			}
+		}
+		if err := h.Derive(h.ctx, l, d); err != nil {
+			t.Fatal(err)
+		}
+		want := int64(1)
+		if a+b == "" {
+			want = 0
+		}
+		if used := h.number(`select count(*) from asset where unused_at is null`); used != want {
+			t.Errorf("named by %q and %q: %d assets in use, want %d", a, b, used, want)
+		}
+	}
+	for _, to := range [][2]string{{code, ""}, {"", url}, {code, ""}, {url, code}, {code, url}, {url, ""}, {"", code}, {"", ""}, {url, code}, {"", ""}} {
+		names(to[0], to[1])
+	}
+}
+
+// tangle has do run into a deadlock with a transaction that first locks by begin
+// and, once do waits for that, asks for what do holds. Which of the two the
+// database ends is its own choice: it begins anew, by reset, until it was do.
+func (h *house) tangle(reset func(), begin, end string, do func() error) {
+	h.Helper()
+	for reset(); !h.tangled(begin, end, do); {
+		reset()
+	}
+}
+
+// tangled reports whether do was the one to be ended.
+func (h *house) tangled(begin, end string, do func() error) bool {
+	h.Helper()
+	other, err := h.Pool().Begin(h.ctx)
+	if err != nil {
+		h.Fatal(err)
+	}
+	defer func() { _ = other.Rollback(context.Background()) }() // in an aborted one nothing else is possible
+	if _, err := other.Exec(h.ctx, begin); err != nil {
+		h.Fatal(err)
+	}
+	pid := other.Conn().PgConn().PID()
+	done := make(chan error, 1)
+	go func() { done <- do() }()
+	for h.number(fmt.Sprintf(`select count(*) from pg_stat_activity where %d = any(pg_blocking_pids(pid))`, pid)) == 0 {
+		select {
+		case err := <-done:
+			h.Fatalf("it did not wait for the other, and gave %v", err)
+		default:
+		}
+	}
+	_, ended := other.Exec(h.ctx, end) // returns when one of the two was ended
+	if ended != nil && !deadlocked(ended) {
+		h.Fatal(ended)
+	}
+	if err := other.Rollback(h.ctx); err != nil {
+		h.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		h.Fatalf("the victim of a deadlock: %v", err)
+	}
+	return ended == nil
+}
+
+// Who stores an asset, ends a rendition or derives, and meets another at the same
+// rows in the other order, is asked to wait, and does it once more; nothing of it
+// is done twice.
+func TestMediaUntangles(t *testing.T) {
+	const url = "https://pictures.example/a.png"
+	h := newHouse(t)
+	render := h.lease(Consumer{Kind: Render, Lane: 0})
+	tasks := h.shown(render)
+	const lockDerive, lockAsset, lockRendition = `select from derive for update`, `select from asset where code = 'logo' for update`, `select from rendition for update`
+	untouched := func() {
+		t.Helper()
+		h.exec(`insert into derive (product_id) select id from product on conflict (product_id) do update set touch = false`)
+	}
+	told := func(of string) {
+		t.Helper()
+		if n := h.number(`select count(*) from derive where touch`); n != 1 {
+			t.Errorf("%d products are told of %s", n, of)
+		}
+	}
+
+	original := `update asset set error = null, hash = decode('` + fmt.Sprintf("%064x", 4) + `', 'hex')`
+	h.tangle(func() {
+		untouched()
+		h.exec(original)
+	}, lockDerive, lockAsset, func() error {
+		a := Asset{Code: "logo", Ref: "logo", Hash: []byte{31: 8}, Error: "no picture any more"} // settled at once: its products are touched
+		_, _, err := h.PutAsset(h.ctx, a, 0)
+		return err
+	})
+	told("their picture")
+
+	h.exec(original)
+	h.exec(`delete from task where id = ` + fmt.Sprint(tasks["b"].ID))
+	h.tangle(func() {
+		untouched()
+		h.exec(`update lot set done = 0`)
+	}, lockDerive, lockRendition, func() error {
+		made := Rendition{ID: tasks["a"].Subject, Original: []byte{31: 4}, Hash: []byte{31: 7}, MediaType: "image/png"}
+		return h.EndRenders(h.ctx, render, []Rendition{made}, nil, []TaskEnd{{Task: tasks["a"]}})
+	})
+	if n := h.number(`select done from lot where kind = 'render' and lot = '0'`); n > 1 {
+		t.Errorf("a rendition ended %d times", n)
+	}
+	told("their rendition")
+
+	derive := h.lease(Consumer{Kind: Derive})
+	var before int64
+	// It marks the product first and promises the asset then; who stores that one begins at the other end.
+	h.tangle(func() {
+		h.exec(`delete from asset where ref = '` + url + `'`)
+		h.exec(`delete from task`)
+		h.exec(`insert into derive (product_id, touch) select id, true from product on conflict (product_id) do update set touch = true`)
+		before = h.number(`select media_rev from product`)
+	}, `insert into asset (code, ref) values ('`+AssetCode(url)+`', '`+url+`')`, lockDerive, func() error {
+		products, err := h.ClaimDerive(h.ctx, derive, 10)
+		if err != nil || len(products) != 1 {
+			return fmt.Errorf("claimed %+v, %w", products, err)
+		}
+		return h.Derive(h.ctx, derive, Derivation{Products: products, Refs: [][]string{{"logo", url}}})
+	})
+	if n := h.number(`select media_rev from product`) - before; n != 1 {
+		t.Errorf("the media have %d new revisions, want 1", n)
+	}
+	if n := h.number(`select (select count(*) from derive) + (select count(*) from asset where ref = '` + url + `') * 10 + (select count(*) from task where kind = 'fetch') * 100`); n != 110 {
+		t.Errorf("tasks to fetch the URL, assets of it and products left in derive: %03d, want 110", n)
 	}
 }

@@ -140,6 +140,33 @@ func wantRenditions(ctx context.Context, tx pgx.Tx, code string) error {
 	return err
 }
 
+// NoFile is the error of a rendition whose original is not in the storage: the
+// only one that goes by itself, when the file is stored again.
+const NoFile = "its original is not in the file storage"
+
+const sqlFileIsBack = `
+with lost as (
+    update rendition r set error = null where original = @hash and hash is null and error = @error
+      and exists (select from rendition_definition d where d.spec = r.spec) returning id, original
+)
+insert into task as t (kind, subject, lot, due_at)
+select 'render', id, (get_byte(original, 0) & 3)::text, now() - interval '1 hour' from lost order by id
+on conflict (kind, subject) do update set want = t.want + 1, state = 'waiting', attempts = 0, error = null, due_at = least(t.due_at, excluded.due_at)`
+
+// FileIsBack has made what could not be made of an original because its file was
+// lost. To be called when it is stored again.
+func (s *Store) FileIsBack(ctx context.Context, original []byte) error {
+	if err := s.untangledTx(ctx, func(tx pgx.Tx) error { return fileIsBack(ctx, tx, original) }); err != nil {
+		return fmt.Errorf("note that file %x is there again: %w", original, err)
+	}
+	return nil
+}
+
+func fileIsBack(ctx context.Context, tx pgx.Tx, original []byte) error {
+	_, err := tx.Exec(ctx, sqlFileIsBack, pgx.NamedArgs{"hash": original, "error": NoFile})
+	return err
+}
+
 // DeleteRenditionDefinition forgets a definition; ErrInUse while channels use
 // it; ErrNotFound. What was made by it is collected later.
 func (s *Store) DeleteRenditionDefinition(ctx context.Context, code string) error {
