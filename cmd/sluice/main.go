@@ -47,6 +47,7 @@ type cli struct {
 	Text       textCmd       `cmd:"" help:"See how translated and written texts stand, and review them."`
 	Import     importCmd     `cmd:"" help:"Import products from a file of CSV, JSON Lines or a JSON array."`
 	Exchanges  exchangesCmd  `cmd:"" help:"See what channels' targets were asked and answered."`
+	Restored   restoredCmd   `cmd:"" help:"Say that the database was restored from a backup: revisions rise, and everything is sent anew."`
 	Doctor     doctorCmd     `cmd:"" help:"Say in words what is wrong with the database, the queues and the channels."`
 	Bench      bench.Command `cmd:"" help:"Measure this machine: imports, edits, deliveries, beside what a bare database and a bare River do."`
 	Version    versionCmd    `cmd:"" help:"Print the version."`
