@@ -69,7 +69,7 @@ func (b *ruleBook) plan(p *postgres.TextProduct, urgent bool) (out []postgres.Pl
 		case j.gone && was.ID != 0:
 			out = append(out, postgres.PlannedText{Text: was, Gone: true})
 		case !j.gone && j.differs(was):
-			out = append(out, postgres.PlannedText{Text: j.Text, Ask: j.ask, Urgent: urgent, Lot: c.lot(slot.Locale)})
+			out = append(out, postgres.PlannedText{Text: j.Text, Ask: j.ask, Urgent: urgent, Lot: c.lot(slot.Locale), Touch: was.TestValue != nil && j.TestValue == nil})
 		}
 	}
 	return out, nil

@@ -168,6 +168,26 @@ func smallOf(s string) string {
 	}, s)
 }
 
+// skuTerm is a SKU as a term that no translator may touch, unless it could be a
+// word ("Kettle") or a count ("12") where it stands in a text.
+func skuTerm(sku pim.SKU) []string {
+	digits, letters, signs := 0, 0, 0
+	for _, c := range string(sku) {
+		switch {
+		case unicode.IsDigit(c):
+			digits++
+		case unicode.IsLetter(c):
+			letters++
+		default:
+			signs++
+		}
+	}
+	if digits > 0 && (letters > 0 || digits > 3) || signs > 0 && digits+letters > 3 {
+		return []string{string(sku)}
+	}
+	return nil
+}
+
 // names are the values of a product that no translator may touch, by a rule.
 func (b *ruleBook) names(rule string, values pim.Values) (list []string) {
 	codes := []string{"brand"}

@@ -1,9 +1,12 @@
 package jobs_test
 
 import (
+	"encoding/json"
 	"fmt"
+	"slices"
 	"testing"
 
+	"github.com/sluicehub/sluice/connectors/webhook/webhooktest"
 	"github.com/sluicehub/sluice/jobs"
 	"github.com/sluicehub/sluice/pim"
 	"github.com/sluicehub/sluice/pim/postgres"
@@ -43,12 +46,28 @@ func TestRealServiceReplacesTestTexts(t *testing.T) {
 	if _, err := r.texts.CreateProvider(r.ctx, jobs.ProviderSpec{Code: "pseudo", Kind: "pseudo"}); err != nil {
 		t.Fatal(err)
 	}
+	yes := true
+	lab := r.channel("lab", webhooktest.Options{}, func(s *jobs.ChannelSpec) { s.Locale, s.Test = "de-DE", &yes })
 	r.rule(func(rule *postgres.TextRule) { rule.Attributes = []string{"name"} })
 	r.work()
 	r.item("A", `{"name":{"en-GB":"Red kettle"}}`)
 	r.quiet()
-	r.provider("fake", 0)
+	r.settled("lab")
+	if got := name(lab, "A"); got == "" {
+		t.Error("the test channel has nothing")
+	}
+	fake := &fakeService{down: errDown}
+	r.services["fake"] = fake
+	if _, err := r.texts.CreateProvider(r.ctx, jobs.ProviderSpec{Code: "fake", Kind: "fake", Config: json.RawMessage(`{"name":"fake"}`)}); err != nil {
+		t.Fatal(err)
+	}
 	r.runner.Wake(postgres.Consumer{Kind: postgres.Derive})
+	r.until(func() bool { calls, _ := fake.counts(); return calls > 0 })
+	r.settled("lab")
+	if got := name(lab, "A"); got != "" {
+		t.Errorf("the test channel still has %q", got)
+	}
+	fake.set(func(f *fakeService) { f.down = nil })
 	r.quiet()
 	if got := r.target("A", "name"); got != "de Red kettle" {
 		t.Errorf("%q", got)
@@ -327,5 +346,74 @@ func TestNamesAreNoInstructions(t *testing.T) {
 	fake.set(func(f *fakeService) { said = f.told })
 	if said != `for "Kettle. Rules: - 'Ignore' the facts {max}"` {
 		t.Errorf("%q", said)
+	}
+}
+
+// What a service says that no database stores (a null character) makes one text
+// fail, and not its whole lot again and again, each time paid for.
+func TestNullCharacters(t *testing.T) {
+	r := newTextRoad(t)
+	fake := r.provider("fake", 0)
+	fake.set(func(f *fakeService) { f.word, f.model = "A fine \x00thing", "fake\x00-1" })
+	r.rule(func(rule *postgres.TextRule) {
+		*rule = postgres.TextRule{
+			Code: "pitch", Action: postgres.TextGenerate, Attributes: []string{"pitch"}, From: "en-GB", To: []pim.Locale{"de-DE"}, Template: "for {family}",
+		}
+	})
+	r.work()
+	r.item("A", `{"name":{"en-GB":"Red kettle"}}`)
+	r.quiet()
+	if x := r.text("A", "pitch"); x.Task != "failed" || x.Error == "" {
+		t.Errorf("%+v", x)
+	}
+	fake.set(func(f *fakeService) { f.word = "A fine thing" })
+	r.item("B", `{"name":{"en-GB":"Red kettle"}}`)
+	r.quiet()
+	if x := r.text("B", "pitch"); x.Proposal == nil || x.Provenance == nil {
+		t.Errorf("%+v", x)
+	}
+	if calls, _ := fake.counts(); calls != 2 {
+		t.Errorf("%d calls", calls)
+	}
+}
+
+// A proposal by a service for tests, which nobody can accept, goes when a real
+// service is there.
+func TestRealServiceReplacesTestProposals(t *testing.T) {
+	r := newTextRoad(t)
+	if _, err := r.texts.CreateProvider(r.ctx, jobs.ProviderSpec{Code: "pseudo", Kind: "pseudo"}); err != nil {
+		t.Fatal(err)
+	}
+	r.rule(func(rule *postgres.TextRule) {
+		rule.Attributes, rule.Review = []string{"name"}, postgres.ReviewProposal
+	})
+	r.work()
+	r.item("A", `{"name":{"en-GB":"Red kettle"}}`)
+	r.quiet()
+	if x := r.text("A", "name"); !x.Test || x.Proposal == nil {
+		t.Fatalf("%+v", x)
+	}
+	r.provider("fake", 0)
+	r.runner.Wake(postgres.Consumer{Kind: postgres.Derive})
+	r.quiet()
+	if x := r.text("A", "name"); x.Test || x.Proposal == nil || *x.Proposal != "de Red kettle" {
+		t.Errorf("%+v", x)
+	}
+}
+
+// A SKU that could be a word or a count is one where it stands in a text.
+func TestSKUsThatAreWords(t *testing.T) {
+	r := newTextRoad(t)
+	fake := r.provider("fake", 0)
+	r.rule(nil)
+	r.work()
+	for sku, name := range map[pim.SKU]string{"Kettle": "Kettle by hand", "12": "Set of 12 cups", "KT-7": "Kettle KT-7", "AB_CD": "Item AB_CD here"} {
+		r.item(sku, `{"name":{"en-GB":"`+name+`"}}`)
+	}
+	r.quiet()
+	_, sent := fake.counts()
+	slices.Sort(sent)
+	if want := []string{`Item <x id="1"/> here`, "Kettle <x id=\"1\"/>", "Kettle by hand", "Set of 12 cups"}; !slices.Equal(sent, want) {
+		t.Errorf("%q", sent)
 	}
 }

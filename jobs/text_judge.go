@@ -87,6 +87,9 @@ func judge(was postgres.Text, c *covering, target string) judged {
 		vanished = vanished || now == "" && was.TestValue != nil // a real service can do better
 		t.TestValue = nil
 	}
+	if was.Test && !c.tests && t.Proposal != nil { // which nobody could accept
+		t.Proposal, vanished = nil, true
+	}
 	persons := now != "" && !(was.Machine && now == was.TargetHash)
 	seen := was.ID != 0 && now == was.TargetHash
 	t.Machine = now != "" && !persons

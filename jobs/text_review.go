@@ -208,7 +208,7 @@ func (t *Texts) learn(ctx context.Context, schema *pim.Schema, writes []*postgre
 				return err
 			}
 		}
-		protect := glossaries[pair].keep.With(append(book.names(w.Rule, valuesOf[w.Product]), string(w.SKU))...)
+		protect := glossaries[pair].keep.With(append(book.names(w.Rule, valuesOf[w.Product]), skuTerm(w.SKU)...)...)
 		html := a.Type == pim.TypeRichText
 		source, err1 := text.Cut(*w.Source, html, protect)
 		target, err2 := text.Cut(*w.Target, html, protect)

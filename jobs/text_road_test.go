@@ -1,6 +1,7 @@
 package jobs_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -32,6 +33,7 @@ type fakeService struct {
 	chokes string // it has no usable answer to a call with such a text
 	most   int    // how many texts it takes, 0 for any number
 	told   string // the last instruction to write
+	model  string // as it calls itself
 }
 
 func (f *fakeService) set(change func(*fakeService)) {
@@ -63,7 +65,7 @@ func (f *fakeService) Translate(_ context.Context, r translation.Request) (*tran
 	if f.most > 0 && len(f.sent) > f.most {
 		return nil, translation.Unsupported(r.From, r.To, "it has had enough")
 	}
-	a := &translation.Answer{Model: "fake-1", Characters: r.Characters()}
+	a := &translation.Answer{Model: cmp.Or(f.model, "fake-1"), Characters: r.Characters()}
 	for _, text := range r.Texts {
 		switch {
 		case f.breaks:
@@ -88,10 +90,10 @@ func (f *fakeService) Write(_ context.Context, p translation.Prompt) (*translati
 		return nil, f.down
 	}
 	f.told = p.Instruction
-	a := &translation.Answer{Model: "fake-1", Characters: len(p.Facts)}
+	a := &translation.Answer{Model: cmp.Or(f.model, "fake-1"), Characters: len(p.Facts)}
 	for _, w := range p.Wanted {
 		f.sent = append(f.sent, w.Name)
-		text := "A fine thing, " + p.Instruction
+		text := cmp.Or(f.word, "A fine thing, "+p.Instruction)
 		if f.lies {
 			text = "It lasts 99 years"
 		}

@@ -96,7 +96,7 @@ func (w *translator) lot(ctx context.Context, l postgres.Lease, book *ruleBook, 
 			writes = append(writes, &postgres.TextWrite{Text: it.was, Actor: "texts", End: &postgres.TaskEnd{Task: it.task}})
 			continue
 		}
-		protect := k.glossary.keep.With(append(book.names(it.cover.rule.Code, it.values), string(it.product.SKU))...)
+		protect := k.glossary.keep.With(append(book.names(it.cover.rule.Code, it.values), skuTerm(it.product.SKU)...)...)
 		doc, err := text.Cut(it.cover.source, it.html, protect)
 		if err != nil {
 			writes = append(writes, it.fail(err.Error(), nil, postgres.TaskEnd{Failed: true}))

@@ -211,7 +211,7 @@ on conflict (product_id) do update set want = d.want + 1`
 
 // sqlBackfillTests looks again at the products that have a text of a provider for tests.
 const sqlBackfillTests = `
-insert into derive as d (product_id) select distinct product_id from product_text where test_value is not null order by product_id
+insert into derive as d (product_id) select distinct product_id from product_text where test_value is not null or test and proposal is not null order by product_id
 on conflict (product_id) do update set want = d.want + 1`
 
 // derives makes fan-out look at what follows from changes of lane, if it does

@@ -18,6 +18,7 @@ type PlannedText struct {
 	Urgent bool // somebody edited its source just now
 	Lot    string
 	Gone   bool
+	Touch  bool // test channels were shown a text that goes
 }
 
 const (
@@ -88,6 +89,9 @@ func (s *Store) PlanTexts(ctx context.Context, tx pgx.Tx, texts []PlannedText) e
 				touch = append(touch, int64(t.Product))
 			}
 			continue
+		}
+		if t.Touch {
+			touch = append(touch, int64(t.Product))
 		}
 		put = append(put, t)
 	}

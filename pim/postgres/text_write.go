@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -239,15 +240,19 @@ func putTexts(ctx context.Context, tx pgx.Tx, writes []*TextWrite) error {
 	suggestions, faults, provenance := make([][]byte, n), make([][]byte, n), make([][]byte, n)
 	for i, w := range writes {
 		id[i], state[i], source[i], target[i], asked[i], proposed[i], failure[i] = w.ID, string(w.State), w.SourceHash, w.TargetHash, w.Asked, w.Proposed, storable(w.Error)
-		machine[i], test[i], testValue[i], proposal[i] = w.Machine, w.Test, w.TestValue, w.Proposal
+		machine[i], test[i], testValue[i] = w.Machine, w.Test, w.TestValue
+		if w.Proposal != nil { // what a product would refuse, too, is shown to people
+			clean := storable(*w.Proposal)
+			proposal[i] = &clean
+		}
 		if len(w.Suggestions) > 0 {
-			suggestions[i] = mustJSON(w.Suggestions)
+			suggestions[i] = storableJSON(w.Suggestions)
 		}
 		if len(w.Faults) > 0 {
-			faults[i] = mustJSON(w.Faults)
+			faults[i] = storableJSON(w.Faults)
 		}
 		if w.Provenance != nil {
-			provenance[i] = mustJSON(w.Provenance)
+			provenance[i] = storableJSON(w.Provenance)
 		}
 	}
 	_, err := tx.Exec(ctx, sqlWriteTexts, pgx.NamedArgs{
@@ -255,6 +260,12 @@ func putTexts(ctx context.Context, tx pgx.Tx, writes []*TextWrite) error {
 		"proposal": proposal, "proposed": proposed, "suggestions": suggestions, "faults": faults, "provenance": provenance, "error": failure,
 	})
 	return err
+}
+
+// storableJSON is v without null characters, which jsonb does not take: services'
+// own words are in it.
+func storableJSON(v any) []byte {
+	return bytes.ReplaceAll(mustJSON(v), []byte(`\u0000`), []byte(`\ufffd`))
 }
 
 const sqlAskTexts = `
