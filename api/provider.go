@@ -30,6 +30,8 @@ type Provider struct {
 	Test         bool                    `json:"test" doc:"What it makes is for tests: it is shown to channels marked as a test alone, and asked only where there is no other provider"`
 	Priority     int                     `json:"priority" doc:"The lowest is asked first"`
 	Quota        int64                   `json:"quota" doc:"Characters in a calendar month (UTC); 0: no bound"`
+	Budget       string                  `json:"budget" doc:"What it may cost in a calendar month (UTC) by the prices in its settings, as decimal text; 0: no bound"`
+	Currency     pim.Currency            `json:"budget_currency,omitempty"`
 	Version      int64                   `json:"version" doc:"Of the settings: what the ETag names"`
 	Status       ProviderStatus          `json:"status"`
 	CreatedAt    time.Time               `json:"created_at"`
@@ -38,7 +40,7 @@ type Provider struct {
 
 // ProviderStatus is how a provider fares.
 type ProviderStatus struct {
-	State     string     `json:"state" enum:"ok,off,resting,used-up" doc:"resting: its service was not there, or asked to wait; used-up: the month's quota is"`
+	State     string     `json:"state" enum:"ok,off,resting,used-up" doc:"resting: its service was not there, or asked to wait; used-up: the month's quota or budget is"`
 	Fails     int        `json:"fails" doc:"Failures of the service in a row"`
 	WaitUntil *time.Time `json:"wait_until,omitempty" doc:"Nothing is asked before"`
 	LastError string     `json:"last_error,omitempty"`
@@ -49,7 +51,11 @@ type ProviderUsage struct {
 	Month        string                  `json:"month" example:"2026-11" doc:"The calendar month (UTC) of used"`
 	Used         int64                   `json:"used" doc:"Characters in this month"`
 	Quota        int64                   `json:"quota" doc:"0: no bound"`
-	Calls        int64                   `json:"calls" doc:"Since ever, as what follows"`
+	Spent        string                  `json:"spent" doc:"Cost in this month, in the budget's currency"`
+	Budget       string                  `json:"budget" doc:"0: no bound"`
+	Currency     pim.Currency            `json:"budget_currency,omitempty"`
+	Months       []ProviderMonth         `json:"months" doc:"The last 13 months with use, the newest first"`
+	Calls        int64                   `json:"calls" doc:"That were answered; since ever, as what follows"`
 	Segments     int64                   `json:"segments"`
 	Refused      int64                   `json:"refused" doc:"Segments whose translation was broken, so that it was not taken"`
 	Characters   int64                   `json:"characters"`
@@ -58,6 +64,21 @@ type ProviderUsage struct {
 	Service      *ServiceUsage           `json:"service,omitempty" doc:"What the service says itself, of those that do"`
 	ServiceError string                  `json:"service_error,omitempty" doc:"Why the service does not say it now"`
 }
+
+// ProviderMonth is what a provider was used for in a month.
+type ProviderMonth struct {
+	Month        string                  `json:"month" example:"2026-11" doc:"Calendar month (UTC)"`
+	Calls        int64                   `json:"calls" doc:"That were answered"`
+	Segments     int64                   `json:"segments"`
+	Refused      int64                   `json:"refused"`
+	Characters   int64                   `json:"characters"`
+	InputTokens  int64                   `json:"input_tokens" doc:"Of requests, where the service counts them"`
+	OutputTokens int64                   `json:"output_tokens" doc:"Of answers"`
+	Costs        map[pim.Currency]string `json:"costs"`
+}
+
+// monthsShown is how many months of a provider's use are shown.
+const monthsShown = 13
 
 // ServiceUsage is what a service says of its current period, in characters.
 type ServiceUsage struct {
@@ -160,7 +181,7 @@ func ViewProvider(t *jobs.Texts, p *postgres.Provider) Provider {
 	config, secrets := t.PublicProvider(p)
 	return Provider{
 		Code: p.Code, Kind: p.Kind, Config: object(config), Secrets: secrets, Limits: p.Limits, Enabled: p.Enabled, AllowPrivate: p.AllowPrivate, Test: p.Test,
-		Priority: p.Priority, Quota: p.Quota, Version: p.Version, CreatedAt: p.CreatedAt, UpdatedAt: p.UpdatedAt,
+		Priority: p.Priority, Quota: p.Quota, Budget: p.Budget, Currency: p.BudgetCurrency, Version: p.Version, CreatedAt: p.CreatedAt, UpdatedAt: p.UpdatedAt,
 		Status: StatusOfProvider(p),
 	}
 }
@@ -176,7 +197,7 @@ func StatusOfProvider(p *postgres.Provider) ProviderStatus {
 		v.State = "off"
 	case p.Wait > 0:
 		v.State = "resting"
-	case p.Quota > 0 && p.Used >= p.Quota:
+	case p.Quota > 0 && p.Used >= p.Quota, jobs.BudgetUsedUp(p):
 		v.State = "used-up"
 	}
 	return v
@@ -348,7 +369,10 @@ func UsageOf(ctx context.Context, t *jobs.Texts, store *postgres.Store, code str
 	}
 	v := ProviderUsage{
 		Month: now.UTC().Format("2006-01"), Used: p.Used, Quota: p.Quota, Calls: p.Calls, Segments: p.Segments, Refused: p.Refused,
-		Characters: p.Characters, Tokens: p.Tokens, Costs: p.Costs,
+		Characters: p.Characters, Tokens: p.Tokens, Costs: p.Costs, Spent: p.Spent, Budget: p.Budget, Currency: p.BudgetCurrency,
+	}
+	if v.Months, err = MonthsOf(ctx, store, code); err != nil {
+		return v, err
 	}
 	if v.Costs == nil {
 		v.Costs = map[pim.Currency]string{}
@@ -368,4 +392,21 @@ func UsageOf(ctx context.Context, t *jobs.Texts, store *postgres.Store, code str
 		}
 	}
 	return v, nil
+}
+
+// MonthsOf reads what a provider was used for in the last months with use, the
+// newest first.
+func MonthsOf(ctx context.Context, store *postgres.Store, code string) ([]ProviderMonth, error) {
+	list, err := store.ProviderMonths(ctx, code, monthsShown)
+	if err != nil {
+		return nil, err
+	}
+	months := make([]ProviderMonth, len(list))
+	for i, m := range list {
+		months[i] = ProviderMonth{
+			Month: m.Month.Format("2006-01"), Calls: m.Calls, Segments: m.Segments, Refused: m.Refused, Characters: m.Characters,
+			InputTokens: m.InputTokens, OutputTokens: m.OutputTokens, Costs: m.Costs,
+		}
+	}
+	return months, nil
 }

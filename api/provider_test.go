@@ -31,12 +31,18 @@ func TestProviders(t *testing.T) {
 		t.Errorf("what was left out did not stay: %+v", p)
 	}
 	k.refused(k.do(ChannelManager, "PUT", "/v1/providers/main", `{"config":{"url":"http://127.0.0.1:1"}}`), 422, "/config/key", "secret.again")
+	k.want(k.do(ChannelManager, "PUT", "/v1/providers/main", `{"budget":"12.50"}`), 200, &p)
+	if p.Budget != "12.50" || p.Currency != "EUR" {
+		t.Errorf("its budget: %+v", p)
+	}
+	k.refused(k.do(ChannelManager, "PUT", "/v1/providers/main", `{"budget":"-1"}`), 422, "/budget", "budget")
 	k.refused(k.do(ChannelManager, "PUT", "/v1/providers/main", `{"kind":"pseudo"}`), 422, "/kind", "kind.fixed")
 	k.refused(k.do(ChannelManager, "PUT", "/v1/providers/main", `{"code":"x"}`), 422, "/code", "field.address")
 	k.want(k.do(ChannelManager, "PUT", "/v1/providers/none", `{}`), 404, nil)
 	for body, want := range map[string][2]string{
 		`{"code":"x"}`: {"/kind", "field.missing"}, `{"kind":"pseudo"}`: {"/code", "field.missing"}, `{"code":"x","kind":"fax"}`: {"/kind", "kind.unknown"},
 		`{"code":"x","kind":"deepl"}`: {"/config/key", "field.missing"}, `{"code":"x","kind":"pseudo","quota":-1}`: {"/quota", "limit"},
+		`{"code":"x","kind":"pseudo","budget":"1"}`:          {"/budget", "budget.price"},
 		`{"code":"x","kind":"pseudo","limits":{"bytes":-1}}`: {"/limits/bytes", "limit"}, `{"code":"person","kind":"pseudo"}`: {"/code", "code"},
 		`{"code":"x","kind":"pseudo","y":1}`: {"/y", "field.unknown"}, `[]`: {"", "field.type"},
 	} {

@@ -123,6 +123,11 @@ func (w *generator) write(ctx context.Context, book *ruleBook, pages []*page) (r
 			rests.add(quotaWait, fmt.Sprintf("%s: its quota of %d characters a month is used up", p.Code, p.Quota))
 			continue
 		}
+		purse := book.purse(p)
+		if purse.empty() {
+			rests.add(quotaWait, budgetUsedUp(p))
+			continue
+		}
 		s, err := w.t.service(p)
 		if err != nil {
 			rests.add(noProviderWait, err.Error())
@@ -133,7 +138,7 @@ func (w *generator) write(ctx context.Context, book *ruleBook, pages []*page) (r
 		g.SetLimit(max(1, s.limits.Concurrency))
 		for _, page := range pages {
 			if len(page.items) > 0 {
-				g.Go(func() error { return w.page(gctx, book, s, p, page, &down) })
+				g.Go(func() error { return w.page(gctx, book, s, p, page, purse, &down) })
 			}
 		}
 		if err := g.Wait(); err != nil {
@@ -146,6 +151,9 @@ func (w *generator) write(ctx context.Context, book *ruleBook, pages []*page) (r
 			}
 			rests.add(wait, cause)
 		}
+		if purse.empty() && slices.ContainsFunc(pages, func(p *page) bool { return len(p.items) > 0 }) {
+			rests.add(quotaWait, budgetUsedUp(p))
+		}
 	}
 	if asked == 0 {
 		rests.add(noProviderWait, "there is no provider that writes texts")
@@ -154,8 +162,8 @@ func (w *generator) write(ctx context.Context, book *ruleBook, pages []*page) (r
 }
 
 // page makes one call, unless the service is down.
-func (w *generator) page(ctx context.Context, book *ruleBook, s *service, p *postgres.Provider, page *page, down *atomic.Pointer[connectors.Error]) error {
-	if down.Load() != nil {
+func (w *generator) page(ctx context.Context, book *ruleBook, s *service, p *postgres.Provider, page *page, purse *purse, down *atomic.Pointer[connectors.Error]) error {
+	if down.Load() != nil || purse.empty() {
 		return nil
 	}
 	var wanted, left []*textItem
@@ -195,16 +203,21 @@ func (w *generator) page(ctx context.Context, book *ruleBook, s *service, p *pos
 			down.Store(e)
 			return nil
 		}
+		if errors.Is(err, translation.ErrAnswer) {
+			use := postgres.ProviderUse{Code: p.Code, Calls: 1, Segments: int64(len(wanted)), Refused: int64(len(wanted))}
+			w.r.metrics.used(use)
+			if err := w.r.store.Remember(ctx, nil, use); err != nil {
+				return err
+			}
+		}
 		for _, it := range wanted {
 			w.refuse(page, p.Code, it, []postgres.TextFault{faultOf("provider.refused", errorText(e))})
 		}
 		return nil
 	}
-	use := postgres.ProviderUse{Code: p.Code, Calls: 1, Segments: int64(len(answer.Texts)), Characters: int64(answer.Characters), Tokens: int64(answer.Tokens)}
-	if answer.Cost != nil {
-		use.Amount, use.Currency = answer.Cost.Amount.String(), answer.Cost.Currency
-	}
-	w.r.metrics.characters.WithLabelValues(p.Code).Add(float64(answer.Characters))
+	use := useOf(p, answer, len(answer.Texts))
+	purse.pay(answer.Cost)
+	w.r.metrics.used(use)
 	facts := factsOf(book, first)
 	for i, it := range wanted {
 		said := strings.TrimSpace(answer.Texts[i])

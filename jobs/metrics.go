@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"context"
+	"strconv"
 	"sync"
 	"time"
 
@@ -28,6 +29,9 @@ type metrics struct {
 	renders    prometheus.Histogram
 	uploads    *prometheus.CounterVec
 	characters *prometheus.CounterVec
+	services   *prometheus.CounterVec
+	tokens     *prometheus.CounterVec
+	costs      *prometheus.CounterVec
 	segments   *prometheus.CounterVec
 }
 
@@ -75,13 +79,22 @@ func newMetrics(reg prometheus.Registerer, store *postgres.Store) *metrics {
 	m.characters = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "sluice_translation_characters_total", Help: "Characters that a provider counted.",
 	}, []string{"provider"})
+	m.services = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "sluice_translation_calls_total", Help: "Calls that a provider answered.",
+	}, []string{"provider"})
+	m.tokens = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "sluice_translation_tokens_total", Help: "Tokens that a provider counted, by direction: in (requests) and out (answers).",
+	}, []string{"provider", "direction"})
+	m.costs = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "sluice_translation_cost_total", Help: "What a provider cost by the prices in its settings.",
+	}, []string{"provider", "currency"})
 	m.segments = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "sluice_translation_segments_total", Help: "Segments of texts by where their translation is from: memory, adapted (with other numbers), provider, or refused (it was broken).",
 	}, []string{"outcome"})
 	for _, outcome := range []string{"memory", "adapted", "provider", "refused"} {
 		m.translated(outcome, 0)
 	}
-	reg.MustRegister(m.characters, m.segments)
+	reg.MustRegister(m.characters, m.services, m.tokens, m.costs, m.segments)
 	reg.MustRegister(m.deliveries, m.calls, m.projection, m.acks, m.marked, m.poisoned, m.takeovers, m.pulls, m.pulled, m.tasks, m.renders, m.uploads)
 	for _, kind := range []string{postgres.Fetch, postgres.Render, postgres.Translate, postgres.Generate} {
 		m.task(kind, "")
@@ -138,6 +151,19 @@ func (m *metrics) translated(outcome string, n int) {
 	m.segments.WithLabelValues(outcome).Add(float64(n))
 }
 
+// used counts what a call to a provider used up.
+func (m *metrics) used(u postgres.ProviderUse) {
+	m.services.WithLabelValues(u.Code).Add(float64(u.Calls))
+	m.characters.WithLabelValues(u.Code).Add(float64(u.Characters))
+	if u.InputTokens+u.OutputTokens > 0 {
+		m.tokens.WithLabelValues(u.Code, "in").Add(float64(u.InputTokens))
+		m.tokens.WithLabelValues(u.Code, "out").Add(float64(u.OutputTokens))
+	}
+	if amount, err := strconv.ParseFloat(u.Amount, 64); err == nil {
+		m.costs.WithLabelValues(u.Code, string(u.Currency)).Add(amount)
+	}
+}
+
 func (m *metrics) rendered(n int, d time.Duration) {
 	for range n {
 		m.renders.Observe(d.Seconds() / float64(n))
@@ -183,6 +209,7 @@ var (
 	descTaskAge   = prometheus.NewDesc("sluice_task_oldest_due_seconds", "For how long the oldest task that could be worked off now could have been.", []string{"kind"}, nil)
 	descLots      = prometheus.NewDesc("sluice_lots_waiting", "Lots of tasks that wait as a whole, with work for them, since what they need is not there.", []string{"kind"}, nil)
 	descDerive    = prometheus.NewDesc("sluice_derive_rows", "Changed products whose assets and texts are still to be looked at.", nil, nil)
+	descBounds    = prometheus.NewDesc("sluice_provider_used_ratio", "How much of what a provider may be used for in this month was: of its quota of characters, of its budget.", []string{"provider", "bound"}, nil)
 	descPool      = prometheus.NewDesc("sluice_pool_connections", "Database connections by pool and state.", []string{"pool", "state"}, nil)
 	descPoolWait  = prometheus.NewDesc("sluice_pool_wait_seconds_total", "Time spent waiting for a database connection.", []string{"pool"}, nil)
 )
@@ -191,7 +218,7 @@ var (
 func (c *stateCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		descReadable, descFreshness, descDue, descExpired, descOutboxAge, descPoison, descListings, descBreaker, descPaused, descThrottled, descAllowed, descOutbox, descJobs, descOldest,
-		descTasks, descTaskAge, descLots, descDerive, descPool, descPoolWait,
+		descTasks, descTaskAge, descLots, descDerive, descBounds, descPool, descPoolWait,
 	} {
 		ch <- d
 	}
@@ -271,7 +298,22 @@ func (c *stateCollector) besides(ctx context.Context, out []prometheus.Metric) (
 	if err != nil {
 		return out, err
 	}
-	return append(out, gauge(descDerive, float64(rows))), nil
+	out = append(out, gauge(descDerive, float64(rows)))
+	providers, err := c.store.Providers(ctx)
+	if err != nil {
+		return out, err
+	}
+	for _, p := range providers {
+		if p.Quota > 0 {
+			out = append(out, gauge(descBounds, float64(p.Used)/float64(p.Quota), p.Code, "quota"))
+		}
+		budget, err1 := strconv.ParseFloat(p.Budget, 64)
+		spent, err2 := strconv.ParseFloat(p.Spent, 64)
+		if err1 == nil && err2 == nil && budget > 0 {
+			out = append(out, gauge(descBounds, spent/budget, p.Code, "budget"))
+		}
+	}
+	return out, nil
 }
 
 // queueMetrics gives the queues' figures; those of our own kinds are there

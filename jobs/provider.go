@@ -26,6 +26,7 @@ type ProviderSpec struct {
 	Enabled  *bool                    `json:"enabled,omitempty"`
 	Priority *int                     `json:"priority,omitempty" doc:"The lowest is asked first; 0 when left out"`
 	Quota    *int64                   `json:"quota,omitempty" minimum:"0" doc:"Characters in a calendar month (UTC); 0: no bound"`
+	Budget   *string                  `json:"budget,omitempty" doc:"What it may cost in a calendar month (UTC) by the prices in config and in their currency, as decimal text such as 50.00; 0: no bound"`
 }
 
 // CreateProvider checks a spec and stores the provider. The error is
@@ -68,6 +69,7 @@ func (t *Texts) build(spec ProviderSpec, old *postgres.Provider) (*postgres.Prov
 	}
 	p := &postgres.Provider{Code: spec.Code, Kind: spec.Kind, Enabled: true, AllowPrivate: t.private}
 	if old != nil {
+		p.Budget, p.BudgetCurrency = old.Budget, old.BudgetCurrency
 		p.Enabled, p.Priority, p.Quota, p.Limits, p.Config, p.Secrets, p.AllowPrivate = old.Enabled, old.Priority, old.Quota, old.Limits, old.Config, old.Secrets, old.AllowPrivate
 	}
 	if err := pim.ValidCode("provider", spec.Code); err != nil {
@@ -110,6 +112,7 @@ func (t *Texts) build(spec ProviderSpec, old *postgres.Provider) (*postgres.Prov
 			return nil, err
 		}
 		problems = append(problems, more...)
+		problems = append(problems, budget(p, spec.Budget)...)
 	}
 	if len(problems) > 0 {
 		slices.SortStableFunc(problems, func(a, b pim.Problem) int { return cmp.Compare(a.Pointer, b.Pointer) })

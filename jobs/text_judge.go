@@ -152,10 +152,11 @@ type ruleBook struct {
 	providers []*postgres.Provider
 	written   map[string]bool // attributes that rules have written
 	tests     map[string]bool // rules by which only providers for tests would be asked
+	purses    map[string]*purse
 }
 
 func newRuleBook(rules []postgres.TextRule, schema *pim.Schema, providers []*postgres.Provider) *ruleBook {
-	b := &ruleBook{rules: rules, schema: schema, providers: providers, written: map[string]bool{}, tests: map[string]bool{}}
+	b := &ruleBook{rules: rules, schema: schema, providers: providers, written: map[string]bool{}, tests: map[string]bool{}, purses: map[string]*purse{}}
 	for i := range rules {
 		r := &rules[i]
 		if r.Action == postgres.TextGenerate {

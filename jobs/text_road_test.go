@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/govalues/decimal"
+
 	"github.com/sluicehub/sluice/connectors"
 	"github.com/sluicehub/sluice/connectors/translation"
 	"github.com/sluicehub/sluice/connectors/translation/pseudo"
@@ -34,6 +36,16 @@ type fakeService struct {
 	most   int    // how many texts it takes, 0 for any number
 	told   string // the last instruction to write
 	model  string // as it calls itself
+	costs  string // EUR a call
+}
+
+// bill says what a call used up, where calls cost something.
+func (f *fakeService) bill(a *translation.Answer) *translation.Answer {
+	if f.costs != "" {
+		a.InputTokens, a.OutputTokens, a.Tokens = 10, 20, 30
+		a.Cost = &translation.Cost{Amount: decimal.MustParse(f.costs), Currency: "EUR"}
+	}
+	return a
 }
 
 func (f *fakeService) set(change func(*fakeService)) {
@@ -79,7 +91,7 @@ func (f *fakeService) Translate(_ context.Context, r translation.Request) (*tran
 			a.Texts = append(a.Texts, string(r.To)[:2]+" "+text)
 		}
 	}
-	return a, nil
+	return f.bill(a), nil
 }
 
 func (f *fakeService) Write(_ context.Context, p translation.Prompt) (*translation.Answer, error) {
@@ -99,7 +111,7 @@ func (f *fakeService) Write(_ context.Context, p translation.Prompt) (*translati
 		}
 		a.Texts = append(a.Texts, text)
 	}
-	return a, nil
+	return f.bill(a), nil
 }
 
 func (f *fakeService) Probe(context.Context) error { return f.down }
@@ -114,6 +126,9 @@ type textRoad struct {
 type fakeConfig struct {
 	Name string `json:"name"`
 	Key  string `json:"key,omitempty" secret:"true"`
+
+	Price    string       `json:"price_per_million,omitempty"`
+	Currency pim.Currency `json:"currency,omitempty"`
 }
 
 func newTextRoad(t testing.TB) *textRoad {

@@ -44,7 +44,7 @@ func (w *translator) ask(ctx context.Context, book *ruleBook, k *pairWork) (rest
 		if len(missing) == 0 {
 			continue
 		}
-		c := &serviceCall{w: w, k: k, s: s, p: p, left: -1}
+		c := &serviceCall{w: w, k: k, s: s, p: p, left: -1, purse: book.purse(p)}
 		if p.Quota > 0 {
 			c.left = max(0, p.Quota-p.Used)
 		}
@@ -52,6 +52,8 @@ func (w *translator) ask(ctx context.Context, book *ruleBook, k *pairWork) (rest
 			return rests, err
 		}
 		switch {
+		case c.broke:
+			rests.add(quotaWait, budgetUsedUp(p))
 		case c.spent:
 			rests.add(quotaWait, fmt.Sprintf("%s: its quota of %d characters a month is used up", p.Code, p.Quota))
 		case c.down != nil:
@@ -86,6 +88,8 @@ type serviceCall struct {
 	mu    sync.Mutex
 	left  int64 // characters of its quota; -1: no bound
 	spent bool  // the quota does not reach
+	purse *purse
+	broke bool  // the budget is used up
 	over  bool  // it does not have the pair
 	down  error // it is not there: nothing more is asked
 }
@@ -110,7 +114,10 @@ func (c *serviceCall) all(ctx context.Context, units []*unit) error {
 func (c *serviceCall) stopped(characters int) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.over || c.down != nil || c.spent {
+	if c.over || c.down != nil || c.spent || c.broke {
+		return true
+	}
+	if c.broke = c.purse.empty(); c.broke {
 		return true
 	}
 	if c.left >= 0 {
@@ -212,6 +219,7 @@ func (c *serviceCall) call(ctx context.Context, units []*unit) error {
 		return c.refused(ctx, units, err)
 	}
 	use := postgres.ProviderUse{Code: c.p.Code, Calls: 1, Segments: int64(len(units)), Refused: int64(len(units))}
+	c.w.r.metrics.used(use)
 	if kept := c.w.r.store.Remember(ctx, nil, use); kept != nil {
 		return kept
 	}
@@ -256,10 +264,8 @@ func (c *serviceCall) refused(ctx context.Context, units []*unit, err error) err
 // take checks an answer, and keeps what is good before anything else happens:
 // it is paid for.
 func (c *serviceCall) take(ctx context.Context, units []*unit, a *translation.Answer) error {
-	use := postgres.ProviderUse{Code: c.p.Code, Calls: 1, Segments: int64(len(units)), Characters: int64(a.Characters), Tokens: int64(a.Tokens)}
-	if a.Cost != nil {
-		use.Amount, use.Currency = a.Cost.Amount.String(), a.Cost.Currency
-	}
+	use := useOf(c.p, a, len(units))
+	c.purse.pay(a.Cost)
 	total := 0
 	for _, u := range units {
 		total += translation.Characters(u.seg.Source)
@@ -292,7 +298,7 @@ func (c *serviceCall) take(ctx context.Context, units []*unit, a *translation.An
 	}
 	use.Refused = int64(len(bad))
 	m := c.w.r.metrics
-	m.characters.WithLabelValues(c.p.Code).Add(float64(a.Characters))
+	m.used(use)
 	m.translated("provider", len(units)-len(bad))
 	m.translated("refused", len(bad))
 	c.mu.Lock()

@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -26,6 +28,7 @@ type providerCmd struct {
 	List   providerListCmd   `cmd:"" help:"List translation and text services and where they stand."`
 	Put    providerPutCmd    `cmd:"" help:"Create a provider, or change its settings."`
 	Delete providerDeleteCmd `cmd:"" help:"Delete a provider that no rule names; what it translated stays."`
+	Usage  providerUsageCmd  `cmd:"" help:"Show what a provider was used for and what it cost, month by month."`
 	Test   providerTestCmd   `cmd:"" help:"Ask a provider's service whether it is there and takes our key."`
 }
 
@@ -62,24 +65,30 @@ type providerView struct {
 	State     string     `json:"state"` // ok, off, resting, used-up
 	Priority  int        `json:"priority"`
 	Test      bool       `json:"test"`
-	Used      int64      `json:"used"`  // characters in this month
-	Quota     int64      `json:"quota"` // 0: no bound
+	Used      int64      `json:"used"`   // characters in this month
+	Quota     int64      `json:"quota"`  // 0: no bound
+	Spent     string     `json:"spent"`  // in this month, in the budget's currency
+	Budget    string     `json:"budget"` // 0: no bound
+	Currency  string     `json:"budget_currency,omitempty"`
 	WaitUntil *time.Time `json:"wait_until,omitempty"`
 	LastError string     `json:"last_error,omitempty"`
 }
 
 // Run lists the providers.
 func (l providerListCmd) Run(ctx context.Context, c console) error {
-	header := []string{"PROVIDER", "KIND", "STATE", "PRIORITY", "USED", "QUOTA", "WAITS UNTIL", "PROBLEM"}
+	header := []string{"PROVIDER", "KIND", "STATE", "PRIORITY", "USED", "QUOTA", "SPENT", "BUDGET", "WAITS UNTIL", "PROBLEM"}
 	return list(ctx, c, l.JSON, header, providerViews, func(v providerView) []string {
-		quota, until := "-", "-"
+		quota, until, spent, budget := "-", "-", "-", "-"
+		if v.Currency != "" {
+			spent, budget = v.Spent, v.Budget+" "+v.Currency
+		}
 		if v.Quota > 0 {
 			quota = strconv.FormatInt(v.Quota, 10)
 		}
 		if v.WaitUntil != nil {
 			until = v.WaitUntil.Local().Format(time.DateTime)
 		}
-		return []string{v.Code, v.Kind, v.State, strconv.Itoa(v.Priority), strconv.FormatInt(v.Used, 10), quota, until, dash(oneLine(v.LastError))}
+		return []string{v.Code, v.Kind, v.State, strconv.Itoa(v.Priority), strconv.FormatInt(v.Used, 10), quota, spent, budget, until, dash(oneLine(v.LastError))}
 	})
 }
 
@@ -93,6 +102,7 @@ func providerViews(ctx context.Context, store *postgres.Store) ([]providerView, 
 		s := api.StatusOfProvider(p)
 		views[i] = providerView{
 			Code: p.Code, Kind: p.Kind, State: s.State, Priority: p.Priority, Test: p.Test, Used: p.Used, Quota: p.Quota, WaitUntil: s.WaitUntil, LastError: p.Error,
+			Spent: p.Spent, Budget: p.Budget, Currency: string(p.BudgetCurrency),
 		}
 	}
 	return views, nil
@@ -106,6 +116,7 @@ type providerPutCmd struct {
 	Set      []string `sep:"none" placeholder:"KEY=VALUE" help:"A setting of the kind; can be repeated, and all are said together. KEY:=JSON is for what is no text, and KEY=@FILE takes the value from a file, which keeps secrets off the command line."`
 	Priority *int     `help:"The lowest is asked first."`
 	Quota    *int64   `help:"Characters in a calendar month; 0 is no bound."`
+	Budget   string   `placeholder:"AMOUNT" help:"What it may cost in a calendar month, by the prices in its settings; 0 is no bound."`
 	Enabled  *bool    `negatable:"" help:"Whether it is asked."`
 
 	AllowPrivateTargets bool `env:"SLUICE_ALLOW_PRIVATE_TARGETS" help:"Let its service be on a loopback or private address."`
@@ -167,6 +178,9 @@ func (p providerPutCmd) body(c console) ([]byte, error) {
 	}
 	if p.Quota != nil {
 		whole["quota"] = *p.Quota
+	}
+	if p.Budget != "" {
+		whole["budget"] = p.Budget
 	}
 	if p.Enabled != nil {
 		whole["enabled"] = *p.Enabled
@@ -261,5 +275,31 @@ func (p providerTestCmd) Run(ctx context.Context, c console, log *slog.Logger) e
 		}
 		_, err := fmt.Fprintf(c.out, "The service of provider %s is there and takes our key.\n", p.Code)
 		return err
+	})
+}
+
+type providerUsageCmd struct {
+	Code string `arg:"" help:"The provider's code."`
+	JSON bool   `name:"json" help:"Print a JSON array."`
+}
+
+// Run lists the months in which a provider was used, the newest first.
+func (p providerUsageCmd) Run(ctx context.Context, c console) error {
+	header := []string{"MONTH", "CALLS", "SEGMENTS", "REFUSED", "CHARACTERS", "TOKENS IN", "TOKENS OUT", "COST"}
+	months := func(ctx context.Context, store *postgres.Store) ([]api.ProviderMonth, error) {
+		if _, err := store.Provider(ctx, p.Code); errors.Is(err, postgres.ErrNotFound) {
+			return nil, fmt.Errorf("there is no provider %s", p.Code)
+		} else if err != nil {
+			return nil, err
+		}
+		return api.MonthsOf(ctx, store, p.Code)
+	}
+	return list(ctx, c, p.JSON, header, months, func(m api.ProviderMonth) []string {
+		var costs []string
+		for _, currency := range slices.Sorted(maps.Keys(m.Costs)) {
+			costs = append(costs, m.Costs[currency]+" "+string(currency))
+		}
+		n := func(n int64) string { return strconv.FormatInt(n, 10) }
+		return []string{m.Month, n(m.Calls), n(m.Segments), n(m.Refused), n(m.Characters), n(m.InputTokens), n(m.OutputTokens), dash(strings.Join(costs, ", "))}
 	})
 }

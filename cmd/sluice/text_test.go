@@ -75,6 +75,14 @@ func TestTextCommands(t *testing.T) {
 	says(run(0, "provider", "test", "main"), "is there and takes our key")
 	says(run(0, "provider", "put", "main", "--quota", "500", "--set", "glossary_as_instructions:=true", "--set", "url="+srv.URL, "--allow-private-targets"), "is changed")
 	says(run(0, "provider", "list"), "main", "deepl", "ok", "500")
+	says(run(0, "provider", "put", "main", "--budget", "7.50", "--set", "price_per_million=20", "--set", "currency=EUR", "--set", "url="+srv.URL, "--allow-private-targets"), "is changed")
+	if _, err := db.Exec(t.Context(), `insert into provider_month (provider, month, calls, characters, costs) select 'main', m, 12, 3400, '{"EUR":"0.068"}'
+		from unnest(array[date '2026-01-01', date_trunc('month', now() at time zone 'utc')::date]) m`); err != nil {
+		t.Fatal(err)
+	}
+	says(run(0, "provider", "list"), "0.068", "7.50 EUR")
+	says(run(0, "provider", "usage", "main"), "2026-01", "12", "3400", "0.068 EUR", "TOKENS OUT")
+	says(run(1, "provider", "usage", "none"), "there is no provider none")
 	if said := run(0, "provider", "list", "--json"); strings.Contains(said, "s3cret") {
 		t.Error("a secret is told: " + said)
 	}

@@ -80,8 +80,11 @@ type Answer struct {
 	// Characters is what the service counts or, where it does not say, the code
 	// points of the texts sent, without tags.
 	Characters int
-	Tokens     int   // 0 where the service counts none
-	Cost       *Cost // nil where no price is configured
+	Tokens     int // 0 where the service counts none
+	// InputTokens and OutputTokens are those of the request and of the answer, where
+	// the service tells them apart.
+	InputTokens, OutputTokens int
+	Cost                      *Cost // nil where no price is configured
 }
 
 // Cost is what a call cost by the price in the provider's settings. It is our

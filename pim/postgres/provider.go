@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -26,12 +27,17 @@ type Provider struct {
 	Test         bool  // its results go to no channel that is not a test
 	Priority     int   // the lowest is asked first
 	Quota        int64 // characters in a calendar month (UTC); 0 is no bound
-	CreatedAt    time.Time
-	UpdatedAt    time.Time
+	// Budget is what it may cost in a calendar month (UTC) in BudgetCurrency, by the
+	// prices in its settings, as decimal text; "0" is no bound.
+	Budget         string
+	BudgetCurrency pim.Currency
+	CreatedAt      time.Time
+	UpdatedAt      time.Time
 
 	// Counted; not set by callers.
-	Used       int64 // characters in this month
-	Calls      int64 // since ever, as what follows
+	Used       int64  // characters in this month
+	Spent      string // in this month, in BudgetCurrency; decimal text
+	Calls      int64  // since ever, as what follows
 	Segments   int64
 	Refused    int64 // segments whose translation was broken
 	Characters int64
@@ -58,7 +64,7 @@ type ProviderLimits struct {
 
 const providerColumns = `
 code, kind, version, config, secrets, limits, enabled, allow_private, test, priority, quota, created_at, updated_at,
-case when month = date_trunc('month', now() at time zone 'utc') then used else 0 end, calls, segments, refused, characters, tokens, costs,
+case when month = ` + thisMonth + ` then used else 0 end, budget::text, budget_currency, ` + spentNow + `, calls, segments, refused, characters, tokens, costs,
 wait_until, greatest(0, extract(epoch from coalesce(wait_until, now()) - now()) * 1000)::float8, fails, coalesce(error, '')`
 
 func scanProvider(r pgx.CollectableRow) (*Provider, error) {
@@ -67,7 +73,7 @@ func scanProvider(r pgx.CollectableRow) (*Provider, error) {
 		wait float64
 	)
 	err := r.Scan(&p.Code, &p.Kind, &p.Version, &p.Config, &p.Secrets, &p.Limits, &p.Enabled, &p.AllowPrivate, &p.Test, &p.Priority, &p.Quota, &p.CreatedAt, &p.UpdatedAt,
-		&p.Used, &p.Calls, &p.Segments, &p.Refused, &p.Characters, &p.Tokens, &p.Costs, &p.WaitUntil, &wait, &p.Fails, &p.Error)
+		&p.Used, &p.Budget, &p.BudgetCurrency, &p.Spent, &p.Calls, &p.Segments, &p.Refused, &p.Characters, &p.Tokens, &p.Costs, &p.WaitUntil, &wait, &p.Fails, &p.Error)
 	p.Wait = time.Duration(wait * float64(time.Millisecond))
 	return &p, err
 }
@@ -104,13 +110,14 @@ func (s *Store) Provider(ctx context.Context, code string) (*Provider, error) {
 
 const (
 	sqlCreateProvider = `
-insert into provider (code, kind, config, secrets, limits, enabled, allow_private, test, priority, quota)
-values (@code, @kind, @config, @secrets, @limits, @enabled, @allow_private, @test, @priority, @quota) on conflict do nothing`
+insert into provider (code, kind, config, secrets, limits, enabled, allow_private, test, priority, quota, budget, budget_currency)
+values (@code, @kind, @config, @secrets, @limits, @enabled, @allow_private, @test, @priority, @quota, @budget::text::numeric, @budget_currency) on conflict do nothing`
 
 	// Another setting is another chance: what waited for the service waits no longer.
 	sqlUpdateProvider = `
 update provider set version = version + 1, updated_at = now(), config = @config, secrets = @secrets, limits = @limits, enabled = @enabled,
-    allow_private = @allow_private, priority = @priority, quota = @quota, wait_until = null, fails = 0, error = null
+    allow_private = @allow_private, priority = @priority, quota = @quota,
+    budget = @budget::text::numeric, budget_currency = @budget_currency, wait_until = null, fails = 0, error = null
 where code = @code and version = @version`
 	sqlDeleteProvider = `delete from provider where code = @code`
 	sqlRuleNames      = `select exists (select from text_rule where definition->'providers' ? @code)`
@@ -128,6 +135,7 @@ func (p *Provider) args() pgx.NamedArgs {
 	return pgx.NamedArgs{
 		"code": p.Code, "kind": p.Kind, "version": p.Version, "config": p.Config, "secrets": p.Secrets, "limits": mustJSON(p.Limits), "enabled": p.Enabled,
 		"allow_private": p.AllowPrivate, "test": p.Test, "priority": p.Priority, "quota": p.Quota,
+		"budget": cmp.Or(p.Budget, "0"), "budget_currency": p.BudgetCurrency,
 	}
 }
 
@@ -224,36 +232,6 @@ func (s *Store) ResumeProvider(ctx context.Context, code string) error {
 		return fmt.Errorf("resume provider %s: %w", code, err)
 	}
 	return nil
-}
-
-// ProviderUse is what a call to a provider used up.
-type ProviderUse struct {
-	Code       string
-	Calls      int64
-	Segments   int64
-	Refused    int64
-	Characters int64
-	Tokens     int64
-	Amount     string // decimal text; "": no price is known
-	Currency   pim.Currency
-}
-
-// sqlUsed also closes the breaker: the provider answered.
-const sqlUsed = `
-update provider set calls = calls + @calls, segments = segments + @segments, refused = refused + @refused, characters = characters + @characters,
-    tokens = tokens + @tokens, fails = 0, error = null, wait_until = null,
-    used = @characters + case when month = date_trunc('month', now() at time zone 'utc') then used else 0 end,
-    month = date_trunc('month', now() at time zone 'utc'),
-    costs = case when @amount::text = '' then costs
-        else costs || jsonb_build_object(@currency::text, (coalesce((costs->>@currency::text)::numeric, 0) + (nullif(@amount::text, ''))::numeric)::text) end
-where code = @code`
-
-func used(ctx context.Context, tx pgx.Tx, u ProviderUse) error {
-	_, err := tx.Exec(ctx, sqlUsed, pgx.NamedArgs{
-		"code": u.Code, "calls": u.Calls, "segments": u.Segments, "refused": u.Refused, "characters": u.Characters, "tokens": u.Tokens,
-		"amount": u.Amount, "currency": u.Currency,
-	})
-	return err
 }
 
 const sqlProviderFailed = `

@@ -84,7 +84,7 @@ func (p *Provider) chat(ctx context.Context, system string, user any, n int) (*t
 	if err != nil {
 		return nil, err
 	}
-	a := &translation.Answer{Texts: texts, Model: said.Model, Tokens: said.Usage.Total}
+	a := &translation.Answer{Texts: texts, Model: said.Model, Tokens: said.Usage.Total, InputTokens: said.Usage.Prompt, OutputTokens: said.Usage.Completion}
 	if a.Model == "" {
 		a.Model = p.config.Model
 	}
