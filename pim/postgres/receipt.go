@@ -112,7 +112,7 @@ updated as (
         acked_rev = case when r.ack then r.rev else l.acked_rev end,
         -- a skip does not write the hash back that a full resync forgot meanwhile
         -- nor does an answer to what was under way when some were
-        acked_hash = case when r.ack and (r.heard or r.hash is null) and not (l.want <> r.want and l.acked_hash = '') then r.hash else l.acked_hash end,
+        acked_hash = case when r.ack and (r.heard or r.hash is null) and not (l.want <> r.want and l.acked_hash is not distinct from '') then r.hash else l.acked_hash end,
         acked_at = case when r.ack and r.heard then now() else l.acked_at end,
         status = coalesce(r.status, l.status), born = r.born, attempts = r.attempts,
         receipt_at = case when r.heard then now() else l.receipt_at end,

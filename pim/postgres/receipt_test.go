@@ -145,6 +145,19 @@ func TestWantedAgainWhileItWasSent(t *testing.T) {
 	}
 }
 
+// The first answer counts though the listing was wanted again meanwhile: else the
+// same is sent once more.
+func TestFirstAnswerCountsThoughWantedAgain(t *testing.T) {
+	l := newLane(t, pim.Content)
+	item := l.claim()
+	l.do(thing("A", Patch, `{"count":7}`))
+	l.fanOut(l.fan)
+	l.receive(item, Outcome{Ack: true, Heard: true, Hash: []byte("h"), Born: 1})
+	if n := l.number(`select count(*) from listing where lane = 1 and dirty and acked_hash = 'h'`); n != 1 {
+		t.Error("what was acknowledged is forgotten")
+	}
+}
+
 // content drains A's content lane beside l, by hand.
 func (l *lane) content() *lane {
 	l.Helper()
