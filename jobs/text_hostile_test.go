@@ -417,3 +417,36 @@ func TestSKUsThatAreWords(t *testing.T) {
 		t.Errorf("%q", sent)
 	}
 }
+
+// A product that changes while a text is written in nothing that the text is
+// made of gets the text: it is not written, and paid for, once more.
+func TestWrittenWhileTheProductChanges(t *testing.T) {
+	r := newTextRoad(t)
+	fake := r.provider("fake", 0)
+	fake.set(func(f *fakeService) {
+		f.during = func() { r.item("A", `{"brand":"Acme"}`) }
+	})
+	r.rule(func(rule *postgres.TextRule) {
+		*rule = postgres.TextRule{
+			Code: "pitch", Action: postgres.TextGenerate, Attributes: []string{"pitch"}, Facts: []string{"name"}, From: "en-GB", To: []pim.Locale{"de-DE"},
+			Template: "for {family}", Review: postgres.ReviewAuto,
+		}
+	})
+	r.work()
+	r.item("A", `{"name":{"en-GB":"Red kettle"}}`)
+	r.quiet()
+	if got := r.target("A", "pitch"); got != "A fine thing, for item" {
+		t.Errorf("%q", got)
+	}
+	fake.set(func(f *fakeService) {
+		f.during = func() { r.item("B", `{"pitch":{"de-DE":"Ein Kessel"}}`) }
+	})
+	r.item("B", `{"name":{"en-GB":"Blue kettle"}}`)
+	r.quiet()
+	if got := r.target("B", "pitch"); got != "Ein Kessel" {
+		t.Errorf("a person's text is %q", got)
+	}
+	if calls, _ := fake.counts(); calls != 2 {
+		t.Errorf("%d calls", calls)
+	}
+}

@@ -37,6 +37,7 @@ type fakeService struct {
 	told   string // the last instruction to write
 	model  string // as it calls itself
 	costs  string // EUR a call
+	during func() // what happens while it writes, once
 }
 
 // bill says what a call used up, where calls cost something.
@@ -102,6 +103,10 @@ func (f *fakeService) Write(_ context.Context, p translation.Prompt) (*translati
 		return nil, f.down
 	}
 	f.told = p.Instruction
+	if f.during != nil {
+		f.during()
+		f.during = nil
+	}
 	a := &translation.Answer{Model: cmp.Or(f.model, "fake-1"), Characters: len(p.Facts)}
 	for _, w := range p.Wanted {
 		f.sent = append(f.sent, w.Name)

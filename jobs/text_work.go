@@ -179,6 +179,18 @@ func (t *Texts) end(ctx context.Context, r *Runner, l postgres.Lease, items []*t
 	if err := t.store.EndTexts(ctx, l, writes); err != nil {
 		return err
 	}
+	for range 3 {
+		still, err := t.still(ctx, items, writes)
+		if err != nil {
+			return err
+		}
+		if len(still) == 0 {
+			break
+		}
+		if err := t.store.EndTexts(ctx, l, still); err != nil {
+			return err
+		}
+	}
 	var again []*postgres.TextWrite
 	for _, w := range writes {
 		switch {
@@ -206,6 +218,41 @@ func (t *Texts) end(ctx context.Context, r *Runner, l postgres.Lease, items []*t
 		return t.store.EndTexts(ctx, l, again)
 	}
 	return nil
+}
+
+// still are the writes that came too late for their products, which have changed
+// since, but in nothing that the texts are made of: what was paid for is good.
+func (t *Texts) still(ctx context.Context, items []*textItem, writes []*postgres.TextWrite) (list []*postgres.TextWrite, err error) {
+	late := map[int64]*postgres.TextWrite{}
+	var tasks []postgres.Task
+	for _, w := range writes {
+		if errors.Is(w.Err, postgres.ErrStale) && w.Value != nil && w.Provenance != nil {
+			late[w.ID], tasks = w, append(tasks, w.End.Task)
+		}
+	}
+	if len(tasks) == 0 {
+		return nil, nil
+	}
+	round, err := t.load(ctx, tasks)
+	if err != nil {
+		return nil, err
+	}
+	now := map[int64]*textItem{}
+	for _, lot := range round.lots {
+		for _, it := range lot {
+			now[it.was.ID] = it
+		}
+	}
+	for _, was := range items {
+		w, is := late[was.was.ID], now[was.was.ID]
+		if w == nil || is == nil || is.was.Rev != w.Rev || is.product.Rev == w.ProductRev || is.cover.hash() != w.Provenance.SourceHash ||
+			is.cover.rule.Code != was.cover.rule.Code || is.cover.rule.Rev != was.cover.rule.Rev || is.cover.tests != was.cover.tests || is.now.TargetHash != was.now.TargetHash {
+			continue
+		}
+		w.ProductRev = is.product.Rev
+		list = append(list, w)
+	}
+	return list, nil
 }
 
 // rest is why a lot waits: the services that it could still ask are not there.
