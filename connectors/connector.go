@@ -149,6 +149,8 @@ type Limits struct {
 	Concurrency int           // Push calls in flight for one lane, at least 1
 	Timeout     time.Duration // one call's deadline
 	Settle      time.Duration // how long a request whose answer was lost may still take effect
+	Rate        float64       // HTTP requests a second that the target stands, on average; 0: no bound is known
+	Burst       int           // requests that may be made at once after a rest; 0: a second's
 }
 
 // Kind describes a connector to the registry and makes its instances.

@@ -174,7 +174,7 @@ func (c *Channels) fit(schema *pim.Schema, kind *connectors.Kind, ch *postgres.C
 	}
 	problems = append(problems, more...)
 	if full != nil {
-		conn, err := kind.New(full, c.lend(ch))
+		conn, err := kind.New(full, c.lend(ch, kind))
 		if err != nil {
 			problems = append(problems, configProblems(err)...)
 		}

@@ -29,15 +29,16 @@ type Channels struct {
 	// exchanges are written down behind the road.
 	exchanges *exchangeLog
 
-	mu   sync.Mutex
-	open map[pim.ChannelID]*Target
+	mu     sync.Mutex
+	open   map[pim.ChannelID]*Target
+	pacers map[pim.ChannelID]*pacer
 }
 
 // NewChannels makes Channels; env is what connectors may use of the process.
 // Its AllowPrivate is what channels get that are created here, or whose config
 // is changed here: it stays with them, whoever works them.
 func NewChannels(store *postgres.Store, registry *connectors.Registry, keys *seal.Keyset, env connectors.Env) *Channels {
-	return &Channels{store: store, registry: registry, keys: keys, env: env, decoded: newSubjects(), exchanges: newExchangeLog(store), open: map[pim.ChannelID]*Target{}}
+	return &Channels{store: store, registry: registry, keys: keys, env: env, decoded: newSubjects(), exchanges: newExchangeLog(store), open: map[pim.ChannelID]*Target{}, pacers: map[pim.ChannelID]*pacer{}}
 }
 
 // Shows makes media values show what m keeps. It is called before anything else.
@@ -203,7 +204,7 @@ func (c *Channels) fitted(ch *postgres.Channel) (*Target, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read its config: %w", err)
 	}
-	conn, err := kind.New(full, c.lend(ch))
+	conn, err := kind.New(full, c.lend(ch, kind))
 	if err != nil {
 		return nil, err
 	}
@@ -212,11 +213,23 @@ func (c *Channels) fitted(ch *postgres.Channel) (*Target, error) {
 	return t, nil
 }
 
+// pacerOf is the channel's pacer, which outlives the changes of its settings.
+func (c *Channels) pacerOf(id pim.ChannelID) *pacer {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p := c.pacers[id]
+	if p == nil {
+		p = &pacer{}
+		c.pacers[id] = p
+	}
+	return p
+}
+
 // lend is the connector's environment on a channel.
-func (c *Channels) lend(ch *postgres.Channel) connectors.Env {
+func (c *Channels) lend(ch *postgres.Channel, kind *connectors.Kind) connectors.Env {
 	env := c.env
 	env.AllowPrivate = ch.AllowPrivate
-	env.Wire = &wire{channels: c, channel: ch}
+	env.Wire = &wire{channels: c, channel: ch, flow: flowOf(ch, kind), pacer: c.pacerOf(ch.ID)}
 	env.Limits = connectors.Limits{Batch: ch.Batch, Concurrency: ch.Concurrency, Timeout: ch.Timeout, Settle: ch.Settle}
 	return env
 }

@@ -22,6 +22,9 @@ const (
 	// failures: it doubles, jittered.
 	probeFirst = 500 * time.Millisecond
 	probeMost  = 30 * time.Second
+	// credentialsWait is about how often a channel whose credentials were refused asks
+	// whether they still are: more could have an account locked.
+	credentialsWait = 20 * time.Minute
 	// callsPerStep is how many calls each of a channel's concurrent senders
 	// makes per claim: more amortise the claim, and make what is sent older.
 	callsPerStep = 2
@@ -151,6 +154,17 @@ func (f *flow) step(ctx context.Context) (n next, full bool, err error) {
 	if claim.Channel.Blocked(claim.Now) {
 		return next{in: blockedFor(claim), idle: true}, false, nil
 	}
+	held := claim.Channel.LaneHeld(claim.Now)
+	if open, until := t.Policy.Flow.Open(l.Lane, claim.Now); !open && !held {
+		wait := 24 * time.Hour
+		if !until.IsZero() {
+			wait = until.Sub(claim.Now)
+		}
+		return next{again: true}, false, d.r.store.HoldLane(ctx, l, postgres.HoldWindow, wait)
+	}
+	if len(claim.Items) == 0 && held {
+		return next{in: claim.Channel.LaneWaits.Sub(claim.Now) + time.Millisecond, idle: true}, false, nil
+	}
 	if len(claim.Items) == 0 {
 		in, _, err := d.r.store.NextDue(ctx, l)
 		return next{in: in, idle: true}, false, err
@@ -160,7 +174,7 @@ func (f *flow) step(ctx context.Context) (n next, full bool, err error) {
 	probe := claim.Channel.Fails >= postgres.BreakerFails
 	full = full && !probe
 	s := &step{
-		d: d, f: f, t: t, l: l, in: in, allowed: max(1, claim.Channel.Allowed), probe: probe,
+		d: d, f: f, t: t, l: l, in: in, allowed: max(1, claim.Channel.Allowed), probe: probe, laneHeld: held,
 		round: round{now: claim.Now, unsure: claim.Unsure, settle: t.Settle, elapsed: func() time.Duration { return time.Since(started) }},
 	}
 	n, err = s.run(ctx, claim, claim.Items)

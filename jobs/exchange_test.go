@@ -158,7 +158,7 @@ func TestExchangesNeverHoldUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = tx.Rollback(context.Background()) }()
-	if _, err := tx.Exec(r.ctx, `lock table exchange in exclusive mode`); err != nil {
+	if _, err := tx.Exec(r.ctx, `set local idle_in_transaction_session_timeout = 0; lock table exchange in exclusive mode`); err != nil {
 		t.Fatal(err)
 	}
 	all := skus(700)

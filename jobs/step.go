@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -26,11 +27,14 @@ type step struct {
 	probe   bool // the channel is broken: one call may try it
 	probed  bool // and it is this step's
 
+	laneHeld bool // what is claimed is sold out
+
 	mu       sync.Mutex
 	outcomes []postgres.Outcome
 	verdicts map[string]int
 	trouble  *connectors.Error // the first failure of the target as a whole
 	throttle time.Duration
+	grant    *postgres.Grant // why no further request may be made
 	well     bool
 }
 
@@ -210,23 +214,54 @@ func (s *step) push(ctx context.Context, tasks []*task) error {
 		if e.Uncertain {
 			s.allDown(tasks, e)
 		}
-	case connectors.Unavailable, connectors.Auth:
+	case connectors.Unavailable:
 		s.isTrouble(e)
 		s.allDown(tasks, e)
+	case connectors.Auth:
+		return s.credentials(ctx, tasks, e)
 	default:
-		// Refused as a whole. One of them may be the cause: bisect.
-		s.isWell()
-		if len(tasks) == 1 {
-			s.add(string(e.Verdict), s.failed(tasks[0], e))
-			return nil
-		}
-		half := len(tasks) / 2
-		if err := s.push(ctx, tasks[:half]); err != nil {
-			return err
-		}
-		return s.push(ctx, tasks[half:])
+		return s.bisect(ctx, tasks, e)
 	}
 	return nil
+}
+
+// bisect is for tasks that were refused as a whole: one of them may be the cause.
+func (s *step) bisect(ctx context.Context, tasks []*task, e *connectors.Error) error {
+	s.isWell()
+	if len(tasks) == 1 {
+		s.add(string(e.Verdict), s.failed(tasks[0], e))
+		return nil
+	}
+	half := len(tasks) / 2
+	if err := s.push(ctx, tasks[:half]); err != nil {
+		return err
+	}
+	return s.push(ctx, tasks[half:])
+}
+
+// credentials is for tasks that the target refused as if we were not to be let
+// in. That may be so, and then the channel stops until people have changed what
+// it is let in by. But a rule of a firewall may have been set off by what one of
+// the tasks says, and the others would wait for it in vain: the probe, which says
+// nothing of any product, tells the two apart.
+func (s *step) credentials(ctx context.Context, tasks []*task, e *connectors.Error) error {
+	_, err := s.call(newErrand(errandProbe, s.l.Lane).on(ctx), errandProbe, 1, func(ctx context.Context) ([]connectors.Result, error) {
+		return []connectors.Result{{}}, s.t.Connector.Probe(ctx)
+	})
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if err != nil && !errors.Is(err, errLeaveAlone) {
+		s.isTrouble(connectors.AsError(err))
+		s.allDown(tasks, e)
+		return nil
+	}
+	if err != nil {
+		return nil
+	}
+	own := *e
+	own.Verdict = connectors.Permanent
+	return s.bisect(ctx, tasks, &own)
 }
 
 func (s *step) allDown(tasks []*task, e *connectors.Error) {
@@ -249,10 +284,18 @@ func (s *step) call(ctx context.Context, what string, n int, do func(context.Con
 		return nil, errLeaveAlone
 	}
 	began := time.Now()
-	cctx, cancel := context.WithTimeout(ctx, s.t.Timeout)
+	cctx, cancel := withPatience(ctx, s.t.Timeout)
 	defer cancel()
+	e := errandOf(ctx)
+	e.patience = cctx
 	results, err := shielded(cctx, do)
-	errandOf(ctx).over(results, err)
+	e.over(results, err)
+	if g := e.grant.Load(); g != nil {
+		s.rests(g)
+	}
+	if cause := e.failed.Load(); cause != nil {
+		s.d.r.log.ErrorContext(ctx, "look at a channel's rate", "channel", s.t.Code, "err", *cause)
+	}
 	s.d.r.metrics.called(s.t.Code, s.l.Lane, what, time.Since(began))
 	if err == nil && len(results) != n {
 		err = &connectors.Error{
@@ -288,9 +331,22 @@ func (s *step) isTrouble(e *connectors.Error) {
 	}
 }
 
+// rests notes that the channel may make no more requests, which is no fault of
+// the target's.
+func (s *step) rests(g *postgres.Grant) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.f.trouble.CompareAndSwap(false, true) {
+		s.grant = g
+	}
+}
+
 func (s *step) throttled(e *connectors.Error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.grant != nil {
+		return // it was we who said so
+	}
 	wait := e.After
 	if wait <= 0 {
 		wait = throttleDefault
@@ -330,7 +386,7 @@ func (s *step) receive(ctx context.Context, claim *postgres.Claim) (next, error)
 	if err != nil {
 		if !errors.Is(err, postgres.ErrFenced) && ctx.Err() == nil {
 			// Were the receipts the trouble, the same chunk would be sent for ever.
-			_, _ = s.d.r.store.ChannelFailed(ctx, s.l.Channel, "receipts cannot be stored", probeMost)
+			_, _ = s.d.r.store.ChannelFailed(ctx, s.l.Channel, "receipts cannot be stored", false, probeMost)
 		}
 		return next{}, err
 	}
@@ -340,18 +396,26 @@ func (s *step) receive(ctx context.Context, claim *postgres.Claim) (next, error)
 	s.observe(claim)
 	switch {
 	case s.trouble != nil:
-		wait := probeWait(claim.Channel.Fails)
-		fails, err := s.d.r.store.ChannelFailed(ctx, s.l.Channel, errorText(s.trouble), max(wait, s.trouble.After))
-		if err == nil && fails == postgres.BreakerFails {
+		wait, auth := probeWait(claim.Channel.Fails), s.trouble.Verdict == connectors.Auth
+		if auth {
+			wait = credentialsWait/2 + rand.N(credentialsWait)
+		}
+		fails, err := s.d.r.store.ChannelFailed(ctx, s.l.Channel, errorText(s.trouble), auth, max(wait, s.trouble.After))
+		if err == nil && (auth || fails == postgres.BreakerFails) {
 			s.d.r.log.WarnContext(ctx, "breaker open", "channel", s.t.Code, "lane", s.l.Lane.String(), "err", errorText(s.trouble))
 		}
 		return next{in: max(wait, s.trouble.After)}, err
 	case s.probe && !s.probed:
 		return next{in: probeFirst, idle: true}, nil
+	case s.grant != nil && s.grant.Hold == postgres.HoldQuota && !s.laneHeld:
+		return next{again: true}, s.d.r.store.HoldLane(ctx, s.l, s.grant.Hold, s.grant.In)
+	case s.grant != nil:
+		err := s.d.r.store.ChannelRests(ctx, s.l.Channel, s.grant.Hold, "the channel's "+s.grant.Hold+" allows no request now", s.grant.In)
+		return next{in: s.grant.In, idle: true}, err
 	case s.throttle > 0:
 		err := s.d.r.store.ChannelThrottled(ctx, s.l.Channel, "throttled by the target", s.throttle)
 		return next{in: s.throttle}, err
-	case s.well && (claim.Channel.Fails > 0 || claim.Channel.ThrottledUntil != nil || claim.Channel.Allowed < s.t.Concurrency):
+	case s.well && (claim.Channel.Fails > 0 || claim.Channel.ThrottledUntil != nil || claim.Channel.Allowed < s.t.Concurrency || claim.Channel.Share < 1):
 		if err := s.d.r.store.ChannelWell(ctx, s.l.Channel); err != nil {
 			return next{}, err
 		}

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/sluicehub/sluice/connectors"
 	"github.com/sluicehub/sluice/pim"
@@ -23,12 +24,22 @@ type errand struct {
 	mu    sync.Mutex
 	held  []heldExchange // until it is over, at most heldMost
 	ended bool
+
+	soldOut  bool // all of them are
+	patience *patience
+	passed   atomic.Bool                    // one of its requests may have been made
+	grant    atomic.Pointer[postgres.Grant] // why no more may be
+	failed   atomic.Pointer[error]          // of our own, not the target's
 }
 
 type heldExchange struct {
 	*wire
 	row keptExchange
 }
+
+// first reports whether the errand may use the last of a quota: it is for what
+// is sold out, or asks whether the target is there at all.
+func (e *errand) first() bool { return e.soldOut || e.what == errandProbe }
 
 // What connectors are called for.
 const (
@@ -67,7 +78,9 @@ func (s *step) errandFor(what string, tasks []*task) *errand {
 	for i, t := range tasks {
 		skus[i] = t.SKU
 	}
-	return newErrand(what, s.l.Lane, skus...)
+	e := newErrand(what, s.l.Lane, skus...)
+	e.soldOut = s.laneHeld
+	return e
 }
 
 // hold keeps an exchange until the call is over; false: it is, or has enough.
@@ -106,10 +119,17 @@ func (e *errand) over(results []connectors.Result, err error) {
 type wire struct {
 	channels *Channels
 	channel  *postgres.Channel // as it was opened; not to be changed
+	flow     pim.Flow
+	pacer    *pacer
 }
 
 // Pass implements connectors.Wire.
-func (w *wire) Pass(context.Context) error { return nil }
+func (w *wire) Pass(ctx context.Context) error {
+	return w.pacer.pass(ctx, w.channels.store, w.channel.ID, w.flow)
+}
 
 // Heard implements connectors.Wire.
-func (w *wire) Heard(ctx context.Context, x *connectors.Exchange) { w.log(ctx, x) }
+func (w *wire) Heard(ctx context.Context, x *connectors.Exchange) {
+	w.pacer.heard(errandOf(ctx), x.Header)
+	w.log(ctx, x)
+}

@@ -94,3 +94,36 @@ func clamp(seconds float64) time.Duration {
 	}
 	return time.Duration(math.Ceil(seconds*1000)) * time.Millisecond
 }
+
+// Budget reads how many more requests the target stands, and when it begins to
+// count anew: RateLimit-Remaining, X-RateLimit-Remaining or X-Rate-Limit-Remaining
+// beside a reset header as [RateReset] reads it, or the one RateLimit field of
+// the later IETF drafts (r and t of its tightest policy). ok is false where the
+// target says nothing of it.
+func Budget(h http.Header, now time.Time) (left int, reset time.Duration, ok bool) {
+	for _, name := range []string{"RateLimit-Remaining", "X-RateLimit-Remaining", "X-Rate-Limit-Remaining"} {
+		if n, err := strconv.ParseFloat(strings.TrimSpace(h.Get(name)), 64); err == nil && n == n { // a number; some send 0.5
+			return int(max(-1, min(n, math.MaxInt32))), RateReset(h, now), true
+		}
+	}
+	for _, field := range h.Values("RateLimit") {
+		for policy := range strings.SplitSeq(field, ",") {
+			r, t := -1, 0
+			for part := range strings.SplitSeq(policy, ";") {
+				name, value, _ := strings.Cut(strings.TrimSpace(part), "=")
+				if n, err := strconv.Atoi(value); err == nil && n >= 0 {
+					switch name {
+					case "r":
+						r = n
+					case "t":
+						t = n
+					}
+				}
+			}
+			if r >= 0 && (!ok || r < left) {
+				left, reset, ok = r, clamp(float64(t)), true
+			}
+		}
+	}
+	return left, reset, ok
+}

@@ -48,6 +48,8 @@ type Channel struct {
 	Allowed        int
 	NextProbeAt    *time.Time
 	ThrottledUntil *time.Time
+	Hold           string // why it rests until then: one of the constants; ""
+	Held           []Held // lanes that rest
 	LastError      string
 	Marking        bool // its first or a renewed marking of all products is under way
 	Pull           *PullStatus
@@ -59,15 +61,15 @@ type Marks struct{ Content, Offer, Media pim.Lanes }
 
 const channelColumns = `
 id, version, code, connector, locale, currency, price_list, locations, renditions, config, secrets, mapping, marks_content, marks_offer, marks_media,
-batch, concurrency, timeout_ms, settle_ms, enabled, allow_private, test, policy, created_at, fails, allowed, next_probe_at, throttled_until, coalesce(last_error, ''),
-mark_after is not null, ` + pullStatus
+batch, concurrency, timeout_ms, settle_ms, enabled, allow_private, test, policy, created_at, fails, allowed, next_probe_at, throttled_until, coalesce(hold, ''), coalesce(last_error, ''),
+` + heldLanes + `, mark_after is not null, ` + pullStatus
 
 func scanChannel(r pgx.CollectableRow) (*Channel, error) {
 	var c Channel
 	var timeout, settle int64
 	err := r.Scan(&c.ID, &c.Version, &c.Code, &c.Connector, &c.Locale, &c.Currency, &c.PriceList, &c.Locations, &c.Renditions, &c.Config, &c.Secrets, &c.Mapping,
 		&c.Marks.Content, &c.Marks.Offer, &c.Marks.Media, &c.Batch, &c.Concurrency, &timeout, &settle, &c.Enabled, &c.AllowPrivate, &c.Test, &c.Policy, &c.CreatedAt,
-		&c.Fails, &c.Allowed, &c.NextProbeAt, &c.ThrottledUntil, &c.LastError, &c.Marking, &c.Pull)
+		&c.Fails, &c.Allowed, &c.NextProbeAt, &c.ThrottledUntil, &c.Hold, &c.LastError, &c.Held, &c.Marking, &c.Pull)
 	c.Timeout, c.Settle = time.Duration(timeout)*time.Millisecond, time.Duration(settle)*time.Millisecond
 	return &c, err
 }
@@ -95,6 +97,7 @@ values (@code, @connector, @locale, @currency, @price_list, @locations, @renditi
         @batch, @concurrency, @timeout, @settle, @enabled, @allow_private, @test, @policy, 0)
 returning id`
 	sqlCreateDrains = `insert into consumer (kind, channel_id, lane) select 'drain', @channel, unnest(array[1, 2, 4]::smallint[])`
+	sqlCreateFlow   = `insert into flow (channel_id) values (@channel)`
 )
 
 // CreateChannel creates a channel and has the whole catalogue published to it.
@@ -117,6 +120,9 @@ func (s *Store) CreateChannel(ctx context.Context, c Channel) (*Channel, error) 
 			return err
 		}
 		if err := usesRenditions(ctx, tx, &c, false); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, sqlCreateFlow, pgx.NamedArgs{"channel": c.ID}); err != nil {
 			return err
 		}
 		if c.Pulls {
@@ -181,11 +187,14 @@ const sqlUpdateChannel = `
 update channel set version = version + 1, locale = @locale, currency = @currency, price_list = @price_list, locations = @locations, renditions = @renditions, config = @config,
     secrets = @secrets, mapping = @mapping, marks_content = @marks_content, marks_offer = @marks_offer, marks_media = @marks_media,
     batch = @batch, concurrency = @concurrency, timeout_ms = @timeout, settle_ms = @settle, enabled = @enabled, allow_private = @allow_private, test = @test, policy = @policy,
-    allowed = least(allowed, @concurrency), mark_after = 0, mark_anew = greatest(mark_anew, @anew::boolean::int), fails = 0, next_probe_at = null, throttled_until = null, last_error = null
+    allowed = least(allowed, @concurrency), mark_after = case when @anew::boolean or (locale, currency, price_list, locations, renditions, config, mapping, test, policy #> '{flow,debounce_seconds}')
+        is distinct from (@locale, @currency, @price_list, @locations::text[], @renditions::text[], @config::jsonb, @mapping::jsonb, @test, @policy::jsonb #> '{flow,debounce_seconds}') then 0 else mark_after end,
+    mark_anew = greatest(mark_anew, @anew::boolean::int), fails = 0, next_probe_at = null, throttled_until = null, hold = null, last_error = null
 where id = @id and version = @version and deleted_at is null`
 
 // UpdateChannel replaces a channel's settings, read at c.Version (ErrStale
-// otherwise), and renders every listing anew: only what differs is sent. With
+// otherwise). Where they change what is shown it renders every listing anew, and
+// only what differs is sent. With
 // c.Anew it is a full resync as well, in the same transaction: else a crash in
 // between would leave what the old target acknowledged as the new one's.
 func (s *Store) UpdateChannel(ctx context.Context, c Channel) (*Channel, error) {
@@ -193,7 +202,7 @@ func (s *Store) UpdateChannel(ctx context.Context, c Channel) (*Channel, error) 
 	if c.Pulls {
 		pull = sqlCreatePull
 	}
-	first := ""
+	first := sqlUnholdLanes
 	if c.Anew {
 		first = sqlFenceChannel
 	}
@@ -220,7 +229,7 @@ func (s *Store) UpdateChannel(ctx context.Context, c Channel) (*Channel, error) 
 const (
 	sqlPauseChannel  = `update channel set enabled = false where code = @code and deleted_at is null`
 	sqlResumeChannel = `
-update channel set enabled = true, fails = 0, next_probe_at = null, throttled_until = null, last_error = null
+update channel set enabled = true, fails = 0, next_probe_at = null, throttled_until = null, hold = null, last_error = null
 where code = @code and deleted_at is null`
 	sqlDeleteChannel = `update channel set deleted_at = now(), enabled = false, secrets = null, mark_after = null where code = @code and deleted_at is null`
 	sqlResyncChannel = `update channel set mark_after = 0 where code = @code and deleted_at is null`
@@ -232,9 +241,13 @@ func (s *Store) PauseChannel(ctx context.Context, code pim.ChannelCode) error {
 	return s.namedChannel(ctx, "pause", sqlPauseChannel, code)
 }
 
-// ResumeChannel sends again, at once: breaker and throttle are reset.
+// ResumeChannel sends again, at once: breaker, throttle and what else it rested
+// for are reset.
 func (s *Store) ResumeChannel(ctx context.Context, code pim.ChannelCode) error {
-	return s.namedChannel(ctx, "resume", sqlResumeChannel, code)
+	if err := s.changeChannel(ctx, sqlUnholdLanes, sqlResumeChannel, pgx.NamedArgs{"code": code}, ErrNotFound); err != nil {
+		return fmt.Errorf("resume channel %s: %w", code, err)
+	}
+	return nil
 }
 
 // DeleteChannel forgets a channel and its listings; the target keeps what it has.
@@ -273,7 +286,7 @@ with held as (
     select k.kind, k.lane from consumer k join channel c on c.id = k.channel_id and c.code = @code and c.deleted_at is null
     where k.kind in ('drain', 'pull') order by k.kind, k.lane for update of k
 )
-update consumer k set epoch = epoch + 1, gen = gen + 1, released = true, unsure_at = now(), holder = ''
+update consumer k set epoch = epoch + 1, gen = gen + 1, released = true, unsure_at = now(), holder = '', wait_until = null, wait_for = null
 from held where k.kind = held.kind and k.lane = held.lane and k.channel_id = (select id from channel where code = @code and deleted_at is null)`
 
 func (s *Store) namedChannel(ctx context.Context, what, sql string, code pim.ChannelCode) error {
@@ -320,14 +333,16 @@ func (s *Store) changeChannel(ctx context.Context, first, sql string, args pgx.N
 }
 
 const sqlFailed = `
-update channel set fails = fails + 1, last_error = @error, allowed = greatest(1, allowed / 2),
+update channel set fails = case when @auth then greatest(fails + 1, 3) else fails + 1 end, last_error = @error,
+    hold = case when @auth then 'auth' else 'down' end, allowed = greatest(1, allowed / 2),
     next_probe_at = now() + @wait::interval
 where id = @id returning fails, next_probe_at`
 
 // ChannelFailed counts a failure of the whole target; nothing is sent for wait.
-func (s *Store) ChannelFailed(ctx context.Context, id pim.ChannelID, cause string, wait time.Duration) (fails int, err error) {
+// With auth, the target refused our credentials: that opens the breaker at once.
+func (s *Store) ChannelFailed(ctx context.Context, id pim.ChannelID, cause string, auth bool, wait time.Duration) (fails int, err error) {
 	var at time.Time
-	err = s.work.QueryRow(ctx, sqlFailed, pgx.NamedArgs{"id": id, "error": storable(cause), "wait": wait}).Scan(&fails, &at)
+	err = s.work.QueryRow(ctx, sqlFailed, pgx.NamedArgs{"id": id, "error": storable(cause), "auth": auth, "wait": wait}).Scan(&fails, &at)
 	if err != nil {
 		return 0, fmt.Errorf("note a failure of channel %d: %w", id, err)
 	}
@@ -345,10 +360,13 @@ func (s *Store) ChannelNote(ctx context.Context, id pim.ChannelID, text string) 
 }
 
 const sqlThrottled = `
-update channel set throttled_until = greatest(throttled_until, now() + @wait::interval), last_error = @error, allowed = greatest(1, allowed / 2)
+with slower as (` + sqlSlower + `)
+update channel set throttled_until = greatest(throttled_until, now() + @wait::interval), last_error = @error, hold = 'throttled',
+    allowed = greatest(1, allowed / 2)
 where id = @id`
 
-// ChannelThrottled keeps the channel from sending for wait.
+// ChannelThrottled keeps the channel from sending for wait, because the target
+// said that it was too much: concurrency and rate are halved.
 func (s *Store) ChannelThrottled(ctx context.Context, id pim.ChannelID, cause string, wait time.Duration) error {
 	if _, err := s.work.Exec(ctx, sqlThrottled, pgx.NamedArgs{"id": id, "error": storable(cause), "wait": wait}); err != nil {
 		return fmt.Errorf("note a throttle of channel %d: %w", id, err)
@@ -357,13 +375,15 @@ func (s *Store) ChannelThrottled(ctx context.Context, id pim.ChannelID, cause st
 }
 
 const sqlWell = `
+with faster as (` + sqlFaster + `)
 update channel set fails = 0, next_probe_at = null, last_error = null,
+    hold = case when throttled_until > now() then hold end,
     throttled_until = case when throttled_until > now() then throttled_until end,
     allowed = case when fails > 0 then 1 else least(concurrency, allowed + 1) end
 where id = @id`
 
 // ChannelWell notes a success: the breaker closes, and concurrency grows by
-// one, from one after a failure.
+// one, from one after a failure; the rate grows by a tenth of the full one.
 func (s *Store) ChannelWell(ctx context.Context, id pim.ChannelID) error {
 	if _, err := s.work.Exec(ctx, sqlWell, pgx.NamedArgs{"id": id}); err != nil {
 		return fmt.Errorf("note the success of channel %d: %w", id, err)

@@ -63,6 +63,13 @@ type ChannelState struct {
 	Allowed        int
 	NextProbeAt    *time.Time
 	ThrottledUntil *time.Time
+	Share          float64    // of the channel's rate
+	LaneWaits      *time.Time // until then only what is sold out is sent in this lane; may be past
+}
+
+// LaneHeld reports whether only what is sold out may be sent in the lane at now.
+func (c ChannelState) LaneHeld(now time.Time) bool {
+	return c.LaneWaits != nil && c.LaneWaits.After(now)
 }
 
 // BreakerFails is how many consecutive failures open a channel's breaker.
@@ -80,6 +87,7 @@ func (c ChannelState) Blocked(now time.Time) bool {
 // them, prices and stock likewise.
 const sqlClaim = `
 select now(), k.unsure_at, cat.version, cat.derives & 1 <> 0, ch.version, ch.enabled, ch.fails, ch.allowed, ch.next_probe_at, ch.throttled_until,
+       (select share from flow where channel_id = ch.id), k.wait_until,
        l.product_id, p.sku, l.want, l.dirty_at, l.acked_hash, l.settle_at,
        l.dirty_at <= k.unsure_at and coalesce(l.receipt_at, '-infinity') <= k.unsure_at,
        case when k.lane = 1 then l.born when not @waits then 1 else coalesce(content.born, 0) end, content.status is not distinct from 'none',
@@ -93,7 +101,7 @@ join channel ch on ch.id = k.channel_id -- a deleted one is disabled
 cross join (select revision_floor, version, derives from catalogue offset 0) cat
 left join lateral (
     select * from listing l
-    where l.channel_id = k.channel_id and l.lane = k.lane and l.dirty and l.due_at <= now()
+    where l.channel_id = k.channel_id and l.lane = k.lane and l.dirty and l.due_at <= case when k.wait_until > now() then '-infinity' else now() end -- what is sold out waits for nothing of ours
       and l.product_id <> all(@inflight::bigint[])
     order by l.due_at limit @limit
 ) l on ch.enabled and ch.mark_anew = 0 and coalesce(ch.throttled_until, '-infinity') <= now() and coalesce(ch.next_probe_at, '-infinity') <= now()
@@ -164,7 +172,7 @@ func (s *Store) Claim(ctx context.Context, l Lease, o ClaimOptions) (*Claim, err
 			parentSKU                                                    *pim.SKU
 			ch                                                           = &out.Channel
 		)
-		err := rows.Scan(&out.Now, &out.Unsure, &out.Schema, &out.Texts, &ch.Version, &ch.Enabled, &ch.Fails, &ch.Allowed, &ch.NextProbeAt, &ch.ThrottledUntil,
+		err := rows.Scan(&out.Now, &out.Unsure, &out.Schema, &out.Texts, &ch.Version, &ch.Enabled, &ch.Fails, &ch.Allowed, &ch.NextProbeAt, &ch.ThrottledUntil, &ch.Share, &ch.LaneWaits,
 			&id, &sku, &want, &dirtySince, &c.AckedHash, &c.SettleAt, &unsure, &born, &unsent,
 			&attempts, &failed, &token, &sentRev, &sentWant, &c.SentHash, &c.SentAt,
 			&gone, &rev, &offerRev, &mediaRev, &parentSKU, &variant, &family, &enabled, &c.Categories,

@@ -142,7 +142,7 @@ when 'pull' then exists (select from pull p join channel c on c.id = p.channel_i
 when 'import' then exists (select from import i where i.id = k.channel_id and i.state = 'running')
 when 'derive' then coalesce((select due_at <= now() from derive order by due_at limit 1), false)
 when 'drain' then coalesce((
-    select (select l.due_at <= now() from listing l
+    select (select l.due_at <= case when k.wait_until > now() then '-infinity' else now() end from listing l
             where l.channel_id = c.id and l.lane = k.lane and l.dirty order by l.due_at limit 1)
     from channel c where c.id = k.channel_id and c.enabled and c.mark_anew = 0 and c.deleted_at is null
       and coalesce(c.throttled_until, '-infinity') <= now() and coalesce(c.next_probe_at, '-infinity') <= now()), false)

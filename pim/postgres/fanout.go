@@ -54,7 +54,7 @@ touched as (
 marked as (
     insert into listing as l (channel_id, lane, product_id, dirty_at, due_at)
     select c.id, lane.lane, t.product_id, t.at,
-           case when t.priority = 2 and lane.lane = 2 then '-infinity' when t.priority >= 1 then now() - interval '1 hour' else now() end
+           case when t.priority = 2 and lane.lane = 2 then '-infinity' when c.debounce > 0 then now() + c.debounce * interval '1 second' when t.priority >= 1 then now() - interval '1 hour' else now() end
     from channel c cross join (values (1::smallint), (2::smallint), (4::smallint)) lane (lane) cross join touched t
     where c.deleted_at is null
       and ((t.lanes & 1 <> 0 and c.marks_content & lane.lane <> 0) or (t.lanes & 2 <> 0 and c.marks_offer & lane.lane <> 0)
@@ -64,7 +64,7 @@ marked as (
         want = l.want + 1, dirty = true,
         dirty_at = case when l.dirty then l.dirty_at else excluded.dirty_at end,
         due_at = case when not l.dirty then excluded.due_at when l.token is not null then l.due_at else least(l.due_at, excluded.due_at) end
-    returning channel_id, lane
+    returning channel_id, lane, due_at
 ),
 derived as (
     insert into derive as d (product_id, due_at)
@@ -81,9 +81,11 @@ from (select) one left join (` + markedByDrain + `) m on true`
 // markedByDrain counts marked listings, and tells which drains may send now:
 // to wake those of a paused, throttled or broken channel is of no use.
 const markedByDrain = `
-select m.channel_id, m.lane, count(*), bool_and(c.enabled and coalesce(c.throttled_until, '-infinity') <= now()
-       and coalesce(c.next_probe_at, '-infinity') <= now())
-from marked m join channel c on c.id = m.channel_id group by 1, 2`
+select m.channel_id, m.lane, count(*), bool_or(c.enabled and coalesce(c.throttled_until, '-infinity') <= now()
+       and coalesce(c.next_probe_at, '-infinity') <= now() 
+       and m.due_at <= case when k.wait_until > now() then '-infinity' else now() end)
+from marked m join channel c on c.id = m.channel_id
+left join consumer k on k.kind = 'drain' and k.channel_id = m.channel_id and k.lane = m.lane group by 1, 2`
 
 // FanOut works off up to limit outbox rows under the lease. Taken 0: there was
 // nothing to do.
@@ -214,7 +216,7 @@ marked as (
         acked_hash = case when (select mark_anew from c) <= (l.status is not distinct from 'withdrawn')::int then l.acked_hash end,
         sent_hash = case when (select mark_anew from c) = 0 then l.sent_hash end,
         born = case when (select mark_anew from c) = 0 then l.born else -abs(l.born) end
-    returning channel_id, lane
+    returning channel_id, lane, due_at
 )
 select (select count(*) from span) + (select count(*) from c), exists (select from fence), exists (select from c), 0, m.*
 from (select) one left join (` + markedByDrain + `) m on true`

@@ -410,14 +410,14 @@ func TestChannels(t *testing.T) {
 	if _, err := h.UpdateChannel(h.ctx, *c); err == nil || !strings.Contains(err.Error(), ErrStale.Error()) {
 		t.Errorf("an old version: %v", err)
 	}
-	if fails, err := h.ChannelFailed(h.ctx, c.ID, "down", time.Minute); err != nil || fails != 1 {
+	if fails, err := h.ChannelFailed(h.ctx, c.ID, "down", false, time.Minute); err != nil || fails != 1 {
 		t.Error(fails, err)
 	}
 	if took, err := h.TakeProbe(h.ctx, c.ID, time.Minute); err != nil || took {
 		t.Errorf("a probe of a channel that is not broken: %v, %v", took, err)
 	}
 	for range 2 {
-		if _, err := h.ChannelFailed(h.ctx, c.ID, "down", time.Minute); err != nil {
+		if _, err := h.ChannelFailed(h.ctx, c.ID, "down", false, time.Minute); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -126,6 +126,7 @@ type Fake struct {
 	script    []Fault
 	reject    map[pim.SKU][]pim.Issue
 	bucket    bucket
+	says      http.Header // beside every answer
 	released  chan struct{}
 	late      []*lateCall
 	async     *Async

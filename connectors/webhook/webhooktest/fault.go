@@ -2,6 +2,7 @@ package webhooktest
 
 import (
 	"math"
+	"net/http"
 	"time"
 
 	"github.com/sluicehub/sluice/pim"
@@ -71,6 +72,14 @@ func (f *Fake) Up() {
 	f.down, f.script = "", nil
 	f.release()
 	f.bump()
+}
+
+// Say puts headers beside every answer from here on, such as those of a budget;
+// nil ends that.
+func (f *Fake) Say(h http.Header) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.says = h.Clone()
 }
 
 // Release lets the calls that hang at this moment go on.

@@ -27,6 +27,11 @@ const (
 
 // ServeHTTP answers the target's endpoints and the admin paths.
 func (f *Fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	f.mu.Lock()
+	for name, values := range f.says {
+		w.Header()[name] = values
+	}
+	f.mu.Unlock()
 	switch {
 	case r.URL.Path == ItemsPath:
 		f.receive(w, r)

@@ -1,0 +1,146 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/sluicehub/sluice/pim"
+)
+
+// Why a channel, or a lane of it, rests. Of a lane that rests, what is sold out
+// is sent nevertheless.
+const (
+	HoldDown      = "down"      // the target failed
+	HoldAuth      = "auth"      // the target refuses our credentials
+	HoldThrottled = "throttled" // the target said so
+	HoldBudget    = "budget"    // the target said that its budget is used up
+	HoldQuota     = "quota"     // the day's quota is, or the lane's part of it
+	HoldRate      = "rate"      // a lane's: the channel's rate is so low
+	HoldWindow    = "window"    // a lane's: none is open
+)
+
+// Grant is what was asked of a channel's rate and quota.
+type Grant struct {
+	N    int           // requests that may be made; 0: none, for Hold
+	In   time.Duration // from when on; where N is 0, when to ask again
+	Hold string
+}
+
+// GrantRequest asks for up to N requests at once.
+type GrantRequest struct {
+	Channel pim.ChannelID
+	N       int
+	Rate    float64 // a second; 0: no rate
+	Burst   int
+	Quota   int // of the day's requests, those that the lane may have; 0: no quota
+	Day     time.Time
+	DayEnds time.Time
+	Wait    time.Duration // longer than this is not waited for: nothing is granted
+}
+
+// sqlGrant keeps the rate as GCRA does (ITU-T I.371): pass_at is when what was
+// granted has been made at that rate, and may lie a burst ahead. What is
+// granted counts as made, whatever becomes of it.
+const sqlGrant = `
+with f as (
+    select pass_at, share, case when @day > day then 0 else used end as used from flow where channel_id = @channel for update
+),
+pace as (
+    select f.*, nullif(@rate::double precision * share, 0) as rate from f
+),
+asked as (
+    select p.*, greatest(p.pass_at, now()) as begins,
+           greatest(0, extract(epoch from p.pass_at - now()) - coalesce((@burst - 1) / p.rate, 0))::double precision as wait,
+           least(@n, case when @quota > 0 then @quota - p.used else @n end)::int as n
+    from pace p
+),
+granted as (
+    update flow set used = a.used + a.n, day = greatest(day, @day),
+        pass_at = case when a.rate is null then flow.pass_at else a.begins + a.n / a.rate * interval '1 second' end
+    from asked a where flow.channel_id = @channel and a.n > 0 and a.wait <= @wait
+    returning 1
+)
+select case when exists (select from granted) then a.n else 0 end, a.n <= 0, case when a.rate is null then 0 else a.wait end, extract(epoch from @day_ends - now())::double precision
+from asked a`
+
+// Grant asks for requests on a channel. It is fair to nobody: who asks first has them.
+func (s *Store) Grant(ctx context.Context, r GrantRequest) (Grant, error) {
+	var (
+		g          Grant
+		used       bool
+		wait, ends float64
+	)
+	err := s.work.QueryRow(ctx, sqlGrant, named{
+		"channel": r.Channel, "n": r.N, "rate": r.Rate, "burst": max(r.Burst, 1), "quota": r.Quota, "day": r.Day, "day_ends": r.DayEnds, "wait": r.Wait.Seconds(),
+	}).Scan(&g.N, &used, &wait, &ends)
+	if err != nil {
+		return g, fmt.Errorf("ask for requests on channel %d: %w", r.Channel, err)
+	}
+	g.In = time.Duration(wait * float64(time.Second))
+	if g.N == 0 {
+		if g.Hold = HoldRate; used {
+			g.Hold, g.In = HoldQuota, time.Duration(ends*float64(time.Second))
+		}
+		g.In = max(g.In, time.Millisecond)
+	}
+	return g, nil
+}
+
+// Held is a lane that rests.
+type Held struct {
+	Lane  pim.Lane  `json:"lane"`
+	For   string    `json:"for"`
+	Until time.Time `json:"until"`
+}
+
+const heldLanes = `
+(select coalesce(json_agg(json_build_object('lane', case k.lane when 1 then 'content' when 2 then 'offer' else 'media' end, 'for', k.wait_for, 'until', k.wait_until)
+     order by k.lane), '[]')
+ from consumer k where k.kind = 'drain' and k.channel_id = channel.id and k.wait_until > now())`
+
+const sqlHoldLane = `
+update consumer set wait_until = now() + @wait::interval, wait_for = @why
+where kind = @kind and channel_id = @channel and lane = @lane and epoch = @epoch and not released`
+
+// HoldLane lets the lane of l send nothing for wait but what is sold out.
+func (s *Store) HoldLane(ctx context.Context, l Lease, why string, wait time.Duration) error {
+	args := l.args()
+	args["wait"], args["why"] = wait, why
+	tag, err := s.work.Exec(ctx, sqlHoldLane, args)
+	if err != nil {
+		return fmt.Errorf("hold %v: %w", l.Consumer, err)
+	}
+	if tag.RowsAffected() == 0 {
+		return ErrFenced
+	}
+	return nil
+}
+
+const sqlRests = `
+update channel set hold = @why, last_error = @text, throttled_until = greatest(throttled_until, now() + @wait::interval)
+where id = @id`
+
+// ChannelRests keeps the channel from sending for wait, for a reason that is
+// no fault of how fast it was sent.
+func (s *Store) ChannelRests(ctx context.Context, id pim.ChannelID, why, text string, wait time.Duration) error {
+	if _, err := s.work.Exec(ctx, sqlRests, named{"id": id, "why": why, "text": storable(text), "wait": wait}); err != nil {
+		return fmt.Errorf("let channel %d rest: %w", id, err)
+	}
+	return nil
+}
+
+// sqlUnholdLanes is for a channel whose settings or state were changed by
+// people. Its consumers are locked before the channel: everybody's order.
+const sqlUnholdLanes = `
+with held as (
+    select k.kind, k.channel_id, k.lane from consumer k join channel c on c.id = k.channel_id and c.code = @code and c.deleted_at is null
+    where k.kind = 'drain' and k.wait_until is not null order by k.lane for update of k
+)
+update consumer k set wait_until = null, wait_for = null
+from held where (k.kind, k.channel_id, k.lane) = (held.kind, held.channel_id, held.lane)`
+
+const (
+	sqlSlower = `update flow set share = greatest(0.05, share / 2) where channel_id = @id`
+	sqlFaster = `update flow set share = least(1, share + 0.1) where channel_id = @id and share < 1`
+)
