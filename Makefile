@@ -51,6 +51,14 @@ tools:
 mutants: postgres
 	sh testdata/mutants/run.sh
 
+# Breaks everything that can break for a while, and checks that nothing is lost: make chaos MINUTES=60, SEED=… to repeat a
+# schedule, ARGS for `sluice chaos --help`'s other flags.
+MINUTES ?= 60
+SEED ?= 0
+.PHONY: chaos
+chaos: postgres build
+	@exec bin/sluice chaos --minutes $(MINUTES) --seed $(SEED) $(ARGS)
+
 postgres:
 	@sh deploy/ensure-postgres.sh
 

@@ -18,6 +18,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/sluicehub/sluice/cmd/sluice/bench"
+	"github.com/sluicehub/sluice/cmd/sluice/chaos"
 	"github.com/sluicehub/sluice/pim"
 )
 
@@ -50,6 +51,7 @@ type cli struct {
 	Restored   restoredCmd   `cmd:"" help:"Say that the database was restored from a backup: revisions rise, and everything is sent anew."`
 	Doctor     doctorCmd     `cmd:"" help:"Say in words what is wrong with the database, the queues and the channels."`
 	Bench      bench.Command `cmd:"" help:"Measure this machine: imports, edits, deliveries, beside what a bare database and a bare River do."`
+	Chaos      chaos.Command `cmd:"" hidden:"" help:"Break everything that can break, and check that no edit is lost."`
 	Version    versionCmd    `cmd:"" help:"Print the version."`
 	Completion completionCmd `cmd:"" help:"Print the completion script of a shell."`
 }
