@@ -91,6 +91,9 @@ func (s Segment) Check(translated string, rules Rules) []Fault {
 	faults := s.checkWords(before, after)
 	faults = append(faults, s.checkPlaces(before, after)...)
 	faults = append(faults, checkNumbers(words(before), words(after))...)
+	if f := checkSigns(words(before), words(after)); f != nil {
+		faults = append(faults, *f)
+	}
 	if f := checkLength(words(before), words(after)); f != nil {
 		faults = append(faults, *f)
 	}

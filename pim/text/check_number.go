@@ -1,6 +1,7 @@
 package text
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -57,6 +58,30 @@ func checkNumbers(before, after string) []Fault {
 		faults = append(faults, *fault(CodeNumberAdded, "the translation has %s, which the source has not", someOf(added)))
 	}
 	return faults
+}
+
+// minusWords are words that say what a minus sign says.
+var minusWords = regexp.MustCompile(`(?i)\b(?:minus|moins|menos|meno|min|mínus|miinus|mínusz|mīnus|eksi|below|unter|sous|bajo|sotto|onder)\b|минус|мінус|мінус|ناقص|تحت|负|負|零下|零度以下|マイナス|氷点下|마이너스|영하`)
+
+// signed is a number behind a minus sign, or what looks like one.
+var signed = regexp.MustCompile(`[-‐‑‒–—−﹣－]\s?\d`)
+
+// checkSigns reports a translation whose numbers have lost their minus signs.
+// Where a sign may as well join two numbers or words it says nothing.
+func checkSigns(before, after string) *Fault {
+	below := 0
+	for _, at := range signed.FindAllStringIndex(before, -1) {
+		left := strings.TrimRightFunc(before[:at[0]], isSpace)
+		last, _ := utf8.DecodeLastRuneInString(left)
+		apart := left == "" || len(left) < at[0] || last == '('
+		if sign, size := utf8.DecodeRuneInString(before[at[0]:]); apart && strings.ContainsRune("-–−", sign) && at[0]+size+1 == at[1] && !unicode.IsDigit(last) && !strings.ContainsRune("%°\uFFFC", last) {
+			below++
+		}
+	}
+	if below <= len(signed.FindAllStringIndex(after, -1)) || minusWords.MatchString(after) {
+		return nil
+	}
+	return fault(CodeNumberMissing, "the translation lacks a minus sign")
 }
 
 func someOf(list []string) string {

@@ -92,6 +92,28 @@ func TestCheckInOtherScripts(t *testing.T) {
 	}
 }
 
+func TestMinusSigns(t *testing.T) {
+	for _, c := range []struct {
+		before, after string
+		fine          bool
+	}{
+		{"At -5 degrees", "Bei -5 Grad", true},
+		{"At -5 degrees", "Bei −5 Grad", true},
+		{"At -5 degrees", "Bei minus 5 Grad", true},
+		{"At -5 degrees", "零下5度", true},
+		{"At -5 degrees", "Bei 5 Grad", false},
+		{"-5 to (-3) degrees", "-5 bis 3 Grad", false},
+		{"5 -10 pieces", "5 bis 10 Stück", true},
+		{"3-5 pieces, Model A-5", "3 bis 5 Stück, Modell A5", true},
+		{"- 5 pieces", "5 Stück", true},
+		{"from 5% -10%", "von 5 bis 10 %", true},
+	} {
+		if got := checkSigns(c.before, c.after) == nil; got != c.fine {
+			t.Errorf("%q, %q: %v", c.before, c.after, got)
+		}
+	}
+}
+
 func TestNumbersAreTheSame(t *testing.T) {
 	for _, c := range []struct {
 		a, b string

@@ -85,6 +85,8 @@ func TestAdapt(t *testing.T) {
 	for _, c := range []struct{ source, target, from, to, next, want string }{
 		{"Pack of 6", "6er-Set", "en", "de", "Pack of 6", "6er-Set"},
 		{"For 6 persons", "Für 6 Personen", "en", "de", "For 8 persons", "Für 8 Personen"},
+		{"Version 1.2.3", "Version 1.2.3", "en", "de", "Version 1.2.4", ""},
+		{"Version 1.2.3 for 6", "Version 1.2.3 für 6", "en", "de", "Version 1.2.3 for 8", "Version 1.2.3 für 8"},
 		{"For 6 persons", "Für 6 Personen", "en", "de", "For 1 persons", ""},
 		{"For 6 persons", "Für 6 Personen", "en", "de", "For 6 people", ""},
 		{"For 2 parts", "2 части", "en", "ru", "For 3 parts", "3 части"},

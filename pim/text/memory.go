@@ -52,6 +52,12 @@ func (m Remembered) Adapt(source string) (target string, ok bool) {
 	for i, old := range oldNumbers {
 		// A value that is there more than once must become one other everywhere,
 		// or nothing says which of them it is in the target.
+		if len(values(old, pointUnknown)) == 0 { // "1.2.3" is found by no value
+			if old != newNumbers[i] {
+				return "", false
+			}
+			continue
+		}
 		times := 0
 		for j, other := range oldNumbers {
 			if sameValue(old, other) {
