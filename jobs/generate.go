@@ -151,6 +151,9 @@ func (w *generator) write(ctx context.Context, book *ruleBook, pages []*page) (r
 			}
 			rests.add(wait, cause)
 		}
+		if p.Quota > 0 && p.Used >= p.Quota && slices.ContainsFunc(pages, func(p *page) bool { return len(p.items) > 0 }) {
+			rests.add(quotaWait, fmt.Sprintf("%s: its quota of %d characters a month is used up", p.Code, p.Quota))
+		}
 		if purse.empty() && slices.ContainsFunc(pages, func(p *page) bool { return len(p.items) > 0 }) {
 			rests.add(quotaWait, budgetUsedUp(p))
 		}
@@ -163,7 +166,7 @@ func (w *generator) write(ctx context.Context, book *ruleBook, pages []*page) (r
 
 // page makes one call, unless the service is down.
 func (w *generator) page(ctx context.Context, book *ruleBook, s *service, p *postgres.Provider, page *page, purse *purse, down *atomic.Pointer[connectors.Error]) error {
-	if down.Load() != nil || purse.empty() {
+	if down.Load() != nil || purse.empty() || p.Quota > 0 && atomic.LoadInt64(&p.Used) >= p.Quota {
 		return nil
 	}
 	var wanted, left []*textItem
@@ -217,8 +220,10 @@ func (w *generator) page(ctx context.Context, book *ruleBook, s *service, p *pos
 	}
 	use := useOf(p, answer, len(answer.Texts))
 	purse.pay(answer.Cost)
+	atomic.AddInt64(&p.Used, use.Characters) // for the other pages, and lots of the same round
 	w.r.metrics.used(use)
 	facts := factsOf(book, first)
+	told := false
 	for i, it := range wanted {
 		said := strings.TrimSpace(answer.Texts[i])
 		faults := facts.Check(said, false)
@@ -239,7 +244,8 @@ func (w *generator) page(ctx context.Context, book *ruleBook, s *service, p *pos
 		if it.html {
 			m.text = paragraphs(said)
 		}
-		if i == 0 { // of the whole call
+		if !told { // of the whole call
+			told = true
 			m.provenance.Characters, m.provenance.Tokens, m.provenance.Amount, m.provenance.Currency = use.Characters, use.Tokens, use.Amount, use.Currency
 		}
 		page.writes = append(page.writes, it.write(book.schema, m))

@@ -450,3 +450,26 @@ func TestWrittenWhileTheProductChanges(t *testing.T) {
 		t.Errorf("%d calls", calls)
 	}
 }
+
+// A month's quota is not passed by the pages of one lot, but for those under way.
+func TestQuotaOfWriting(t *testing.T) {
+	r := newTextRoad(t)
+	fake := r.provider("fake", 0)
+	quota := int64(60)
+	if _, err := r.texts.UpdateProvider(r.ctx, "fake", jobs.ProviderSpec{Quota: &quota, Limits: &postgres.ProviderLimits{Concurrency: 1}}, 0); err != nil {
+		t.Fatal(err)
+	}
+	r.items(skus(20), func(pim.SKU) string { return `{"name":{"en-GB":"Red kettle by hand"}}` })
+	r.rule(func(rule *postgres.TextRule) {
+		*rule = postgres.TextRule{
+			Code: "pitch", Action: postgres.TextGenerate, Attributes: []string{"pitch"}, Facts: []string{"name"}, From: "en-GB", To: []pim.Locale{"de-DE"}, Template: "for {family}",
+		}
+	})
+	r.work()
+	r.until(func() bool {
+		return r.count(`select count(*) from lot where kind = 'generate' and error like '%quota%'`) == 1
+	})
+	if calls, _ := fake.counts(); calls != 3 { // 29 characters of facts each
+		t.Errorf("%d calls", calls)
+	}
+}
