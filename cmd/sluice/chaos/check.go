@@ -18,6 +18,7 @@ import (
 type found struct {
 	invariant string
 	sku       pim.SKU
+	at        int64 // when it was seen, Unix nanoseconds
 	text      string
 }
 
@@ -72,7 +73,7 @@ func checkMonotony(channel pim.ChannelCode, all map[listingKey][]asked, stopped 
 				if stopped.near(a.began-int64(timeout), a.began) {
 					f.zombies++
 				} else {
-					bad = append(bad, found{"monotony", k.sku, fmt.Sprintf("channel %s, lane %s: revision %d was begun at %s, after %d",
+					bad = append(bad, found{"monotony", k.sku, a.began, fmt.Sprintf("channel %s, lane %s: revision %d was begun at %s, after %d",
 						channel, k.lane, a.revision, stampNano(a.began), top)})
 				}
 			}
@@ -90,7 +91,7 @@ func checkPrices(channel pim.ChannelCode, all map[listingKey][]asked, least map[
 		}
 		for _, a := range list {
 			if price, ok := least[k.sku][a.stock]; ok && a.price < price {
-				bad = append(bad, found{"price before stock", k.sku, fmt.Sprintf("channel %s: at %s stock %d was offered at %s, and was there only when the price was %s",
+				bad = append(bad, found{"price before stock", k.sku, a.began, fmt.Sprintf("channel %s: at %s stock %d was offered at %s, and was there only when the price was %s",
 					channel, stampNano(a.began), a.stock, decimal(a.price), decimal(price))})
 			}
 		}
@@ -119,13 +120,18 @@ type doubt struct {
 	orphaned int64       // for a holder vanished
 }
 
+// slack is for what lies between the times that are seen here and those that Sluice
+// goes by: it claims a listing some time before its request begins, and counts the
+// settle time of an answer from when it gave that up.
+const slack = int64(5 * time.Second)
+
 func (d doubts) of(lane pim.Lane) *doubt { return &doubt{doubts: d, vanished: d.vanished[lane]} }
 
 // before says what the listing is in doubt by when a request for it begins. Of
 // two reasons the answer counts.
 func (d *doubt) before(a asked) (answer, takeover bool) {
 	for len(d.vanished) > 0 && d.vanished[0].UnixNano() <= a.began {
-		d.orphaned, d.vanished = d.vanished[0].UnixNano()+int64(d.settle), d.vanished[1:]
+		d.orphaned, d.vanished = d.vanished[0].UnixNano()+int64(d.settle)+slack, d.vanished[1:]
 	}
 	return d.unheard > 0, d.unheard == 0 && d.orphaned > 0
 }
@@ -133,8 +139,6 @@ func (d *doubt) before(a asked) (answer, takeover bool) {
 // after notes what the request did: one that was begun after the settle time, and
 // was answered, ends a doubt.
 func (d *doubt) after(a asked) {
-	// Clocks are read at two ends, and a settle time is counted from when an answer was given up.
-	const slack = int64(2 * time.Second)
 	switch {
 	case !a.heard(d.now):
 		d.unheard = max(d.unheard, a.finished+int64(d.settle)+slack)
@@ -182,7 +186,7 @@ func checkEmpty(channel pim.ChannelCode, all map[listingKey][]asked, d doubts) (
 				case may > 0:
 					may--
 				default:
-					bad = append(bad, found{"no empty work", k.sku, fmt.Sprintf("channel %s, lane %s: at %s revision %d says what was taken already, at %s as revision %d",
+					bad = append(bad, found{"no empty work", k.sku, a.began, fmt.Sprintf("channel %s, lane %s: at %s revision %d says what was taken already, at %s as revision %d",
 						channel, k.lane, stampNano(a.began), a.revision, stampNano(last.began), last.revision)})
 				}
 			}

@@ -93,6 +93,7 @@ func TestCheckEmpty(t *testing.T) {
 		"after it was confirmed":        {list: []*request{unheard(sent(1, content(1, 1))), sent(20, content(1, 1)), sent(21, content(1, 1))}, want: repeats{answer: 1}, bad: 1},
 		"after a takeover":              {list: []*request{sent(1, content(1, 1)), sent(6, content(1, 1)), sent(20, content(1, 1))}, vanished: []float64{5}, want: repeats{takeover: 2}},
 		"after a takeover and its end":  {list: []*request{sent(1, content(1, 1)), sent(20, content(1, 1)), sent(21, content(1, 1))}, vanished: []float64{5}, want: repeats{takeover: 1}, bad: 1},
+		"claimed before a doubt's end":  {list: []*request{sent(1, content(1, 1)), sent(10.001, content(1, 1)), sent(10.02, content(1, 1))}, vanished: []float64{5}, want: repeats{takeover: 2}},
 		"before a takeover":             {list: []*request{sent(1, content(1, 1)), sent(2, content(1, 1))}, vanished: []float64{5}, bad: 1},
 		"an offer of a new life":        {list: []*request{sent(1, content(1, 1)), sent(2, priced(1, 1, 1)), sent(3, withdrawn(2)), sent(4, content(3, 1)), sent(5, priced(1, 1, 1))}},
 		"an offer of the same life":     {list: []*request{sent(1, content(1, 1)), sent(2, priced(1, 1, 1)), sent(4, content(3, 2)), sent(5, priced(1, 1, 1))}, bad: 1},

@@ -34,7 +34,7 @@ func (r *run) judge(ctx context.Context, reader *client) {
 	for _, t := range r.targets {
 		r.checkTarget(ctx, v, t)
 	}
-	r.checkRecords(v)
+	r.checkRecords(ctx, v)
 	r.checkSizes(v)
 	r.checkHonesty(ctx)
 }
@@ -76,7 +76,7 @@ func (r *run) compare(ctx context.Context, v *verdict, t *target, p *product, in
 		return
 	}
 	r.violated(invariant, p, "channel %s holds %s; by the books it is %s", t.spec.Code, held, want)
-	r.explain(ctx, t, p.sku)
+	r.explain(ctx, t, p.sku, time.Now())
 }
 
 // tooLate reports whether a request for a product was under way for longer than
@@ -93,29 +93,46 @@ select format('lane %s: dirty %s, want %s, acked rev %s at %s, receipt %s at %s 
     l.lane, l.dirty, l.want, l.acked_rev, l.acked_at, l.receipt_rev, l.receipt_at, l.verdict, l.settle_at, l.token, l.status, l.born, l.error, l.due_at)
 from listing l join product p on p.id = l.product_id where p.sku = @sku and l.channel_id = @channel order by l.lane`
 
-// explain adds what is known of a listing to the newest violation.
-func (r *run) explain(ctx context.Context, t *target, sku pim.SKU) {
-	lines := append([]string{"the target's own record:"}, t.history(sku)...)
+// explain adds what is known of a listing to the newest violation, and of the
+// time before it was seen.
+func (r *run) explain(ctx context.Context, t *target, sku pim.SKU, at time.Time) {
+	from := at.Add(-r.pace.timeout - 2*r.pace.settle)
+	lines := append([]string{"the target's own record, the newest:"}, t.history(sku)...)
+	if t.records != nil {
+		lines = append(lines, "what came to the target before the breach, by when it was begun:")
+		for _, q := range t.records.all() {
+			for _, i := range q.items {
+				if i.sku == sku && q.began >= from.UnixNano() && q.began <= at.Add(time.Second).UnixNano() {
+					lines = append(lines, fmt.Sprintf("%s to %s %s revision %d withdraw=%t document %x: status %d taken=%t heard=%t",
+						stampNano(q.began), stampNano(q.finished), i.lane, i.revision, i.withdraw, i.document, q.status, i.taken, q.heard(time.Now().UnixNano())))
+				}
+			}
+		}
+	}
+	for _, lane := range []pim.Lane{pim.Content, pim.Offer} {
+		for _, gone := range r.watch.vanishings(t.id, lane) {
+			if gone.After(from) && gone.Before(at) {
+				lines = append(lines, fmt.Sprintf("%s a holder of lane %s had vanished", stamp(gone), lane))
+			}
+		}
+	}
 	if rows, err := r.pool.Query(ctx, sqlListing, pgx.NamedArgs{"sku": string(sku), "channel": int64(t.id)}); err == nil {
 		list, err := pgx.CollectRows(rows, pgx.RowTo[string])
-		lines = append(append(lines, "the listing:"), list...)
+		lines = append(append(lines, "the listing now:"), list...)
 		if err != nil {
 			lines = append(lines, err.Error())
 		}
 	}
-	for _, lane := range []pim.Lane{pim.Content, pim.Offer} {
-		for _, at := range r.watch.vanishings(t.id, lane) {
-			lines = append(lines, fmt.Sprintf("%s a holder of lane %s had vanished", stamp(at), lane))
-		}
-	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	last := &r.broken[len(r.broken)-1]
-	last.history = append(last.history, lines...)
+	if len(r.broken) > 0 {
+		last := &r.broken[len(r.broken)-1]
+		last.history = append(last.history, lines...)
+	}
 }
 
 // checkRecords holds the webhook targets' requests against what must hold of them.
-func (r *run) checkRecords(v *verdict) {
+func (r *run) checkRecords(ctx context.Context, v *verdict) {
 	var stopped spans
 	for _, d := range r.disorder.all(doStop) {
 		stopped = append(stopped, struct{ from, to int64 }{d.from.UnixNano(), d.to.UnixNano()})
@@ -149,7 +166,7 @@ func (r *run) checkRecords(v *verdict) {
 		for _, b := range bad {
 			p := r.products[slices.IndexFunc(r.products, func(p *product) bool { return p.sku == b.sku })]
 			r.violated(b.invariant, p, "%s", b.text)
-			r.explain(context.Background(), t, b.sku)
+			r.explain(ctx, t, b.sku, time.Unix(0, b.at))
 		}
 	}
 	// Each listing that was in the vanished holder's hands is sent once, and once more to confirm it.
