@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -80,6 +81,18 @@ type ProviderMonth struct {
 // monthsShown is how many months of a provider's use are shown.
 const monthsShown = 13
 
+// ProviderPairs are the languages that a provider's service has.
+type ProviderPairs struct {
+	Known     bool           `json:"known" doc:"false: services of this kind do not tell, and may be asked for any"`
+	Languages []LanguagePair `json:"languages" doc:"By from"`
+}
+
+// LanguagePair is a language and those it can be translated into.
+type LanguagePair struct {
+	From string   `json:"from" example:"en"`
+	To   []string `json:"to" doc:"BCP 47, as exact as the service is: de stands for de-AT, too"`
+}
+
 // ServiceUsage is what a service says of its current period, in characters.
 type ServiceUsage struct {
 	Used  int64      `json:"used"`
@@ -136,6 +149,8 @@ func (s *server) registerProviders() {
 	handle(s, op("test-provider", http.MethodPost, "/v1/providers/{code}/test", tagTexts, "Ask a provider's service whether it answers",
 		says("Free of charge. A service that does not answer, or refuses the key, is a 502 that says why."), takesLong), s.testProvider)
 	handle(s, op("resume-provider", http.MethodPost, "/v1/providers/{code}/resume", tagTexts, "Ask a provider that rests again, at once"), s.resumeProvider)
+	handle(s, op("get-provider-pairs", http.MethodGet, "/v1/providers/{code}/pairs", tagTexts, "Get the pairs of languages that a provider's service has",
+		says("As the service says, which is remembered for an hour. One that does not answer is a 502 that says why."), takesLong), s.providerPairs)
 	handle(s, op("get-provider-usage", http.MethodGet, "/v1/providers/{code}/usage", tagTexts, "Get what a provider was used for, by our count and by its service's", takesLong), s.providerUsage)
 }
 
@@ -409,4 +424,36 @@ func MonthsOf(ctx context.Context, store *postgres.Store, code string) ([]Provid
 		}
 	}
 	return months, nil
+}
+
+func (s *server) providerPairs(ctx context.Context, in *CodePath) (*answer[ProviderPairs], error) {
+	t, err := s.texts()
+	if err != nil {
+		return nil, err
+	}
+	v, err := PairsOf(ctx, t, in.Code)
+	if e, ok := errors.AsType[*connectors.Error](err); ok {
+		return nil, fromService(e)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &answer[ProviderPairs]{v}, nil
+}
+
+// PairsOf asks a provider's service which pairs of languages it has.
+func PairsOf(ctx context.Context, t *jobs.Texts, code string) (ProviderPairs, error) {
+	v := ProviderPairs{Languages: []LanguagePair{}}
+	pairs, err := t.ProviderPairs(ctx, code)
+	if errors.Is(err, jobs.ErrNoPower) {
+		return v, nil
+	}
+	if err != nil {
+		return v, err
+	}
+	v.Known = true
+	for _, from := range slices.Sorted(maps.Keys(pairs)) {
+		v.Languages = append(v.Languages, LanguagePair{From: from, To: slices.Sorted(slices.Values(pairs[from]))})
+	}
+	return v, nil
 }

@@ -2,11 +2,14 @@ package api
 
 import (
 	"net/http/httptest"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/sluicehub/sluice/connectors/translation/deepl/deepltest"
+	"github.com/sluicehub/sluice/pim"
+	"github.com/sluicehub/sluice/pim/postgres"
 )
 
 // A provider's secrets go in and never come back; its settings have versions.
@@ -189,4 +192,48 @@ func TestGlossary(t *testing.T) {
 	k.want(k.do(Editor, "DELETE", "/v1/glossary/999", nil), 404, nil)
 	k.want(k.do(Integration, "POST", "/v1/glossary", `{"kind":"keep","term":"x"}`), 403, nil)
 	k.refused(k.do(Editor, "POST", "/v1/glossary.csv", "from,to\n", "Content-Type", "text/csv"), 422, "", "csv.column")
+}
+
+// What a service says of its pairs is shown, and a rule that asks for others is
+// stored with a warning.
+func TestPairs(t *testing.T) {
+	k := newKit(t).seedTexts()
+	if _, err := k.store.ChangeSchema(t.Context(), postgres.SchemaChange{Locales: []pim.Locale{"en-GB", "de-DE", "es-ES", "gd-GB"}}); err != nil {
+		t.Fatal(err)
+	}
+	rule := `{"action":"translate","from":"en-GB","to":["de-DE","gd-GB"]}`
+	status := 201
+	warned := func(want string) {
+		t.Helper()
+		var v TextRuleView
+		k.want(k.do(Editor, "PUT", "/v1/text-rules/all", rule), status, &v)
+		status = 200
+		got := ""
+		for _, w := range v.Warnings {
+			got += w.Code + " " + w.Pointer + " "
+		}
+		if got != want {
+			t.Errorf("warnings %q, want %q: %+v", got, want, v.Warnings)
+		}
+	}
+	warned("provider.none /providers ")
+	k.deepl("main")
+	var p ProviderPairs
+	k.want(k.do(Viewer, "GET", "/v1/providers/main/pairs", nil), 200, &p)
+	at := slices.IndexFunc(p.Languages, func(l LanguagePair) bool { return l.From == "en" })
+	if !p.Known || at < 0 || !slices.Contains(p.Languages[at].To, "de") || slices.Contains(p.Languages[at].To, "gd") {
+		t.Errorf("%+v", p)
+	}
+	warned("pair.unknown /to/1 ")
+	srv := httptest.NewServer(deepltest.New("another", 10))
+	k.want(k.do(Admin, "POST", "/v1/providers", map[string]any{"code": "away", "kind": "deepl", "config": map[string]any{"url": srv.URL, "key": "s3cret-key"}}), 201, nil)
+	srv.Close()
+	k.want(k.do(Viewer, "GET", "/v1/providers/away/pairs", nil), 502, nil)
+	warned("pair.unasked /providers ")
+	k.want(k.do(Admin, "POST", "/v1/providers", map[string]any{"code": "chat", "kind": "openai", "config": map[string]any{"url": srv.URL, "model": "m"}}), 201, nil)
+	if k.want(k.do(Viewer, "GET", "/v1/providers/chat/pairs", nil), 200, &p); p.Known {
+		t.Errorf("%+v", p)
+	}
+	warned("")
+	k.want(k.do(Viewer, "GET", "/v1/providers/none/pairs", nil), 404, nil)
 }

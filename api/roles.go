@@ -136,6 +136,7 @@ var allowed = map[string][]Role{
 	"list-provider-kinds": everyone,
 	"list-providers":      everyone,
 	"get-provider":        everyone,
+	"get-provider-pairs":  everyone,
 	"get-provider-usage":  everyone,
 	"create-provider":     managers,
 	"put-provider":        managers,

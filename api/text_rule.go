@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/sluicehub/sluice/pim"
 	"github.com/sluicehub/sluice/pim/postgres"
 )
 
@@ -15,6 +16,8 @@ type TextRuleView struct {
 	postgres.TextRule
 	Revision  int64     `json:"revision" doc:"What the ETag names"`
 	UpdatedAt time.Time `json:"updated_at"`
+	// Of a PUT alone.
+	Warnings []pim.Problem `json:"warnings,omitempty" doc:"Of a PUT: pairs of languages that no provider of the rule has, as they say, and providers that could not be asked"`
 }
 
 type textRuleAnswer struct {
@@ -28,7 +31,8 @@ func (s *server) registerTextRules() {
 		says("Of several rules that cover one text the first of this list counts.")), s.listTextRules)
 	handle(s, op("get-text-rule", http.MethodGet, "/v1/text-rules/{code}", tagTexts, "Get a rule for texts"), s.getTextRule)
 	handle(s, op("put-text-rule", http.MethodPut, "/v1/text-rules/{code}", tagTexts, "Say what machines translate or write", creates,
-		says("All products of its families are looked at at once, and what is missing is made. The same again changes nothing."),
+		says("All products of its families are looked at at once, and what is missing is made. The same again changes nothing. Providers are asked whether they have the rule's pairs of languages; what they have not is told in warnings."),
+		takesLong,
 		takesJSON[postgres.TextRule](s, "code")), s.putTextRule)
 	handle(s, op("delete-text-rule", http.MethodDelete, "/v1/text-rules/{code}", tagTexts, "Delete a rule for texts; the texts stay"),
 		func(ctx context.Context, in *CodePath) (*struct{}, error) {
@@ -106,6 +110,10 @@ func (s *server) putTextRule(ctx context.Context, in *putCode) (*textRuleAnswer,
 			return nil, err
 		}
 		s.wakeTexts()
-		return &textRuleAnswer{created(!fresh), etag(now.Rev), ViewTextRule(now)}, nil
+		v := ViewTextRule(now)
+		if v.Warnings, err = t.RuleWarnings(ctx, now); err != nil {
+			return nil, err
+		}
+		return &textRuleAnswer{created(!fresh), etag(now.Rev), v}, nil
 	}
 }

@@ -29,6 +29,7 @@ type providerCmd struct {
 	Put    providerPutCmd    `cmd:"" help:"Create a provider, or change its settings."`
 	Delete providerDeleteCmd `cmd:"" help:"Delete a provider that no rule names; what it translated stays."`
 	Usage  providerUsageCmd  `cmd:"" help:"Show what a provider was used for and what it cost, month by month."`
+	Pairs  providerPairsCmd  `cmd:"" help:"List the pairs of languages that a provider's service has."`
 	Test   providerTestCmd   `cmd:"" help:"Ask a provider's service whether it is there and takes our key."`
 }
 
@@ -301,5 +302,37 @@ func (p providerUsageCmd) Run(ctx context.Context, c console) error {
 		}
 		n := func(n int64) string { return strconv.FormatInt(n, 10) }
 		return []string{m.Month, n(m.Calls), n(m.Segments), n(m.Refused), n(m.Characters), n(m.InputTokens), n(m.OutputTokens), dash(strings.Join(costs, ", "))}
+	})
+}
+
+type providerPairsCmd struct {
+	keyset
+	Code string `arg:"" help:"The provider's code."`
+	JSON bool   `name:"json" help:"Print a JSON object."`
+}
+
+// Run asks the service for its pairs.
+func (p providerPairsCmd) Run(ctx context.Context, c console, log *slog.Logger) error {
+	keys, err := p.open()
+	if err != nil {
+		return err
+	}
+	return onTexts(ctx, log, keys, false, func(_ *postgres.Store, t *jobs.Texts) error {
+		v, err := api.PairsOf(ctx, t, p.Code)
+		if err != nil {
+			return fmt.Errorf("provider %s: %w", p.Code, err)
+		}
+		if p.JSON {
+			return printJSON(c.out, v)
+		}
+		if !v.Known {
+			_, err := fmt.Fprintf(c.out, "The service of provider %s does not tell which pairs it has; it may be asked for any.\n", p.Code)
+			return err
+		}
+		rows := make([][]string, len(v.Languages))
+		for i, l := range v.Languages {
+			rows[i] = []string{l.From, strings.Join(l.To, " ")}
+		}
+		return table(c.out, []string{"FROM", "TO"}, rows)
 	})
 }

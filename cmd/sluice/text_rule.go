@@ -15,6 +15,7 @@ import (
 	"github.com/sluicehub/sluice/jobs"
 	"github.com/sluicehub/sluice/pim"
 	"github.com/sluicehub/sluice/pim/postgres"
+	"github.com/sluicehub/sluice/pim/seal"
 )
 
 type textRuleCmd struct {
@@ -46,6 +47,7 @@ func textRuleViews(ctx context.Context, store *postgres.Store) ([]api.TextRuleVi
 }
 
 type textRulePutCmd struct {
+	keyset
 	Code      string       `arg:"" help:"The rule's code. Of several rules that cover one text the first by their codes counts."`
 	File      string       `placeholder:"FILE" type:"path" help:"JSON file with the rule, as PUT /v1/text-rules/CODE takes it; - is standard input."`
 	Action    string       `enum:",translate,generate" default:"" help:"translate or generate."`
@@ -88,12 +90,25 @@ func (p textRulePutCmd) Run(ctx context.Context, c console, log *slog.Logger) er
 	if err != nil {
 		return err
 	}
-	return onTexts(ctx, log, nil, false, func(store *postgres.Store, t *jobs.Texts) error {
-		if _, _, err := t.PutRule(ctx, rule, 0); err != nil {
+	var keys *seal.Keyset
+	if p.Keyset != "" { // without it nobody can be asked for pairs
+		if keys, err = p.open(); err != nil {
+			return err
+		}
+	}
+	return onTexts(ctx, log, keys, false, func(store *postgres.Store, t *jobs.Texts) error {
+		now, _, err := t.PutRule(ctx, rule, 0)
+		if err != nil {
 			return err
 		}
 		wakeAll(ctx, log, store, textConsumers()...)
-		_, err := fmt.Fprintf(c.out, "Rule %s is set; running workers look at the products that it covers.\n", p.Code)
+		if _, err := fmt.Fprintf(c.out, "Rule %s is set; running workers look at the products that it covers.\n", p.Code); err != nil || keys == nil {
+			return err
+		}
+		warnings, err := t.RuleWarnings(ctx, now)
+		for _, w := range warnings {
+			fmt.Fprintf(c.out, "Warning: %s\n", w.Detail)
+		}
 		return err
 	})
 }

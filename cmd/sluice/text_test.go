@@ -80,6 +80,7 @@ func TestTextCommands(t *testing.T) {
 		from unnest(array[date '2026-01-01', date_trunc('month', now() at time zone 'utc')::date]) m`); err != nil {
 		t.Fatal(err)
 	}
+	says(run(0, "provider", "pairs", "main"), "FROM", "de ", "en-US")
 	says(run(0, "provider", "list"), "0.068", "7.50 EUR")
 	says(run(0, "provider", "usage", "main"), "2026-01", "12", "3400", "0.068 EUR", "TOKENS OUT")
 	says(run(1, "provider", "usage", "none"), "there is no provider none")
@@ -92,7 +93,9 @@ func TestTextCommands(t *testing.T) {
 	says(run(1, "provider", "test", "main"), "provider main:")
 
 	says(run(1, "text-rule", "put", "german", "--action", "translate", "--from", "en-GB", "--to", "fr-FR"), "/to/0")
-	says(run(0, "text-rule", "put", "german", "--action", "translate", "--from", "en-GB", "--to", "de-DE", "--family", "item", "--provider", "main"), "is set")
+	says(run(0, "text-rule", "put", "german", "--action", "translate", "--from", "en-GB", "--to", "de-DE", "--family", "item", "--provider", "main"), "is set", "Warning: there is no enabled provider")
+	run(0, "provider", "put", "main", "--enabled")
+	says(run(0, "text-rule", "put", "german", "--action", "translate", "--from", "en-GB", "--to", "de-DE", "--family", "item", "--provider", "main", "--hold-minutes", "5"), "is set", "Warning: main could not be asked")
 	says(run(0, "text-rule", "list"), "german", "translate", "item", "all", "de-DE", "main", "auto")
 	says(run(1, "provider", "delete", "main"), "rules name provider main")
 

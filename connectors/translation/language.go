@@ -70,3 +70,14 @@ func Pick(l pim.Locale, from bool, has []string) string {
 	}
 	return ""
 }
+
+// Offers reports whether a service with these pairs, as a Pairer gives them, can
+// be asked to translate between two locales.
+func Offers(pairs map[string][]string, from, to pim.Locale) bool {
+	for has, into := range pairs {
+		if Pick(from, true, []string{has}) != "" && Pick(to, false, into) != "" {
+			return true
+		}
+	}
+	return false
+}

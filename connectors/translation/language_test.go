@@ -28,3 +28,24 @@ func TestPick(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+func TestOffers(t *testing.T) {
+	pairs := map[string][]string{"en": {"de", "pt-BR", "zh"}, "ca_valencia": {"es"}}
+	for _, c := range []struct {
+		from, to pim.Locale
+		want     bool
+	}{
+		{"en-GB", "de-AT", true},
+		{"en-GB", "pt", true},
+		{"en-GB", "pt-PT", false},
+		{"en-GB", "zh-TW", false},
+		{"en-GB", "nl-NL", false},
+		{"de-DE", "en-GB", false},
+		{"ca-ES-valencia", "es-ES", true},
+		{"", "", false},
+	} {
+		if got := translation.Offers(pairs, c.from, c.to); got != c.want {
+			t.Errorf("%s to %s: %v", c.from, c.to, got)
+		}
+	}
+}
