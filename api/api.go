@@ -134,6 +134,7 @@ func (s *server) register() {
 	s.registerMappings()
 	s.registerListings()
 	s.registerExchanges()
+	s.registerExplain()
 	s.registerHooks()
 	s.registerImports()
 	s.registerAssets()

@@ -11,6 +11,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/sluicehub/sluice/jobs"
 	"github.com/sluicehub/sluice/pim"
 )
 
@@ -167,6 +168,21 @@ func polish(doc *huma.OpenAPI) {
 	}
 	if c := schemas["ChannelSpec"]; c != nil {
 		c.Properties["config"] = &huma.Schema{Type: huma.TypeObject, AdditionalProperties: true, Description: "Shaped by the connector: see config_schema of GET /v1/connectors"}
+	}
+	for _, name := range []string{"Explanation", "LaneExplanation"} {
+		if x := schemas[name]; x != nil {
+			for _, reason := range jobs.Reasons {
+				x.Properties["reason"].Enum = append(x.Properties["reason"].Enum, reason)
+			}
+		}
+	}
+	if l := schemas["LaneExplanation"]; l != nil {
+		for _, state := range pim.ListingStates {
+			l.Properties["state"].Enum = append(l.Properties["state"].Enum, state)
+		}
+		for _, lane := range pim.AllLanes {
+			l.Properties["lane"].Enum = append(l.Properties["lane"].Enum, lane.String())
+		}
 	}
 	if l := schemas["Listing"]; l != nil {
 		for _, state := range pim.ListingStates {

@@ -102,6 +102,8 @@ var allowed = map[string][]Role{
 	"list-exchanges": everyone,
 	"get-exchange":   everyone,
 
+	"explain-listing": everyone,
+
 	"create-import":     offers,
 	"list-imports":      everyone,
 	"get-import":        everyone,

@@ -94,6 +94,9 @@ type field struct {
 	eval  cel.Program
 	trial cel.Program // all branches at once, where there are any; nil after Compile
 	codes []string    // attributes that the expression names; nil after Compile
+
+	inputs pim.Lanes
+	reads  reading
 }
 
 // Compile checks a mapping and makes it ready to render. All problems come at
@@ -244,7 +247,7 @@ func (c *compiler) field(pointer string, lane pim.Lane, name, expression string)
 	if len(c.problems) > before {
 		return field{}, false
 	}
-	f := field{name: name, key: append(pim.AppendJSONString(nil, name), ':'), codes: found.codes}
+	f := field{name: name, key: append(pim.AppendJSONString(nil, name), ':'), codes: found.codes, inputs: found.inputs, reads: found.reads}
 	f.root, f.path, f.direct = directPath(checked.NativeRep().Expr())
 	for _, plan := range []struct {
 		into    *cel.Program

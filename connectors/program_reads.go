@@ -1,6 +1,8 @@
 package connectors
 
 import (
+	"slices"
+
 	"cel.dev/cel-go/common/ast"
 	"cel.dev/cel-go/common/types"
 
@@ -37,6 +39,38 @@ func (r *reading) add(more reading) {
 // not show, where an expression looks at values as a whole or makes up its names.
 func (p *Program) Reads(code string, locale pim.Locale) bool {
 	return p.reads.all || p.reads.codes[readKey{code, ""}] || p.reads.codes[readKey{code, locale}]
+}
+
+// Fields are the names of those fields of a lane that a change on some lanes can
+// change, codes being the attributes that were changed; nil: all there are. As
+// Reads it may name one that does not change.
+func (p *Program) Fields(lane pim.Lane, changed pim.Lanes, codes []string) []string {
+	names := []string{}
+	for i := range p.fields[lane] {
+		f := &p.fields[lane][i]
+		if f.inputs&changed == 0 {
+			continue
+		}
+		texts := changed&^pim.LanesOf(pim.Offer) != 0 && f.inputs&changed&^pim.LanesOf(pim.Offer) != 0
+		if f.inputs.Has(pim.Offer) && changed.Has(pim.Offer) || texts && f.reads.touched(codes) {
+			names = append(names, f.name)
+		}
+	}
+	return names
+}
+
+// touched reports whether a change of these attributes can be seen; what reads
+// none reads what is not among values.
+func (r *reading) touched(codes []string) bool {
+	if codes == nil || r.all || len(r.codes) == 0 {
+		return true
+	}
+	for k := range r.codes {
+		if slices.Contains(codes, k.code) {
+			return true
+		}
+	}
+	return false
 }
 
 // isValues reports whether e is a variable that holds values by their codes.

@@ -115,7 +115,9 @@ func (s *step) render(ctx context.Context, claim *postgres.Claim, items []postgr
 		if err == nil || ctx.Err() != nil {
 			return err
 		}
-		s.add("validation", s.failed(tasks[i], err))
+		o := s.failed(tasks[i], err)
+		o.Verdict = verdictIncomplete
+		s.add("validation", o)
 		tasks[i] = nil
 		return nil
 	}

@@ -54,13 +54,16 @@ const (
 
 // newErrand makes an errand; lane 0 is of none. Who makes one says when it is over.
 func newErrand(what string, lane pim.Lane, skus ...pim.SKU) *errand {
-	return &errand{what: what, lane: lane, skus: skus, attempt: 1 + rand.Int64N(1<<53-1)} // as JSON's readers can tell numbers apart
+	return &errand{what: what, lane: lane, skus: skus}
 }
 
 type errandKey struct{}
 
 // on gives the context of the call.
 func (e *errand) on(ctx context.Context) context.Context {
+	if e.attempt == 0 {
+		e.attempt = 1 + rand.Int64N(1<<53-1) // as JSON's readers can tell numbers apart
+	}
 	return context.WithValue(ctx, errandKey{}, e)
 }
 

@@ -41,7 +41,7 @@ type Listing struct {
 
 // Receipt is what a target answered for one listing.
 type Receipt struct {
-	Verdict  string    `json:"verdict" doc:"live, accepted, pending, or why not: throttled, unavailable, auth, validation, conflict, permanent"`
+	Verdict  string    `json:"verdict" doc:"live, accepted, pending, or why not: throttled, unavailable, auth, validation, conflict, permanent; incomplete: our own check refused it, and nothing was sent"`
 	Revision int64     `json:"revision"`
 	At       time.Time `json:"at"`
 	Text     string    `json:"text,omitempty"`

@@ -47,6 +47,7 @@ type cli struct {
 	Glossary   glossaryCmd   `cmd:"" help:"Keep words with a translation of their own."`
 	Text       textCmd       `cmd:"" help:"See how translated and written texts stand, and review them."`
 	Import     importCmd     `cmd:"" help:"Import products from a file of CSV, JSON Lines or a JSON array."`
+	Explain    explainCmd    `cmd:"" help:"Say why a product is or is not live on a channel."`
 	Exchanges  exchangesCmd  `cmd:"" help:"See what channels' targets were asked and answered."`
 	Restored   restoredCmd   `cmd:"" help:"Say that the database was restored from a backup: revisions rise, and everything is sent anew."`
 	Doctor     doctorCmd     `cmd:"" help:"Say in words what is wrong with the database, the queues and the channels."`
