@@ -51,6 +51,8 @@ type Config struct {
 	Media *jobs.Media
 	// Texts keeps providers, rules and what they make; nil: what needs it answers 503.
 	Texts *jobs.Texts
+	// Notifiers are told of alerts; nil: what needs them answers 503.
+	Notifiers *jobs.Notifiers
 	// Wake is told of consumers that have work; nil leaves it to the sweeper.
 	Wake func(...postgres.Consumer)
 	// Ready says what keeps this process from serving, e.g. migrations that
@@ -142,6 +144,7 @@ func (s *server) register() {
 	s.registerFiles()
 	s.registerTasks()
 	s.registerProviders()
+	s.registerAlerts()
 	s.registerTextRules()
 	s.registerGlossary()
 	s.registerTexts()

@@ -17,6 +17,7 @@ import (
 
 	"github.com/sluicehub/sluice/connectors"
 	"github.com/sluicehub/sluice/connectors/all"
+	"github.com/sluicehub/sluice/connectors/notify"
 	providers "github.com/sluicehub/sluice/connectors/translation/all"
 	"github.com/sluicehub/sluice/jobs"
 	"github.com/sluicehub/sluice/pim"
@@ -88,6 +89,7 @@ func newKitOn(t testing.TB, dsn string, more ...func(*Config)) *kit {
 	logger := slog.New(slog.NewTextHandler(k.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	k.texts = jobs.NewTexts(jobs.TextsConfig{Store: store, Registry: providers.Registry(), Keys: keyset, Log: logger, AllowPrivate: true, Version: "test"})
 	c := Config{
+		Notifiers: jobs.NewNotifiers(store, keyset, notify.Env{AllowPrivate: true, Version: "test"}),
 		Store: store, Channels: jobs.NewChannels(store, registry, keyset, connectors.Env{AllowPrivate: true}), Registry: registry, Media: k.media, Texts: k.texts,
 		Log: logger, Metrics: metrics, Registerer: metrics,
 		Version: "test", TempDir: t.TempDir(), Wake: func(cs ...postgres.Consumer) {

@@ -28,6 +28,7 @@ type metrics struct {
 	tasks      *prometheus.CounterVec
 	renders    prometheus.Histogram
 	uploads    *prometheus.CounterVec
+	messages   *prometheus.CounterVec
 	characters *prometheus.CounterVec
 	services   *prometheus.CounterVec
 	tokens     *prometheus.CounterVec
@@ -76,6 +77,13 @@ func newMetrics(reg prometheus.Registerer, store *postgres.Store) *metrics {
 	m.uploads = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "sluice_uploads_total", Help: "Files given to targets that keep files of their own, by outcome: ok or failed.",
 	}, []string{"channel", "outcome"})
+	m.messages = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "sluice_notifications_total", Help: "Messages of alerts by how an attempt to send one ended: ok or failed.",
+	}, []string{"outcome"})
+	for _, outcome := range []string{"ok", "failed"} {
+		m.messages.WithLabelValues(outcome)
+	}
+	reg.MustRegister(m.messages)
 	m.characters = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "sluice_translation_characters_total", Help: "Characters that a provider counted.",
 	}, []string{"provider"})
@@ -210,6 +218,7 @@ var (
 	descLots      = prometheus.NewDesc("sluice_lots_waiting", "Lots of tasks that wait as a whole, with work for them, since what they need is not there.", []string{"kind"}, nil)
 	descDerive    = prometheus.NewDesc("sluice_derive_rows", "Changed products whose assets and texts are still to be looked at.", nil, nil)
 	descBounds    = prometheus.NewDesc("sluice_provider_used_ratio", "How much of what a provider may be used for in this month was: of its quota of characters, of its budget.", []string{"provider", "bound"}, nil)
+	descAlerts    = prometheus.NewDesc("sluice_alerts", "Alerts that were told and are not over.", []string{"kind"}, nil)
 	descPool      = prometheus.NewDesc("sluice_pool_connections", "Database connections by pool and state.", []string{"pool", "state"}, nil)
 	descPoolWait  = prometheus.NewDesc("sluice_pool_wait_seconds_total", "Time spent waiting for a database connection.", []string{"pool"}, nil)
 )
@@ -218,7 +227,7 @@ var (
 func (c *stateCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		descReadable, descFreshness, descDue, descExpired, descOutboxAge, descPoison, descListings, descBreaker, descPaused, descThrottled, descAllowed, descOutbox, descJobs, descOldest,
-		descTasks, descTaskAge, descLots, descDerive, descBounds, descPool, descPoolWait,
+		descTasks, descTaskAge, descLots, descDerive, descBounds, descAlerts, descPool, descPoolWait,
 	} {
 		ch <- d
 	}
@@ -312,6 +321,13 @@ func (c *stateCollector) besides(ctx context.Context, out []prometheus.Metric) (
 		if err1 == nil && err2 == nil && budget > 0 {
 			out = append(out, gauge(descBounds, spent/budget, p.Code, "budget"))
 		}
+	}
+	alerts, err := c.store.AlertCounts(ctx)
+	if err != nil {
+		return out, err
+	}
+	for _, kind := range pim.AlertKinds {
+		out = append(out, gauge(descAlerts, float64(alerts[kind]), string(kind)))
 	}
 	return out, nil
 }

@@ -44,6 +44,11 @@ type Config struct {
 	// Lease and Sweep are how long a holder may go unheard, and how often to
 	// look for what nobody works on; 0 is 5 and 2 seconds.
 	Lease, Sweep time.Duration
+	// Notifiers tell who wants to know of alerts; nil: this process tells nobody.
+	Notifiers *Notifiers
+	// Watch is how often the channels are looked after, and Gather how long what
+	// is to be told waits for more; 0 is 5 seconds each.
+	Watch, Gather time.Duration
 }
 
 // Runner runs this process's part of the road.
@@ -60,6 +65,11 @@ type Runner struct {
 	lease    time.Duration
 	every    time.Duration // between sweeps
 
+	tally      tally
+	notifiers  *Notifiers
+	watchEvery time.Duration
+	gather     time.Duration
+
 	beforeFinish func(postgres.Consumer) // tests stand between the last look and the release
 
 	stop     chan struct{}
@@ -73,6 +83,7 @@ func New(c Config) (*Runner, error) {
 	r := &Runner{
 		store: c.Store, channels: c.Channels, log: c.Log, holder: c.Holder, works: c.Work, media: c.Media,
 		lease: cmp.Or(c.Lease, leaseFor), every: cmp.Or(c.Sweep, sweepEvery),
+		notifiers: c.Notifiers, watchEvery: cmp.Or(c.Watch, watchEvery), gather: cmp.Or(c.Gather, gatherFor),
 		hub: newHub(), stop: make(chan struct{}), metrics: newMetrics(c.Metrics, c.Store),
 	}
 	if c.Channels != nil {
@@ -227,6 +238,7 @@ func (r *Runner) Start(ctx context.Context) error {
 	}
 	r.running.Go(func() { r.listen(ctx) })
 	r.running.Go(func() { r.sweep(ctx) })
+	r.running.Go(func() { r.watch(ctx) })
 	if err := r.river.Start(ctx); err != nil {
 		return fmt.Errorf("start the job client: %w", err)
 	}

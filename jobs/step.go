@@ -438,6 +438,7 @@ func (s *step) receive(ctx context.Context, claim *postgres.Claim) (next, error)
 }
 
 func (s *step) observe(claim *postgres.Claim) {
+	s.d.r.tally.finished(s.l, s.outcomes)
 	m := s.d.r.metrics
 	for verdict, n := range s.verdicts {
 		m.deliveries.WithLabelValues(string(s.t.Code), s.l.Lane.String(), verdict).Add(float64(n))

@@ -11,6 +11,7 @@ import (
 type Policy struct {
 	Flow      Flow      `json:"flow,omitzero" doc:"How fast, how much and when is sent"`
 	Exchanges Exchanges `json:"exchanges,omitzero" doc:"What is kept of requests and answers"`
+	Alerts    Alerts    `json:"alerts,omitzero" doc:"When somebody is told that it needs them"`
 }
 
 // Flow bounds what a channel's target is sent, over all processes together. Each
@@ -85,6 +86,7 @@ func (p Policy) Check() (problems []Problem) {
 			}
 		}
 	}
+	p.Alerts.check(add)
 	return problems
 }
 

@@ -49,6 +49,7 @@ type cli struct {
 	Import     importCmd     `cmd:"" help:"Import products from a file of CSV, JSON Lines or a JSON array."`
 	Explain    explainCmd    `cmd:"" help:"Say why a product is or is not live on a channel."`
 	Exchanges  exchangesCmd  `cmd:"" help:"See what channels' targets were asked and answered."`
+	Notify     notifyCmd     `cmd:"" help:"Say who is told when a channel needs somebody, and list what is wrong now."`
 	Restored   restoredCmd   `cmd:"" help:"Say that the database was restored from a backup: revisions rise, and everything is sent anew."`
 	Doctor     doctorCmd     `cmd:"" help:"Say in words what is wrong with the database, the queues and the channels."`
 	Bench      bench.Command `cmd:"" help:"Measure this machine: imports, edits, deliveries, beside what a bare database and a bare River do."`

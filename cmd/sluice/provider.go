@@ -186,11 +186,16 @@ func (p providerPutCmd) body(c console) ([]byte, error) {
 	if p.Enabled != nil {
 		whole["enabled"] = *p.Enabled
 	}
+	return mergeSet(whole, p.Set, c)
+}
+
+// mergeSet puts settings given as KEY=VALUE into the config of whole.
+func mergeSet(whole map[string]any, set []string, c console) ([]byte, error) {
 	config, ok := whole["config"].(map[string]any)
 	if !ok {
 		config = map[string]any{}
 	}
-	for _, s := range p.Set {
+	for _, s := range set {
 		name, value, is := strings.Cut(s, "=")
 		if !is || name == "" {
 			return nil, fmt.Errorf("--set %s: KEY=VALUE is expected", name)

@@ -27,8 +27,9 @@ type serveCmd struct {
 	AllowPrivateTargets bool     `env:"SLUICE_ALLOW_PRIVATE_TARGETS" help:"Let channels that are created here, or whose config is changed here, send to loopback and private addresses; others keep what they have."`
 	Blobs               string   `env:"SLUICE_BLOBS" placeholder:"URL" help:"Where files are kept: file:///folder, or s3://bucket/prefix?endpoint=… with SLUICE_S3_ACCESS_KEY and SLUICE_S3_SECRET_KEY. By default the folder blobs beside the keyset file. All processes need the same."`
 	PublicURL           string   `env:"SLUICE_PUBLIC_URL" placeholder:"URL" help:"Where targets reach this API from outside: addresses of pictures begin with it. It is kept for all processes; by default it is where the first of them listened. Another one sends all pictures anew."`
-	ImageEngine         string   `default:"go" enum:"go,vips" env:"SLUICE_IMAGE_ENGINE" help:"What makes renditions: go is built in, vips runs vipsthumbnail, which must be installed, and knows WebP, AVIF and colour profiles (${default}). All processes need the same."`
-	Migrate             bool     `default:"true" negatable:"" env:"SLUICE_MIGRATE" help:"Migrate the database first; --no-migrate only checks it."`
+	mailServer
+	ImageEngine string `default:"go" enum:"go,vips" env:"SLUICE_IMAGE_ENGINE" help:"What makes renditions: go is built in, vips runs vipsthumbnail, which must be installed, and knows WebP, AVIF and colour profiles (${default}). All processes need the same."`
+	Migrate     bool   `default:"true" negatable:"" env:"SLUICE_MIGRATE" help:"Migrate the database first; --no-migrate only checks it."`
 }
 
 const defaultListen = "127.0.0.1:8080"
@@ -66,6 +67,9 @@ func (s serveCmd) Run(ctx context.Context, log *slog.Logger) error {
 	}
 	o := node.Options{
 		DSN: dsn, Keys: keys, Log: log, Work: slices.Contains(s.Roles, "worker"), AllowPrivate: s.AllowPrivateTargets, Version: versionText(),
+	}
+	if o.Mail, err = s.mail(); err != nil {
+		return err
 	}
 	o.Watched = !slices.Contains(s.Roles, "api")
 	if address := s.Listen; address != "" || !o.Watched {

@@ -22,6 +22,7 @@ import (
 	"github.com/sluicehub/sluice/api"
 	"github.com/sluicehub/sluice/connectors"
 	"github.com/sluicehub/sluice/connectors/all"
+	"github.com/sluicehub/sluice/connectors/notify"
 	translationall "github.com/sluicehub/sluice/connectors/translation/all"
 	"github.com/sluicehub/sluice/jobs"
 	"github.com/sluicehub/sluice/jobs/importing"
@@ -44,6 +45,7 @@ type Options struct {
 
 	Blobs  blob.Store   // assets and renditions; nil: there are none here. It is closed with the node
 	Engine media.Engine // makes renditions; nil: the built-in one
+	Mail   notify.Mail  // what notifiers use that name no mail server of their own
 	Public string       // where targets reach the API: URLs of files begin with it. "": as the processes before, else where the first listens
 }
 
@@ -54,6 +56,8 @@ type Node struct {
 	Runner   *jobs.Runner
 	Media    *jobs.Media // nil without Blobs
 	Texts    *jobs.Texts
+
+	Notifiers *jobs.Notifiers
 
 	blobs  io.Closer
 	server *http.Server // nil without a Listener
@@ -104,8 +108,9 @@ func Start(ctx context.Context, o Options) (_ *Node, err error) {
 	n.Texts = jobs.NewTexts(jobs.TextsConfig{
 		Store: n.Store, Registry: translationall.Registry(), Keys: o.Keys, Log: o.Log, AllowPrivate: o.AllowPrivate, Version: o.Version,
 	})
+	n.Notifiers = jobs.NewNotifiers(n.Store, o.Keys, notify.Env{AllowPrivate: o.AllowPrivate, Version: o.Version, Mail: o.Mail})
 	n.Runner, err = jobs.New(jobs.Config{
-		Store: n.Store, Channels: n.Channels, Importer: importing.New(n.Store, o.Log, metrics), Media: n.Media, Texts: n.Texts,
+		Store: n.Store, Channels: n.Channels, Importer: importing.New(n.Store, o.Log, metrics), Media: n.Media, Texts: n.Texts, Notifiers: n.Notifiers,
 		Log: o.Log, Metrics: metrics, Holder: Holder(), Work: o.Work,
 	})
 	if err != nil {
@@ -114,7 +119,7 @@ func Start(ctx context.Context, o Options) (_ *Node, err error) {
 	var handler http.Handler
 	if o.Listener != nil {
 		handler, err = api.New(api.Config{
-			Store: n.Store, Channels: n.Channels, Registry: registry, Media: n.Media, Texts: n.Texts, Log: o.Log, Wake: n.Runner.Wake,
+			Store: n.Store, Channels: n.Channels, Registry: registry, Media: n.Media, Texts: n.Texts, Notifiers: n.Notifiers, Log: o.Log, Wake: n.Runner.Wake,
 			Metrics: metrics, Registerer: metrics, Version: o.Version,
 		})
 		if err != nil {
