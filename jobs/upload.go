@@ -5,14 +5,15 @@ import (
 	"cmp"
 	"context"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/sluicehub/sluice/connectors"
-	"github.com/sluicehub/sluice/pim"
 	"github.com/sluicehub/sluice/pim/blob"
 )
 
@@ -127,7 +128,14 @@ func (s *step) upload(ctx context.Context, tasks []*task) ([]*task, error) {
 				}
 				return text
 			})
-			t.item.Document = pim.AppendJSON(nil, documents[i])
+			// As rendered, in the order of the keys.
+			var b bytes.Buffer
+			enc := json.NewEncoder(&b)
+			enc.SetEscapeHTML(false)
+			if err := enc.Encode(documents[i]); err != nil {
+				return nil, fmt.Errorf("write the document of %s: %w", t.SKU, err)
+			}
+			t.item.Document = bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 		}
 		if e != nil {
 			s.add(string(e.Verdict), s.failed(t, e))
