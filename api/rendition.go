@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -84,7 +85,19 @@ func (s *server) listRenditions(ctx context.Context, in *struct{ Paging }) (*ans
 	return pageOf(items, next), nil
 }
 
-func (s *server) getRendition(ctx context.Context, in *CodePath) (*answer[Rendition], error) {
+// renditionAnswer is a definition with its revision as entity tag.
+type renditionAnswer struct {
+	Status int
+	ETag   string `header:"ETag" doc:"The definition's revision"`
+	Body   Rendition
+}
+
+func answerRendition(d *postgres.RenditionDefinition, status int) (*renditionAnswer, error) {
+	v, err := ViewRendition(d)
+	return &renditionAnswer{status, etag(d.Rev), v}, err
+}
+
+func (s *server) getRendition(ctx context.Context, in *CodePath) (*renditionAnswer, error) {
 	if _, err := s.media(); err != nil {
 		return nil, err
 	}
@@ -92,31 +105,47 @@ func (s *server) getRendition(ctx context.Context, in *CodePath) (*answer[Rendit
 	if err != nil {
 		return nil, err
 	}
-	v, err := ViewRendition(&d)
-	return &answer[Rendition]{v}, err
+	return answerRendition(&d, http.StatusOK)
 }
 
-func (s *server) putRendition(ctx context.Context, in *putDefinition) (*putAnswer[Rendition], error) {
+func (s *server) putRendition(ctx context.Context, in *putCode) (*renditionAnswer, error) {
 	m, err := s.media()
 	if err != nil {
 		return nil, err
+	}
+	want, p := parseIfMatch(in.IfMatch)
+	if p != nil {
+		return nil, p
 	}
 	definition, err := ReadRendition(in.RawBody)
 	if err != nil {
 		return nil, err
 	}
-	_, err = s.Store.RenditionDefinition(ctx, in.Code)
-	before := err == nil
-	if err != nil && !errors.Is(err, postgres.ErrNotFound) {
-		return nil, err
+	for race := 0; ; race++ {
+		old, err := s.Store.RenditionDefinition(ctx, in.Code)
+		before := err == nil
+		if err != nil && !errors.Is(err, postgres.ErrNotFound) {
+			return nil, err
+		}
+		var revision int64
+		switch {
+		case want.given && !before:
+			return nil, problem(http.StatusPreconditionFailed, "stale", "there is no such rendition definition")
+		case want.given && !want.any && !slices.Contains(want.revisions, old.Rev):
+			return nil, stale(old.Rev)
+		case want.given:
+			revision = old.Rev
+		}
+		d, err := m.ReplaceDefinition(ctx, in.Code, definition, revision)
+		if errors.Is(err, postgres.ErrStale) && race < maxRaces {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		s.wakeMedia()
+		return answerRendition(&d, created(before))
 	}
-	d, err := m.PutDefinition(ctx, in.Code, definition)
-	if err != nil {
-		return nil, err
-	}
-	s.wakeMedia()
-	v, err := ViewRendition(&d)
-	return &putAnswer[Rendition]{created(before), v}, err
 }
 
 // ReadRendition reads a rendition definition from JSON: a media.Definition, or

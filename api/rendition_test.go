@@ -22,6 +22,18 @@ func TestRenditionDefinitions(t *testing.T) {
 		t.Fatal(err)
 	}
 	k.want(k.do(ChannelManager, "PUT", "/v1/renditions/b", raw), 201, nil)
+	const definition = `{"width":12}`
+	tag := k.want(k.do(Viewer, "GET", "/v1/renditions/a", nil), 200, nil).Header.Get("ETag")
+	if tag != etag(first) {
+		t.Errorf("ETag %s of revision %d", tag, first)
+	}
+	k.want(k.do(ChannelManager, "PUT", "/v1/renditions/new", definition, "If-Match", "*"), 412, nil)
+	k.want(k.do(ChannelManager, "PUT", "/v1/renditions/a", definition, "If-Match", "x"), 422, nil)
+	if r := k.want(k.do(ChannelManager, "PUT", "/v1/renditions/a", definition, "If-Match", tag), 200, &d); d.Revision != first+1 || r.Header.Get("ETag") != etag(d.Revision) {
+		t.Errorf("revision %d, ETag %s", d.Revision, r.Header.Get("ETag"))
+	}
+	k.want(k.do(ChannelManager, "PUT", "/v1/renditions/a", `{"width":13}`, "If-Match", tag), 412, nil)
+	k.want(k.do(ChannelManager, "PUT", "/v1/renditions/a", `{"width":10}`, "If-Match", "*"), 200, &d)
 	for body, want := range map[string][2]string{
 		`{"width":-1}`: {"/width", "definition.range"}, `{"preset":"none"}`: {"/preset", "preset.unknown"}, `{"preset":1}`: {"/preset", "preset.unknown"},
 		`{"preset":"bol","x":1}`: {"/x", "definition.unknown"}, `[]`: {"", "definition.shape"}, `{"format":"avif"}`: {"/format", "format.engine"}, `{`: {"", "json.syntax"},

@@ -121,6 +121,12 @@ func (m *Media) Engine() media.Engine { return m.engine }
 // PutDefinition makes or replaces a rendition definition; the same again
 // changes nothing. The error is a *pim.Invalid of what is wrong with it.
 func (m *Media) PutDefinition(ctx context.Context, code string, d media.Definition) (postgres.RenditionDefinition, error) {
+	return m.ReplaceDefinition(ctx, code, d, 0)
+}
+
+// ReplaceDefinition is PutDefinition of what must have a revision, when that is
+// not 0: postgres.ErrStale.
+func (m *Media) ReplaceDefinition(ctx context.Context, code string, d media.Definition, revision int64) (postgres.RenditionDefinition, error) {
 	var problems []pim.Problem
 	if err := pim.ValidCode("rendition", code); err != nil {
 		problems = append(problems, pim.Problem{Pointer: "/code", Code: "code", Detail: err.Error()})
@@ -142,7 +148,7 @@ func (m *Media) PutDefinition(ctx context.Context, code string, d media.Definiti
 	if err != nil {
 		return postgres.RenditionDefinition{}, err
 	}
-	return m.store.PutRenditionDefinition(ctx, postgres.RenditionDefinition{Code: code, Definition: raw, Spec: spec, Focal: d.Fit == media.Crop})
+	return m.store.PutRenditionDefinition(ctx, postgres.RenditionDefinition{Code: code, Definition: raw, Spec: spec, Focal: d.Fit == media.Crop}, revision)
 }
 
 // NewAsset is an asset to be stored.

@@ -189,8 +189,8 @@ func (r *road) count(sql string, args ...any) (n int) {
 func (r *road) rested(channels ...pim.ChannelCode) {
 	r.Helper()
 	r.until(func() bool {
-		return r.count(`select (select count(*) from derive) + (select count(*) from task where state = 'waiting')`) == 0 && r.busy(channels...) == 0 &&
-			r.count(`select (select count(*) from derive) + (select count(*) from outbox) + (select count(*) from task where state = 'waiting')`) == 0
+		return r.count(`select (select count(*) from spread) + (select count(*) from derive) + (select count(*) from task where state = 'waiting')`) == 0 && r.busy(channels...) == 0 &&
+			r.count(`select (select count(*) from spread) + (select count(*) from derive) + (select count(*) from outbox) + (select count(*) from task where state = 'waiting')`) == 0
 	})
 }
 

@@ -345,12 +345,20 @@ const derives = 200
 
 // step implements worker.
 func (d *deriver) step(ctx context.Context, l postgres.Lease) (next, error) {
+	// A piece for each step: neither waits for the end of the other.
+	more, err := d.r.store.Spread(ctx)
+	if err != nil {
+		return next{}, err
+	}
+	if more {
+		d.r.Wake(renderers...)
+	}
 	products, err := d.r.store.ClaimDerive(ctx, l, derives)
 	if err != nil {
 		return next{}, err
 	}
 	if len(products) == 0 {
-		return next{idle: true}, nil
+		return next{again: more, idle: !more}, nil
 	}
 	schema, err := d.r.store.RefreshSchema(ctx)
 	if err != nil {
@@ -368,7 +376,7 @@ func (d *deriver) step(ctx context.Context, l postgres.Lease) (next, error) {
 		}
 		found.Refs[i] = mediaRefs(values, schema)
 	}
-	var more []func(context.Context, pgx.Tx) error
+	var also []func(context.Context, pgx.Tx) error
 	wake := []postgres.Consumer{{Kind: postgres.Fetch}}
 	for _, a := range d.also {
 		do, err := a.Plan(ctx, products)
@@ -376,12 +384,12 @@ func (d *deriver) step(ctx context.Context, l postgres.Lease) (next, error) {
 			return next{}, fmt.Errorf("derive: %w", err)
 		}
 		if do != nil {
-			more = append(more, do)
+			also = append(also, do)
 			wake = append(wake, a.Wakes()...)
 		}
 	}
 	found.Also = func(ctx context.Context, tx pgx.Tx) error {
-		for _, do := range more {
+		for _, do := range also {
 			if err := do(ctx, tx); err != nil {
 				return err
 			}
@@ -392,5 +400,5 @@ func (d *deriver) step(ctx context.Context, l postgres.Lease) (next, error) {
 		return next{}, err
 	}
 	d.r.Wake(wake...)
-	return next{again: len(products) == derives, idle: false}, nil
+	return next{again: more || len(products) == derives, idle: false}, nil
 }

@@ -105,14 +105,21 @@ type AssetFilter struct {
 	SKU   pim.SKU
 }
 
-const sqlAssets = `
-select ` + assetColumns + ` from asset a
+const (
+	assetFilter = `
 where code > @after
   and (@state = '' or case @state when 'stored' then hash is not null and error is null when 'waiting' then hash is null and error is null
        when 'failed' then error is not null else unused_at is not null end)
   and (@query = '' or code ilike @query or ref ilike @query or filename ilike @query)
-  and (@sku = '' or exists (select from product_asset u join product p on p.id = u.product_id where u.ref in (a.ref, a.code) and p.sku = @sku))
+`
+	sqlAssets = `select ` + assetColumns + ` from asset a` + assetFilter + `order by code limit @limit`
+
+	// sqlAssetsOf begins at the product: it reads what that names, and no more.
+	sqlAssetsOf = `select ` + assetColumns + ` from asset a` + assetFilter + `
+  and id = any(array(select x.id from product p join product_asset u on u.product_id = p.id
+      cross join lateral (select id from asset where ref = u.ref union select id from asset where code = u.ref) x where p.sku = @sku))
 order by code limit @limit`
+)
 
 // Assets lists assets by their codes.
 func (s *Store) Assets(ctx context.Context, f AssetFilter, page Page) (list []Asset, next string, err error) {
@@ -120,9 +127,12 @@ func (s *Store) Assets(ctx context.Context, f AssetFilter, page Page) (list []As
 	if f.Query != "" {
 		query = "%" + strings.NewReplacer(`\`, `\\`, "%", `\%`, "_", `\_`).Replace(storable(f.Query)) + "%"
 	}
-	rows, err := s.pool.Query(ctx, sqlAssets, pgx.NamedArgs{
-		"after": storable(page.After), "limit": page.limit(), "state": f.State, "query": query, "sku": storable(string(f.SKU)),
-	})
+	args := pgx.NamedArgs{"after": storable(page.After), "limit": page.limit(), "state": f.State, "query": query}
+	sql := sqlAssets
+	if f.SKU != "" {
+		sql, args["sku"] = sqlAssetsOf, storable(string(f.SKU))
+	}
+	rows, err := s.pool.Query(ctx, sql, args)
 	if err != nil {
 		return nil, "", fmt.Errorf("list assets: %w", err)
 	}
@@ -200,11 +210,11 @@ func putAsset(ctx context.Context, tx pgx.Tx, a Asset) (created, changed bool, e
 		return false, false, err
 	}
 	if other {
-		if _, err := tx.Exec(ctx, sqlWantRenditions, pgx.NamedArgs{"asset": id, "code": "", "urgent": true}); err != nil {
+		if _, err := tx.Exec(ctx, sqlWantRenditions, pgx.NamedArgs{"assets": []int64{id}, "code": "", "urgent": true}); err != nil {
 			return false, false, err
 		}
 	}
-	_, err = tx.Exec(ctx, sqlTouchSettled, pgx.NamedArgs{"asset": id, "originals": [][]byte{}})
+	_, err = tx.Exec(ctx, sqlTouchSettled, pgx.NamedArgs{"assets": []int64{id}, "originals": [][]byte{}, "urgent": true})
 	return created, changed, err
 }
 
@@ -303,7 +313,7 @@ func (s *Store) EndFetches(ctx context.Context, l Lease, fetched []Fetched, ends
 				if tag.RowsAffected() == 0 {
 					continue // known, or what was fetched before is shown still
 				}
-				if _, err := tx.Exec(ctx, sqlTouchSettled, pgx.NamedArgs{"asset": f.ID, "originals": [][]byte{}}); err != nil {
+				if _, err := tx.Exec(ctx, sqlTouchSettled, pgx.NamedArgs{"assets": []int64{f.ID}, "originals": [][]byte{}, "urgent": true}); err != nil {
 					return err
 				}
 				continue

@@ -140,6 +140,7 @@ func (s *Store) CreateChannel(ctx context.Context, c Channel) (*Channel, error) 
 		return nil, err
 	}
 	s.nudged()
+	_ = s.spreadNow(ctx) // else the consumer derive does it
 	return s.Channel(ctx, c.Code)
 }
 
@@ -223,6 +224,7 @@ func (s *Store) UpdateChannel(ctx context.Context, c Channel) (*Channel, error) 
 	if err != nil {
 		return nil, fmt.Errorf("update channel %s: %w", c.Code, err)
 	}
+	_ = s.spreadNow(ctx) // else the consumer derive does it
 	return s.Channel(ctx, c.Code)
 }
 

@@ -18,25 +18,31 @@ with old as (
 )
 delete from asset a using old where a.id = old.id and not exists (select from product_asset u where u.ref in (a.ref, a.code))`
 
-	// sqlForgetRenditions forgets what was made of files that are no asset's any
-	// more, and what no definition has asked for in that time.
+	// sqlForgetRenditions forgets, of the next renditions behind one, what was made
+	// of files that are no asset's any more, and what no definition has asked for
+	// in that time. It gives the last that it looked at; null: there is none.
 	sqlForgetRenditions = `
-with old as (
-    select r.id from rendition r
-    where not exists (select from asset a where a.hash = r.original)
-       or not exists (select from rendition_definition d where d.spec = r.spec) and coalesce(r.made_at, '-infinity') < now() - @grace::interval
-    order by r.id limit @limit for update skip locked
+with page as (select id, original, spec, made_at from rendition where id > @after order by id limit @limit),
+old as (
+    select r.id from rendition r where r.id = any(array(
+        select p.id from page p
+        where not exists (select from asset a where a.hash = p.original)
+           or not exists (select from rendition_definition d where d.spec = p.spec) and coalesce(p.made_at, '-infinity') < now() - @grace::interval))
+    order by r.id for update skip locked
 ),
-tasks as (delete from task t using old where t.kind = 'render' and t.subject = old.id)
-delete from rendition r using old where r.id = old.id`
+tasks as (delete from task t using old where t.kind = 'render' and t.subject = old.id),
+gone as (delete from rendition r using old where r.id = old.id returning r.id)
+select (select max(id) from page), (select count(*) from gone)`
 
 	sqlUnreferenced = `
 select h from unnest(@hash::bytea[]) h
 where not exists (select from asset a where a.hash = h) and not exists (select from rendition r where r.hash = h)`
 )
 
-// forgetRows is how many rows one statement forgets.
-const forgetRows = 1000
+const (
+	forgetRows  = 1000 // that one statement forgets
+	forgetLooks = 5000 // that one statement looks at
+)
 
 // TakeCollection is true for one of those who ask, once in every.
 func (s *Store) TakeCollection(ctx context.Context, every time.Duration) (bool, error) {
@@ -51,23 +57,24 @@ func (s *Store) TakeCollection(ctx context.Context, every time.Duration) (bool, 
 // renditions that nothing asks for; their files are Unreferenced then. What was
 // asked for in the moment that it was forgotten is queued again.
 func (s *Store) ForgetMedia(ctx context.Context, grace time.Duration) (assets, renditions int64, err error) {
-	for _, f := range []struct {
-		sql string
-		n   *int64
-	}{{sqlForgetAssets, &assets}, {sqlForgetRenditions, &renditions}} {
-		for {
-			tag, err := s.work.Exec(ctx, f.sql, pgx.NamedArgs{"grace": grace, "limit": forgetRows})
-			if err != nil {
-				return assets, renditions, fmt.Errorf("forget unused media: %w", err)
-			}
-			*f.n += tag.RowsAffected()
-			if tag.RowsAffected() < forgetRows {
-				break
-			}
+	for {
+		tag, err := s.work.Exec(ctx, sqlForgetAssets, pgx.NamedArgs{"grace": grace, "limit": forgetRows})
+		if err != nil {
+			return assets, renditions, fmt.Errorf("forget unused assets: %w", err)
+		}
+		if assets += tag.RowsAffected(); tag.RowsAffected() < forgetRows {
+			break
 		}
 	}
+	for last := new(int64); last != nil; {
+		var n int64
+		if err := s.work.QueryRow(ctx, sqlForgetRenditions, pgx.NamedArgs{"grace": grace, "after": *last, "limit": forgetLooks}).Scan(&last, &n); err != nil {
+			return assets, renditions, fmt.Errorf("forget unused renditions: %w", err)
+		}
+		renditions += n
+	}
 	if renditions > 0 {
-		if _, err := s.work.Exec(ctx, sqlWantRenditions, pgx.NamedArgs{"asset": 0, "code": "", "urgent": false}); err != nil {
+		if err := inTx(ctx, s.pool, func(tx pgx.Tx) error { return spread(ctx, tx, "", false) }); err != nil {
 			return assets, renditions, fmt.Errorf("queue renditions again: %w", err)
 		}
 	}

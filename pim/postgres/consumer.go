@@ -140,7 +140,7 @@ when 'fanout' then exists (select from outbox) or exists (select from channel wh
 when 'pull' then exists (select from pull p join channel c on c.id = p.channel_id and c.enabled and c.deleted_at is null
     where p.channel_id = k.channel_id and p.due_at <= now())
 when 'import' then exists (select from import i where i.id = k.channel_id and i.state = 'running')
-when 'derive' then coalesce((select due_at <= now() from derive order by due_at limit 1), false)
+when 'derive' then exists (select from spread) or coalesce((select due_at <= now() from derive order by due_at limit 1), false)
 when 'drain' then coalesce((
     select (select l.due_at <= case when k.wait_until > now() then '-infinity' else now() end from listing l
             where l.channel_id = c.id and l.lane = k.lane and l.dirty order by l.due_at limit 1)

@@ -114,7 +114,7 @@ func (h *house) shown(l Lease) map[string]Task {
 func (h *house) define(code string, spec byte) {
 	h.Helper()
 	d := RenditionDefinition{Code: code, Definition: []byte(`{}`), Spec: []byte{31: spec}}
-	if _, err := h.PutRenditionDefinition(h.ctx, d); err != nil {
+	if _, err := h.PutRenditionDefinition(h.ctx, d, 0); err != nil {
 		h.Fatal(err)
 	}
 }

@@ -71,19 +71,20 @@ const (
 	sqlPutDefinition = `
 insert into rendition_definition as d (code, definition, spec, focal) values (@code, @definition, @spec, @focal)
 on conflict (code) do update set definition = excluded.definition, spec = excluded.spec, focal = excluded.focal, rev = d.rev + 1, updated_at = now()
-where (d.definition, d.spec) is distinct from (excluded.definition, excluded.spec)`
+where (d.definition, d.spec) is distinct from (excluded.definition, excluded.spec)
+returning exists (select from channel c where c.deleted_at is null and d.code = any(c.renditions))`
+	sqlDefinitionRev    = `select rev from rendition_definition where code = @code for update`
 	sqlDeleteDefinition = `
 delete from rendition_definition d where code = @code and not exists (select from channel c where c.deleted_at is null and d.code = any(c.renditions))`
 
-	// sqlWantRenditions queues what is to be made of images by the definitions
-	// that channels use: of one asset or all, by one definition or all.
+	// sqlWantRenditions queues what is to be made of some images by the
+	// definitions that channels use, one or all.
 	sqlWantRenditions = `
 with wanted as (
     insert into rendition (original, spec, focal)
     select distinct a.hash, d.spec, case when d.focal then a.focal else '' end
-    from asset a cross join rendition_definition d
-    where a.hash is not null and a.error is null and a.width > 0
-      and (@asset::bigint = 0 or a.id = @asset) and (@code::text = '' or d.code = @code)
+    from unnest(@assets::bigint[]) i (id) cross join lateral (select * from asset where id = i.id offset 0) a cross join rendition_definition d
+    where a.hash is not null and a.error is null and a.width > 0 and (@code::text = '' or d.code = @code)
       and exists (select from channel c where c.deleted_at is null and d.code = any(c.renditions))
     order by 1, 2, 3 on conflict do nothing returning id, original
 )
@@ -92,52 +93,56 @@ select 'render', id, (get_byte(original, 0) & 3)::text, case when @urgent::boole
 on conflict do nothing`
 
 	// sqlTouchSettled has the products looked at that show assets of which all
-	// that is to be made is made: one asset's, or those of originals. What was
-	// cancelled holds only those up who show it.
+	// that is to be made is made: some, or those of originals. What was cancelled
+	// holds only those up who show it. It keeps to the unique indexes, also where
+	// the tables have grown too fast for their statistics.
 	sqlTouchSettled = `
-with a as (
+with used as materialized (
+    select d.spec, d.focal from rendition_definition d where exists (select from channel c where c.deleted_at is null and d.code = any(c.renditions))
+),
+a as (
     select ref, code from asset a
-    where (a.id = @asset::bigint or a.hash = any(@originals::bytea[])) and not exists (
-        select from rendition_definition d join rendition r on r.original = a.hash and r.spec = d.spec and r.focal = case when d.focal then a.focal else '' end
-        where r.hash is null and r.error is null and exists (select from channel c where c.deleted_at is null and d.code = any(c.renditions))
-          and exists (select from task t where t.kind = 'render' and t.subject = r.id and t.state = 'waiting'))
+    where a.id in (select unnest(@assets::bigint[]) union select id from asset where hash = any(@originals::bytea[])) and not exists (
+        select from used d
+        cross join lateral (select id, hash, error from rendition where original = a.hash and spec = d.spec and focal = case when d.focal then a.focal else '' end offset 0) r
+        cross join lateral (select state from task where kind = 'render' and subject = r.id offset 0) t
+        where r.hash is null and r.error is null and t.state = 'waiting')
 )
 insert into derive as d (product_id, touch, due_at)
-select distinct u.product_id, true, now() - interval '1 hour' from product_asset u join a on u.ref in (a.ref, a.code) order by 1
+select distinct u.product_id, true, case when @urgent::boolean then now() - interval '1 hour' else now() end
+from a cross join lateral (select product_id from product_asset where ref = a.ref union select product_id from product_asset where ref = a.code) u order by 1
 on conflict (product_id) do update set touch = true, want = d.want + 1, due_at = least(d.due_at, excluded.due_at)`
-
-	// sqlTouchShowing has the products looked at that show any picture, for a
-	// definition that is another one now: at once where all is made already.
-	sqlTouchShowing = `
-insert into derive as d (product_id, touch)
-select distinct u.product_id, true from product_asset u order by 1
-on conflict (product_id) do update set touch = true, want = d.want + 1`
 )
 
 // PutRenditionDefinition makes or replaces a definition, and queues what is to
-// be made by it. The same again changes nothing. The caller has checked it.
-func (s *Store) PutRenditionDefinition(ctx context.Context, d RenditionDefinition) (RenditionDefinition, error) {
+// be made by it: of so many assets at once, of the others by the consumer derive.
+// The same again changes nothing. IfMatch, when not 0, is the revision that it
+// must have: ErrStale. The caller has checked the definition.
+func (s *Store) PutRenditionDefinition(ctx context.Context, d RenditionDefinition, ifMatch int64) (RenditionDefinition, error) {
 	err := s.untangledTx(ctx, func(tx pgx.Tx) error {
-		tag, err := tx.Exec(ctx, sqlPutDefinition, pgx.NamedArgs{"code": d.Code, "definition": d.Definition, "spec": d.Spec, "focal": d.Focal})
-		if err != nil || tag.RowsAffected() == 0 {
+		if ifMatch != 0 {
+			var rev int64
+			if err := tx.QueryRow(ctx, sqlDefinitionRev, pgx.NamedArgs{"code": d.Code}).Scan(&rev); errors.Is(err, pgx.ErrNoRows) || err == nil && rev != ifMatch {
+				return ErrStale
+			} else if err != nil {
+				return err
+			}
+		}
+		var shown bool
+		err := tx.QueryRow(ctx, sqlPutDefinition, pgx.NamedArgs{"code": d.Code, "definition": d.Definition, "spec": d.Spec, "focal": d.Focal}).Scan(&shown)
+		if errors.Is(err, pgx.ErrNoRows) || err == nil && !shown {
+			return nil
+		}
+		if err != nil {
 			return err
 		}
-		return wantRenditions(ctx, tx, d.Code)
+		return spread(ctx, tx, d.Code, true)
 	})
 	if err != nil {
 		return d, fmt.Errorf("store rendition definition %s: %w", d.Code, err)
 	}
+	_ = s.spreadNow(ctx) // else the consumer derive does it
 	return s.RenditionDefinition(ctx, d.Code)
-}
-
-// wantRenditions queues what is missing by a definition ("": by all that are
-// used). Where nothing is, what was made before is shown at once.
-func wantRenditions(ctx context.Context, tx pgx.Tx, code string) error {
-	tag, err := tx.Exec(ctx, sqlWantRenditions, pgx.NamedArgs{"asset": 0, "code": code, "urgent": false})
-	if err == nil && tag.RowsAffected() == 0 {
-		_, err = tx.Exec(ctx, sqlTouchShowing)
-	}
-	return err
 }
 
 // NoFile is the error of a rendition whose original is not in the storage: the
@@ -291,7 +296,7 @@ func (s *Store) EndRenders(ctx context.Context, l Lease, made []Rendition, unwan
 		}); err != nil {
 			return nil, err
 		}
-		_, err = tx.Exec(ctx, sqlTouchSettled, pgx.NamedArgs{"asset": 0, "originals": originals})
+		_, err = tx.Exec(ctx, sqlTouchSettled, pgx.NamedArgs{"assets": []int64{}, "originals": originals, "urgent": true})
 		return left, err
 	})
 }
@@ -386,7 +391,7 @@ func (s *Store) MediaKey(ctx context.Context, fresh []byte) (key []byte, err err
 
 const sqlFirstToUse = `select count(*) = 0 from channel where deleted_at is null and renditions <> '{}' and id <> @id`
 
-// usesRenditions queues what a channel's renditions need, and has all products
+// usesRenditions has what a channel's renditions need queued (spreadNow), and has all products
 // looked at when it is the first that has some. Another target was given no files.
 func usesRenditions(ctx context.Context, tx pgx.Tx, c *Channel, anew bool) error {
 	if anew {
@@ -409,8 +414,7 @@ func usesRenditions(ctx context.Context, tx pgx.Tx, c *Channel, anew bool) error
 			return err
 		}
 	}
-	_, err := tx.Exec(ctx, sqlWantRenditions, pgx.NamedArgs{"asset": 0, "code": "", "urgent": false})
-	return err
+	return spread(ctx, tx, "", false)
 }
 
 const sqlPublicURL = `
