@@ -133,6 +133,7 @@ func (s *server) register() {
 	s.registerProducts()
 	s.registerOffers()
 	s.registerChannels()
+	s.registerReconcile()
 	s.registerMappings()
 	s.registerListings()
 	s.registerExchanges()

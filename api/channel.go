@@ -323,7 +323,7 @@ func (s *server) command(ctx context.Context, code string, do func(context.Conte
 
 // wakeChannel wakes all that works for a channel.
 func (s *server) wakeChannel(id pim.ChannelID) {
-	s.Wake(postgres.Consumer{Kind: postgres.Pull, Channel: id})
+	s.Wake(postgres.Consumer{Kind: postgres.Pull, Channel: id}, postgres.Consumer{Kind: postgres.Reconcile, Channel: id})
 	for _, lane := range pim.AllLanes {
 		s.Wake(postgres.Consumer{Kind: postgres.Drain, Channel: id, Lane: lane})
 	}

@@ -39,7 +39,7 @@ func (c *Choice) read(code string) (postgres.ListingChoice, error) {
 type resyncChannel struct {
 	CodePath
 	Choice
-	State string `query:"state" enum:"waiting,pending,accepted,live,rejected,withdrawn,none" doc:"Only listings in this state"`
+	State string `query:"state" enum:"waiting,pending,accepted,live,verified,rejected,withdrawn,none" doc:"Only listings in this state"`
 	Full  bool   `query:"full" doc:"Send everything, also what the target is believed to hold"`
 }
 

@@ -89,6 +89,11 @@ var allowed = map[string][]Role{
 	"resync-channel":  managers,
 	"retry-channel":   managers,
 
+	"start-reconcile":  managers,
+	"get-reconcile":    everyone,
+	"cancel-reconcile": managers,
+	"list-drift":       everyone,
+
 	"preview-product":          everyone,
 	"try-mapping":              managers, // it changes nothing, but a viewer may only GET
 	"dry-run-channel":          managers,

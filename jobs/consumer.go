@@ -17,7 +17,8 @@ import (
 	"github.com/sluicehub/sluice/pim/postgres"
 )
 
-// The consumer mechanism, written once for fan-out, drains, pulls and imports.
+// The consumer mechanism, written once for fan-out, drains, pulls, comparisons
+// and imports.
 //
 // A consumer works off a durable set: rows that are there until their work is
 // done. State is the truth and River's jobs are only its alarm clock, so this
@@ -284,6 +285,10 @@ type (
 		Channel int64 `json:"channel"`
 		Gen     int64 `json:"gen"`
 	}
+	reconcileArgs struct {
+		Channel int64 `json:"channel"`
+		Gen     int64 `json:"gen"`
+	}
 	importArgs struct {
 		Import int64 `json:"import"`
 		Gen    int64 `json:"gen"`
@@ -346,6 +351,9 @@ func (drainArgs) Kind() string { return postgres.Drain }
 func (pullArgs) Kind() string { return postgres.Pull }
 
 // Kind is the job's kind, which never changes.
+func (reconcileArgs) Kind() string { return postgres.Reconcile }
+
+// Kind is the job's kind, which never changes.
 func (importArgs) Kind() string { return postgres.Import }
 
 // InsertOpts makes the job unique while it can still run.
@@ -356,6 +364,9 @@ func (drainArgs) InsertOpts() river.InsertOpts { return once(postgres.Drain) }
 
 // InsertOpts makes the job unique while it can still run.
 func (pullArgs) InsertOpts() river.InsertOpts { return once(postgres.Pull) }
+
+// InsertOpts makes the job unique while it can still run.
+func (reconcileArgs) InsertOpts() river.InsertOpts { return once(postgres.Reconcile) }
 
 // InsertOpts makes the job unique while it can still run.
 func (importArgs) InsertOpts() river.InsertOpts { return once(postgres.Import) }
@@ -378,6 +389,8 @@ func jobOf(d postgres.Due) river.JobArgs {
 		return drainArgs{Channel: int64(d.Channel), Lane: int16(d.Lane), Gen: d.Gen}
 	case postgres.Pull:
 		return pullArgs{Channel: int64(d.Channel), Gen: d.Gen}
+	case postgres.Reconcile:
+		return reconcileArgs{Channel: int64(d.Channel), Gen: d.Gen}
 	case postgres.Derive:
 		return deriveArgs{Gen: d.Gen}
 	case postgres.Fetch:

@@ -77,3 +77,6 @@ func PaceAfter(limit, most int64, shares ...float64) int {
 // AfterAnswer sets what runs between a service's answer, when it is kept, and
 // what follows from it.
 func (t *Texts) AfterAnswer(f func(context.Context)) { t.afterAnswer = f }
+
+// Sampled spreads a rate evenly.
+func Sampled(perHour, most int) (int, time.Duration) { return sampled(perHour, most) }

@@ -34,6 +34,8 @@ type metrics struct {
 	tokens     *prometheus.CounterVec
 	costs      *prometheus.CounterVec
 	segments   *prometheus.CounterVec
+	compared   *prometheus.CounterVec
+	repaired   *prometheus.CounterVec
 }
 
 func newMetrics(reg prometheus.Registerer, store *postgres.Store) *metrics {
@@ -99,6 +101,13 @@ func newMetrics(reg prometheus.Registerer, store *postgres.Store) *metrics {
 	m.segments = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "sluice_translation_segments_total", Help: "Segments of texts by where their translation is from: memory, adapted (with other numbers), provider, or refused (it was broken).",
 	}, []string{"outcome"})
+	m.compared = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "sluice_reconcile_listings_total", Help: "Listings that were read back, by what was found: same, drifted, left_out (something of them was under way) or unread (the target would not tell).",
+	}, append(lane, "outcome"))
+	m.repaired = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "sluice_reconcile_repairs_total", Help: "Listings that were put on the road again, for the target did not hold what it had acknowledged.",
+	}, []string{"channel"})
+	reg.MustRegister(m.compared, m.repaired)
 	for _, outcome := range []string{"memory", "adapted", "provider", "refused"} {
 		m.translated(outcome, 0)
 	}
@@ -118,7 +127,7 @@ func newMetrics(reg prometheus.Registerer, store *postgres.Store) *metrics {
 
 // kinds are the consumers' kinds, and their queues' names.
 var kinds = []string{
-	postgres.Fanout, postgres.Drain, postgres.Pull, postgres.Import, postgres.Derive, postgres.Fetch, postgres.Render, postgres.Translate, postgres.Generate,
+	postgres.Fanout, postgres.Drain, postgres.Pull, postgres.Reconcile, postgres.Import, postgres.Derive, postgres.Fetch, postgres.Render, postgres.Translate, postgres.Generate,
 }
 
 // verdicts are what sluice_deliveries_total counts for every lane from its
@@ -219,6 +228,8 @@ var (
 	descDerive    = prometheus.NewDesc("sluice_derive_rows", "Changed products whose assets and texts are still to be looked at.", nil, nil)
 	descBounds    = prometheus.NewDesc("sluice_provider_used_ratio", "How much of what a provider may be used for in this month was: of its quota of characters, of its budget.", []string{"provider", "bound"}, nil)
 	descAlerts    = prometheus.NewDesc("sluice_alerts", "Alerts that were told and are not over.", []string{"kind"}, nil)
+	descDrifts    = prometheus.NewDesc("sluice_drift_listings", "Listings whose target was found to hold something else than it had acknowledged.", []string{"channel"}, nil)
+	descPassed    = prometheus.NewDesc("sluice_reconcile_last_pass_timestamp_seconds", "When the last reading back of all products of the channel ended; 0: never.", []string{"channel"}, nil)
 	descPool      = prometheus.NewDesc("sluice_pool_connections", "Database connections by pool and state.", []string{"pool", "state"}, nil)
 	descPoolWait  = prometheus.NewDesc("sluice_pool_wait_seconds_total", "Time spent waiting for a database connection.", []string{"pool"}, nil)
 )
@@ -227,7 +238,7 @@ var (
 func (c *stateCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		descReadable, descFreshness, descDue, descExpired, descOutboxAge, descPoison, descListings, descBreaker, descPaused, descThrottled, descAllowed, descOutbox, descJobs, descOldest,
-		descTasks, descTaskAge, descLots, descDerive, descBounds, descAlerts, descPool, descPoolWait,
+		descTasks, descTaskAge, descLots, descDerive, descBounds, descAlerts, descDrifts, descPassed, descPool, descPoolWait,
 	} {
 		ch <- d
 	}
@@ -327,7 +338,7 @@ func (c *stateCollector) besides(ctx context.Context, out []prometheus.Metric) (
 		return out, err
 	}
 	for _, kind := range pim.AlertKinds {
-		out = append(out, gauge(descAlerts, float64(alerts[kind]), string(kind)))
+		out = append(out, gauge(descAlerts, descDrifts, descPassed, float64(alerts[kind]), string(kind)))
 	}
 	return out, nil
 }

@@ -136,6 +136,12 @@ func New(c Config) (*Runner, error) {
 				return consume(ctx, r, job, c, job.Args.Gen, &puller{r})
 			}))
 		}))
+		err = errors.Join(err, add(postgres.Reconcile, 100, func() error { // as drains
+			return river.AddWorkerSafely(rc.Workers, river.WorkFunc(func(ctx context.Context, job *river.Job[reconcileArgs]) error {
+				c := postgres.Consumer{Kind: postgres.Reconcile, Channel: pim.ChannelID(job.Args.Channel)}
+				return consume(ctx, r, job, c, job.Args.Gen, &reconciler{r})
+			}))
+		}))
 		derive := &deriver{r: r}
 		if c.Texts != nil {
 			derive.also = append(derive.also, c.Texts)
@@ -282,7 +288,7 @@ func (r *Runner) wakeChannel(id pim.ChannelID) {
 // WakeChannel wakes fan-out, the pull and all lanes of a channel, after its
 // settings or state were changed.
 func (r *Runner) WakeChannel(id pim.ChannelID) {
-	r.Wake(postgres.Consumer{Kind: postgres.Fanout}, postgres.Consumer{Kind: postgres.Pull, Channel: id})
+	r.Wake(postgres.Consumer{Kind: postgres.Fanout}, postgres.Consumer{Kind: postgres.Pull, Channel: id}, postgres.Consumer{Kind: postgres.Reconcile, Channel: id})
 	r.wakeChannel(id)
 }
 

@@ -14,13 +14,14 @@ const (
 	StatePending   ListingState = "pending"   // the target took a ticket and has not answered yet
 	StateAccepted  ListingState = "accepted"  // the target holds what is wanted
 	StateLive      ListingState = "live"      // the target says that it shows it
+	StateVerified  ListingState = "verified"  // it was read back since, and the target holds it so
 	StateRejected  ListingState = "rejected"  // parked with issues until something relevant changes
 	StateWithdrawn ListingState = "withdrawn" // the target was told to drop it, and did
 	StateNone      ListingState = "none"      // nothing to send: never listed there, or an empty document
 )
 
 // ListingStates in the order in which people read them.
-var ListingStates = []ListingState{StateWaiting, StatePending, StateAccepted, StateLive, StateRejected, StateWithdrawn, StateNone}
+var ListingStates = []ListingState{StateWaiting, StatePending, StateAccepted, StateLive, StateVerified, StateRejected, StateWithdrawn, StateNone}
 
 // Listing is one product on one channel in one lane, for readers.
 type Listing struct {
@@ -31,11 +32,13 @@ type Listing struct {
 	Wanted     int64        `json:"wanted_revision" doc:"What is sent next, or was sent last: the sum of the revisions of all that the lane's mapping reads"`
 	Acked      int64        `json:"acknowledged_revision" doc:"0: nothing acknowledged yet"`
 	AckedAt    *time.Time   `json:"acknowledged_at,omitempty"`
+	VerifiedAt *time.Time   `json:"verified_at,omitempty" doc:"When the target was last read and held what it had acknowledged"`
 	DirtySince *time.Time   `json:"dirty_since,omitempty" doc:"Since when something is to be sent"`
 	DueAt      *time.Time   `json:"due_at,omitempty" doc:"When it is tried next; absent where nothing is to be sent, or it waits for the content to be there"`
 	Attempts   int          `json:"attempts" doc:"Tries since the last success"`
 	Error      string       `json:"error,omitempty"`
 	Issues     []Issue      `json:"issues"`
+	Status     string       `json:"status,omitempty" doc:"What the target last took it as: accepted, live, withdrawn"`
 	Receipt    *Receipt     `json:"receipt,omitempty" doc:"What the target answered last"`
 }
 

@@ -12,6 +12,7 @@ type Policy struct {
 	Flow      Flow      `json:"flow,omitzero" doc:"How fast, how much and when is sent"`
 	Exchanges Exchanges `json:"exchanges,omitzero" doc:"What is kept of requests and answers"`
 	Alerts    Alerts    `json:"alerts,omitzero" doc:"When somebody is told that it needs them"`
+	Reconcile Reconcile `json:"reconcile,omitzero" doc:"How what its target holds is compared with what it acknowledged"`
 }
 
 // Flow bounds what a channel's target is sent, over all processes together. Each
@@ -87,6 +88,7 @@ func (p Policy) Check() (problems []Problem) {
 		}
 	}
 	p.Alerts.check(add)
+	p.Reconcile.check(add)
 	return problems
 }
 

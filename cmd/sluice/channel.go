@@ -124,7 +124,7 @@ func (l channelListCmd) Run(ctx context.Context, c console) error {
 		}
 		return []string{
 			string(v.Code), v.Connector, string(v.Locale), string(v.Currency), v.State, count(pim.StateWaiting), count(pim.StatePending),
-			count(pim.StateAccepted, pim.StateLive), count(pim.StateRejected), oldest,
+			count(pim.StateAccepted, pim.StateLive, pim.StateVerified), count(pim.StateRejected), oldest,
 		}
 	})
 }

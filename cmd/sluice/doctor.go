@@ -248,7 +248,7 @@ func (k doctorCmd) examineChannels(ctx context.Context, d *diagnosis, store *pos
 			d.add(area, levelWrong, "%d listings are rejected%s", n, topIssues(issues, ch.Code))
 		}
 		if len(d.Findings) == before {
-			d.add(area, levelWell, "%d listings on the target, %d to send", v.Listings[pim.StateAccepted]+v.Listings[pim.StateLive], v.Listings[pim.StateWaiting]+v.Listings[pim.StatePending])
+			d.add(area, levelWell, "%d listings on the target, %d to send", v.Listings[pim.StateAccepted]+v.Listings[pim.StateLive]+v.Listings[pim.StateVerified], v.Listings[pim.StateWaiting]+v.Listings[pim.StatePending])
 		}
 	}
 	return nil

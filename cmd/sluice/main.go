@@ -38,6 +38,7 @@ type cli struct {
 	Migrate    migrateCmd    `cmd:"" help:"Bring the database to the schema of this version."`
 	Channel    channelCmd    `cmd:"" help:"List, create and run channels."`
 	Connector  connectorCmd  `cmd:"" help:"List the connectors, or begin a new one."`
+	Reconcile  reconcileCmd  `cmd:"" help:"Read back what a channel's target holds, and compare it with what it acknowledged."`
 	Key        keyCmd        `cmd:"" help:"Create, list and revoke API keys."`
 	Asset      assetCmd      `cmd:"" help:"Store files, list them, and see what is made of them."`
 	Rendition  renditionCmd  `cmd:"" help:"Say what is made of images."`

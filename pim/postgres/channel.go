@@ -96,8 +96,11 @@ insert into channel (code, connector, locale, currency, price_list, locations, r
 values (@code, @connector, @locale, @currency, @price_list, @locations, @renditions, @config, @secrets, @mapping, @marks_content, @marks_offer, @marks_media,
         @batch, @concurrency, @timeout, @settle, @enabled, @allow_private, @test, @policy, 0)
 returning id`
-	sqlCreateDrains = `insert into consumer (kind, channel_id, lane) select 'drain', @channel, unnest(array[1, 2, 4]::smallint[])`
-	sqlCreateFlow   = `insert into flow (channel_id) values (@channel)`
+	sqlCreateDrains = `
+with made as (insert into reconcile (channel_id) values (@channel) on conflict (channel_id) do nothing)
+insert into consumer (kind, channel_id, lane) select 'drain', @channel, unnest(array[1, 2, 4]::smallint[])
+union all select 'reconcile', @channel, 0`
+	sqlCreateFlow = `insert into flow (channel_id) values (@channel)`
 )
 
 // CreateChannel creates a channel and has the whole catalogue published to it.
@@ -211,6 +214,9 @@ func (s *Store) UpdateChannel(ctx context.Context, c Channel) (*Channel, error) 
 		if _, err := tx.Exec(ctx, pull, named{"channel": c.ID}); err != nil {
 			return err
 		}
+		if _, err := tx.Exec(ctx, sqlReconcileSoon, named{"channel": c.ID, "anew": c.Anew}); err != nil {
+			return err
+		}
 		if err := usesRenditions(ctx, tx, &c, c.Anew); err != nil {
 			return err
 		}
@@ -286,7 +292,7 @@ func (s *Store) ResyncChannel(ctx context.Context, code pim.ChannelCode, full bo
 const sqlFenceChannel = `
 with held as (
     select k.kind, k.lane from consumer k join channel c on c.id = k.channel_id and c.code = @code and c.deleted_at is null
-    where k.kind in ('drain', 'pull') order by k.kind, k.lane for update of k
+    where k.kind in ('drain', 'pull', 'reconcile') order by k.kind, k.lane for update of k
 )
 update consumer k set epoch = epoch + 1, gen = gen + 1, released = true, unsure_at = now(), holder = '', wait_until = null, wait_for = null
 from held where k.kind = held.kind and k.lane = held.lane and k.channel_id = (select id from channel where code = @code and deleted_at is null)`

@@ -21,11 +21,12 @@ type Consumer struct {
 
 // The kinds of consumers.
 const (
-	Fanout = "fanout"
-	Drain  = "drain"
-	Pull   = "pull"   // reads what changed at a channel's target
-	Import = "import" // Channel is the import's number
-	Derive = "derive" // works out what a changed product's assets and texts need
+	Fanout    = "fanout"
+	Drain     = "drain"
+	Pull      = "pull"      // reads what changed at a channel's target
+	Reconcile = "reconcile" // reads back what a channel's target holds
+	Import    = "import"    // Channel is the import's number
+	Derive    = "derive"    // works out what a changed product's assets and texts need
 	// Kinds of tasks. Lane is the shard: which lots the consumer works off.
 	Fetch     = "fetch"
 	Render    = "render"
@@ -139,6 +140,9 @@ case k.kind
 when 'fanout' then exists (select from outbox) or exists (select from channel where mark_after is not null and deleted_at is null)
 when 'pull' then exists (select from pull p join channel c on c.id = p.channel_id and c.enabled and c.deleted_at is null
     where p.channel_id = k.channel_id and p.due_at <= now())
+when 'reconcile' then exists (select from reconcile r join channel c on c.id = r.channel_id and c.enabled and c.mark_anew = 0 and c.deleted_at is null
+        and coalesce(c.throttled_until, '-infinity') <= now() and coalesce(c.next_probe_at, '-infinity') <= now()
+    where r.channel_id = k.channel_id and r.due_at <= now())
 when 'import' then exists (select from import i where i.id = k.channel_id and i.state = 'running')
 when 'derive' then exists (select from spread) or coalesce((select due_at <= now() from derive order by due_at limit 1), false)
 when 'drain' then coalesce((

@@ -18,6 +18,7 @@ const stateOf = `
 case when l.dirty and l.token is not null then 'pending'
      when l.dirty then 'waiting'
      when l.error is not null then 'rejected'
+     when l.status in ('accepted', 'live') and l.verified_at >= l.acked_at then 'verified'
      else coalesce(l.status, 'none') end`
 
 // ListingFilter narrows Listings; zero fields do not.
@@ -46,7 +47,7 @@ select l.channel_id, c.code, l.lane, l.product_id, p.sku, ` + stateOf + `, ` + w
        coalesce(l.acked_rev, 0), l.acked_at, case when l.dirty then l.dirty_at end,
        case when l.dirty and l.due_at < 'infinity' then greatest(l.due_at, l.dirty_at) end,
        l.attempts, coalesce(l.error, case when l.dirty and l.due_at = 'infinity' then 'waits until the target holds the content' end, ''),
-       l.issues, l.verdict, coalesce(l.receipt_rev, 0), l.receipt_at
+       l.issues, l.verdict, coalesce(l.receipt_rev, 0), l.receipt_at, case when l.verified_at >= l.acked_at then l.verified_at end, coalesce(l.status, '')
 from listing l join channel c on c.id = l.channel_id and c.deleted_at is null join product p on p.id = l.product_id cross join catalogue cat
 left join product parent on parent.id = p.parent_id left join product_offer o on o.product_id = p.id
 where (l.product_id, l.channel_id, l.lane) > (@after_product, @after_channel, @after_lane)
@@ -91,7 +92,7 @@ func (s *Store) Listings(ctx context.Context, f ListingFilter, page Page) (list 
 			at      *time.Time
 		)
 		err = r.Scan(&key[0], &l.Channel, &key[1], &key[2], &l.SKU, &l.State, &l.Wanted, &l.Acked, &l.AckedAt, &l.DirtySince, &l.DueAt,
-			&l.Attempts, &l.Error, &issues, &verdict, &rev, &at)
+			&l.Attempts, &l.Error, &issues, &verdict, &rev, &at, &l.VerifiedAt, &l.Status)
 		if err != nil {
 			return l, err
 		}

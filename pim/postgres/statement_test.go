@@ -98,7 +98,7 @@ var (
 	locksInOrder   = regexp.MustCompile(`order by (product_id, channel_id, lane|l\.product_id, l\.channel_id, l\.lane)( limit \d+)? for update`)
 	marksListing   = regexp.MustCompile(`insert into listing\b`)
 	marksInOrder   = regexp.MustCompile(`order by [tp]\.(product_)?id, c\.id, lane\.lane\s+on conflict`)
-	lockedBefore   = map[string]bool{"sqlReceipt": true, "sqlReborn": true} // in their transaction, by sqlLockListings
+	lockedBefore   = map[string]bool{"sqlReceipt": true, "sqlReborn": true, "sqlCompared": true} // in their transaction, by sqlLockListings and sqlLockCompared
 )
 
 // Whatever writes many listings locks them in the order product,
@@ -117,8 +117,10 @@ func TestListingLocksAreOrdered(t *testing.T) {
 			}
 		}
 	}
-	if !locksInOrder.MatchString(statements(t)["sqlLockListings"]) {
-		t.Error("sqlLockListings does not lock in order")
+	for _, name := range []string{"sqlLockListings", "sqlLockCompared"} {
+		if !locksInOrder.MatchString(statements(t)[name]) {
+			t.Errorf("%s does not lock in order", name)
+		}
 	}
 	if seen < 7 {
 		t.Errorf("only %d statements write listings: does this still look at the right ones?", seen)

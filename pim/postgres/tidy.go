@@ -15,14 +15,14 @@ const (
 	sqlImpatient     = `select set_config('lock_timeout', '1s', true)`
 	sqlDropConsumers = `
 delete from consumer k where released and (
-    kind in ('drain', 'pull') and not exists (select from channel c where c.id = k.channel_id and c.deleted_at is null)
+    kind in ('drain', 'pull', 'reconcile') and not exists (select from channel c where c.id = k.channel_id and c.deleted_at is null)
     or kind = 'import' and exists (select from import i where i.id = k.channel_id and i.state in ('finished', 'failed')))`
 )
 
 // Tidy throws away what nobody needs any more, and makes the next partitions of
 // the event log and of exchanges. It is cheap, and safe to run in many processes at once.
 func (s *Store) Tidy(ctx context.Context) error {
-	for _, sql := range []string{sqlForget, sqlForgetAlerts, sqlForgetPace, sqlDropPulls, sqlDropConsumers} {
+	for _, sql := range []string{sqlForget, sqlForgetAlerts, sqlForgetPace, sqlDropPulls, sqlDropReconciles, sqlDropConsumers} {
 		if _, err := s.work.Exec(ctx, sql); err != nil {
 			return fmt.Errorf("tidy: %w", err)
 		}
@@ -109,7 +109,7 @@ update catalogue set revision_floor = revision_floor + 1000
 returning revision_floor`
 	sqlMarkAll  = `update channel set mark_after = 0, mark_anew = 2 where deleted_at is null`
 	sqlFenceAll = `
-with held as (select kind, channel_id, lane from consumer where kind in ('drain', 'pull') order by kind, channel_id, lane for update)
+with held as (select kind, channel_id, lane from consumer where kind in ('drain', 'pull', 'reconcile') order by kind, channel_id, lane for update)
 update consumer k set epoch = epoch + 1, gen = gen + 1, released = true, unsure_at = now(), holder = ''
 from held h where (k.kind, k.channel_id, k.lane) = (h.kind, h.channel_id, h.lane)`
 )

@@ -22,18 +22,19 @@ import (
 // Options say what kind of target a Fake is. The zero value is an unversioned
 // target that answers "accepted" for each item at once.
 type Options struct {
-	Name      string            // for people, in the summary
-	Secret    string            // whsec_ and base64; "" makes one
-	Batch     int               // most items in one call; 0 is 1000
-	MaxBody   int64             // bytes; 0 is 64 MiB
-	Versioned bool              // refuse a lower revision than held, with conflict
-	Orphans   bool              // take offer and media of a SKU that has no content
-	Quiet     bool              // answer 204 without a body when every item was taken
-	Answer    connectors.Status // Live or Accepted; "" is Accepted
-	Async     *Async            // answer 202 and pending
-	History   int               // entries remembered; 0 is 4096
-	Journal   string            // file that keeps the state over a restart; "" keeps none
-	Echo      string            // repeated in every refusal's text: a rude target that shows what it was sent
+	Name      string                                         // for people, in the summary
+	Secret    string                                         // whsec_ and base64; "" makes one
+	Batch     int                                            // most items in one call; 0 is 1000
+	MaxBody   int64                                          // bytes; 0 is 64 MiB
+	Versioned bool                                           // refuse a lower revision than held, with conflict
+	Orphans   bool                                           // take offer and media of a SKU that has no content
+	Quiet     bool                                           // answer 204 without a body when every item was taken
+	Answer    connectors.Status                              // Live or Accepted; "" is Accepted
+	Async     *Async                                         // answer 202 and pending
+	History   int                                            // entries remembered; 0 is 4096
+	Journal   string                                         // file that keeps the state over a restart; "" keeps none
+	Mangle    func(document json.RawMessage) json.RawMessage // what it makes of a document that it takes; nil: nothing
+	Echo      string                                         // repeated in every refusal's text: a rude target that shows what it was sent
 }
 
 // Async makes the target answer pending and do the work later: Delay after the
@@ -263,6 +264,9 @@ func (f *Fake) apply(it Item, now time.Time) verdict {
 			f.violate("%s %s: came before the SKU's content", it.SKU, it.Lane)
 		}
 		return verdict{outcome: Conflict, text: "there is no such product here" + f.echo()}
+	}
+	if f.opts.Mangle != nil && it.Action == connectors.Upsert {
+		it.Document = f.opts.Mangle(it.Document)
 	}
 	f.put(it, now)
 	f.count.Applied++

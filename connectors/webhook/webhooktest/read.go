@@ -93,6 +93,15 @@ func (f *Fake) Alter(sku pim.SKU, lane pim.Lane, document json.RawMessage) bool 
 	return present
 }
 
+// Place puts a document where there is none, as people at the target do.
+func (f *Fake) Place(sku pim.SKU, lane pim.Lane, document json.RawMessage) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	at := f.shelf(sku).lanes[laneIndex(lane)].applied
+	f.put(Item{SKU: sku, Lane: lane, Revision: at, Action: connectors.Upsert, Document: bytes.Clone(document)}, time.Now())
+	f.bump()
+}
+
 // Drop deletes a SKU with all its lanes, as people at the target do.
 func (f *Fake) Drop(sku pim.SKU) {
 	f.mu.Lock()
