@@ -181,25 +181,35 @@ func TestExplainsWhatWaits(t *testing.T) {
 		held   jobs.OnTarget
 		check  func(t *testing.T, l jobs.LaneExplanation)
 	}{
-		{name: "a conflict", push: alike(connectors.Result{Err: &connectors.Error{Verdict: connectors.Conflict, After: 2 * time.Second, Err: errors.New("somebody else was faster")}}),
+		{
+			name: "a conflict", push: alike(connectors.Result{Err: &connectors.Error{Verdict: connectors.Conflict, After: 2 * time.Second, Err: errors.New("somebody else was faster")}}),
 			reason: jobs.ReasonRetrying, text: "somebody else was faster", held: jobs.OnTargetNo, check: func(t *testing.T, l jobs.LaneExplanation) {
 				if l.Chain.Answer.Verdict != "conflict" || l.Chain.Listing.Attempts == 0 {
 					t.Errorf("%+v", l.Chain)
 				}
-			}},
-		{name: "a throttle of one listing", push: alike(connectors.Result{Err: &connectors.Error{Verdict: connectors.Throttled, After: 2 * time.Second, Err: errors.New("this one later")}}),
-			reason: jobs.ReasonThrottled, text: "this one later", held: jobs.OnTargetNo},
+			},
+		},
+		{
+			name: "a throttle of one listing", push: alike(connectors.Result{Err: &connectors.Error{Verdict: connectors.Throttled, After: 2 * time.Second, Err: errors.New("this one later")}}),
+			reason: jobs.ReasonThrottled, text: "this one later", held: jobs.OnTargetNo,
+		},
 		{name: "a throttle", push: failing(connectors.Error{Verdict: connectors.Throttled, After: 2 * time.Second}), reason: jobs.ReasonThrottled, text: "throttles the channel", held: jobs.OnTargetNo},
-		{name: "a failure", push: failing(connectors.Error{Verdict: connectors.Unavailable, After: 2 * time.Second, Err: errors.New("out to lunch")}),
-			reason: jobs.ReasonFailing, text: "out to lunch", held: jobs.OnTargetNo},
-		{name: "failures in a row", push: failing(connectors.Error{Verdict: connectors.Unavailable, Err: errors.New("out to lunch")}),
-			reason: jobs.ReasonBreakerOpen, text: "out to lunch", held: jobs.OnTargetNo},
-		{name: "a ticket", push: alike(connectors.Result{Status: connectors.Pending, Token: "t", After: 2 * time.Second}), reason: jobs.ReasonPending, text: "has had revision 1", held: jobs.OnTargetUncertain,
+		{
+			name: "a failure", push: failing(connectors.Error{Verdict: connectors.Unavailable, After: 2 * time.Second, Err: errors.New("out to lunch")}),
+			reason: jobs.ReasonFailing, text: "out to lunch", held: jobs.OnTargetNo,
+		},
+		{
+			name: "failures in a row", push: failing(connectors.Error{Verdict: connectors.Unavailable, Err: errors.New("out to lunch")}),
+			reason: jobs.ReasonBreakerOpen, text: "out to lunch", held: jobs.OnTargetNo,
+		},
+		{
+			name: "a ticket", push: alike(connectors.Result{Status: connectors.Pending, Token: "t", After: 2 * time.Second}), reason: jobs.ReasonPending, text: "has had revision 1", held: jobs.OnTargetUncertain,
 			check: func(t *testing.T, l jobs.LaneExplanation) {
 				if l.State != pim.StatePending || l.Chain.Answer.TicketSince == nil || l.Chain.Answer.Verdict != "pending" {
 					t.Errorf("%+v", l.Chain)
 				}
-			}},
+			},
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := newRoad(t)
@@ -448,8 +458,10 @@ func TestExplainsFlow(t *testing.T) {
 		until  func(*postgres.Channel) *time.Time // nil: the listing's own
 		text   string
 	}{
-		{reason: jobs.ReasonAuth, fake: func(f *webhooktest.Server) { f.Script(webhooktest.Fault{Kind: webhooktest.Unauthorized}) },
-			until: func(ch *postgres.Channel) *time.Time { return ch.NextProbeAt }, text: "refuses our credentials"},
+		{
+			reason: jobs.ReasonAuth, fake: func(f *webhooktest.Server) { f.Script(webhooktest.Fault{Kind: webhooktest.Unauthorized}) },
+			until: func(ch *postgres.Channel) *time.Time { return ch.NextProbeAt }, text: "refuses our credentials",
+		},
 		{reason: jobs.ReasonBudget, fake: func(f *webhooktest.Server) {
 			f.Say(http.Header{"X-Ratelimit-Remaining": {"0"}, "X-Ratelimit-Reset": {"3600"}})
 		}, until: func(ch *postgres.Channel) *time.Time { return ch.ThrottledUntil }, text: "that the target grants"},

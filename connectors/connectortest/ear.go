@@ -14,16 +14,16 @@ import (
 // Ear hears what the hub would write down of a connector's requests. A harness
 // gives it to the connector as its Env.Wire.
 type Ear struct {
-	mu     sync.Mutex
-	heard  []string
-	grants func() []string
+	mu    sync.Mutex
+	heard []string
 }
 
 // Listen gives an ear. At the end of the test nothing that it heard may hold one
 // of the secrets, nor one that granted then says the target gave away: sessions'
 // keys, say; nil: it gave none.
 func Listen(t testing.TB, granted func() []string, secrets ...string) *Ear {
-	e := &Ear{grants: granted}
+	t.Helper()
+	e := &Ear{}
 	t.Cleanup(func() {
 		if granted != nil {
 			secrets = append(secrets, granted()...)
