@@ -47,15 +47,24 @@ type Channel struct {
 
 // ChannelStatus is how a channel fares.
 type ChannelStatus struct {
-	State          string     `json:"state" enum:"ok,paused,down,throttled" doc:"down: the target failed three times or more, and is probed until it answers"`
+	State          string     `json:"state" enum:"ok,paused,down,auth,throttled,budget,quota,rate" doc:"down: the target failed three times or more, and is probed until it answers. auth: it refuses our credentials, and is asked seldom until they are changed. The others until throttled_until: the target said that it is too much, or that its budget is used up; or the channel's own quota or rate is"`
 	Fails          int        `json:"fails" doc:"Failures of the target in a row"`
 	Allowed        int        `json:"allowed" doc:"Calls in flight that are allowed now"`
 	NextProbeAt    *time.Time `json:"next_probe_at,omitempty"`
 	ThrottledUntil *time.Time `json:"throttled_until,omitempty"`
 	LastError      string     `json:"last_error,omitempty"`
+	Held           []HeldLane `json:"held,omitempty" doc:"Lanes that send nothing but what is sold out"`
+	RequestsToday  int64      `json:"requests_today" doc:"Granted of the day's quota; 0 without one"`
 	Publishing     bool       `json:"publishing" doc:"The whole catalogue is being marked for this channel"`
 
 	Pull *postgres.PullStatus `json:"pull,omitempty" doc:"How the reading of the target fares, of a channel whose target owns prices or stock"`
+}
+
+// HeldLane is a lane that rests.
+type HeldLane struct {
+	Lane  string    `json:"lane" enum:"content,offer,media"`
+	For   string    `json:"for" enum:"window,quota" doc:"window: none is open. quota: the lane's part of the day's is used up"`
+	Until time.Time `json:"until"`
 }
 
 type channelAnswer struct {
@@ -117,22 +126,20 @@ func (s *server) viewChannel(c *postgres.Channel) Channel {
 		Version: c.Version, CreatedAt: c.CreatedAt, Warnings: jobs.Warnings(c),
 		Status: ChannelStatus{
 			State: "ok", Fails: c.Fails, Allowed: c.Allowed, NextProbeAt: c.NextProbeAt, ThrottledUntil: c.ThrottledUntil,
-			LastError: c.LastError, Publishing: c.Marking, Pull: c.Pull,
+			LastError: c.LastError, RequestsToday: c.RequestsToday, Publishing: c.Marking, Pull: c.Pull,
 		},
 	}
-	switch {
-	case !c.Enabled:
+	if why, _ := c.Rests(time.Now()); why != "" {
+		v.Status.State = why
+	}
+	if !c.Enabled {
 		v.Status.State = "paused"
-	case c.Fails >= breakerOpens:
-		v.Status.State = "down"
-	case c.ThrottledUntil != nil && c.ThrottledUntil.After(time.Now()):
-		v.Status.State = "throttled"
+	}
+	for _, h := range c.Held {
+		v.Status.Held = append(v.Status.Held, HeldLane{Lane: h.Lane.String(), For: h.For, Until: h.Until})
 	}
 	return v
 }
-
-// breakerOpens is the number of failures at which a channel counts as down.
-const breakerOpens = 3
 
 func (s *server) answerChannel(c *postgres.Channel) *channelAnswer {
 	return &channelAnswer{Status: http.StatusOK, ETag: etag(c.Version), Body: s.viewChannel(c)}

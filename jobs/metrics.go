@@ -212,6 +212,8 @@ var (
 	descListings  = prometheus.NewDesc("sluice_listings", "Listings by state.", []string{"channel", "lane", "state"}, nil)
 	descBreaker   = prometheus.NewDesc("sluice_breaker_open", "1 while the channel's breaker is open.", []string{"channel"}, nil)
 	descPaused    = prometheus.NewDesc("sluice_channel_paused", "1 while the channel is paused.", []string{"channel"}, nil)
+	descRests     = prometheus.NewDesc("sluice_channel_rests", "1 while the channel, or a lane of it, sends nothing for this reason.", []string{"channel", "lane", "reason"}, nil)
+	descToday     = prometheus.NewDesc("sluice_channel_requests_today", "Requests granted of the day's quota.", []string{"channel"}, nil)
 	descThrottled = prometheus.NewDesc("sluice_channel_throttled", "1 while the target throttles the channel.", []string{"channel"}, nil)
 	descAllowed   = prometheus.NewDesc("sluice_channel_concurrency", "Calls that the channel may have in flight now.", []string{"channel"}, nil)
 	descDue       = prometheus.NewDesc("sluice_lane_due_seconds", "For how long the oldest listing that could be sent now could have been; 0 while the channel rests.", []string{"channel", "lane"}, nil)
@@ -237,7 +239,7 @@ var (
 // Describe implements prometheus.Collector.
 func (c *stateCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		descReadable, descFreshness, descDue, descExpired, descOutboxAge, descPoison, descListings, descBreaker, descPaused, descThrottled, descAllowed, descOutbox, descJobs, descOldest,
+		descReadable, descFreshness, descDue, descExpired, descOutboxAge, descPoison, descListings, descBreaker, descPaused, descThrottled, descRests, descToday, descAllowed, descOutbox, descJobs, descOldest,
 		descTasks, descTaskAge, descLots, descDerive, descBounds, descAlerts, descDrifts, descPassed, descPool, descPoolWait,
 	} {
 		ch <- d
@@ -294,6 +296,16 @@ func (c *stateCollector) readAll(ctx context.Context) (out []prometheus.Metric, 
 		out = append(out, gauge(descBreaker, truth(ch.Fails >= postgres.BreakerFails), code),
 			gauge(descPaused, truth(!ch.Enabled), code), gauge(descAllowed, float64(ch.Allowed), code),
 			gauge(descThrottled, truth(ch.ThrottledUntil != nil && ch.ThrottledUntil.After(now)), code))
+		out = append(out, gauge(descToday, float64(ch.RequestsToday), code))
+		why, _ := ch.Rests(now)
+		for _, reason := range []string{
+			postgres.HoldDown, postgres.HoldAuth, postgres.HoldThrottled, postgres.HoldBudget, postgres.HoldQuota, postgres.HoldRate,
+		} {
+			out = append(out, gauge(descRests, truth(why == reason), code, "", reason))
+		}
+		for _, h := range ch.Held {
+			out = append(out, gauge(descRests, 1, code, h.Lane.String(), h.For))
+		}
 	}
 	road, err := c.store.RoadStats(ctx)
 	if err != nil {

@@ -178,7 +178,7 @@ func (p *patience) Deadline() (time.Time, bool) {
 // Err implements context.Context.
 func (p *patience) Err() error {
 	err := p.Context.Err()
-	if err != nil && context.Cause(p.Context) == context.DeadlineExceeded {
+	if err != nil && errors.Is(context.Cause(p.Context), context.DeadlineExceeded) {
 		return context.DeadlineExceeded
 	}
 	return err

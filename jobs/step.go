@@ -250,20 +250,18 @@ func (s *step) credentials(ctx context.Context, tasks []*task, e *connectors.Err
 	_, err := s.call(newErrand(errandProbe, s.l.Lane).on(ctx), errandProbe, 1, func(ctx context.Context) ([]connectors.Result, error) {
 		return []connectors.Result{{}}, s.t.Connector.Probe(ctx)
 	})
-	if ctx.Err() != nil {
+	switch {
+	case ctx.Err() != nil:
 		return context.Cause(ctx)
-	}
-	if err != nil && !errors.Is(err, errLeaveAlone) {
+	case err == nil:
+		own := *e
+		own.Verdict = connectors.Permanent
+		return s.bisect(ctx, tasks, &own)
+	case !errors.Is(err, errLeaveAlone):
 		s.isTrouble(connectors.AsError(err))
 		s.allDown(tasks, e)
-		return nil
 	}
-	if err != nil {
-		return nil
-	}
-	own := *e
-	own.Verdict = connectors.Permanent
-	return s.bisect(ctx, tasks, &own)
+	return nil
 }
 
 func (s *step) allDown(tasks []*task, e *connectors.Error) {

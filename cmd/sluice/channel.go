@@ -73,15 +73,20 @@ type settings struct {
 
 // channelState is what keeps a channel from sending, in a few words.
 func channelState(ch *postgres.Channel, now time.Time) string {
+	why, _ := ch.Rests(now)
 	switch {
 	case !ch.Enabled:
 		return "paused"
-	case ch.Fails >= postgres.BreakerFails:
+	case why == postgres.HoldDown:
 		return "breaker open"
-	case ch.ThrottledUntil != nil && ch.ThrottledUntil.After(now):
-		return "throttled"
+	case why == postgres.HoldAuth:
+		return "credentials refused"
+	case why != "":
+		return why
 	case ch.Fails > 0:
 		return "failing"
+	case len(ch.Held) > 0:
+		return ch.Held[0].Lane.String() + " waits: " + ch.Held[0].For
 	}
 	return "sending"
 }

@@ -283,19 +283,27 @@ func (k doctorCmd) examineKeyset(ctx context.Context, d *diagnosis, store *postg
 }
 
 func examineState(d *diagnosis, area string, ch *postgres.Channel, now time.Time) {
-	switch channelState(ch, now) {
-	case "paused":
+	why, until := ch.Rests(now)
+	next := "at once"
+	if !until.IsZero() {
+		next = "in " + until.Sub(now).Round(time.Second).String()
+	}
+	switch {
+	case !ch.Enabled:
 		d.add(area, levelNote, "it is paused")
-	case "breaker open":
-		next := "at once"
-		if ch.NextProbeAt != nil && ch.NextProbeAt.After(now) {
-			next = "in " + ch.NextProbeAt.Sub(now).Round(time.Second).String()
-		}
+	case why == postgres.HoldAuth:
+		d.add(area, levelWrong, "its target refuses the credentials; nothing is sent until they are changed, or are taken when it is asked again %s: %s", next, ch.LastError)
+	case why == postgres.HoldDown:
 		d.add(area, levelWrong, "its breaker is open after %d failures, it is tried again %s: %s", ch.Fails, next, ch.LastError)
-	case "failing":
+	case why == postgres.HoldThrottled:
+		d.add(area, levelNote, "the target throttles it for another %s", until.Sub(now).Round(time.Second))
+	case why != "":
+		d.add(area, levelNote, "it rests for its %s for another %s", why, until.Sub(now).Round(time.Second))
+	case ch.Fails > 0:
 		d.add(area, levelNote, "its last call failed: %s", ch.LastError)
-	case "throttled":
-		d.add(area, levelNote, "the target throttles it for another %s", ch.ThrottledUntil.Sub(now).Round(time.Second))
+	}
+	for _, h := range ch.Held {
+		d.add(area, levelNote, "its %s waits for its %s until %s", h.Lane, h.For, h.Until.Format(time.RFC3339))
 	}
 	if ch.Marking && ch.Enabled {
 		d.add(area, levelNote, "all products are being marked for it")

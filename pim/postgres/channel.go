@@ -50,6 +50,7 @@ type Channel struct {
 	ThrottledUntil *time.Time
 	Hold           string // why it rests until then: one of the constants; ""
 	Held           []Held // lanes that rest
+	RequestsToday  int64  // granted of its quota's day, or that day's last
 	LastError      string
 	Marking        bool // its first or a renewed marking of all products is under way
 	Pull           *PullStatus
@@ -62,14 +63,14 @@ type Marks struct{ Content, Offer, Media pim.Lanes }
 const channelColumns = `
 id, version, code, connector, locale, currency, price_list, locations, renditions, config, secrets, mapping, marks_content, marks_offer, marks_media,
 batch, concurrency, timeout_ms, settle_ms, enabled, allow_private, test, policy, created_at, fails, allowed, next_probe_at, throttled_until, coalesce(hold, ''), coalesce(last_error, ''),
-` + heldLanes + `, mark_after is not null, ` + pullStatus
+` + heldLanes + `, (select case when f.day > now() - interval '1 day' then f.used else 0 end from flow f where f.channel_id = channel.id), mark_after is not null, ` + pullStatus
 
 func scanChannel(r pgx.CollectableRow) (*Channel, error) {
 	var c Channel
 	var timeout, settle int64
 	err := r.Scan(&c.ID, &c.Version, &c.Code, &c.Connector, &c.Locale, &c.Currency, &c.PriceList, &c.Locations, &c.Renditions, &c.Config, &c.Secrets, &c.Mapping,
 		&c.Marks.Content, &c.Marks.Offer, &c.Marks.Media, &c.Batch, &c.Concurrency, &timeout, &settle, &c.Enabled, &c.AllowPrivate, &c.Test, &c.Policy, &c.CreatedAt,
-		&c.Fails, &c.Allowed, &c.NextProbeAt, &c.ThrottledUntil, &c.Hold, &c.LastError, &c.Held, &c.Marking, &c.Pull)
+		&c.Fails, &c.Allowed, &c.NextProbeAt, &c.ThrottledUntil, &c.Hold, &c.LastError, &c.Held, &c.RequestsToday, &c.Marking, &c.Pull)
 	c.Timeout, c.Settle = time.Duration(timeout)*time.Millisecond, time.Duration(settle)*time.Millisecond
 	return &c, err
 }

@@ -116,6 +116,7 @@ type Stuck struct {
 const sqlStuck = `
 select c.code, count(*), extract(epoch from now() - min(greatest(l.due_at, l.dirty_at)))::float8
 from listing l join channel c on c.id = l.channel_id and c.deleted_at is null
+join consumer k on k.kind = 'drain' and k.channel_id = l.channel_id and k.lane = l.lane and coalesce(k.wait_until, '-infinity') <= now()
 where l.dirty and greatest(l.due_at, l.dirty_at) < now() - @after::interval
   and c.enabled and c.mark_anew = 0 and c.fails < @broken and coalesce(c.throttled_until, '-infinity') <= now()
 group by 1 order by 1`

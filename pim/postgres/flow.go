@@ -94,6 +94,29 @@ type Held struct {
 	Until time.Time `json:"until"`
 }
 
+// Rests says why nothing is sent to the channel at now, and until when as far as
+// that is known: one of the constants above; "" where nothing keeps it.
+func (c *Channel) Rests(now time.Time) (why string, until time.Time) {
+	later := func(at *time.Time) time.Time {
+		if at != nil && at.After(now) {
+			return *at
+		}
+		return time.Time{}
+	}
+	switch probe, pass := later(c.NextProbeAt), later(c.ThrottledUntil); {
+	case c.Fails >= BreakerFails && c.Hold == HoldAuth:
+		return HoldAuth, probe
+	case c.Fails >= BreakerFails:
+		return HoldDown, probe
+	case pass.IsZero():
+		return "", pass
+	case c.Hold == HoldBudget, c.Hold == HoldQuota, c.Hold == HoldRate:
+		return c.Hold, pass
+	default:
+		return HoldThrottled, pass
+	}
+}
+
 const heldLanes = `
 (select coalesce(json_agg(json_build_object('lane', case k.lane when 1 then 'content' when 2 then 'offer' else 'media' end, 'for', k.wait_for, 'until', k.wait_until)
      order by k.lane), '[]')

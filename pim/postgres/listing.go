@@ -127,8 +127,8 @@ type LaneStats struct {
 	States  map[pim.ListingState]int64
 	Oldest  time.Duration // age of the oldest dirty listing; 0: all is acknowledged
 	// Due is for how long the oldest listing that could be sent now could have
-	// been. 0: there is none, or the channel rests (paused, throttled, waiting
-	// for its next probe, or being marked by a full resync).
+	// been. 0: there is none, or the channel or the lane rests (paused, throttled,
+	// waiting for its next probe, a window or a quota, or being marked by a full resync).
 	Due time.Duration
 }
 
@@ -136,8 +136,10 @@ const sqlLaneStats = `
 select c.code, l.lane, ` + stateOf + ` as state, count(*),
        coalesce(extract(epoch from now() - min(l.dirty_at) filter (where l.dirty)), 0)::float8,
        coalesce(extract(epoch from now() - min(greatest(l.due_at, l.dirty_at)) filter (where l.dirty and l.due_at <= now() and c.enabled and c.mark_anew = 0
-           and coalesce(c.throttled_until, '-infinity') <= now() and coalesce(c.next_probe_at, '-infinity') <= now())), 0)::float8
+           and coalesce(c.throttled_until, '-infinity') <= now() and coalesce(c.next_probe_at, '-infinity') <= now()
+           and l.due_at <= case when k.wait_until > now() then '-infinity' else now() end)), 0)::float8
 from listing l join channel c on c.id = l.channel_id and c.deleted_at is null
+left join consumer k on k.kind = 'drain' and k.channel_id = l.channel_id and k.lane = l.lane
 where @channel = '' or c.code = @channel
 group by 1, 2, 3 order by 1, 2, 3`
 
