@@ -350,9 +350,9 @@ func (c *stateCollector) besides(ctx context.Context, out []prometheus.Metric) (
 		return out, err
 	}
 	for _, kind := range pim.AlertKinds {
-		out = append(out, gauge(descAlerts, descDrifts, descPassed, float64(alerts[kind]), string(kind)))
+		out = append(out, gauge(descAlerts, float64(alerts[kind]), string(kind)))
 	}
-	return out, nil
+	return c.compared(ctx, out)
 }
 
 // queueMetrics gives the queues' figures; those of our own kinds are there
