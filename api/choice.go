@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/sluicehub/sluice/jobs"
 	"github.com/sluicehub/sluice/pim"
 	"github.com/sluicehub/sluice/pim/postgres"
 )
@@ -65,6 +66,15 @@ type Retried struct {
 }
 
 func (s *server) registerChoices() {
+	handle(s, op("forecast-channel", http.MethodGet, "/v1/channels/{code}/forecast", tagChannels, "Say until when a channel will have sent what waits",
+		says("By the rate that was measured over the last ten minutes of work at most, over all processes. It reads every waiting listing: ask every few seconds at most."), takesLong),
+		func(ctx context.Context, in *CodePath) (*answer[jobs.Forecast], error) {
+			f, err := s.Channels.Forecast(ctx, pim.ChannelCode(in.Code))
+			if err != nil {
+				return nil, err
+			}
+			return &answer[jobs.Forecast]{*f}, nil
+		})
 	handle(s, op("resync-channel", http.MethodPost, "/v1/channels/{code}/resync", tagChannels, "Compare the catalogue, or some of it, with a channel, and send what differs",
 		says("Several parameters narrow each other. What is sent goes behind edits. Where only some is asked for, the answer comes when all of it is marked."), takesLong), s.resyncChannel)
 	handle(s, op("retry-channel", http.MethodPost, "/v1/channels/{code}/retry", tagChannels, "Try a channel's rejected listings, or some of them, again",

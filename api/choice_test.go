@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"testing"
+
+	"github.com/sluicehub/sluice/jobs"
 )
 
 // TestChoices narrows commands on a channel's listings.
@@ -30,4 +32,11 @@ func TestChoices(t *testing.T) {
 		k.want(k.do(ChannelManager, "POST", path, nil), status, nil)
 	}
 	k.want(k.do(Viewer, "POST", "/v1/channels/sink/resync?sku=x", nil), 403, nil)
+
+	var f jobs.Forecast
+	k.want(k.do(Viewer, "GET", "/v1/channels/sink/forecast", nil), 200, &f)
+	if f.Channel != "sink" || f.ETA == nil || f.Backlog != 0 || len(f.Lanes) != 3 {
+		t.Errorf("%+v", f)
+	}
+	k.want(k.do(Viewer, "GET", "/v1/channels/none/forecast", nil), 404, nil)
 }

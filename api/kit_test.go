@@ -90,7 +90,7 @@ func newKitOn(t testing.TB, dsn string, more ...func(*Config)) *kit {
 	k.texts = jobs.NewTexts(jobs.TextsConfig{Store: store, Registry: providers.Registry(), Keys: keyset, Log: logger, AllowPrivate: true, Version: "test"})
 	c := Config{
 		Notifiers: jobs.NewNotifiers(store, keyset, notify.Env{AllowPrivate: true, Version: "test"}),
-		Store: store, Channels: jobs.NewChannels(store, registry, keyset, connectors.Env{AllowPrivate: true}), Registry: registry, Media: k.media, Texts: k.texts,
+		Store:     store, Channels: jobs.NewChannels(store, registry, keyset, connectors.Env{AllowPrivate: true}), Registry: registry, Media: k.media, Texts: k.texts,
 		Log: logger, Metrics: metrics, Registerer: metrics,
 		Version: "test", TempDir: t.TempDir(), Wake: func(cs ...postgres.Consumer) {
 			k.mu.Lock()

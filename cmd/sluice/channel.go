@@ -24,14 +24,15 @@ import (
 )
 
 type channelCmd struct {
-	List   channelListCmd   `cmd:"" help:"List channels and where they stand."`
-	Show   channelShowCmd   `cmd:"" help:"Show a channel's settings and mapping, without secrets."`
-	Create channelCreateCmd `cmd:"" help:"Create a channel; the whole catalogue is published to it."`
-	Test   channelTestCmd   `cmd:"" help:"Ask a channel's target whether it is there and takes our credentials."`
-	Pause  channelPauseCmd  `cmd:"" help:"Stop sending to a channel; what changes meanwhile waits."`
-	Resume channelResumeCmd `cmd:"" help:"Send to a channel again, at once."`
-	Resync channelResyncCmd `cmd:"" help:"Render all of a channel's listings anew and send what differs."`
-	Retry  channelRetryCmd  `cmd:"" help:"Try rejected listings of a channel again."`
+	List     channelListCmd     `cmd:"" help:"List channels and where they stand."`
+	Show     channelShowCmd     `cmd:"" help:"Show a channel's settings and mapping, without secrets."`
+	Create   channelCreateCmd   `cmd:"" help:"Create a channel; the whole catalogue is published to it."`
+	Test     channelTestCmd     `cmd:"" help:"Ask a channel's target whether it is there and takes our credentials."`
+	Pause    channelPauseCmd    `cmd:"" help:"Stop sending to a channel; what changes meanwhile waits."`
+	Resume   channelResumeCmd   `cmd:"" help:"Send to a channel again, at once."`
+	Resync   channelResyncCmd   `cmd:"" help:"Render all of a channel's listings anew and send what differs."`
+	Forecast channelForecastCmd `cmd:"" help:"Say until when what waits will have been sent."`
+	Retry    channelRetryCmd    `cmd:"" help:"Try rejected listings of a channel again."`
 
 	Preview channelPreviewCmd `cmd:"" help:"Show a product as a channel would get it now, beside what its target acknowledged last."`
 	DryRun  channelDryRunCmd  `cmd:"" help:"Count what would become of many products on a channel, and list what would be refused."`

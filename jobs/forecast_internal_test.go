@@ -1,0 +1,103 @@
+package jobs
+
+import (
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/sluicehub/sluice/pim"
+	"github.com/sluicehub/sluice/pim/postgres"
+)
+
+// On a virtual clock: once a queue has been worked off at one rate for two
+// minutes, the forecast of its end is right within a tenth of the time that is
+// left, and ten seconds, whatever the rate, the windows, and when is asked.
+func TestForecastOfASteadyQueue(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		rate := rapid.Float64Range(0.5, 5000).Draw(t, "rate")
+		left := rate * float64(rapid.IntRange(300, 20000).Draw(t, "seconds of work"))
+		start := time.Unix(1_700_000_000, 0).UTC().Add(time.Duration(rapid.IntRange(0, 86400).Draw(t, "begins")) * time.Second)
+		ask := time.Duration(rapid.IntRange(120, 290).Draw(t, "asked after")) * time.Second
+		ch := &postgres.Channel{Code: "shop", Enabled: true}
+		if rapid.Bool().Draw(t, "windows") {
+			// It was open while the rate was measured, and has hours of its own later.
+			opens := start.Truncate(time.Minute)
+			ch.Policy.Flow.Windows = []pim.Window{{From: opens.Format("15:04"), To: opens.Add(time.Duration(rapid.IntRange(10, 600).Draw(t, "open for")) * time.Minute).Format("15:04")}}
+		}
+		// The queue, second by second; what is finished is written down every five.
+		var (
+			minutes []postgres.PaceMinute
+			unsaid  float64
+			asked   *LaneForecast
+			now     = start
+		)
+		for i := 0; left > 0; i++ {
+			if open, until := ch.Policy.Flow.Open(pim.Offer, now); !open {
+				now = until
+				continue
+			}
+			now = now.Add(time.Second)
+			left -= rate
+			unsaid += rate
+			if i%5 == 4 && asked == nil {
+				ends := now.Truncate(time.Minute).Add(time.Minute)
+				if n := len(minutes); n == 0 || !minutes[n-1].Ended.Equal(ends) {
+					minutes = append(minutes, postgres.PaceMinute{Began: now, Ended: ends})
+				}
+				whole := int64(unsaid)
+				minutes[len(minutes)-1].Done += whole
+				unsaid -= float64(whole)
+			}
+			if asked == nil && now.Sub(start) >= ask {
+				l := forecastLane(now, ch, &postgres.LaneBacklog{Lane: pim.Offer, Due: int64(left), Minutes: minutes})
+				if l.ETA == nil {
+					t.Fatalf("no forecast: %+v", l)
+				}
+				start, asked = now, &l
+			}
+		}
+		off := asked.ETA.Sub(now).Abs()
+		work := now.Sub(start)
+		if w := ch.Policy.Flow.Windows; len(w) > 0 {
+			// An error that falls into the night moves the end to the next morning.
+			if open, until := ch.Policy.Flow.Open(pim.Offer, now.Add(-work/10-10*time.Second)); !open || until.Before(now.Add(work/10+10*time.Second)) {
+				return
+			}
+		}
+		if off > work/10+10*time.Second {
+			t.Fatalf("asked at a rate of %g (measured %g): %s off, with %s to go", rate, asked.Rate, off, work)
+		}
+	})
+}
+
+// A channel that cannot go on has no time of its own to be done, and says why.
+func TestForecastSaysWhyNot(t *testing.T) {
+	now := time.Unix(1_700_000_000, 0).UTC()
+	later := now.Add(time.Hour)
+	steady := []postgres.PaceMinute{{Began: now.Add(-time.Minute), Ended: now, Done: 60}}
+	for name, c := range map[string]struct {
+		ch   postgres.Channel
+		lane postgres.LaneBacklog
+		want string
+		eta  time.Duration
+	}{
+		"nothing to do":   {postgres.Channel{Fails: 9}, postgres.LaneBacklog{}, "", 0},
+		"steady":          {postgres.Channel{Enabled: true}, postgres.LaneBacklog{Due: 50, Later: 10, Minutes: steady}, "", time.Minute},
+		"paused":          {postgres.Channel{}, postgres.LaneBacklog{Due: 1, Minutes: steady}, "paused", 0},
+		"down":            {postgres.Channel{Enabled: true, Fails: 3}, postgres.LaneBacklog{Due: 1, Minutes: steady}, "down", 0},
+		"refused":         {postgres.Channel{Enabled: true, Fails: 3, Hold: "auth"}, postgres.LaneBacklog{Due: 1, Minutes: steady}, "auth", 0},
+		"publishing":      {postgres.Channel{Enabled: true, Marking: true}, postgres.LaneBacklog{Due: 1, Minutes: steady}, "publishing", 0},
+		"never worked":    {postgres.Channel{Enabled: true}, postgres.LaneBacklog{Due: 1}, "no_rate", 0},
+		"throttled":       {postgres.Channel{Enabled: true, ThrottledUntil: &later}, postgres.LaneBacklog{Due: 60, Minutes: steady}, "", time.Hour + time.Minute},
+		"the lane waits":  {postgres.Channel{Enabled: true}, postgres.LaneBacklog{Due: 60, Minutes: steady, Wait: time.Hour, WaitFor: "quota"}, "", time.Hour + time.Minute},
+		"a day and a bit": {postgres.Channel{Enabled: true, Policy: pim.Policy{Flow: pim.Flow{Windows: []pim.Window{{From: "00:00", To: "00:01"}}}}}, postgres.LaneBacklog{Lane: pim.Offer, Due: 90, Minutes: steady}, "", now.Truncate(24*time.Hour).Add(48*time.Hour + 30*time.Second).Sub(now)},
+	} {
+		f := forecast(now, &c.ch, []postgres.LaneBacklog{c.lane})
+		if f.Reason != c.want || (f.ETA == nil) != (c.want != "") {
+			t.Errorf("%s: %+v", name, f)
+		} else if f.ETA != nil && f.ETA.Sub(now).Round(time.Second) != c.eta.Round(time.Second) {
+			t.Errorf("%s: in %s, want %s", name, f.ETA.Sub(now), c.eta)
+		}
+	}
+}
