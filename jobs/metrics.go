@@ -46,7 +46,7 @@ func newMetrics(reg prometheus.Registerer, store *postgres.Store) *metrics {
 	m := &metrics{
 		deliveries: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "sluice_deliveries_total",
-			Help: "Listings by what became of them: live, accepted, pending, skipped (nothing differs), or a verdict.",
+			Help: "Listings by what became of them: live, accepted, pending, skipped (nothing differs), looked_up (a doubt was settled by reading), or a verdict.",
 		}, append(lane, "verdict")),
 		calls: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "sluice_push_duration_seconds", Help: "Time of one call to a target.", Buckets: prometheus.ExponentialBuckets(0.001, 2, 16),
@@ -133,7 +133,7 @@ var kinds = []string{
 // verdicts are what sluice_deliveries_total counts for every lane from its
 // first sight on, so that the first refusal is a rise.
 var verdicts = []string{
-	string(pim.StateLive), string(pim.StateAccepted), string(pim.StatePending), "skipped",
+	string(pim.StateLive), string(pim.StateAccepted), string(pim.StatePending), "skipped", "looked_up",
 	string(connectors.Throttled), string(connectors.Unavailable), string(connectors.Auth),
 	string(connectors.Validation), string(connectors.Conflict), string(connectors.Permanent),
 }

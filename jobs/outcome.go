@@ -26,7 +26,9 @@ import (
 // success of a request begun after it confirms and ends the doubt. A vanished
 // holder puts all that was dirty then in doubt in the same way. Without this,
 // an edit from A to B whose answer is lost, and back to A, leaves B on the
-// target for ever.
+// target for ever. Where the target can tell what it holds, the confirming push
+// is replaced by a look-up begun after settle_at, if that finds exactly the
+// document (lookup.go).
 //
 // The born rule. What a target holds of offers and media goes with its content
 // when that is withdrawn. born, on the content listing, is above zero while
@@ -58,6 +60,7 @@ type task struct {
 	preflight []pim.Issue   // warnings of the connector's own check
 	hash      []byte
 	item      connectors.Item
+	asked     bool // the target was asked for what it holds of it
 }
 
 // doubt reports whether an earlier request may have taken, or may yet take,

@@ -179,6 +179,9 @@ func (s *step) push(ctx context.Context, tasks []*task) error {
 	if _, told := errors.AsType[*connectors.Error](err); err != nil && !told && !errors.Is(err, errLeaveAlone) && ctx.Err() == nil {
 		return err // the store's
 	}
+	if err == nil {
+		tasks = s.lookUp(ctx, tasks)
+	}
 	if err == nil && len(tasks) == 0 {
 		return nil // no call was made that says how the target is
 	}

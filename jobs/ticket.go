@@ -26,6 +26,9 @@ const (
 	// pollEvery is the wait between two looks for a ticket's outcome, where
 	// the target names none.
 	pollEvery = 2 * time.Second
+	// pollMost bounds that wait, which grows with the ticket's age: what took a
+	// minute will hardly end within the next second.
+	pollMost = 5 * time.Minute
 	// ticketMost is how long a ticket may be out: marketplaces work a report
 	// off within minutes to hours.
 	ticketMost = 24 * time.Hour
@@ -63,7 +66,7 @@ func (s *step) poll(ctx context.Context, tasks []*task) error {
 			if results[i].Err != nil {
 				verdict = string(connectors.AsError(results[i].Err).Verdict)
 			}
-			o := s.polled(t, results[i], pollEvery)
+			o := s.polled(t, results[i], s.pollWait(t))
 			if o.Again && o.Token == nil && s.overdue(t) {
 				verdict = "lost"
 				s.d.r.log.WarnContext(ctx, "a ticket is lost", "channel", s.t.Code, "lane", s.l.Lane.String(), "sku", t.SKU, "since", t.SentAt)
@@ -85,6 +88,15 @@ func (s *step) poll(ctx context.Context, tasks []*task) error {
 		s.add(string(e.Verdict), s.down(t, e))
 	}
 	return nil
+}
+
+// pollWait is the wait until the next look for a ticket's outcome, where the
+// target names none.
+func (r *round) pollWait(t *task) time.Duration {
+	if t.SentAt == nil {
+		return pollEvery
+	}
+	return min(max(pollEvery, r.now.Sub(*t.SentAt)/8), pollMost)
 }
 
 // polled is the outcome of asking for a ticket's.

@@ -1,0 +1,65 @@
+package jobs
+
+import (
+	"context"
+
+	"github.com/sluicehub/sluice/connectors"
+)
+
+// lookUp settles doubts by asking instead of sending again, where the target can
+// tell: what it holds exactly as it is to be is acknowledged. It only asks when a
+// doubt is due to be confirmed, for before settle_at a late request may still
+// change what was read a moment ago; and only an exact answer counts, which
+// includes that nothing is there which the push would empty (Held.Exact). Whatever
+// else is said, and whatever goes wrong, the listing is sent as ever. It gives
+// the tasks that are to be sent.
+func (s *step) lookUp(ctx context.Context, tasks []*task) []*task {
+	reader, lanes := s.t.reads()
+	if !lanes.Has(s.l.Lane) {
+		return tasks
+	}
+	var doubtful []*task
+	var items []connectors.Item
+	for _, t := range tasks {
+		if until := s.settleUntil(t); t.doubt() && !t.asked && until != nil && !s.now.Before(*until) {
+			t.asked = true // a bisection comes by again
+			doubtful, items = append(doubtful, t), append(items, t.item)
+		}
+	}
+	if len(items) == 0 {
+		return tasks
+	}
+	var held []connectors.Held
+	_, err := s.call(s.errandFor(errandRead, doubtful).on(ctx), errandRead, len(items), func(ctx context.Context) ([]connectors.Result, error) {
+		var err error
+		held, err = reader.Read(ctx, items)
+		results := make([]connectors.Result, len(held))
+		for i := range held {
+			results[i].Err = held[i].Err
+		}
+		return results, err
+	})
+	if err != nil {
+		return tasks
+	}
+	s.isWell()
+	sure := map[*task]bool{}
+	for i, t := range doubtful {
+		if held[i].Err != nil || !held[i].Exact {
+			continue
+		}
+		res := connectors.Result{Status: connectors.Accepted}
+		if held[i].Presence == connectors.Shown {
+			res.Status = connectors.Live
+		}
+		sure[t] = true
+		s.add("looked_up", s.took(t, res, pollEvery))
+	}
+	left := make([]*task, 0, len(tasks)-len(sure))
+	for _, t := range tasks {
+		if !sure[t] {
+			left = append(left, t)
+		}
+	}
+	return left
+}

@@ -1,0 +1,61 @@
+package jobs_test
+
+import (
+	"testing"
+
+	"github.com/sluicehub/sluice/connectors/webhook/webhooktest"
+	"github.com/sluicehub/sluice/pim"
+)
+
+// A lost answer is settled by asking, where the target can tell: what it holds is
+// not sent again.
+func TestDoubtIsSettledByLookingUp(t *testing.T) {
+	r := newRoad(t)
+	fake := r.readable("shop", webhooktest.Options{}, pim.ReconcileOff)
+	r.work()
+	sku := skus(1)
+	fake.Script(webhooktest.Fault{Kind: webhooktest.Lose, Times: 1})
+	r.put(sku, title("first"))
+	r.settled("shop")
+	if n, reads := len(fake.History(sku[0], pim.Content)), fake.Counts().Reads; n != 1 || reads == 0 {
+		t.Errorf("it was sent %d times and read %d times", n, reads)
+	}
+	if l := r.listing("shop", sku[0], pim.Content); l.State != pim.StateAccepted || l.Acked != l.Wanted || l.Error != "" {
+		t.Errorf("%+v", l)
+	}
+}
+
+// What the target does not hold just so is sent, whatever it holds.
+func TestDoubtIsNotGuessed(t *testing.T) {
+	r := newRoad(t)
+	fake := r.readable("shop", webhooktest.Options{}, pim.ReconcileOff)
+	r.work()
+	sku := skus(1)
+	r.put(sku, title("A"))
+	r.settled("shop")
+	// A to B, whose answer is lost, and back to A: the target holds B.
+	fake.Script(webhooktest.Fault{Kind: webhooktest.Lose, Times: 1})
+	r.put(sku, title("B"))
+	if err := fake.Wait(r.ctx, func(s webhooktest.State) bool { return s.Counts().Applied == 2 }); err != nil {
+		t.Fatal(err)
+	}
+	r.put(sku, title("A"))
+	r.settled("shop")
+	if got := name(fake, sku[0]); got != "A" {
+		t.Errorf("the target holds %q", got)
+	}
+	// The request was never applied, and nobody knows: it is sent.
+	fake.Script(webhooktest.Fault{Kind: webhooktest.Reset, Times: 1})
+	r.put(sku, title("C"))
+	r.settled("shop")
+	if got := name(fake, sku[0]); got != "C" {
+		t.Errorf("the target holds %q", got)
+	}
+	// A target that cannot tell at the moment is sent it as ever.
+	fake.Script(webhooktest.Fault{Kind: webhooktest.Lose, Times: 1}, webhooktest.Fault{Kind: webhooktest.Fail, Reads: true})
+	r.put(sku, title("D"))
+	r.settled("shop")
+	if got := name(fake, sku[0]); got != "D" {
+		t.Errorf("the target holds %q", got)
+	}
+}
