@@ -44,6 +44,7 @@ type exchangeLog struct {
 	counts *prometheus.CounterVec
 
 	mu      sync.Mutex
+	room    int          // bytes that may wait
 	log     *slog.Logger // nil: nobody is told
 	waiting []keptExchange
 	size    int
@@ -84,7 +85,7 @@ func (l *exchangeLog) tells(log *slog.Logger, reg prometheus.Registerer) {
 
 func newExchangeLog(store *postgres.Store) *exchangeLog {
 	l := &exchangeLog{
-		store: store, hurry: make(chan struct{}, 1), buckets: map[pim.ChannelID]*bucket{},
+		store: store, room: exchangeBytes, hurry: make(chan struct{}, 1), buckets: map[pim.ChannelID]*bucket{},
 		counts: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "sluice_exchanges_total",
 			Help: "Requests to targets by what became of their record: kept, left_out (by the channel's policy), or lost (there was no room, or it could not be written).",
@@ -125,7 +126,7 @@ func (l *exchangeLog) keep(x keptExchange) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	size := x.size()
-	if l.size+size > exchangeBytes {
+	if l.size+size > l.room {
 		l.counts.WithLabelValues(exchangeLost).Inc()
 		return
 	}

@@ -80,3 +80,10 @@ func (t *Texts) AfterAnswer(f func(context.Context)) { t.afterAnswer = f }
 
 // Sampled spreads a rate evenly.
 func Sampled(perHour, most int) (int, time.Duration) { return sampled(perHour, most) }
+
+// ExchangeRoom sets how many bytes of exchanges may wait to be written.
+func (c *Channels) ExchangeRoom(bytes int) {
+	c.exchanges.mu.Lock()
+	defer c.exchanges.mu.Unlock()
+	c.exchanges.room = bytes
+}
