@@ -1,0 +1,103 @@
+package postgres
+
+import (
+	"sync"
+	"testing"
+	"time"
+)
+
+// near allows for what time passes between two statements of a slow machine.
+func near(got, want time.Duration) bool { return got <= want && got > want-5*time.Minute }
+
+func TestGrantKeepsTheRate(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	c := h.channel("shop")
+	ask := GrantRequest{Channel: c.ID, N: 1, Rate: 0.0001, Burst: 3, Wait: 15000 * time.Second, Day: time.Now(), DayEnds: time.Now().Add(time.Hour)}
+	for i, want := range []time.Duration{0, 0, 0, 10000 * time.Second} {
+		g, err := h.Grant(h.ctx, ask)
+		if err != nil || g.N != 1 || want == 0 && g.In != 0 || want > 0 && !near(g.In, want) {
+			t.Fatalf("request %d: %+v, %v; want it in %v", i+1, g, err, want)
+		}
+	}
+	g, err := h.Grant(h.ctx, ask)
+	if err != nil || g.N != 0 || g.Hold != HoldRate || !near(g.In, 20000*time.Second) {
+		t.Errorf("what would wait for too long: %+v, %v", g, err)
+	}
+	// A throttle halves the rate.
+	if err := h.ChannelThrottled(h.ctx, c.ID, "too fast", time.Millisecond); err != nil {
+		t.Fatal(err)
+	}
+	ask.Wait = time.Hour * 24
+	before, err := h.Grant(h.ctx, ask)
+	if err != nil || before.N != 1 {
+		t.Fatal(before, err)
+	}
+	after, err := h.Grant(h.ctx, ask)
+	if step := after.In - before.In; err != nil || !near(step, 20000*time.Second) {
+		t.Errorf("requests are %v apart at half of the rate: %v", step, err)
+	}
+	if err := h.ChannelWell(h.ctx, c.ID); err != nil {
+		t.Fatal(err)
+	}
+	if before, err = h.Grant(h.ctx, ask); err != nil {
+		t.Fatal(err)
+	}
+	after, err = h.Grant(h.ctx, ask)
+	if step := after.In - before.In; err != nil || !near(step, 16667*time.Second) {
+		t.Errorf("after a success they are %v apart: %v", step, err)
+	}
+}
+
+func TestGrantKeepsTheQuota(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	c := h.channel("shop")
+	today := time.Now().Truncate(time.Hour)
+	ask := GrantRequest{Channel: c.ID, N: 5, Quota: 100, Day: today, DayEnds: time.Now().Add(2 * time.Hour)}
+	// Many at once are granted no more than there is.
+	var (
+		mu      sync.Mutex
+		granted int
+		wg      sync.WaitGroup
+	)
+	for range 8 {
+		wg.Go(func() {
+			for {
+				g, err := h.Grant(h.ctx, ask)
+				if err != nil {
+					t.Error(err)
+				}
+				if err != nil || g.N == 0 {
+					return
+				}
+				mu.Lock()
+				granted += g.N
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	if granted != 100 {
+		t.Fatalf("%d were granted of 100", granted)
+	}
+	g, err := h.Grant(h.ctx, ask)
+	if err != nil || g.N != 0 || g.Hold != HoldQuota || !near(g.In, 2*time.Hour) {
+		t.Errorf("after the last: %+v, %v", g, err)
+	}
+	ask.Quota, ask.N = 103, 5
+	if g, err = h.Grant(h.ctx, ask); err != nil || g.N != 3 {
+		t.Errorf("of a lane with more of it: %+v, %v", g, err)
+	}
+	// A process whose clock is behind begins no new day, nor does it end one.
+	for _, day := range []time.Time{today.Add(-24 * time.Hour), today} {
+		ask.Day = day
+		if g, err = h.Grant(h.ctx, ask); err != nil || g.N != 0 {
+			t.Errorf("on %v: %+v, %v", day, g, err)
+		}
+	}
+	ask.Day = today.Add(24 * time.Hour)
+	if g, err = h.Grant(h.ctx, ask); err != nil || g.N != 5 {
+		t.Errorf("on the next day: %+v, %v", g, err)
+	}
+}
