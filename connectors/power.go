@@ -25,7 +25,11 @@ func (k *Kind) Powers() []Power {
 		power Power
 		has   func(Connector) bool
 	}{
-		{CanPoll, is[Poller]}, {CanPreflight, is[Preflighter]}, {CanPull, is[Puller]}, {CanHook, is[Hooker]}, {CanUpload, is[Uploader]},
+		{CanPoll, is[Poller]},
+		{CanPreflight, is[Preflighter]},
+		{CanPull, is[Puller]},
+		{CanHook, is[Hooker]},
+		{CanUpload, is[Uploader]},
 		{CanRead, is[Reader]},
 	} {
 		if slices.ContainsFunc(k.Makes, p.has) {

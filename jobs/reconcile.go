@@ -102,7 +102,7 @@ func (c *reconciler) step(ctx context.Context, l postgres.Lease) (next, error) {
 	if err != nil {
 		return next{}, err
 	}
-	if err := c.compare(ctx, l, t, page); err != nil {
+	if err := c.compare(ctx, t, page); err != nil {
 		if ctx.Err() != nil {
 			return next{}, context.Cause(ctx)
 		}
@@ -189,7 +189,7 @@ func sampled(perHour, most int) (n int, every time.Duration) {
 }
 
 // compare fills in what is found of the page's products.
-func (c *reconciler) compare(ctx context.Context, l postgres.Lease, t *Target, p *comparing) error {
+func (c *reconciler) compare(ctx context.Context, t *Target, p *comparing) error {
 	for ids := p.ids; len(ids) > 0; {
 		n := min(len(ids), reconcilePage)
 		survey, err := c.r.store.SurveyThese(ctx, t.ID, ids[:n])
