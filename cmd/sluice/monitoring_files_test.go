@@ -169,7 +169,8 @@ var (
 	// corePanels come with Grafana.
 	corePanels = []string{"row", "stat", "timeseries", "table", "state-timeline"}
 	// panelUnits are ids of Grafana's units that we use; "count:" takes any word.
-	panelUnits = []string{"short", "s", "bytes", "reqps", "percentunit", "count:listings/s", "count:calls/s", "count:rows/s", "count:tasks/s", "count:files/s"}
+	panelUnits = []string{"short", "s", "bytes", "reqps", "percentunit", "count:listings/s", "count:calls/s", "count:rows/s", "count:tasks/s", "count:files/s",
+		"count:segments/s", "count:characters/s", "count:tokens/s"}
 )
 
 func TestDashboards(t *testing.T) {
@@ -195,6 +196,30 @@ func TestDashboards(t *testing.T) {
 			if !uids[m[1]] {
 				t.Errorf("%s leads to %s, which is not there", d.Title, m[1])
 			}
+		}
+	}
+}
+
+// What docs/metrics.md has about media and texts is on a dashboard.
+func TestDashboardsShowMediaAndTexts(t *testing.T) {
+	t.Parallel()
+	_, section, _ := strings.Cut(readFile(t, "../../docs/metrics.md"), "\n## Media and texts\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	metrics := regexp.MustCompile("(?m)^\\| `(sluice_\\w+)`").FindAllStringSubmatch(section, -1)
+	if len(metrics) < 10 {
+		t.Fatalf("%d metrics about media and texts", len(metrics))
+	}
+	var shown strings.Builder
+	for _, d := range dashboards(t) {
+		for _, p := range d.Panels {
+			for _, q := range p.Targets {
+				shown.WriteString(q.Expr + "\n")
+			}
+		}
+	}
+	for _, m := range metrics {
+		if !regexp.MustCompile(`\b` + m[1] + `(_bucket|_count|_sum)?\b`).MatchString(shown.String()) {
+			t.Errorf("%s is on no dashboard", m[1])
 		}
 	}
 }
