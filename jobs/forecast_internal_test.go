@@ -82,16 +82,20 @@ func TestForecastSaysWhyNot(t *testing.T) {
 		want string
 		eta  time.Duration
 	}{
-		"nothing to do":   {postgres.Channel{Fails: 9}, postgres.LaneBacklog{}, "", 0},
-		"steady":          {postgres.Channel{Enabled: true}, postgres.LaneBacklog{Due: 50, Later: 10, Minutes: steady}, "", time.Minute},
-		"paused":          {postgres.Channel{}, postgres.LaneBacklog{Due: 1, Minutes: steady}, "paused", 0},
-		"down":            {postgres.Channel{Enabled: true, Fails: 3}, postgres.LaneBacklog{Due: 1, Minutes: steady}, "down", 0},
-		"refused":         {postgres.Channel{Enabled: true, Fails: 3, Hold: "auth"}, postgres.LaneBacklog{Due: 1, Minutes: steady}, "auth", 0},
-		"publishing":      {postgres.Channel{Enabled: true, Marking: true}, postgres.LaneBacklog{Due: 1, Minutes: steady}, "publishing", 0},
-		"never worked":    {postgres.Channel{Enabled: true}, postgres.LaneBacklog{Due: 1}, "no_rate", 0},
-		"throttled":       {postgres.Channel{Enabled: true, ThrottledUntil: &later}, postgres.LaneBacklog{Due: 60, Minutes: steady}, "", time.Hour + time.Minute},
-		"the lane waits":  {postgres.Channel{Enabled: true}, postgres.LaneBacklog{Due: 60, Minutes: steady, Wait: time.Hour, WaitFor: "quota"}, "", time.Hour + time.Minute},
-		"a day and a bit": {postgres.Channel{Enabled: true, Policy: pim.Policy{Flow: pim.Flow{Windows: []pim.Window{{From: "00:00", To: "00:01"}}}}}, postgres.LaneBacklog{Lane: pim.Offer, Due: 90, Minutes: steady}, "", now.Truncate(24*time.Hour).Add(48*time.Hour + 30*time.Second).Sub(now)},
+		"nothing to do":  {postgres.Channel{Fails: 9}, postgres.LaneBacklog{}, "", 0},
+		"steady":         {postgres.Channel{Enabled: true}, postgres.LaneBacklog{Due: 50, Later: 10, Minutes: steady}, "", time.Minute},
+		"paused":         {postgres.Channel{}, postgres.LaneBacklog{Due: 1, Minutes: steady}, "paused", 0},
+		"down":           {postgres.Channel{Enabled: true, Fails: 3}, postgres.LaneBacklog{Due: 1, Minutes: steady}, "down", 0},
+		"refused":        {postgres.Channel{Enabled: true, Fails: 3, Hold: "auth"}, postgres.LaneBacklog{Due: 1, Minutes: steady}, "auth", 0},
+		"publishing":     {postgres.Channel{Enabled: true, Marking: true}, postgres.LaneBacklog{Due: 1, Minutes: steady}, "publishing", 0},
+		"never worked":   {postgres.Channel{Enabled: true}, postgres.LaneBacklog{Due: 1}, "no_rate", 0},
+		"throttled":      {postgres.Channel{Enabled: true, ThrottledUntil: &later}, postgres.LaneBacklog{Due: 60, Minutes: steady}, "", time.Hour + time.Minute},
+		"the lane waits": {postgres.Channel{Enabled: true}, postgres.LaneBacklog{Due: 60, Minutes: steady, Wait: time.Hour, WaitFor: "quota"}, "", time.Hour + time.Minute},
+		"a day and a bit": {
+			postgres.Channel{Enabled: true, Policy: pim.Policy{Flow: pim.Flow{Windows: []pim.Window{{From: "00:00", To: "00:01"}}}}},
+			postgres.LaneBacklog{Lane: pim.Offer, Due: 90, Minutes: steady},
+			"", now.Truncate(24 * time.Hour).Add(48*time.Hour + 30*time.Second).Sub(now),
+		},
 	} {
 		f := forecast(now, &c.ch, []postgres.LaneBacklog{c.lane})
 		if f.Reason != c.want || (f.ETA == nil) != (c.want != "") {

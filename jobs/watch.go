@@ -151,17 +151,17 @@ func same(a, b postgres.AlertState) bool {
 }
 
 // damp is the alert a, now that it was found bad or well. It is raised when it
-// has been bad for raise, and over when it has been well for clear: what is well
+// has been bad for raise, and over when it has been well for calm: what is well
 // for a shorter time than that counts as bad all the while, so that what flaps is
 // told once.
-func damp(a postgres.AlertState, bad bool, why string, now time.Time, raise, clear time.Duration) (postgres.AlertState, notify.Change) {
+func damp(a postgres.AlertState, bad bool, why string, now time.Time, raise, calm time.Duration) (postgres.AlertState, notify.Change) {
 	if bad {
 		a.WellSince, a.Detail = nil, why
 	} else if a.WellSince == nil {
 		a.WellSince = &now
 	}
 	switch {
-	case a.WellSince != nil && now.Sub(*a.WellSince) >= clear:
+	case a.WellSince != nil && now.Sub(*a.WellSince) >= calm:
 		return over(a, now)
 	case bad && a.RaisedAt == nil && now.Sub(a.Since) >= raise:
 		a.RaisedAt = &now

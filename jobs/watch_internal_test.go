@@ -16,9 +16,9 @@ import (
 func TestAlertsAreDamped(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		raise := time.Duration(rapid.IntRange(1, 100).Draw(t, "raise")) * time.Second
-		clear := time.Duration(rapid.IntRange(1, 100).Draw(t, "clear")) * time.Second
+		calm := time.Duration(rapid.IntRange(1, 100).Draw(t, "clear")) * time.Second
 		now := time.Unix(1e9, 0)
-		c := postgres.Watched{Channel: 1, Code: "shop", Enabled: true, Policy: pim.Policy{Alerts: pim.Alerts{RaiseSeconds: raise.Seconds(), ClearSeconds: clear.Seconds()}}}
+		c := postgres.Watched{Channel: 1, Code: "shop", Enabled: true, Policy: pim.Policy{Alerts: pim.Alerts{RaiseSeconds: raise.Seconds(), ClearSeconds: calm.Seconds()}}}
 		var (
 			open                 []postgres.AlertState
 			told                 bool
@@ -68,8 +68,8 @@ func TestAlertsAreDamped(t *testing.T) {
 				if told && (x.RaisedAt == nil || now.Sub(firstBad) < raise || !bad) {
 					t.Fatalf("raised after %s of %s", now.Sub(firstBad), raise)
 				}
-				if !told && (x.ClearedAt == nil || bad || now.Sub(wellFrom) < clear) {
-					t.Fatalf("cleared after %s of %s", now.Sub(wellFrom), clear)
+				if !told && (x.ClearedAt == nil || bad || now.Sub(wellFrom) < calm) {
+					t.Fatalf("cleared after %s of %s", now.Sub(wellFrom), calm)
 				}
 				if told {
 					everRaised = now
@@ -78,7 +78,7 @@ func TestAlertsAreDamped(t *testing.T) {
 			if bad && !badFrom.IsZero() && now.Sub(badFrom) >= raise && !told {
 				t.Fatalf("bad for %s, and nobody was told", now.Sub(badFrom))
 			}
-			if !bad && now.Sub(wellFrom) >= clear && told {
+			if !bad && now.Sub(wellFrom) >= calm && told {
 				t.Fatalf("well for %s, and nobody was told (since %s)", now.Sub(wellFrom), everRaised)
 			}
 		}

@@ -31,6 +31,7 @@ type listener struct {
 }
 
 func listen(t testing.TB, refuse int) *listener {
+	t.Helper()
 	l := &listener{refuse: refuse, ids: map[string]int{}, notices: map[string]int{}}
 	l.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)

@@ -197,7 +197,7 @@ func (e *email) send(ctx context.Context, m *Message) (err error) {
 	if err != nil {
 		return err
 	}
-	defer c.Close()
+	defer func() { _ = c.Close() }()
 	if e.Security == startTLS {
 		if ok, _ := c.Extension("STARTTLS"); !ok {
 			return errors.New("the server knows no STARTTLS, and without it nothing is sent")

@@ -2,6 +2,7 @@ package notify_test
 
 import (
 	"encoding/json"
+	"errors"
 	"io"
 	"mime"
 	"mime/quotedprintable"
@@ -193,7 +194,7 @@ func TestConfigsAreChecked(t *testing.T) {
 		}
 		_, err = k.New(json.RawMessage(raw), notify.Env{})
 		var at []string
-		if invalid, ok := err.(*pim.Invalid); ok {
+		if invalid, ok := errors.AsType[*pim.Invalid](err); ok {
 			for _, p := range invalid.Problems {
 				at = append(at, p.Pointer)
 			}
