@@ -169,8 +169,10 @@ var (
 	// corePanels come with Grafana.
 	corePanels = []string{"row", "stat", "timeseries", "table", "state-timeline"}
 	// panelUnits are ids of Grafana's units that we use; "count:" takes any word.
-	panelUnits = []string{"short", "s", "bytes", "reqps", "percentunit", "count:listings/s", "count:calls/s", "count:rows/s", "count:tasks/s", "count:files/s",
-		"count:segments/s", "count:characters/s", "count:tokens/s"}
+	panelUnits = []string{
+		"short", "s", "bytes", "reqps", "percentunit", "count:listings/s", "count:calls/s", "count:rows/s", "count:tasks/s", "count:files/s",
+		"count:segments/s", "count:characters/s", "count:tokens/s",
+	}
 )
 
 func TestDashboards(t *testing.T) {

@@ -3,6 +3,7 @@ package importing
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -85,6 +86,53 @@ func TestFamily(t *testing.T) {
 	run, _ = runImport(t, im, "x.csv", Options{Family: "toys", Locale: "de-DE"}, "SKU,name,colour\n001,Teddy,\n")
 	if v := stored(t, store, "001"); run.Changed != 1 || v["colour"] != "red" || compact(v["name"]) != `{"de-DE":"Teddy","en-GB":"Bear"}` {
 		t.Errorf("%+v: %v", run, v)
+	}
+}
+
+// A family that is made from the file has the store's HTML attributes for its
+// texts, and no attributes of its own beside them; what must stay as it was
+// written is no HTML.
+func TestMadeFamilyTakesHTML(t *testing.T) {
+	store := openStore(t)
+	html := func(code string, localizable bool) pim.Attribute {
+		return pim.Attribute{Code: code, Type: pim.TypeRichText, Localizable: localizable}
+	}
+	_, err := store.ChangeSchema(t.Context(), postgres.SchemaChange{
+		Locales: []pim.Locale{"en-GB", "de-DE"},
+		Attributes: []pim.Attribute{
+			html("description", true), html("care", false), html("sku", false), html("data", false),
+			{Code: "short", Type: pim.TypeRichText, MaxLength: 3},
+			{Code: "hats_care", Type: pim.TypeText},
+		},
+		Families: []pim.Family{{Code: "hats", Attributes: []pim.FamilyAttribute{{Code: "hats_care"}}}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	im := importer(store)
+	file := `{"sku":"A","description":"<p>Warm &amp; soft</p>","description:de-DE":"Warm","care":"Wash at 30 °C","data":{"a":"<b>"},"short":"much too long"}`
+	run, report := runImport(t, im, "socks.json", Options{Locale: "en-GB"}, file)
+	if run.Created != 1 || run.Rejected != 0 || codes(report)["warning attribute.taken"] != 3 {
+		t.Fatalf("%+v %v", run, report)
+	}
+	var got []string
+	for _, m := range store.Schema().Families["socks"].Attributes {
+		got = append(got, m.Code)
+	}
+	slices.Sort(got)
+	if want := []string{"care", "description", "socks_data", "socks_short", "socks_sku"}; !slices.Equal(got, want) {
+		t.Errorf("the family has %q, not %q", got, want)
+	}
+	if v := stored(t, store, "A"); compact(v["description"]) != `{"de-DE":"Warm","en-GB":"<p>Warm &amp; soft</p>"}` || v["care"] != "Wash at 30 °C" || v["socks_data"] != `{"a":"<b>"}` {
+		t.Errorf("stored %v", v)
+	}
+	version := store.Schema().Version
+	if run, _ = runImport(t, im, "socks.json", Options{Locale: "en-GB"}, file); run.Unchanged != 1 || store.Schema().Version != version {
+		t.Errorf("a second import: %+v", run)
+	}
+	runImport(t, im, "hats.json", Options{Locale: "en-GB"}, `{"sku":"H","care":"Do not wash"}`) // has had an attribute for it
+	if v := stored(t, store, "H"); v["hats_care"] != "Do not wash" || v["care"] != nil {
+		t.Errorf("stored %v", v)
 	}
 }
 

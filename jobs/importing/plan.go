@@ -242,7 +242,7 @@ func (p *planner) column(i int, name string) error {
 		if p.member[base] {
 			return p.into(t, base, locale, st)
 		}
-		if p.opts.Family == "" && st.attributeType(name) == pim.TypeText && p.before.Attributes[base].Type == pim.TypeText {
+		if have := p.before.Attributes[base].Type; p.opts.Family == "" && st.attributeType(name) == pim.TypeText && (have == pim.TypeText || have == pim.TypeRichText) {
 			p.join(base)
 			return p.into(t, base, locale, st)
 		}
@@ -421,7 +421,11 @@ func (p *planner) takes(t *target, have *pim.Attribute, want pim.Attribute, st s
 	case have.Localizable && !want.Localizable && (p.opts.Locale == "" || t.pair || p.isAxis(t.column)):
 		return false
 	}
-	if have.Scopable || have.Type != want.Type || have.Unit != "" || have.Strict {
+	// HTML takes a text, but no JSON, and no name of a variant or of the product itself; and
+	// what an import before has made an attribute for goes on there.
+	marked := have.Type == pim.TypeRichText && want.Type == pim.TypeText && st.nested == 0 && !t.pair &&
+		!p.member[codeOf(p.family+"_"+want.Code)] && !p.isAxis(t.column) && (t.column < 0 || t.column != p.skuColumn)
+	if have.Scopable || have.Type != want.Type && !marked || have.Unit != "" || have.Strict {
 		return false
 	}
 	limit := have.MaxLength
