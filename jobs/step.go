@@ -244,6 +244,10 @@ func (s *step) bisect(ctx context.Context, tasks []*task, e *connectors.Error) e
 	return s.push(ctx, tasks[half:])
 }
 
+// forbiddenTwice is how often a listing that alone is forbidden is tried again
+// before it is parked.
+const forbiddenTwice = 2
+
 // credentials is for tasks that the target refused as if we were not to be let
 // in. That may be so, and then the channel stops until people have changed what
 // it is let in by. But a rule of a firewall may have been set off by what one of
@@ -258,7 +262,9 @@ func (s *step) credentials(ctx context.Context, tasks []*task, e *connectors.Err
 		return context.Cause(ctx)
 	case err == nil:
 		own := *e
-		own.Verdict = connectors.Permanent
+		if own.Verdict = connectors.Permanent; len(tasks) == 1 && tasks[0].Attempts < forbiddenTwice {
+			own.Verdict = connectors.Unavailable // for it alone: a session may have ended just then
+		}
 		return s.bisect(ctx, tasks, &own)
 	case !errors.Is(err, errLeaveAlone):
 		s.isTrouble(connectors.AsError(err))
