@@ -253,6 +253,34 @@ func TestGeneratedTexts(t *testing.T) {
 	}
 }
 
+// A family that gets a text which a rule is for has it made for the products
+// that are there, though nobody edits them.
+func TestFamilyGetsATextOfARule(t *testing.T) {
+	r := newTextRoad(t)
+	r.provider("fake", 0)
+	r.work()
+	r.item("A", `{"name":{"en-GB":"Red kettle"}}`)
+	slogan := pim.Attribute{Code: "slogan", Type: pim.TypeText, Localizable: true}
+	if _, err := r.store.ChangeSchema(r.ctx, postgres.SchemaChange{Attributes: []pim.Attribute{slogan}}); err != nil {
+		t.Fatal(err)
+	}
+	r.rule(func(rule *postgres.TextRule) {
+		*rule = postgres.TextRule{
+			Code: "slogan", Action: postgres.TextGenerate, Attributes: []string{"slogan"}, From: "en-GB", To: []pim.Locale{"de-DE"},
+			Template: "for {family} in {locale}",
+		}
+	})
+	r.quiet()
+	family := *r.store.Schema().Families["item"]
+	family.Attributes = append(slices.Clone(family.Attributes), pim.FamilyAttribute{Code: "slogan"})
+	if _, err := r.store.ChangeSchema(r.ctx, postgres.SchemaChange{Families: []pim.Family{family}}); err != nil {
+		t.Fatal(err)
+	}
+	r.until(func() bool {
+		return r.count(`select count(*) from product_text where attribute = 'slogan' and proposal is not null`) == 1
+	})
+}
+
 // What somebody edits is translated before what only waits to be caught up with.
 func TestLiveEditsGoFirst(t *testing.T) {
 	r := newTextRoad(t)

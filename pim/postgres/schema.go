@@ -119,7 +119,8 @@ on conflict (code) do update set definition = excluded.definition`
 // ChangeSchema checks and applies a change, all or nothing. Problems come as
 // *pim.Invalid with pointers into the arrays of SchemaChange by their JSON
 // names ("/attributes/0/type"). An attribute keeps its type and shape while a
-// family uses it: stored values must go on meaning what they say.
+// family uses it: stored values must go on meaning what they say. A family that
+// gets or loses a text of a rule has its products looked at, as by a new rule.
 func (s *Store) ChangeSchema(ctx context.Context, c SchemaChange) (*pim.Schema, error) {
 	err := inTx(ctx, s.pool, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, sqlLockCatalogue); err != nil {
@@ -151,7 +152,10 @@ func (s *Store) ChangeSchema(ctx context.Context, c SchemaChange) (*pim.Schema, 
 		b.Queue(sqlPutAttributes, pgx.NamedArgs{"definitions": attributes})
 		b.Queue(sqlPutFamilies, pgx.NamedArgs{"definitions": families})
 		b.Queue(sqlBumpCatalogue)
-		return tx.SendBatch(ctx, b).Close()
+		if err := tx.SendBatch(ctx, b).Close(); err != nil {
+			return err
+		}
+		return textsOfChange(ctx, tx, current, c)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("change the schema of values: %w", err)

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -190,4 +192,68 @@ func (s *Store) DeleteTextRule(ctx context.Context, code string) error {
 		return fmt.Errorf("delete text rule %s: %w", code, err)
 	}
 	return nil
+}
+
+// covers reports that the rule is for a text of a family's products.
+func (r *TextRule) covers(family, attribute string) bool {
+	return (len(r.Families) == 0 || slices.Contains(r.Families, family)) && (len(r.Attributes) == 0 || slices.Contains(r.Attributes, attribute))
+}
+
+// textsOfChange looks again at the products of the families that a change of the
+// schema gives, or takes, a text of a rule: no edit of theirs would tell.
+func textsOfChange(ctx context.Context, tx pgx.Tx, before *pim.Schema, c SchemaChange) error {
+	texts := map[string]bool{} // localizable texts, as they are now
+	for _, a := range before.Attributes {
+		texts[a.Code] = isText(a)
+	}
+	for i := range c.Attributes {
+		texts[c.Attributes[i].Code] = isText(&c.Attributes[i])
+	}
+	changed := map[string][]string{} // family → texts that it has got or lost
+	for _, f := range c.Families {
+		if before.Families[f.Code] == nil {
+			continue // it has no products
+		}
+		had, has := members(before.Families[f.Code]), members(&f)
+		for code, is := range texts {
+			if is && had[code] != has[code] {
+				changed[f.Code] = append(changed[f.Code], code)
+			}
+		}
+	}
+	if len(changed) == 0 {
+		return nil
+	}
+	rows, err := tx.Query(ctx, sqlTextRules)
+	if err != nil {
+		return err
+	}
+	rules, err := pgx.CollectRows(rows, scanRule)
+	if err != nil {
+		return err
+	}
+	var families []string
+	for _, family := range slices.Sorted(maps.Keys(changed)) {
+		if slices.ContainsFunc(rules, func(r TextRule) bool {
+			return slices.ContainsFunc(changed[family], func(code string) bool { return r.covers(family, code) })
+		}) {
+			families = append(families, family)
+		}
+	}
+	if len(families) == 0 {
+		return nil
+	}
+	return backfill(ctx, tx, families)
+}
+
+func isText(a *pim.Attribute) bool {
+	return a.Localizable && (a.Type == pim.TypeText || a.Type == pim.TypeRichText)
+}
+
+func members(f *pim.Family) map[string]bool {
+	codes := make(map[string]bool, len(f.Attributes))
+	for _, a := range f.Attributes {
+		codes[a.Code] = true
+	}
+	return codes
 }
