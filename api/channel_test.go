@@ -231,7 +231,7 @@ func TestConnectors(t *testing.T) {
 	if len(l.Items) != len(k.s.Registry.Kinds()) || at < 0 {
 		t.Fatalf("connectors: %+v", l.Items)
 	}
-	if !slices.Equal(l.Items[at].Powers, []connectors.Power{connectors.CanPoll}) {
+	if !slices.Equal(l.Items[at].Powers, []connectors.Power{connectors.CanPoll, connectors.CanRead}) {
 		t.Errorf("webhook's powers: %v", l.Items[at].Powers)
 	}
 	p := l.Items[at].ConfigSchema.Properties

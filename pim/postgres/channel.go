@@ -63,7 +63,7 @@ type Marks struct{ Content, Offer, Media pim.Lanes }
 const channelColumns = `
 id, version, code, connector, locale, currency, price_list, locations, renditions, config, secrets, mapping, marks_content, marks_offer, marks_media,
 batch, concurrency, timeout_ms, settle_ms, enabled, allow_private, test, policy, created_at, fails, allowed, next_probe_at, throttled_until, coalesce(hold, ''), coalesce(last_error, ''),
-` + heldLanes + `, (select case when f.day > now() - interval '1 day' then f.used else 0 end from flow f where f.channel_id = channel.id), mark_after is not null, ` + pullStatus
+` + heldLanes + `, coalesce((select f.used from flow f where f.channel_id = channel.id and f.day > now() - interval '1 day'), 0), mark_after is not null, ` + pullStatus
 
 func scanChannel(r pgx.CollectableRow) (*Channel, error) {
 	var c Channel

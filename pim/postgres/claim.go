@@ -87,7 +87,7 @@ func (c ChannelState) Blocked(now time.Time) bool {
 // them, prices and stock likewise.
 const sqlClaim = `
 select now(), k.unsure_at, cat.version, cat.derives & 1 <> 0, ch.version, ch.enabled, ch.fails, ch.allowed, ch.next_probe_at, ch.throttled_until,
-       (select share from flow where channel_id = ch.id), k.wait_until,
+       coalesce((select share from flow where channel_id = ch.id), 1), k.wait_until,
        l.product_id, p.sku, l.want, l.dirty_at, l.acked_hash, l.settle_at,
        l.dirty_at <= k.unsure_at and coalesce(l.receipt_at, '-infinity') <= k.unsure_at,
        case when k.lane = 1 then l.born when not @waits then 1 else coalesce(content.born, 0) end, content.status is not distinct from 'none',
