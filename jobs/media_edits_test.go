@@ -82,3 +82,36 @@ func TestTenThousandEditsOfOneImage(t *testing.T) {
 		}
 	}
 }
+
+// A rendition that changes is sent to the channels that show it. One that shows
+// another of the same image, or none, gets no push, and none of a new image's
+// when it shows no pictures.
+func TestOtherRenditionsAreNotPushed(t *testing.T) {
+	r := newRoad(t)
+	walls := map[string]*gallery{"hall": {}, "attic": {}, "cellar": {}}
+	r.withGalleries(walls, 10)
+	r.defines("small", media.Definition{Width: 8, Height: 8})
+	r.defines("tiny", media.Definition{Width: 4, Height: 4})
+	r.hang("hall", "hall", "small")
+	r.hang("attic", "attic", "tiny")
+	r.hang("cellar", "cellar")
+	all := []pim.ChannelCode{"hall", "attic", "cellar"}
+	r.asset("logo", picture(1))
+	r.put([]pim.SKU{"A"}, showing("logo"))
+	defer r.work()()
+	pushed := func(when string, hall, attic, cellar int) {
+		t.Helper()
+		r.until(func() bool { _, n := walls["hall"].counts("A"); return n >= hall })
+		r.rested(all...)
+		for wall, want := range map[string]int{"hall": hall, "attic": attic, "cellar": cellar} {
+			if _, got := walls[wall].counts("A"); got != want {
+				t.Errorf("%s: %d media documents were sent to %s, want %d", when, got, wall, want)
+			}
+		}
+	}
+	pushed("at first", 1, 1, 1)
+	r.defines("small", media.Definition{Width: 6, Height: 6})
+	pushed("after a definition's change", 2, 1, 1)
+	r.asset("logo", picture(2))
+	pushed("after the image's change", 3, 2, 1)
+}
