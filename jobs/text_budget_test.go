@@ -57,6 +57,11 @@ func TestBudget(t *testing.T) {
 				}
 			}
 			calls(2, 1)
+			// Each text says what it is from and what it cost, with the revision that it is.
+			if n := r.count(`select count(*) from product_text t join product p on p.id = t.product_id where provenance->'providers' = '["dear"]' and provenance->>'model' = 'fake-1' and
+				provenance->>'source_hash' = t.source_hash and (provenance->>'amount')::numeric > 0 and provenance->>'currency' = 'EUR' and (provenance->>'rev')::bigint = p.rev`); n != 2 {
+				t.Errorf("%d of 2 texts have their provenance", n)
+			}
 			months, err := r.store.ProviderMonths(r.ctx, "dear", 10)
 			want := []postgres.ProviderMonth{{Calls: 2, Segments: 2, InputTokens: 20, OutputTokens: 40, Costs: map[pim.Currency]string{"EUR": "1.20"}}}
 			if diff := cmp.Diff(want, months, cmpopts.IgnoreFields(postgres.ProviderMonth{}, "Month", "Characters")); diff != "" || err != nil {
