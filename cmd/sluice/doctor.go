@@ -37,7 +37,7 @@ const (
 
 // finding is one sentence of the doctor.
 type finding struct {
-	Area  string `json:"area"` // database, migrations, queues, imports, keyset, or channel and its code
+	Area  string `json:"area"` // database, migrations, queues, imports, tasks, keyset, or channel and its code
 	Level string `json:"level"`
 	Text  string `json:"text"`
 }
@@ -123,6 +123,9 @@ func (k doctorCmd) examine(ctx context.Context, d *diagnosis) error {
 		return err
 	}
 	if err := examineImports(ctx, d, store, server); err != nil {
+		return err
+	}
+	if err := examineTasks(ctx, d, store, now); err != nil {
 		return err
 	}
 	return k.examineChannels(ctx, d, store, now)
