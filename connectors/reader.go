@@ -43,8 +43,10 @@ type Held struct {
 	// that the target cannot tell is left out.
 	Document json.RawMessage
 	// Exact: the target holds just what a push of the item would leave there, with
-	// what that would empty, and could tell all of it. Of a withdrawal: it holds
-	// nothing any more. It may be false where that is unknown, never true.
+	// what that would empty, and could tell all of it; as it is sent, for what is
+	// only the same in the target's eyes may be of an earlier request. Of a
+	// withdrawal: it holds nothing any more. It may be false where that is unknown,
+	// never true.
 	Exact   bool
 	Version string // of the target's own, where it has one
 	Err     error
@@ -69,9 +71,10 @@ func (h *Held) Matches(item Item) bool {
 
 // HeldDocument is Held.Document for a connector that compares field by field:
 // held are the target's values of fields that it can tell, nil for none; same is
-// asked for each field that the item has and the target holds. told reports that
-// all of the item's fields are in held, and match.
-func HeldDocument(document json.RawMessage, held map[string]any, same func(field string, sent, held any) bool) (out json.RawMessage, told bool, err error) {
+// asked for each field that the item has and the target holds: whether it is the
+// same in the target's eyes, and whether it is so to the letter. exact reports
+// that all of the item's fields are in held, to the letter.
+func HeldDocument(document json.RawMessage, held map[string]any, same func(field string, sent, held any) (alike, exact bool)) (out json.RawMessage, exact bool, err error) {
 	sent, err := DecodeDocument(document)
 	if err != nil {
 		return nil, false, err
@@ -81,16 +84,21 @@ func HeldDocument(document json.RawMessage, held map[string]any, same func(field
 		return nil, false, err
 	}
 	fields := make(map[string]any, len(sent))
-	told = true
+	exact = true
 	for name, v := range sent {
 		there, tellable := held[name]
-		switch {
-		case !tellable:
-			told = false
-		case v == nil && there == nil, v != nil && there != nil && same(name, v, there):
+		if !tellable {
+			exact = false
+			continue
+		}
+		none := v == nil && there == nil
+		alike, letter := none, none
+		if v != nil && there != nil {
+			alike, letter = same(name, v, there)
+		}
+		exact = exact && alike && letter
+		if fields[name] = there; alike {
 			fields[name] = raw[name]
-		default:
-			fields[name], told = there, false
 		}
 	}
 	var b bytes.Buffer
@@ -99,7 +107,7 @@ func HeldDocument(document json.RawMessage, held map[string]any, same func(field
 	if err := e.Encode(fields); err != nil {
 		return nil, false, err
 	}
-	return bytes.TrimSpace(b.Bytes()), told, nil
+	return bytes.TrimSpace(b.Bytes()), exact, nil
 }
 
 // SameText compares texts that a target may clean: without tags, entities and

@@ -9,35 +9,38 @@ import (
 
 func TestHeldDocument(t *testing.T) {
 	document := json.RawMessage(`{"a":"x > y","b":1.50,"c":null,"d":[1]}`)
-	same := func(_ string, sent, held any) bool {
+	same := func(_ string, sent, held any) (alike, exact bool) {
 		n, ok := sent.(json.Number)
-		m, also := held.(string)
-		return ok && also && connectors.SameAmount(string(n), m) || sent == held
+		m, also := held.(json.Number)
+		return ok && also && connectors.SameAmount(string(n), string(m)) || sent == held, sent == held
 	}
 	for _, c := range []struct {
 		held    map[string]any
 		matches bool
-		told    bool
+		exact   bool
 	}{
-		{map[string]any{"a": "x > y", "b": "1.5", "c": nil, "d": nil}, false, false},
-		{map[string]any{"a": "x > y", "b": "1.5", "c": nil}, true, false}, // d cannot be told
-		{map[string]any{"a": "x > y", "b": "1.51", "c": nil}, false, false},
+		{map[string]any{"a": "x > y", "b": json.Number("1.5"), "c": nil, "d": nil}, false, false},
+		{map[string]any{"a": "x > y", "b": json.Number("1.5"), "c": nil}, true, false}, // d cannot be told
+		{map[string]any{"a": "x > y", "b": json.Number("1.51"), "c": nil}, false, false},
 		{map[string]any{"a": "x > y", "c": "there"}, false, false},
 		{map[string]any{"a": nil}, false, false},
 		{map[string]any{"e": "of others"}, true, false},
 	} {
-		out, told, err := connectors.HeldDocument(document, c.held, same)
+		out, exact, err := connectors.HeldDocument(document, c.held, same)
 		if err != nil {
 			t.Fatal(err)
 		}
 		h := connectors.Held{Presence: connectors.Shown, Document: out}
-		if got := h.Matches(connectors.Item{Action: connectors.Upsert, Document: document}); got != c.matches || told != c.told {
-			t.Errorf("%v: matches %v, told %v: %s", c.held, got, told, out)
+		if got := h.Matches(connectors.Item{Action: connectors.Upsert, Document: document}); got != c.matches || exact != c.exact {
+			t.Errorf("%v: matches %v, exact %v: %s", c.held, got, exact, out)
 		}
 	}
+	// What is only the same in the target's eyes is told as the item's own, but is not exact.
 	whole := json.RawMessage(`{"a":"x > y","b":1.50}`)
-	if out, told, err := connectors.HeldDocument(whole, map[string]any{"a": "x > y", "b": "1.5"}, same); err != nil || !told || string(out) != string(whole) {
-		t.Errorf("%s, told %v, %v", out, told, err)
+	for b, want := range map[json.Number]bool{"1.50": true, "1.5": false} {
+		if out, exact, err := connectors.HeldDocument(whole, map[string]any{"a": "x > y", "b": b}, same); err != nil || exact != want || string(out) != string(whole) {
+			t.Errorf("%s: %s, exact %v, %v", b, out, exact, err)
+		}
 	}
 }
 

@@ -151,7 +151,11 @@ func (c *Connector) heldOf(item connectors.Item, a *told) (h connectors.Held) {
 			held[name] = nil // it holds whole documents: what is not there is none
 		}
 	}
-	if h.Document, _, err = connectors.HeldDocument(item.Document, held, func(_ string, sent, held any) bool { return reflect.DeepEqual(sent, held) }); err != nil {
+	same := func(_ string, sent, held any) (alike, exact bool) {
+		alike = reflect.DeepEqual(sent, held)
+		return alike, alike
+	}
+	if h.Document, _, err = connectors.HeldDocument(item.Document, held, same); err != nil {
 		return unsaid(connectors.Permanent, err.Error())
 	}
 	return h

@@ -134,11 +134,13 @@ func (v *view) held(item connectors.Item) connectors.Held {
 			held[name] = value
 		}
 	}
-	document, told, err := connectors.HeldDocument(item.Document, held, v.same)
+	document, exact, err := connectors.HeldDocument(item.Document, held, func(name string, sent, held any) (alike, exact bool) {
+		return v.same(name, sent, held), v.exact(name, held)
+	})
 	if err != nil {
 		return connectors.Held{Err: &connectors.Error{Verdict: connectors.Permanent, Err: err}}
 	}
-	return connectors.Held{Presence: presence(v.have), Document: document, Exact: told && v.bare()}
+	return connectors.Held{Presence: presence(v.have), Document: document, Exact: exact && v.bare()}
 }
 
 // value is a field as the shop holds it, nil for none; false: it cannot be told.
@@ -273,10 +275,15 @@ func (v *view) sameTraits() bool {
 	return len(there) == 0
 }
 
-func (v *view) sameAxes() bool {
-	var choices []choice
+// choices are a variation's values of its parent's attributes.
+func (v *view) choices() (list []choice, ok bool) {
 	raw, err := json.Marshal(v.have.all["attributes"])
-	if err != nil || json.Unmarshal(raw, &choices) != nil || len(choices) != len(v.doc.axes) {
+	return list, err == nil && json.Unmarshal(raw, &list) == nil
+}
+
+func (v *view) sameAxes() bool {
+	choices, ok := v.choices()
+	if !ok || len(choices) != len(v.doc.axes) {
 		return false
 	}
 	for _, a := range v.doc.axes {
