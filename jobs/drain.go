@@ -160,7 +160,7 @@ func (f *flow) step(ctx context.Context) (n next, full bool, err error) {
 		if !until.IsZero() {
 			wait = until.Sub(claim.Now)
 		}
-		return next{again: true}, false, d.r.store.HoldLane(ctx, l, postgres.HoldWindow, wait)
+		return next{again: true}, false, d.r.store.HoldLane(ctx, l, t.Version, postgres.HoldWindow, wait)
 	}
 	if len(claim.Items) == 0 && held {
 		return next{in: claim.Channel.LaneWaits.Sub(claim.Now) + time.Millisecond, idle: true}, false, nil

@@ -69,19 +69,20 @@ func (p *pacer) pass(ctx context.Context, store *postgres.Store, id pim.ChannelI
 		e.grant.CompareAndSwap(nil, g)
 		return &connectors.Error{Verdict: connectors.Throttled, After: g.In, Err: fmt.Errorf("the channel's %s allows no request now", g.Hold)}
 	}
-	wait := time.Until(at)
-	if wait <= 0 {
-		return nil
+	if wait := time.Until(at); wait > 0 {
+		defer e.patience.pause()()
+		timer := time.NewTimer(wait)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			return &connectors.Error{Verdict: connectors.Unavailable, Err: context.Cause(ctx)}
+		}
 	}
-	defer e.patience.pause()()
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return &connectors.Error{Verdict: connectors.Unavailable, Err: context.Cause(ctx)}
+	if leaseOver(ctx) { // the process was stopped while it waited, and another has taken over
+		return &connectors.Error{Verdict: connectors.Unavailable, Err: postgres.ErrFenced}
 	}
+	return nil
 }
 
 // ask takes a credit, of those that are there or of a new grant, and says from
@@ -100,7 +101,7 @@ func (p *pacer) ask(ctx context.Context, store *postgres.Store, id pim.ChannelID
 		}
 		begins, ends := f.Day(now)
 		g, err := store.Grant(ctx, postgres.GrantRequest{
-			Channel: id, N: n, Rate: f.RequestsPerSecond, Burst: f.Burst, Quota: f.Quota(e.lane, e.first()), Day: begins, DayEnds: ends, Wait: most,
+			Channel: id, N: n, Rate: f.RequestsPerSecond, Burst: f.Burst, Quota: e.quota(f), Day: begins, DayEnds: ends, Wait: most,
 		})
 		if err != nil { // nothing was sent; the cause is for the log
 			e.failed.CompareAndSwap(nil, &err)

@@ -52,6 +52,9 @@ func (p *puller) step(ctx context.Context, l postgres.Lease) (next, error) {
 	if err != nil { // the target's, of whatever kind: it ends no lease
 		e := connectors.AsError(err)
 		wait := max(e.After, probeWait(state.Fails))
+		if e.Verdict == connectors.Auth && state.Fails >= postgres.BreakerFails {
+			wait = max(wait, credentialsWait/2) // changed settings have it look at once
+		}
 		p.r.log.WarnContext(ctx, "pull", "channel", ch.Code, "err", errorText(e))
 		p.r.metrics.pulls.WithLabelValues(string(ch.Code), "failed").Inc()
 		return next{in: wait, idle: true}, store.PullFailed(ctx, l, errorText(e), wait)
@@ -89,8 +92,9 @@ func (p *puller) page(ctx context.Context, t *Target, cursor string) (*connector
 		return nil, &connectors.Error{Verdict: connectors.Permanent, Err: errors.New("the connector has nothing to read with these settings")}
 	}
 	e := newErrand(errandPull, 0)
-	cctx, cancel := context.WithTimeout(e.on(ctx), t.Timeout)
+	cctx, cancel := withPatience(e.on(ctx), t.Timeout)
 	defer cancel()
+	e.patience = cctx
 	var pulled *connectors.Pulled
 	_, err := shielded(cctx, func(ctx context.Context) ([]connectors.Result, error) {
 		var err error

@@ -158,7 +158,7 @@ func TestPullGoesOn(t *testing.T) {
 	r.until(func() bool { return r.pullStatus().Rows == 2 })
 	stop()
 	b.mu.Lock()
-	b.down, b.asked = &connectors.Error{Verdict: connectors.Auth, Err: errors.New("the password is wrong")}, nil
+	b.down, b.asked = &connectors.Error{Verdict: connectors.Unavailable, Err: errors.New("it is closed")}, nil
 	b.mu.Unlock()
 	b.set("SKU-0001", "3")
 	if err := r.store.Hooked(r.ctx, 1); err != nil {
@@ -166,7 +166,7 @@ func TestPullGoesOn(t *testing.T) {
 	}
 	r.work()
 	r.until(func() bool { return r.pullStatus().Fails > 1 })
-	if s := r.pullStatus(); s.Error != "the password is wrong" || s.Rows != 2 {
+	if s := r.pullStatus(); s.Error != "it is closed" || s.Rows != 2 {
 		t.Errorf("%+v", s)
 	}
 	b.mu.Lock()

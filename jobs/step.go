@@ -175,6 +175,7 @@ func (s *step) push(ctx context.Context, tasks []*task) error {
 		return context.Cause(ctx) // what is left of a long bisection stays dirty
 	}
 	var results []connectors.Result
+	var errand *errand
 	tasks, err := s.upload(ctx, tasks)
 	if _, told := errors.AsType[*connectors.Error](err); err != nil && !told && !errors.Is(err, errLeaveAlone) && ctx.Err() == nil {
 		return err // the store's
@@ -190,7 +191,8 @@ func (s *step) push(ctx context.Context, tasks []*task) error {
 		for i, t := range tasks {
 			items[i] = t.item
 		}
-		results, err = s.call(s.errandFor(errandPush, tasks).on(ctx), errandPush, len(items), func(ctx context.Context) ([]connectors.Result, error) {
+		errand = s.errandFor(errandPush, tasks)
+		results, err = s.call(errand.on(ctx), errandPush, len(items), func(ctx context.Context) ([]connectors.Result, error) {
 			return s.t.Connector.Push(ctx, items)
 		})
 	}
@@ -204,6 +206,9 @@ func (s *step) push(ctx context.Context, tasks []*task) error {
 		for i, t := range tasks {
 			if results[i].Err != nil {
 				e := connectors.AsError(results[i].Err)
+				if e.Verdict == connectors.Throttled && !e.Uncertain && errand.grant.Load() != nil {
+					continue // it was we who let no further request pass: nothing has become of it
+				}
 				s.add(string(e.Verdict), s.failed(t, e))
 			} else {
 				s.add(string(results[i].Status), s.took(t, results[i], pollEvery))
@@ -403,6 +408,17 @@ func (s *step) receive(ctx context.Context, claim *postgres.Claim) (next, error)
 		s.d.r.Wake(postgres.Consumer{Kind: postgres.Drain, Channel: s.l.Channel, Lane: lane})
 	}
 	s.observe(claim)
+	if s.well && s.trouble == nil && s.throttle == 0 && (claim.Channel.Fails > 0 || claim.Channel.ThrottledUntil != nil ||
+		claim.Channel.Allowed < s.t.Concurrency || claim.Channel.Share < 1) {
+		if err := s.d.r.store.ChannelWell(ctx, s.l.Channel); err != nil {
+			return next{}, err
+		}
+		s.t.allow(claim.Channel.Allowed + 1)
+		if claim.Channel.Fails >= postgres.BreakerFails {
+			s.d.r.log.InfoContext(ctx, "breaker closed", "channel", s.t.Code)
+			s.d.r.wakeChannel(s.l.Channel)
+		}
+	}
 	switch {
 	case s.trouble != nil:
 		wait, auth := probeWait(claim.Channel.Fails), s.trouble.Verdict == connectors.Auth
@@ -417,22 +433,13 @@ func (s *step) receive(ctx context.Context, claim *postgres.Claim) (next, error)
 	case s.probe && !s.probed:
 		return next{in: probeFirst, idle: true}, nil
 	case s.grant != nil && s.grant.Hold == postgres.HoldQuota && !s.laneHeld:
-		return next{again: true}, s.d.r.store.HoldLane(ctx, s.l, s.grant.Hold, s.grant.In)
+		return next{again: true}, s.d.r.store.HoldLane(ctx, s.l, claim.Channel.Version, s.grant.Hold, s.grant.In)
 	case s.grant != nil:
-		err := s.d.r.store.ChannelRests(ctx, s.l.Channel, s.grant.Hold, "the channel's "+s.grant.Hold+" allows no request now", s.grant.In)
+		err := s.d.r.store.ChannelRests(ctx, s.l.Channel, claim.Channel.Version, s.grant.Hold, "the channel's "+s.grant.Hold+" allows no request now", s.grant.In)
 		return next{in: s.grant.In, idle: true}, err
 	case s.throttle > 0:
 		err := s.d.r.store.ChannelThrottled(ctx, s.l.Channel, "throttled by the target", s.throttle)
 		return next{in: s.throttle}, err
-	case s.well && (claim.Channel.Fails > 0 || claim.Channel.ThrottledUntil != nil || claim.Channel.Allowed < s.t.Concurrency || claim.Channel.Share < 1):
-		if err := s.d.r.store.ChannelWell(ctx, s.l.Channel); err != nil {
-			return next{}, err
-		}
-		s.t.allow(claim.Channel.Allowed + 1)
-		if claim.Channel.Fails >= postgres.BreakerFails {
-			s.d.r.log.InfoContext(ctx, "breaker closed", "channel", s.t.Code)
-			s.d.r.wakeChannel(s.l.Channel)
-		}
 	}
 	n := next{}
 	for _, o := range s.outcomes {

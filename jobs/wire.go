@@ -37,6 +37,15 @@ type heldExchange struct {
 	row keptExchange
 }
 
+// quota is how many of the day's requests may be granted to the errand. What
+// only reads leaves half of them to what is sent.
+func (e *errand) quota(f pim.Flow) int {
+	if e.what == errandPull || e.what == errandRead {
+		return (f.RequestsPerDay + 1) / 2
+	}
+	return f.Quota(e.lane, e.first())
+}
+
 // first reports whether the errand may use the last of a quota: it is for what
 // is sold out, or asks whether the target is there at all.
 func (e *errand) first() bool { return e.soldOut || e.what == errandProbe }

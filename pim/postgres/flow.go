@@ -123,13 +123,17 @@ const heldLanes = `
  from consumer k where k.kind = 'drain' and k.channel_id = channel.id and k.wait_until > now())`
 
 const sqlHoldLane = `
-update consumer set wait_until = now() + @wait::interval, wait_for = @why
-where kind = @kind and channel_id = @channel and lane = @lane and epoch = @epoch and not released`
+update consumer k set wait_until = case when c.version = @version then now() + @wait::interval else k.wait_until end,
+    wait_for = case when c.version = @version then @why else k.wait_for end
+from channel c
+where k.kind = @kind and k.channel_id = @channel and k.lane = @lane and k.epoch = @epoch and not k.released and c.id = k.channel_id`
 
-// HoldLane lets the lane of l send nothing for wait but what is sold out.
-func (s *Store) HoldLane(ctx context.Context, l Lease, why string, wait time.Duration) error {
+// HoldLane lets the lane of l send nothing for wait but what is sold out, as the
+// settings of that version of the channel want it. Where they were changed
+// meanwhile it does nothing.
+func (s *Store) HoldLane(ctx context.Context, l Lease, version int64, why string, wait time.Duration) error {
 	args := l.args()
-	args["wait"], args["why"] = wait, why
+	args["wait"], args["why"], args["version"] = wait, why, version
 	tag, err := s.work.Exec(ctx, sqlHoldLane, args)
 	if err != nil {
 		return fmt.Errorf("hold %v: %w", l.Consumer, err)
@@ -142,12 +146,13 @@ func (s *Store) HoldLane(ctx context.Context, l Lease, why string, wait time.Dur
 
 const sqlRests = `
 update channel set hold = @why, last_error = @text, throttled_until = greatest(throttled_until, now() + @wait::interval)
-where id = @id`
+where id = @id and version = @version`
 
 // ChannelRests keeps the channel from sending for wait, for a reason that is
-// no fault of how fast it was sent.
-func (s *Store) ChannelRests(ctx context.Context, id pim.ChannelID, why, text string, wait time.Duration) error {
-	if _, err := s.work.Exec(ctx, sqlRests, named{"id": id, "why": why, "text": storable(text), "wait": wait}); err != nil {
+// no fault of how fast it was sent; not where its settings have changed since
+// that version.
+func (s *Store) ChannelRests(ctx context.Context, id pim.ChannelID, version int64, why, text string, wait time.Duration) error {
+	if _, err := s.work.Exec(ctx, sqlRests, named{"id": id, "version": version, "why": why, "text": storable(text), "wait": wait}); err != nil {
 		return fmt.Errorf("let channel %d rest: %w", id, err)
 	}
 	return nil
