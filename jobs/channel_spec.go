@@ -345,6 +345,7 @@ func (c *Channels) configure(kind *connectors.Kind, ch *postgres.Channel, config
 	kept := maps.Clone(secrets)
 	for _, name := range taggedFields(kind.Config, "secret") {
 		if v, ok := fields[name]; ok {
+			ch.Look = true // what the target forbade so far may be allowed now
 			if string(v) == "null" {
 				delete(secrets, name)
 			} else {

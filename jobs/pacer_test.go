@@ -21,11 +21,15 @@ func flowing(f pim.Flow) func(*jobs.ChannelSpec) {
 	}
 }
 
-// flow changes the flow of a channel.
-func (r *road) flow(code pim.ChannelCode, f pim.Flow) {
+// flow changes the flow of a channel, and, where they are given, its secrets.
+func (r *road) flow(code pim.ChannelCode, f pim.Flow, secrets ...string) {
 	r.Helper()
 	fake := r.fakes[code]
-	config, _ := json.Marshal(map[string]any{"url": fake.URL(), "status_url": fake.StatusURL(), "secret": fake.Secret()})
+	fields := map[string]any{"url": fake.URL(), "status_url": fake.StatusURL()}
+	for _, secret := range secrets {
+		fields["secret"] = secret
+	}
+	config, _ := json.Marshal(fields)
 	spec := jobs.ChannelSpec{Locale: "en-GB", Currency: "EUR", Config: config, SettleSeconds: 1, TimeoutSeconds: 30}
 	flowing(f)(&spec)
 	if _, err := r.channels.Update(r.ctx, code, spec, 0); err != nil {
@@ -271,5 +275,12 @@ func TestForbiddenProductIsParked(t *testing.T) {
 	}
 	if ch := r.of("shop"); ch.Hold != "" || ch.Fails != 0 {
 		t.Error(fmt.Sprint("the channel rests for ", ch.Hold))
+	}
+	// New credentials may have more rights.
+	fake.Script()
+	r.flow("shop", pim.Flow{}, fake.Secret())
+	r.settled("shop")
+	if got := r.listing("shop", "SKU-0007", pim.Content); got.State != pim.StateAccepted {
+		t.Errorf("with other credentials it is %s", got.State)
 	}
 }

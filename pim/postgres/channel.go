@@ -38,6 +38,7 @@ type Channel struct {
 	// Test: it is shown what providers for tests have translated or written.
 	Test  bool
 	Pulls bool // its target is read as well, see PullState; set, not read back
+	Look  bool // of an update: listings are looked at again, those that were refused too; set, not read back
 	Anew  bool // of an update: it may be another target, which holds nothing; set, not read back
 	// Actor and Note are of a changed mapping; set, not read back.
 	Actor, Note string
@@ -86,7 +87,7 @@ func (c *Channel) args() pgx.NamedArgs {
 		"id": c.ID, "version": c.Version, "code": c.Code, "connector": c.Connector, "locale": c.Locale, "currency": c.Currency,
 		"price_list": c.PriceList, "locations": c.Locations, "renditions": c.Renditions, "config": c.Config, "secrets": c.Secrets, "mapping": c.Mapping,
 		"marks_content": int16(c.Marks.Content), "marks_offer": int16(c.Marks.Offer), "marks_media": int16(c.Marks.Media),
-		"batch": c.Batch, "concurrency": c.Concurrency, "timeout": c.Timeout.Milliseconds(), "settle": c.Settle.Milliseconds(), "enabled": c.Enabled, "allow_private": c.AllowPrivate, "test": c.Test, "policy": mustJSON(c.Policy), "anew": c.Anew,
+		"batch": c.Batch, "concurrency": c.Concurrency, "timeout": c.Timeout.Milliseconds(), "settle": c.Settle.Milliseconds(), "enabled": c.Enabled, "allow_private": c.AllowPrivate, "test": c.Test, "policy": mustJSON(c.Policy), "anew": c.Anew, "look": c.Look,
 	}
 }
 
@@ -192,14 +193,14 @@ const sqlUpdateChannel = `
 update channel set version = version + 1, locale = @locale, currency = @currency, price_list = @price_list, locations = @locations, renditions = @renditions, config = @config,
     secrets = @secrets, mapping = @mapping, marks_content = @marks_content, marks_offer = @marks_offer, marks_media = @marks_media,
     batch = @batch, concurrency = @concurrency, timeout_ms = @timeout, settle_ms = @settle, enabled = @enabled, allow_private = @allow_private, test = @test, policy = @policy,
-    allowed = least(allowed, @concurrency), mark_after = case when @anew::boolean or (locale, currency, price_list, locations, renditions, config, mapping, test, policy #> '{flow,debounce_seconds}')
+    allowed = least(allowed, @concurrency), mark_after = case when @anew::boolean or @look::boolean or (locale, currency, price_list, locations, renditions, config, mapping, test, policy #> '{flow,debounce_seconds}')
         is distinct from (@locale, @currency, @price_list, @locations::text[], @renditions::text[], @config::jsonb, @mapping::jsonb, @test, @policy::jsonb #> '{flow,debounce_seconds}') then 0 else mark_after end,
     mark_anew = greatest(mark_anew, @anew::boolean::int), fails = 0, next_probe_at = null, throttled_until = null, hold = null, last_error = null
 where id = @id and version = @version and deleted_at is null`
 
 // UpdateChannel replaces a channel's settings, read at c.Version (ErrStale
-// otherwise). Where they change what is shown it renders every listing anew, and
-// only what differs is sent. With
+// otherwise). Where they change what is shown, or with c.Look, it renders every
+// listing anew, and only what differs is sent, or was refused. With
 // c.Anew it is a full resync as well, in the same transaction: else a crash in
 // between would leave what the old target acknowledged as the new one's.
 func (s *Store) UpdateChannel(ctx context.Context, c Channel) (*Channel, error) {
