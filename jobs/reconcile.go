@@ -112,6 +112,9 @@ func (c *reconciler) step(ctx context.Context, l postgres.Lease) (next, error) {
 		}
 		return next{}, err
 	}
+	if page.Again && len(page.List) == 0 && state.RunAfter == nil { // nothing could be compared: there is no hurry
+		_, page.After = sampled(t.Policy.Reconcile.PerHour(), reconcilePage)
+	}
 	out, err := store.Reconciled(ctx, l, page.Comparisons)
 	if err != nil {
 		if postgres.IsPoison(err) { // were the rows the trouble, the same page would be read for ever
@@ -148,7 +151,7 @@ type comparing struct {
 // they differed, then the run's, then the sample's.
 func (c *reconciler) page(ctx context.Context, t *Target, state *postgres.Reconciling) (*comparing, error) {
 	p := &comparing{counts: map[pim.Lane]map[string]int{}, repair: t.mode() == pim.ReconcileRepair}
-	p.Wakes = state.Wakes
+	p.Wakes, p.Began = state.Wakes, state.Now
 	limit := min(max(t.Batch, 1), reconcilePage)
 	store := c.r.store
 	var err error
@@ -156,7 +159,7 @@ func (c *reconciler) page(ctx context.Context, t *Target, state *postgres.Reconc
 		return nil, err
 	}
 	if len(p.ids) > 0 {
-		p.Again = true
+		p.Again, p.IDs = true, p.ids
 		return p, nil
 	}
 	var after int64

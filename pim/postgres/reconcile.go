@@ -139,6 +139,8 @@ type Comparisons struct {
 	LeftOut, Unread int           // listings
 	After           time.Duration // when the next page is due
 	Again           bool          // they were products to be read again, of neither the run nor the sample
+	IDs             []int64       // of Again: the products
+	Began           time.Time     // Reconciling.Now: what was acknowledged later has not been looked at
 	Run             bool          // they were of the run, else of the sample
 	Cursor          int64         // the last product of the page
 	Over            bool          // it was the last page
@@ -200,6 +202,10 @@ gone as (
     delete from drift d using held h where h.kind is null and (d.channel_id, d.product_id, d.lane) = (@channel, h.product_id, h.lane)
 )
 select count(*) filter (where kind is null), count(*) filter (where kind is not null), count(*) filter (where repairs) from held`
+	// sqlReread keeps what was left out or could not be read from being the next
+	// page, too: it comes again with its next acknowledgement, or with the sample.
+	sqlReread = `
+update drift set looked_at = @began where channel_id = @channel and product_id = any(@ids::bigint[]) and looked_at < @began`
 	sqlReconciled = `
 update reconcile set due_at = case when wakes = @wakes then now() + @after::interval else now() end, looked_at = case when @answered then now() else looked_at end, fails = 0, error = null,
     sample_after = case when @again or @run then sample_after when @over then 0 else @cursor end,
@@ -261,6 +267,11 @@ func (s *Store) Reconciled(ctx context.Context, l Lease, c Comparisons) (out Com
 					return err
 				}
 				if err := tx.QueryRow(ctx, sqlCompared, args).Scan(&out.Same, &out.Drifted, &out.Repaired); err != nil {
+					return err
+				}
+			}
+			if c.Again {
+				if _, err := tx.Exec(ctx, sqlReread, named{"channel": l.Channel, "ids": c.IDs, "began": c.Began}); err != nil {
 					return err
 				}
 			}

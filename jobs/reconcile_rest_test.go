@@ -1,0 +1,47 @@
+package jobs_test
+
+import (
+	"encoding/json"
+	"testing"
+	"time"
+
+	"github.com/sluicehub/sluice/connectors/webhook/webhooktest"
+	"github.com/sluicehub/sluice/pim"
+)
+
+// What differed was acknowledged again, and cannot be compared: it is passed
+// over once, and not looked at again and again.
+func TestReconcileRestsFromWhatItCannotCompare(t *testing.T) {
+	r := newRoad(t)
+	fake := r.readable("shop", webhooktest.Options{}, "")
+	r.work()
+	sku := skus(1)
+	r.put(sku, title("first"))
+	r.settled("shop")
+	fake.Alter(sku[0], pim.Content, json.RawMessage(`{"sku":"SKU-0001"}`))
+	if run := r.reconciled("shop", false); run.Drifted != 1 {
+		t.Fatalf("%+v", run)
+	}
+	r.until(func() bool { return r.resting("shop") })
+	passed := func() (at time.Time) {
+		s, err := r.store.ReconcileStatus(r.ctx, "shop")
+		if err != nil || s.PassedAt == nil {
+			t.Fatal(s, err)
+		}
+		return *s.PassedAt
+	}
+	before := passed()
+	// An error without a doubt leaves it out.
+	if _, err := r.store.Pool().Exec(r.ctx, `update listing set acked_at = now(), error = 'parked' where lane = 1`); err != nil {
+		t.Fatal(err)
+	}
+	r.calm("shop")
+	r.wakeReconcile("shop")
+	r.until(func() bool { return r.resting("shop") })
+	if list, l := r.drifts("shop"), r.listing("shop", sku[0], pim.Content); len(list) != 1 || !list[0].LookedAt.After(*l.AckedAt) {
+		t.Errorf("%+v, acknowledged at %s", list, l.AckedAt)
+	}
+	if at := passed(); !at.Equal(before) {
+		t.Errorf("nothing could be compared, and it went on at once: %s, was %s", at, before)
+	}
+}
