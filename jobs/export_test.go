@@ -87,3 +87,6 @@ func (c *Channels) ExchangeRoom(bytes int) {
 	defer c.exchanges.mu.Unlock()
 	c.exchanges.room = bytes
 }
+
+// TidyEvery sets how often old rows are thrown away.
+func (r *Runner) TidyEvery(d time.Duration) { r.tidyEvery = d }

@@ -38,6 +38,7 @@ type road struct {
 	log      *slog.Logger
 	lease    time.Duration // of the workers; 0 is more than any machine is slow
 	sweep    time.Duration
+	tidy     time.Duration
 
 	texts        *jobs.Texts // nil: no texts are made
 	beforeFinish func(postgres.Consumer)
@@ -106,6 +107,9 @@ func (r *road) work() (stop func()) {
 		r.Fatal(err)
 	}
 	runner.BeforeFinish(r.beforeFinish)
+	if r.tidy > 0 {
+		runner.TidyEvery(r.tidy)
+	}
 	if err := runner.Start(r.ctx); err != nil {
 		r.Fatal(err)
 	}

@@ -65,6 +65,8 @@ type Runner struct {
 	lease    time.Duration
 	every    time.Duration // between sweeps
 
+	tidyEvery time.Duration
+
 	tally      tally
 	notifiers  *Notifiers
 	watchEvery time.Duration
@@ -84,7 +86,7 @@ func New(c Config) (*Runner, error) {
 		store: c.Store, channels: c.Channels, log: c.Log, holder: c.Holder, works: c.Work, media: c.Media,
 		lease: cmp.Or(c.Lease, leaseFor), every: cmp.Or(c.Sweep, sweepEvery),
 		notifiers: c.Notifiers, watchEvery: cmp.Or(c.Watch, watchEvery), gather: cmp.Or(c.Gather, gatherFor),
-		hub: newHub(), stop: make(chan struct{}), metrics: newMetrics(c.Metrics, c.Store),
+		tidyEvery: tidyEvery, hub: newHub(), stop: make(chan struct{}), metrics: newMetrics(c.Metrics, c.Store),
 	}
 	if c.Channels != nil {
 		c.Channels.exchanges.tells(c.Log, c.Metrics)
@@ -244,7 +246,11 @@ func (r *Runner) Start(ctx context.Context) error {
 	}
 	r.running.Go(func() { r.listen(ctx) })
 	r.running.Go(func() { r.sweep(ctx) })
+	r.running.Go(func() { r.tidy(ctx) })
 	r.running.Go(func() { r.watch(ctx) })
+	if r.notifiers != nil {
+		r.running.Go(func() { r.telling(ctx) })
+	}
 	if err := r.river.Start(ctx); err != nil {
 		return fmt.Errorf("start the job client: %w", err)
 	}

@@ -19,7 +19,6 @@ const (
 // runs in every process, since a leader's periodic job would take a leader's
 // time to come back. Its cost is O(channels).
 func (r *Runner) sweep(ctx context.Context) {
-	tidy := time.Now()
 	for {
 		jittered := r.every/2 + rand.N(r.every)
 		select {
@@ -28,14 +27,23 @@ func (r *Runner) sweep(ctx context.Context) {
 		case <-time.After(jittered):
 		}
 		r.sweepOnce(ctx)
-		if time.Since(tidy) > tidyEvery {
-			tidy = time.Now()
-			if err := r.store.Tidy(ctx); err != nil && ctx.Err() == nil {
-				r.log.WarnContext(ctx, "tidy", "err", err)
-			}
-			if r.media != nil {
-				r.collect(ctx)
-			}
+	}
+}
+
+// tidy throws old rows and files away, beside the sweep, which must not wait for
+// as long as that may take.
+func (r *Runner) tidy(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(r.tidyEvery):
+		}
+		if err := r.store.Tidy(ctx); err != nil && ctx.Err() == nil {
+			r.log.WarnContext(ctx, "tidy", "err", err)
+		}
+		if r.media != nil {
+			r.collect(ctx)
 		}
 	}
 }

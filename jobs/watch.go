@@ -40,7 +40,7 @@ const (
 	errandsAtOnce = 4
 )
 
-// watch looks after the channels and tells, until ctx ends.
+// watch looks after the channels, until ctx ends.
 func (r *Runner) watch(ctx context.Context) {
 	for {
 		select {
@@ -59,11 +59,19 @@ func (r *Runner) watchOnce(ctx context.Context) {
 	if _, err := r.store.Watch(ctx, r.watchEvery, consider); err != nil && ctx.Err() == nil {
 		r.log.WarnContext(ctx, "watch", "err", err)
 	}
-	if r.notifiers == nil {
-		return
-	}
-	if err := r.tell(ctx); err != nil && ctx.Err() == nil {
-		r.log.WarnContext(ctx, "tell", "err", err)
+}
+
+// telling tells, until ctx ends: beside watch, since who is told may take his time.
+func (r *Runner) telling(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(r.watchEvery/2 + mathrand.N(r.watchEvery)):
+		}
+		if err := r.tell(ctx); err != nil && ctx.Err() == nil {
+			r.log.WarnContext(ctx, "tell", "err", err)
+		}
 	}
 }
 

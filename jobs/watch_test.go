@@ -245,3 +245,56 @@ func TestMessagesSurviveACrash(t *testing.T) {
 		t.Errorf("%+v %v", x, err)
 	}
 }
+
+// Who takes long to hear what he is told does not keep the channels from being
+// looked after.
+func TestWatchDoesNotWaitForListeners(t *testing.T) {
+	r := newRoad(t)
+	for _, code := range []pim.ChannelCode{"first", "second"} {
+		r.channel(code, webhooktest.Options{}, func(s *jobs.ChannelSpec) { s.Policy.Alerts = pim.Alerts{PausedSeconds: 1} })
+	}
+	called, gaveUp, answer := make(chan struct{}, 100), make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	slow := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, q *http.Request) {
+		_, _ = io.Copy(io.Discard, q.Body) // else it is not seen that the caller is gone
+		called <- struct{}{}
+		select {
+		case <-q.Context().Done():
+			once.Do(func() { close(gaveUp) })
+		case <-answer:
+		}
+	}))
+	t.Cleanup(slow.Close)
+	n := r.withNotifiers(1, notify.Mail{})
+	config, _ := json.Marshal(map[string]any{"url": slow.URL, "secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"})
+	if _, err := n.Create(r.ctx, jobs.NotifierSpec{Code: "slow", Kind: "webhook", Config: config}); err != nil {
+		t.Fatal(err)
+	}
+	raised := func(code pim.ChannelCode) bool {
+		list, _, err := r.store.Alerts(r.ctx, code, false, postgres.Page{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(list) > 0
+	}
+	if err := r.store.PauseChannel(r.ctx, "first"); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-called:
+	case <-r.ctx.Done():
+		t.Fatal("nobody is told")
+	}
+	if err := r.store.PauseChannel(r.ctx, "second"); err != nil {
+		t.Fatal(err)
+	}
+	r.until(func() bool {
+		select {
+		case <-gaveUp:
+			t.Fatal("nothing was found for as long as the message was on its way")
+		default:
+		}
+		return raised("second")
+	})
+	close(answer)
+}
