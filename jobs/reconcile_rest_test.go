@@ -45,3 +45,19 @@ func TestReconcileRestsFromWhatItCannotCompare(t *testing.T) {
 		t.Errorf("nothing could be compared, and it went on at once: %s, was %s", at, before)
 	}
 }
+
+// A holder that vanished may have sent what was dirty then, and nothing of what
+// had been acknowledged before.
+func TestReconcileAfterAHolderVanished(t *testing.T) {
+	r := newRoad(t)
+	r.readable("shop", webhooktest.Options{}, "")
+	r.work()
+	r.put(skus(2), title("first"))
+	r.settled("shop")
+	if _, err := r.store.Pool().Exec(r.ctx, `update consumer set unsure_at = now() where kind = 'drain'`); err != nil {
+		t.Fatal(err)
+	}
+	if run := r.reconciled("shop", false); run.Same != 2 || run.LeftOut != 0 {
+		t.Errorf("%+v", run)
+	}
+}

@@ -62,7 +62,7 @@ select now(), cat.version, cat.derives & 1 <> 0, k.lane, k.unsure_at, l.channel_
        case k.lane when 2 then o.product_id is not null when 4 then p.media_rev + coalesce(parent.media_rev, 0) > 0 else true end, coalesce(l.dirty, true),
        coalesce(l.acked_rev, 0), l.acked_at, coalesce(l.error, ''), l.issues,
        p.id, p.sku, coalesce(l.want, 1), coalesce(l.dirty_at, now()), l.acked_hash, l.settle_at,
-       coalesce(l.dirty_at <= k.unsure_at and coalesce(l.receipt_at, '-infinity') <= k.unsure_at, false),
+       coalesce(l.dirty and l.dirty_at <= k.unsure_at and coalesce(l.receipt_at, '-infinity') <= k.unsure_at, false),
        coalesce(case when k.lane = 1 then l.born else content.born end, 0), content.status is not distinct from 'none',
        coalesce(l.attempts, 0), coalesce(l.token, ''),
        ` + claimedProduct + `
