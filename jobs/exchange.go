@@ -35,6 +35,10 @@ const (
 	// exchangeRate and exchangeBurst bound what is kept of a channel's
 	// uneventful exchanges where its policy keeps some.
 	exchangeRate, exchangeBurst = 2.0, 60.0
+	// failedRate and failedBurst bound what is kept of those that failed, unless
+	// its policy keeps all: of a target that is ill, more of the same tells nobody
+	// anything.
+	failedRate, failedBurst = 10.0, 1000.0
 )
 
 // exchangeLog writes exchanges. It works while there is something to write, and
@@ -50,7 +54,7 @@ type exchangeLog struct {
 	size    int
 	writing chan struct{} // closed when the writer is through; nil: there is none
 	hurry   chan struct{} // the writer need not gather
-	buckets map[pim.ChannelID]*bucket
+	buckets map[bucketOf]*bucket
 }
 
 type keptExchange struct {
@@ -85,10 +89,10 @@ func (l *exchangeLog) tells(log *slog.Logger, reg prometheus.Registerer) {
 
 func newExchangeLog(store *postgres.Store) *exchangeLog {
 	l := &exchangeLog{
-		store: store, room: exchangeBytes, hurry: make(chan struct{}, 1), buckets: map[pim.ChannelID]*bucket{},
+		store: store, room: exchangeBytes, hurry: make(chan struct{}, 1), buckets: map[bucketOf]*bucket{},
 		counts: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "sluice_exchanges_total",
-			Help: "Requests to targets by what became of their record: kept, left_out (by the channel's policy), or lost (there was no room, or it could not be written).",
+			Help: "Requests to targets by what became of their record: kept, left_out (by the channel's policy, or too many failed), or lost (there was no room, or it could not be written).",
 		}, []string{"outcome"}),
 	}
 	for _, o := range []string{exchangeKept, exchangeLeft, exchangeLost} {
@@ -103,16 +107,28 @@ type bucket struct {
 	at   time.Time
 }
 
-// some reports whether one more uneventful exchange of the channel is kept.
-func (l *exchangeLog) some(channel pim.ChannelID, now time.Time) bool {
+// bucketOf is which exchanges a bucket is for.
+type bucketOf struct {
+	channel pim.ChannelID
+	failed  bool
+}
+
+// some reports whether one more exchange of the channel is kept, of those that
+// failed or of the others.
+func (l *exchangeLog) some(channel pim.ChannelID, failed bool, now time.Time) bool {
+	rate, burst := exchangeRate, exchangeBurst
+	if failed {
+		rate, burst = failedRate, failedBurst
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	b := l.buckets[channel]
+	of := bucketOf{channel, failed}
+	b := l.buckets[of]
 	if b == nil {
-		b = &bucket{left: exchangeBurst, at: now}
-		l.buckets[channel] = b
+		b = &bucket{left: burst, at: now}
+		l.buckets[of] = b
 	}
-	b.left = min(exchangeBurst, b.left+max(0, now.Sub(b.at).Seconds())*exchangeRate)
+	b.left = min(burst, b.left+max(0, now.Sub(b.at).Seconds())*rate)
 	b.at = now
 	if b.left < 1 {
 		return false
@@ -270,7 +286,7 @@ func (w *wire) log(ctx context.Context, x *connectors.Exchange) {
 func (w *wire) settle(row keptExchange) {
 	l := w.channels.exchanges
 	switch keep := w.channel.Policy.Exchanges.Keeping(); {
-	case row.Failed, keep == pim.KeepAll, keep == pim.KeepSome && l.some(w.channel.ID, row.began):
+	case keep == pim.KeepAll, (row.Failed || keep == pim.KeepSome) && l.some(w.channel.ID, row.Failed, row.began):
 		l.keep(row)
 	default:
 		l.counts.WithLabelValues(exchangeLeft).Inc()

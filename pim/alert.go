@@ -34,12 +34,14 @@ type Alerts struct {
 
 // Defaults of Alerts.
 const (
-	staleAfter   = 15 * time.Minute
-	pausedAfter  = 24 * time.Hour
-	rejectedMost = 100
-	raiseAfter   = time.Minute
-	clearAfter   = 5 * time.Minute
+	staleAfter  = 15 * time.Minute
+	pausedAfter = 24 * time.Hour
+	raiseAfter  = time.Minute
+	clearAfter  = 5 * time.Minute
 )
+
+// RejectedMost is how many listings may be rejected where a channel does not say.
+const RejectedMost = 100
 
 func orElse(seconds float64, otherwise time.Duration) time.Duration {
 	if seconds <= 0 {
@@ -67,7 +69,7 @@ func (a Alerts) Clear() time.Duration { return orElse(a.ClearSeconds, clearAfter
 func (a Alerts) Rejecting(n, all int64) bool {
 	most := int64(a.Rejected)
 	if most == 0 && a.RejectedShare == 0 {
-		most = rejectedMost
+		most = RejectedMost
 	}
 	return n > 0 && n > most && (a.RejectedShare == 0 || float64(n) > a.RejectedShare*float64(all))
 }

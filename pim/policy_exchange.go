@@ -9,7 +9,7 @@ import (
 // Exchanges says what is kept of the requests that a channel's target was made,
 // and of what it answered.
 type Exchanges struct {
-	Keep      Keep `json:"keep,omitempty" enum:"all,some,failed,none" doc:"all; some (the default): what failed or was refused, and of the others two a second on average; failed: only what failed or was refused; none"`
+	Keep      Keep `json:"keep,omitempty" enum:"all,some,failed,none" doc:"all; some (the default): what failed or was refused, ten a second on average, and of the others two; failed: only what failed or was refused, as many; none"`
 	Days      int  `json:"days,omitempty" minimum:"1" maximum:"30" doc:"For how long; left out: 3"`
 	BodyBytes int  `json:"body_bytes,omitempty" minimum:"100" maximum:"32768" doc:"How much of each body; left out: 4096"`
 }

@@ -26,7 +26,8 @@ type Watched struct {
 	// Due is for how long the oldest listing of each lane, in the order of
 	// pim.AllLanes, that could be sent has waited; 0: there is none.
 	Due [3]time.Duration
-	// Rejected products, at most a hundred thousand, and all there are, about.
+	// Rejected products, as many as it takes to tell whether these are too many,
+	// and all there are, about.
 	Rejected, Products int64
 }
 
@@ -57,7 +58,8 @@ where one = (select one from watch where next_at <= now() for update skip locked
 
 	// sqlWatched looks at bounded parts of the queue. Its head is what was edited
 	// longest ago, which is put an hour before its time, and the other end of what
-	// is due for too long has what waits in bulk.
+	// is due for too long has what waits in bulk. Of what is rejected it reads so
+	// much that it has more products than may be, however many lanes they have.
 	sqlWatched = `
 select c.id, c.code, c.policy, c.enabled, c.deleted_at is not null, c.fails, coalesce(c.hold, ''), coalesce(c.last_error, ''), c.mark_anew <> 0,
     array(select coalesce(extract(epoch from now() - (
@@ -70,7 +72,9 @@ select c.id, c.code, c.policy, c.enabled, c.deleted_at is not null, c.fails, coa
              order by l.due_at desc limit 200)) q
         where q.token is null)), 0)::float8 from (values (1), (2), (4)) lane (lane) order by lane.lane),
     (select count(distinct product_id) from (
-        select product_id from listing l where l.channel_id = c.id and not l.dirty and l.error is not null limit 100000) r),
+        select product_id from listing l where l.channel_id = c.id and not l.dirty and l.error is not null
+        limit least(100000, 1000 + 3 * greatest(
+            coalesce((c.policy #>> '{alerts,rejected}')::float8, @rejected), (c.policy #>> '{alerts,rejected_share}')::float8 * n.products))::bigint) r),
     n.products
 from channel c
 cross join (select case when reltuples > 20000 then reltuples::bigint else (select count(*) from product where deleted_at is null) end as products
@@ -108,7 +112,7 @@ func (s *Store) Watch(ctx context.Context, every time.Duration, judge func(now t
 			return err
 		}
 		turn = true
-		rows, err := tx.Query(ctx, sqlWatched, pgx.NamedArgs{"stale": pim.Alerts{}.Stale().Seconds()})
+		rows, err := tx.Query(ctx, sqlWatched, pgx.NamedArgs{"stale": pim.Alerts{}.Stale().Seconds(), "rejected": float64(pim.RejectedMost)})
 		if err != nil {
 			return err
 		}

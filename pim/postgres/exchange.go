@@ -209,25 +209,68 @@ func scanExchange(r pgx.CollectableRow) (x Exchange, err error) {
 
 const (
 	exchangeDays = `coalesce((c.policy -> 'exchanges' ->> 'days')::int, @days)`
-	// sqlDropExchanges drops those of channels that keep them for less than the
-	// others, or are gone; the others' go with their partitions.
+	exchangeMost = `coalesce((select max(` + exchangeDays + `) from channel c where c.deleted_at is null), @days)`
+	// sqlShortExchanges finds the channels that keep theirs for less than the
+	// others, or are gone, with where what they keep begins: the others' go with
+	// their partitions, and so have those of who is gone for longer.
+	sqlShortExchanges = `
+select c.id, case when c.deleted_at is null then now() - ` + exchangeDays + ` * interval '1 day' else now() + interval '1 day' end
+from channel c, (select ` + exchangeMost + ` as days) most
+where c.deleted_at > now() - (most.days + 2) * interval '1 day' or c.deleted_at is null and ` + exchangeDays + ` < most.days
+order by c.id`
+	// sqlOldExchanges looks at the first of a channel's that are left, in the
+	// order in which they were written, which is about that of their age.
+	sqlOldExchanges = `
+select coalesce(max(id), 0), count(*) filter (where at < @before)
+from (select id, at from exchange where channel_id = @channel and id > @after order by id limit @limit) x`
 	sqlDropExchanges = `
-delete from exchange x using channel c, (select max(` + exchangeDays + `) as days from channel c where c.deleted_at is null) most
-where x.channel_id = c.id
-  and (c.deleted_at is not null or ` + exchangeDays + ` < most.days and x.at < now() - ` + exchangeDays + ` * interval '1 day')`
-	sqlExchangePartitions = `
-select exchange_partitions(2, coalesce((select max(` + exchangeDays + `) from channel c where c.deleted_at is null), @days) * interval '1 day')`
+delete from exchange where channel_id = @channel and id > @after and id <= @upto and at < @before`
+	sqlExchangePartitions = `select exchange_partitions(2, ` + exchangeMost + ` * interval '1 day')`
 )
 
+// dropExchanges is how many exchanges one statement drops.
+const dropExchanges = 2000
+
 // tidyExchanges makes the partitions of the next days, and drops what has been
-// kept for long enough.
+// kept for long enough. It reads little more than it drops.
 func (s *Store) tidyExchanges(ctx context.Context) error {
 	args := pgx.NamedArgs{"days": pim.ExchangeDays}
-	if _, err := s.work.Exec(ctx, sqlDropExchanges, args); err != nil {
-		return fmt.Errorf("drop old exchanges: %w", err)
-	}
 	if err := s.partitions(ctx, sqlExchangePartitions, args); err != nil {
 		return fmt.Errorf("make partitions of exchanges: %w", err)
 	}
+	rows, err := s.work.Query(ctx, sqlShortExchanges, args)
+	if err != nil {
+		return fmt.Errorf("find old exchanges: %w", err)
+	}
+	type short struct {
+		Channel pim.ChannelID
+		Before  time.Time
+	}
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[short])
+	if err != nil {
+		return fmt.Errorf("find old exchanges: %w", err)
+	}
+	for _, c := range list {
+		if err := s.dropOldExchanges(ctx, c.Channel, c.Before); err != nil {
+			return fmt.Errorf("drop old exchanges of channel %d: %w", c.Channel, err)
+		}
+	}
 	return nil
+}
+
+// dropOldExchanges drops those of a channel that began before, in pieces, until
+// one has others in it.
+func (s *Store) dropOldExchanges(ctx context.Context, channel pim.ChannelID, before time.Time) error {
+	for after := int64(0); ; {
+		var upto, old int64
+		args := pgx.NamedArgs{"channel": channel, "before": before, "after": after, "limit": dropExchanges}
+		if err := s.work.QueryRow(ctx, sqlOldExchanges, args).Scan(&upto, &old); err != nil || old == 0 {
+			return err
+		}
+		args = pgx.NamedArgs{"channel": channel, "before": before, "after": after, "upto": upto}
+		if _, err := s.work.Exec(ctx, sqlDropExchanges, args); err != nil || old < dropExchanges {
+			return err
+		}
+		after = upto
+	}
 }
