@@ -81,6 +81,9 @@ func (t *Texts) AfterAnswer(f func(context.Context)) { t.afterAnswer = f }
 // Sampled spreads a rate evenly.
 func Sampled(perHour, most int) (int, time.Duration) { return sampled(perHour, most) }
 
+// Behind is how long reading lets sending go first.
+func Behind(unlooked time.Duration) time.Duration { return behind(unlooked) }
+
 // ExchangeRoom sets how many bytes of exchanges may wait to be written.
 func (c *Channels) ExchangeRoom(bytes int) {
 	c.exchanges.mu.Lock()

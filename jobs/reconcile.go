@@ -34,8 +34,10 @@ const (
 	reconcilePage = 200
 	// reconcileRests is the wait of a channel whose target is not read at all.
 	reconcileRests = time.Hour
-	// behindDrains is the wait while listings are due: reading never delays sending.
+	// behindDrains is the wait while listings are due, for reading never delays
+	// sending; while they stay so it grows, to behindMost.
 	behindDrains = 2 * time.Second
+	behindMost   = time.Minute
 )
 
 // reconciler is the consumer of one channel's comparisons.
@@ -96,7 +98,7 @@ func (c *reconciler) step(ctx context.Context, l postgres.Lease) (next, error) {
 		return c.rest(ctx, l, state, reconcileRests, "")
 	}
 	if state.Waiting || state.Channel.Fails > 0 {
-		return c.rest(ctx, l, state, behindDrains, "")
+		return c.rest(ctx, l, state, behind(state.Unlooked), "")
 	}
 	page, err := c.page(ctx, t, state)
 	if err != nil {
@@ -137,6 +139,12 @@ func (c *reconciler) step(ctx context.Context, l postgres.Lease) (next, error) {
 // for this step's sake.
 func (c *reconciler) rest(ctx context.Context, l postgres.Lease, state *postgres.Reconciling, after time.Duration, failure string) (next, error) {
 	return next{in: after, idle: true}, c.r.store.ReconcileRests(ctx, l, state.Wakes, after, failure)
+}
+
+// behind is how long reading lets sending go first, when it has for so long: a
+// tenth of that again.
+func behind(unlooked time.Duration) time.Duration {
+	return min(max(behindDrains, unlooked/10), behindMost)
 }
 
 // comparing is a page of products on its way.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/sluicehub/sluice/connectors/webhook/webhooktest"
+	"github.com/sluicehub/sluice/jobs"
 	"github.com/sluicehub/sluice/pim"
 )
 
@@ -59,5 +60,37 @@ func TestReconcileAfterAHolderVanished(t *testing.T) {
 	}
 	if run := r.reconciled("shop", false); run.Same != 2 || run.LeftOut != 0 {
 		t.Errorf("%+v", run)
+	}
+}
+
+// A lane that may send nothing keeps nobody from reading.
+func TestReconcileWhileALaneIsHeld(t *testing.T) {
+	r := newRoad(t)
+	r.readable("shop", webhooktest.Options{}, "")
+	r.work()
+	all := skus(2)
+	r.put(all, title("first"))
+	r.settled("shop")
+	if _, err := r.store.Pool().Exec(r.ctx, `update consumer set wait_until = now() + interval '1 hour', wait_for = 'window' where kind = 'drain' and lane = 2`); err != nil {
+		t.Fatal(err)
+	}
+	r.prices(all, "9.90")
+	r.until(func() bool {
+		return r.count(`select count(*) from listing where lane = 2 and dirty and due_at <= now()`) == 2
+	})
+	if run := r.reconciled("shop", false); run.Same != 2 {
+		t.Errorf("%+v", run)
+	}
+	if n := r.count(`select count(*) from listing where lane = 2 and dirty`); n != 2 {
+		t.Errorf("%d offers wait", n)
+	}
+}
+
+// The longer there is something to send, the more seldom reading asks.
+func TestBehind(t *testing.T) {
+	for since, want := range map[time.Duration]time.Duration{0: 2 * time.Second, 10 * time.Second: 2 * time.Second, 5 * time.Minute: 30 * time.Second, 24 * time.Hour: time.Minute} {
+		if got := jobs.Behind(since); got != want {
+			t.Errorf("after %s it waits %s, want %s", since, got, want)
+		}
 	}
 }

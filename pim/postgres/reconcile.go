@@ -31,7 +31,8 @@ delete from reconcile r where exists (select from channel c where c.id = r.chann
 type Reconciling struct {
 	Now         time.Time
 	In          time.Duration // until it is due; 0 or less: now
-	Waiting     bool          // listings of the channel are due to be sent
+	Waiting     bool          // listings of the channel are due to be sent, and may be
+	Unlooked    time.Duration // since an answer was compared, or a run was asked for; 0: never
 	Channel     ChannelState
 	Marking     bool // what was acknowledged is being forgotten
 	Fails       int
@@ -45,8 +46,10 @@ type Reconciling struct {
 // sqlReconciling asks for the first due listing as dueWhere does.
 const sqlReconciling = `
 select now(), r.due_at - now(), coalesce((
-           select bool_or((select l.due_at <= now() from listing l where l.channel_id = c.id and l.lane = lane.l and l.dirty order by l.due_at limit 1))
-           from unnest(array[1, 2, 4]::smallint[]) lane (l)), false),
+           select bool_or((select l.due_at <= case when k.wait_until > now() then '-infinity' else now() end from listing l
+                           where l.channel_id = c.id and l.lane = k.lane and l.dirty order by l.due_at limit 1))
+           from consumer k where k.kind = 'drain' and k.channel_id = c.id), false),
+       coalesce(now() - greatest(r.looked_at, r.asked_at), '0'),
        c.version, c.enabled, c.fails, c.allowed, c.next_probe_at, c.throttled_until, c.mark_anew > 0,
        r.fails, r.sample_after, r.wakes, r.run_after, r.repair, r.skus
 from reconcile r join channel c on c.id = r.channel_id and c.deleted_at is null where r.channel_id = @channel`
@@ -56,7 +59,7 @@ from reconcile r join channel c on c.id = r.channel_id and c.deleted_at is null 
 func (s *Store) Reconciling(ctx context.Context, id pim.ChannelID) (*Reconciling, error) {
 	r := &Reconciling{}
 	c := &r.Channel
-	err := s.work.QueryRow(ctx, sqlReconciling, named{"channel": id}).Scan(&r.Now, &r.In, &r.Waiting, &c.Version, &c.Enabled, &c.Fails, &c.Allowed,
+	err := s.work.QueryRow(ctx, sqlReconciling, named{"channel": id}).Scan(&r.Now, &r.In, &r.Waiting, &r.Unlooked, &c.Version, &c.Enabled, &c.Fails, &c.Allowed,
 		&c.NextProbeAt, &c.ThrottledUntil, &r.Marking, &r.Fails, &r.SampleAfter, &r.Wakes, &r.RunAfter, &r.Repair, &r.SKUs)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, ErrNotFound
