@@ -35,11 +35,11 @@ func TestPatience(t *testing.T) {
 		defer cancel()
 		child, done := context.WithTimeout(p, time.Hour)
 		defer done()
-		time.Sleep(8 * time.Second)
+		<-time.After(8 * time.Second)
 		one, two := p.pause(), p.pause()
-		time.Sleep(time.Minute)
+		<-time.After(time.Minute)
 		one()
-		time.Sleep(time.Minute) // the other waits still
+		<-time.After(time.Minute) // the other waits still
 		if p.Err() != nil {
 			t.Fatal("its time is over while a request waits")
 		}
@@ -47,7 +47,7 @@ func TestPatience(t *testing.T) {
 		if end, ok := child.Deadline(); !ok || time.Until(end) != 2*time.Second {
 			t.Errorf("%v are left, want 2 s", time.Until(end))
 		}
-		time.Sleep(2*time.Second + time.Millisecond)
+		<-time.After(2*time.Second + time.Millisecond)
 		if !errors.Is(p.Err(), context.DeadlineExceeded) || child.Err() == nil {
 			t.Errorf("after its time: %v, %v", p.Err(), child.Err())
 		}
