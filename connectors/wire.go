@@ -28,13 +28,15 @@ type Exchange struct {
 	Took     time.Duration
 	Method   string
 	URL      string // without query and user
-	Request  string // the body, at most MaxExchange bytes of it; "" where there is none or it is no text
 	Sent     int64  // bytes of the whole body, as far as it was read
 	Status   int    // 0: there was no answer
 	Header   http.Header
-	Answer   string // the body, at most MaxExchange bytes of it
 	Received int64
 	Err      string // why there was no whole answer
+	// Bodies gives the bodies, at most MaxExchange bytes of each; "" where there is
+	// none, it is no text, or it is confided. To take secrets out costs time: it is
+	// called once, and only for what is kept.
+	Bodies func() (request, answer string)
 }
 
 type aboutKey struct{}

@@ -59,7 +59,8 @@ type exchangeLog struct {
 
 type keptExchange struct {
 	postgres.Exchange
-	began time.Time
+	began  time.Time
+	bodies func() (request, answer string) // until it is to be kept
 }
 
 func (x *keptExchange) size() int {
@@ -238,11 +239,10 @@ func (c *Channels) Flush(ctx context.Context) { c.exchanges.flush(ctx) }
 
 // exchanged is what is kept of x.
 func (w *wire) exchanged(e *errand, x *connectors.Exchange, skus []pim.SKU) keptExchange {
-	most := w.channel.Policy.Exchanges.Body()
-	row := keptExchange{began: x.Began, Exchange: postgres.Exchange{
+	row := keptExchange{began: x.Began, bodies: x.Bodies, Exchange: postgres.Exchange{
 		Channel: w.channel.ID, Of: e.lane, Attempt: e.attempt, Kind: e.what, SKUs: skus[:min(len(skus), postgres.MaxExchangeSKUs)],
 		TookMS: x.Took.Seconds() * 1000, Method: x.Method, URL: x.URL, Status: x.Status, Error: x.Err, Sent: x.Sent, Received: x.Received,
-		Header: x.Header, Request: cut(x.Request, most), Answer: cut(x.Answer, most),
+		Header: x.Header,
 	}}
 	// Not there is an answer like any other to the question whether it is.
 	missing := x.Status == http.StatusNotFound && (x.Method == http.MethodGet || x.Method == http.MethodHead)
@@ -287,6 +287,9 @@ func (w *wire) settle(row keptExchange) {
 	l := w.channels.exchanges
 	switch keep := w.channel.Policy.Exchanges.Keeping(); {
 	case keep == pim.KeepAll, (row.Failed || keep == pim.KeepSome) && l.some(w.channel.ID, row.Failed, row.began):
+		most := w.channel.Policy.Exchanges.Body()
+		request, answer := row.bodies()
+		row.Request, row.Answer, row.bodies = cut(request, most), cut(answer, most), nil
 		l.keep(row)
 	default:
 		l.counts.WithLabelValues(exchangeLeft).Inc()

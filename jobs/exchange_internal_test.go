@@ -40,7 +40,7 @@ func TestFailedExchangesAreBounded(t *testing.T) {
 		settle := func(n int, failed bool, at time.Time) float64 {
 			kept, left := count(exchangeLost), count(exchangeLeft)
 			for range n {
-				w.settle(keptExchange{Exchange: postgres.Exchange{Failed: failed}, began: at})
+				w.settle(keptExchange{Exchange: postgres.Exchange{Failed: failed}, began: at, bodies: func() (string, string) { return "", "" }})
 			}
 			kept, left = count(exchangeLost)-kept, count(exchangeLeft)-left
 			if kept+left != float64(n) {

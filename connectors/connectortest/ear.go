@@ -51,7 +51,8 @@ func (e *Ear) Heard(ctx context.Context, x *connectors.Exchange) {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.heard = append(e.heard, fmt.Sprintf("%+v", *x))
+	request, answer := x.Bodies()
+	e.heard = append(e.heard, fmt.Sprintf("%+v %s %s", *x, request, answer))
 }
 
 // heardKey is the context's key of the count of requests that were heard: the

@@ -54,19 +54,20 @@ func (x *exchange) over(resp *Response, err error) {
 		return
 	}
 	x.Took = time.Since(x.Began)
-	open := !connectors.Confided(x.ctx)
+	var asked, answered []byte
 	if x.body != nil {
-		var text []byte
-		if text, x.Sent = x.body.read(); open {
-			x.Request = x.scrub.document(text)
-		}
+		asked, x.Sent = x.body.read()
 	}
 	if resp != nil {
 		x.Status, x.Header, x.Received = resp.Status, x.scrub.telling(resp.Header), int64(len(resp.Body))
-		if open {
-			x.Answer = x.scrub.document(resp.Body[:min(len(resp.Body), tapMost)])
+		if answered = resp.Body; len(answered) > tapMost {
+			answered = slices.Clone(answered[:tapMost]) // the rest is not held back with it
 		}
 	}
+	if connectors.Confided(x.ctx) {
+		asked, answered = nil, nil
+	}
+	x.Bodies = func() (request, answer string) { return x.scrub.document(asked), x.scrub.document(answered) }
 	if err != nil {
 		x.Err = err.Error() // fit already
 	}
@@ -112,7 +113,9 @@ func (s *scrubber) document(body []byte) string {
 		return ""
 	}
 	text := strings.ReplaceAll(s.replace(string(body)), "\x00", "")
-	text = credential.ReplaceAllString(text, "$1"+redacted)
+	if lower := strings.ToLower(text); slices.ContainsFunc(credentialWords, func(w string) bool { return strings.Contains(lower, w) }) {
+		text = credential.ReplaceAllString(text, "$1"+redacted) // takes a hundred times as long
+	}
 	if len(text) > connectors.MaxExchange {
 		text = whole(text[:connectors.MaxExchange])
 	}
@@ -129,6 +132,9 @@ func whole(text string) string {
 	}
 	return text
 }
+
+// credentialWords are in the names that credential finds.
+var credentialWords = []string{"passw", "secret", "token", "apikey", "api_key", "authorization", "credential", "session", "signature"}
 
 // credential finds, in JSON and in forms, values whose names say that they are
 // secrets: of sessions that the target has just opened, say.

@@ -44,11 +44,12 @@ func TestWireHearsWithoutSecrets(t *testing.T) {
 		t.Fatalf("%d exchanges heard, want 1", len(wire.all))
 	}
 	x := wire.all[0]
-	if x.Request != "grant_type=x&client_secret=[redacted]&note=[redacted]" || x.Sent != 52 {
-		t.Errorf("request %q of %d bytes", x.Request, x.Sent)
+	request, answer := x.Bodies()
+	if request != "grant_type=x&client_secret=[redacted]&note=[redacted]" || x.Sent != 52 {
+		t.Errorf("request %q of %d bytes", request, x.Sent)
 	}
-	if x.Answer != `{"access_token": "[redacted]", "name": "boot", "key": "[redacted]"}` {
-		t.Errorf("answer %q", x.Answer)
+	if answer != `{"access_token": "[redacted]", "name": "boot", "key": "[redacted]"}` {
+		t.Errorf("answer %q", answer)
 	}
 	if x.Status != 200 || x.Method != "POST" || x.URL != target.URL+"/login" || x.Header.Get("X-Ratelimit-Remaining") != "7" || x.Header.Get("Set-Cookie") != "" {
 		t.Errorf("heard %+v", x)
