@@ -86,6 +86,10 @@ func TestAlertsAreDamped(t *testing.T) {
 }
 
 func TestWhatIsWrong(t *testing.T) {
+	now := time.Date(2026, 11, 23, 9, 10, 0, 0, time.UTC)
+	since := func(clock string) pim.Policy {
+		return pim.Policy{Flow: pim.Flow{Windows: []pim.Window{{From: clock, To: "10:00"}}}}
+	}
 	for name, c := range map[string]struct {
 		w    postgres.Watched
 		want pim.AlertKind
@@ -95,6 +99,9 @@ func TestWhatIsWrong(t *testing.T) {
 		"auth":           {postgres.Watched{Enabled: true, Fails: 3, Hold: "auth"}, pim.AlertAuth},
 		"stale":          {postgres.Watched{Enabled: true, Due: [3]time.Duration{0, time.Hour, 0}}, pim.AlertStale},
 		"not yet stale":  {postgres.Watched{Enabled: true, Due: [3]time.Duration{0, time.Minute, 0}}, ""},
+		"window open":    {postgres.Watched{Enabled: true, Due: [3]time.Duration{0, 9 * time.Hour, 0}, Policy: since("09:09")}, ""},
+		"open for long":  {postgres.Watched{Enabled: true, Due: [3]time.Duration{0, 9 * time.Hour, 0}, Policy: since("05:00")}, pim.AlertStale},
+		"window closed":  {postgres.Watched{Enabled: true, Due: [3]time.Duration{0, 9 * time.Hour, 0}, Policy: since("09:30")}, ""},
 		"being marked":   {postgres.Watched{Enabled: true, Marking: true, Due: [3]time.Duration{0, time.Hour, 0}}, ""},
 		"rejecting":      {postgres.Watched{Enabled: true, Rejected: 101}, pim.AlertRejecting},
 		"a small share":  {postgres.Watched{Enabled: true, Rejected: 500, Products: 1e6, Policy: pim.Policy{Alerts: pim.Alerts{RejectedShare: 0.01}}}, ""},
@@ -102,7 +109,7 @@ func TestWhatIsWrong(t *testing.T) {
 		"paused":         {postgres.Watched{Fails: 9, Due: [3]time.Duration{time.Hour}}, pim.AlertPaused},
 		"paused, parked": {postgres.Watched{Deleted: true, Rejected: 1000}, ""},
 	} {
-		wrong := wrongWith(&c.w, time.Now())
+		wrong := wrongWith(&c.w, now)
 		if _, ok := wrong[c.want]; c.want != "" && !ok || len(wrong) > 1 || c.want == "" && len(wrong) > 0 {
 			t.Errorf("%s: %v, want %q", name, wrong, c.want)
 		}

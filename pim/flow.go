@@ -47,6 +47,34 @@ func (f Flow) Open(lane Lane, now time.Time) (open bool, until time.Time) {
 	return false, begins
 }
 
+// OpenSince is since when the lane may be sent without a pause, of a lane that may
+// be now; zero: for a week or more, or always.
+func (f Flow) OpenSince(lane Lane, now time.Time) time.Time {
+	windows := slices.DeleteFunc(slices.Clone(f.Windows), func(w Window) bool {
+		return len(w.Lanes) > 0 && !slices.Contains(w.Lanes, lane.String())
+	})
+	if len(windows) == 0 {
+		return time.Time{}
+	}
+	since := now.Add(1)                                     // this moment may be a window's first
+	for week := now.AddDate(0, 0, -7); since.After(week); { // one window may begin where another ends
+		local := since.Add(-1).In(f.zone())
+		begun := since
+		for _, w := range windows {
+			for day := -1; day <= 0; day++ {
+				if from, to, ok := w.on(local, day); ok && !local.Before(from) && local.Before(to) && from.Before(begun) {
+					begun = from
+				}
+			}
+		}
+		if begun.Equal(since) {
+			return since
+		}
+		since = begun
+	}
+	return time.Time{}
+}
+
 // on is the window of the day that many days from local's; false: it has none.
 func (w Window) on(local time.Time, days int) (from, to time.Time, ok bool) {
 	y, m, d := local.Date()

@@ -45,6 +45,29 @@ func TestWindows(t *testing.T) {
 	}
 }
 
+func TestOpenSince(t *testing.T) {
+	t.Parallel()
+	at := func(day, hour, minute int) time.Time { return time.Date(2026, 11, day, hour, minute, 0, 0, time.UTC) } // the 23rd is a Monday
+	joined := pim.Flow{Windows: []pim.Window{{From: "22:00", To: "02:00"}, {From: "02:00", To: "06:00"}, {From: "09:00", To: "10:00", Lanes: []string{"offer"}}}}
+	for name, c := range map[string]struct {
+		flow pim.Flow
+		lane pim.Lane
+		now  time.Time
+		want time.Time
+	}{
+		"no window":                   {pim.Flow{}, pim.Content, at(23, 9, 0), time.Time{}},
+		"a lane that no window names": {pim.Flow{Windows: joined.Windows[2:]}, pim.Content, at(23, 9, 0), time.Time{}},
+		"its first moment":            {joined, pim.Offer, at(23, 9, 0), at(23, 9, 0)},
+		"within":                      {joined, pim.Offer, at(23, 9, 59), at(23, 9, 0)},
+		"windows that join":           {joined, pim.Content, at(23, 5, 0), at(22, 22, 0)},
+		"windows without end":         {pim.Flow{Windows: []pim.Window{{From: "00:00", To: "12:00"}, {From: "12:00", To: "00:00"}}}, pim.Content, at(23, 5, 0), time.Time{}},
+	} {
+		if got := c.flow.OpenSince(c.lane, c.now); !got.Equal(c.want) {
+			t.Errorf("%s: %v, want %v", name, got, c.want)
+		}
+	}
+}
+
 // TestWindowsAgree: what Open says of the time until which it holds comes true,
 // summer time or not.
 func TestWindowsAgree(t *testing.T) {
