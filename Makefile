@@ -14,12 +14,14 @@ LINTER = bin/tools/golangci-lint
 demo: postgres-or-url build
 	@exec bin/sluice demo $(ARGS)
 
-# Every test, each test binary with a private database server of its own.
+# Every test, each test binary with a private database server of its own. Tests wait for timers and the database much more
+# than they compute, so more of them run at once than there are processors.
+AT_ONCE ?= 8
 test: postgres
-	go test -timeout 20m ./...
+	go test -parallel $(AT_ONCE) -timeout 20m ./...
 
 race: postgres
-	go test -race -shuffle=on -timeout 25m ./...
+	go test -race -shuffle=on -parallel $(AT_ONCE) -timeout 25m ./...
 
 build:
 	go build -trimpath -ldflags "-X main.version=$(VERSION)" -o bin/sluice ./cmd/sluice

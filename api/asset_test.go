@@ -74,6 +74,7 @@ func (k *kit) kinds() (out []string) {
 
 // TestAssets walks through the life of a file that was sent.
 func TestAssets(t *testing.T) {
+	t.Parallel()
 	k := newKit(t).seed()
 	front := photo(t, 60, 40, 0)
 	var made, again StoredAsset
@@ -165,6 +166,7 @@ func TestAssets(t *testing.T) {
 }
 
 func TestAssetUploadsAreChecked(t *testing.T) {
+	t.Parallel()
 	k := newKit(t).seed()
 	ok := photo(t, 8, 8, 0)
 	for _, c := range []struct {
@@ -210,6 +212,7 @@ func TestAssetUploadsAreChecked(t *testing.T) {
 
 // A file that is too large is refused by its announced length, and while it comes.
 func TestAssetsAreBounded(t *testing.T) {
+	t.Parallel()
 	k := newKit(t)
 	var head bytes.Buffer
 	form := multipart.NewWriter(&head)
@@ -235,6 +238,7 @@ type zeros struct{}
 func (zeros) Read(b []byte) (int, error) { clear(b); return len(b), nil }
 
 func TestAssetIsPatched(t *testing.T) {
+	t.Parallel()
 	k := newKit(t).seed()
 	k.want(k.sends(Editor, "POST", "/v1/assets", "a.jpg", photo(t, 20, 20, 0), "code", "a", "labels", `{"en-GB":"one"}`), 201, nil)
 	var a Asset
@@ -268,6 +272,7 @@ func TestAssetIsPatched(t *testing.T) {
 
 // TestFiles fetches files as a target does: by a signed address, without a key.
 func TestFiles(t *testing.T) {
+	t.Parallel()
 	k := newKit(t).seed()
 	content := photo(t, 90, 90, 1)
 	var made StoredAsset
@@ -365,6 +370,7 @@ func mustHex(t *testing.T, s string) []byte {
 
 // TestNoMedia: without a place for files, what needs one says so.
 func TestNoMedia(t *testing.T) {
+	t.Parallel()
 	k := newKit(t, func(c *Config) { c.Media = nil })
 	for _, path := range []string{"/v1/assets", "/v1/assets/a", "/v1/assets/a/file", "/v1/renditions", "/media/x/y"} {
 		if r := k.want(k.do(Viewer, "GET", path, nil), 503, nil); !strings.Contains(string(r.body), "no-media") {
@@ -417,6 +423,7 @@ func (k *kit) until(code string, done func(Asset) bool) (a Asset) {
 // TestAssetsBecomeRenditions fetches a file from a URL, has renditions made of
 // it for a channel, and fetches those by their addresses.
 func TestAssetsBecomeRenditions(t *testing.T) {
+	t.Parallel()
 	k := newKit(t).seed()
 	k.works()
 	var mu sync.Mutex

@@ -34,6 +34,7 @@ func (k *kit) hide(r reply) reply {
 // TestChannelLife creates a channel, changes it in every way, and deletes it;
 // its secret never comes back.
 func TestChannelLife(t *testing.T) {
+	t.Parallel()
 	k := newKit(t).seed()
 	var status atomic.Int64
 	status.Store(http.StatusOK)
@@ -110,6 +111,7 @@ func TestChannelLife(t *testing.T) {
 // TestSecretsDoNotTravel: who points a channel at another address has to know
 // its secrets, by PUT and by PATCH.
 func TestSecretsDoNotTravel(t *testing.T) {
+	t.Parallel()
 	k := newKit(t).seed()
 	var c Channel
 	k.want(k.do(ChannelManager, "POST", "/v1/channels", map[string]any{
@@ -141,6 +143,7 @@ func TestSecretsDoNotTravel(t *testing.T) {
 
 // TestChannelBadInput: each fault has its place, and no channel is made.
 func TestChannelBadInput(t *testing.T) {
+	t.Parallel()
 	k := newKit(t).seed()
 	base := func(change string) string {
 		return strings.Replace(`{"code":"c","connector":"webhook","locale":"en-GB","currency":"EUR","config":{"url":"http://127.0.0.1:1","secret":"`+testSecret+`"},~}`, "~", change, 1)
@@ -214,6 +217,7 @@ func TestChannelBadInput(t *testing.T) {
 
 // TestConnectors shows each kind with the schema of its config.
 func TestConnectors(t *testing.T) {
+	t.Parallel()
 	k := newKit(t)
 	type connector struct {
 		Name         string             `json:"name"`

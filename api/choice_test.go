@@ -10,6 +10,7 @@ import (
 
 // TestChoices narrows commands on a channel's listings.
 func TestChoices(t *testing.T) {
+	t.Parallel()
 	k := newKit(t).seed()
 	target := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	defer target.Close()

@@ -10,6 +10,7 @@ import (
 
 // TestExchanges reads the log of a channel, through every filter, and one whole.
 func TestExchanges(t *testing.T) {
+	t.Parallel()
 	k := newKit(t).seed()
 	k.want(k.channel("one", "http://127.0.0.1:1"), 201, nil)
 	k.want(k.channel("two", "http://127.0.0.1:1"), 201, nil)

@@ -10,6 +10,7 @@ import (
 
 // TestExplain asks why products stand on a channel as they do.
 func TestExplain(t *testing.T) {
+	t.Parallel()
 	k := newKit(t).seed()
 	k.want(k.channel("one", "http://127.0.0.1:1"), 201, nil)
 	k.make("P/1")

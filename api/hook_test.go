@@ -12,6 +12,7 @@ import (
 // A target's call needs its secret and no key; it wakes what works for its
 // channel, says nothing to others, and its secret stands in no log.
 func TestHook(t *testing.T) {
+	t.Parallel()
 	k := newKit(t).seed()
 	const secret = "a-hook-secret-of-some-length"
 	k.want(k.do(Admin, "POST", "/v1/channels", map[string]any{

@@ -21,6 +21,7 @@ import (
 
 // TestHouse asks what needs no key.
 func TestHouse(t *testing.T) {
+	t.Parallel()
 	k := newKit(t)
 	for path, kind := range map[string]string{
 		"/healthz": typeJSON, "/readyz": typeJSON, "/metrics": "text/plain", "/openapi.json": "application/openapi+json", "/docs": "text/html",
@@ -45,6 +46,7 @@ func TestHouse(t *testing.T) {
 
 // TestDocsComeFromHere: the viewer's page loads nothing from anywhere else.
 func TestDocsComeFromHere(t *testing.T) {
+	t.Parallel()
 	k := newKit(t)
 	r := k.want(k.do("", "GET", "/docs", nil), 200, nil)
 	for _, m := range regexp.MustCompile(`(?:src|href)="([^"]*)"`).FindAllStringSubmatch(string(r.body), -1) {
@@ -63,6 +65,7 @@ func TestDocsComeFromHere(t *testing.T) {
 
 // TestNotReady: what keeps the process from serving is not told to everybody.
 func TestNotReady(t *testing.T) {
+	t.Parallel()
 	asked := 0
 	k := newKit(t, func(c *Config) {
 		c.Ready = func(context.Context) error { asked++; return errors.New("relation goose_db_version does not exist") }
@@ -81,6 +84,7 @@ func TestNotReady(t *testing.T) {
 
 // TestUnrouted: what no operation answers is a problem too.
 func TestUnrouted(t *testing.T) {
+	t.Parallel()
 	k := newKit(t)
 	for _, c := range []struct {
 		method, path string
@@ -113,6 +117,7 @@ func TestUnrouted(t *testing.T) {
 // TestFailuresSayNothing: errors from inside and panics are 500s with a name
 // for the log, which has the rest.
 func TestFailuresSayNothing(t *testing.T) {
+	t.Parallel()
 	k := newKit(t)
 	const inside = `ERROR: relation "product" does not exist (SQLSTATE 42P01)`
 	k.s.mux.HandleFunc("GET /panic", func(http.ResponseWriter, *http.Request) { panic(inside) })
@@ -150,6 +155,7 @@ func TestFailuresSayNothing(t *testing.T) {
 
 // TestProblemOf maps every kind of error to its status.
 func TestProblemOf(t *testing.T) {
+	t.Parallel()
 	k := newKit(t)
 	for _, c := range []struct {
 		err  error
@@ -186,6 +192,7 @@ func TestProblemOf(t *testing.T) {
 
 // TestServerHasLimits: a client that dawdles with its header is let go.
 func TestServerHasLimits(t *testing.T) {
+	t.Parallel()
 	s := Server("127.0.0.1:0", http.NotFoundHandler())
 	if s.ReadHeaderTimeout == 0 || s.ReadTimeout == 0 || s.WriteTimeout == 0 || s.IdleTimeout == 0 || s.MaxHeaderBytes == 0 {
 		t.Errorf("no limits: %+v", s)

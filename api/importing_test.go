@@ -58,6 +58,7 @@ func (k *kit) stored(id int64) string {
 
 // TestImportUpload sends a file in each form, runs it, and reads its report.
 func TestImportUpload(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	k := newKit(t, func(c *Config) { c.TempDir = dir }).seed()
 	var raw, formed Import
@@ -127,6 +128,7 @@ func TestImportUpload(t *testing.T) {
 
 // TestImportBadInput refuses uploads, and keeps nothing of them.
 func TestImportBadInput(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	k := newKit(t, func(c *Config) { c.TempDir, c.MaxUpload = dir, 64<<10 })
 	for query, fault := range map[string][2]string{
@@ -196,6 +198,7 @@ func TestImportBadInput(t *testing.T) {
 
 // TestImportCut: an upload whose connection ends early is not stored.
 func TestImportCut(t *testing.T) {
+	t.Parallel()
 	k := newKit(t)
 	srv := httptest.NewServer(k.s.handler())
 	conn, err := net.Dial("tcp", srv.Listener.Addr().String())
@@ -235,6 +238,7 @@ func (p *pieces) Read(b []byte) (int, error) {
 // TestSlowUpload: the server's limit on the time of a request is not for
 // files, and is for everything else.
 func TestSlowUpload(t *testing.T) {
+	t.Parallel()
 	k := newKit(t).seed()
 	srv := httptest.NewUnstartedServer(nil)
 	srv.Config = Server("", k.s.handler())
@@ -262,6 +266,7 @@ func TestSlowUpload(t *testing.T) {
 }
 
 func TestFileName(t *testing.T) {
+	t.Parallel()
 	for _, c := range [][3]string{
 		{"a.csv", "", "a.csv"},
 		{`C:\x\ü.csv`, "", "ü.csv"},
@@ -284,6 +289,7 @@ func TestFileName(t *testing.T) {
 // A profile keeps what a supplier's files are; an import that names it says
 // only what is different.
 func TestImportProfiles(t *testing.T) {
+	t.Parallel()
 	k := newKit(t)
 	const path = "/v1/import-profiles/acme"
 	k.want(k.do(Integration, "PUT", path, `{"options":{"delimiter":"semicolon","sku_column":"Art","map":{"name":"row.Bez"},"dry_run":true}}`), 201, nil)
@@ -310,6 +316,7 @@ func TestImportProfiles(t *testing.T) {
 
 // TestImportParametersAreDescribed: whoever looks at /docs is told what each option does.
 func TestImportParametersAreDescribed(t *testing.T) {
+	t.Parallel()
 	k := newKit(t)
 	list := k.s.api.OpenAPI().Paths["/v1/imports"].Post.Parameters
 	if len(list) < len(new(createImport).fields()) {

@@ -21,6 +21,7 @@ func (k *kit) lease(c postgres.Consumer) postgres.Lease {
 
 // TestListings reads where products stand, through every filter.
 func TestListings(t *testing.T) {
+	t.Parallel()
 	k := newKit(t).seed()
 	k.want(k.channel("one", "http://127.0.0.1:1"), 201, nil)
 	k.want(k.channel("two", "http://127.0.0.1:1"), 201, nil)
@@ -69,6 +70,7 @@ func TestListings(t *testing.T) {
 // TestEventsResume reads the log page by page: all of it, once, and on from
 // where it ended.
 func TestEventsResume(t *testing.T) {
+	t.Parallel()
 	// The log is read up to the oldest transaction of the whole server, so the
 	// server is this test's own.
 	k := newKitOn(t, dbtest.Server(t).DSN()).seed()

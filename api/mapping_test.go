@@ -31,6 +31,7 @@ func mapped(t *testing.T) *kit {
 const tries = `{"content":{"sku":"sku","colour":"mapped('color')"},"values":{"color":{"options":{"red":"ROT"}}},"unmapped":"error"}`
 
 func TestPreviewAPI(t *testing.T) {
+	t.Parallel()
 	k := mapped(t)
 	var p Preview
 	k.hide(k.want(k.do(Viewer, "GET", "/v1/channels/sink/preview/A%2F1", nil), 200, &p))
@@ -74,6 +75,7 @@ func TestPreviewAPI(t *testing.T) {
 }
 
 func TestDryRunAPI(t *testing.T) {
+	t.Parallel()
 	k := mapped(t)
 	var run DryRun
 	post := func(body string) reply { return k.do(ChannelManager, "POST", "/v1/channels/sink/dry-run", body) }
@@ -112,6 +114,7 @@ func TestDryRunAPI(t *testing.T) {
 // TestMappingVersionsAPI: each change of a mapping is kept with who made it,
 // and any can be the newest again.
 func TestMappingVersionsAPI(t *testing.T) {
+	t.Parallel()
 	k := mapped(t)
 	k.want(k.do(ChannelManager, "PATCH", "/v1/channels/sink", `{"batch":7}`), 200, nil)
 	k.want(k.do(Admin, "PATCH", "/v1/channels/sink", `{"mapping":`+tries+`,"mapping_note":"German"}`), 200, nil)
@@ -157,6 +160,7 @@ func TestMappingVersionsAPI(t *testing.T) {
 // with the reason, where people look through it; a caller of its hook learns no more
 // than that it takes no calls.
 func TestClosedChannel(t *testing.T) {
+	t.Parallel()
 	k := mapped(t)
 	for sql, reason := range map[string]string{
 		`update channel set connector = 'gone', version = version + 1`:                                                `gone`,
@@ -185,6 +189,7 @@ func TestClosedChannel(t *testing.T) {
 
 // TestChannelWarning: a channel on an address that it may not send to says so.
 func TestChannelWarning(t *testing.T) {
+	t.Parallel()
 	keys, err := seal.OpenOrCreate(filepath.Join(t.TempDir(), "keyset"))
 	if err != nil {
 		t.Fatal(err)

@@ -12,6 +12,7 @@ import (
 
 // A notifier's secrets go in and never come back; its settings have versions.
 func TestNotifiers(t *testing.T) {
+	t.Parallel()
 	k := newKit(t).seed()
 	var status atomic.Int64
 	status.Store(http.StatusOK)

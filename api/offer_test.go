@@ -18,6 +18,7 @@ func (k *kit) batch(path, body string, headers ...string) BatchAnswer {
 // TestBatchRows gives each bad row its own rejection with its place, and stores
 // the others.
 func TestBatchRows(t *testing.T) {
+	t.Parallel()
 	k := newKit(t).seed()
 	k.make("P")
 	rows := []struct{ row, place, code string }{
@@ -89,6 +90,7 @@ func TestBatchRows(t *testing.T) {
 
 // TestStockRows is TestBatchRows for what stock has of its own.
 func TestStockRows(t *testing.T) {
+	t.Parallel()
 	k := newKit(t).seed()
 	k.make("P")
 	a := k.batch("/v1/stock:batch", `[{"sku":"P","on_hand":3},{"sku":"P","on_hand":4},{"sku":"P","location":"berlin","on_hand":-2,"reserved":1},
@@ -114,6 +116,7 @@ func TestStockRows(t *testing.T) {
 
 // TestBatchDigits: amounts go through without losing one, as numbers and as text.
 func TestBatchDigits(t *testing.T) {
+	t.Parallel()
 	k := newKit(t).seed()
 	k.make("P")
 	for amount, want := range map[string]string{
@@ -132,6 +135,7 @@ func TestBatchDigits(t *testing.T) {
 
 // TestBatchBadBody refuses what is no batch at all, storing nothing.
 func TestBatchBadBody(t *testing.T) {
+	t.Parallel()
 	k := newKit(t).seed()
 	k.make("P")
 	good := `{"sku":"P","currency":"EUR","amount":1}`
@@ -157,6 +161,7 @@ func TestBatchBadBody(t *testing.T) {
 
 // TestIdempotency sends a batch twice under one key.
 func TestIdempotency(t *testing.T) {
+	t.Parallel()
 	k := newKit(t).seed()
 	k.make("P")
 	first := `[{"sku":"P","on_hand":1},{"bad":1}]`
@@ -183,6 +188,7 @@ func TestIdempotency(t *testing.T) {
 
 // A SKU that comes back has the prices and stock levels of before.
 func TestRevivedProductKeepsItsOffer(t *testing.T) {
+	t.Parallel()
 	k := newKit(t).seed()
 	body := `{"family":"shoe","values":{"count":1}}`
 	k.want(k.do(Editor, "PUT", "/v1/products/P", body), 201, nil)

@@ -15,6 +15,7 @@ var update = flag.Bool("update", false, "write the golden files anew")
 // TestOpenAPIIsGolden holds the description to the file that clients are made
 // from, and to the standard.
 func TestOpenAPIIsGolden(t *testing.T) {
+	t.Parallel()
 	k := newKit(t)
 	got, err := k.s.api.OpenAPI().YAML()
 	if err != nil {

@@ -31,6 +31,7 @@ func (k *kit) make(sku string) EditAnswer {
 // TestProductLife creates, reads, edits and deletes products whose SKUs an
 // address has to encode.
 func TestProductLife(t *testing.T) {
+	t.Parallel()
 	k := newKit(t).seed()
 	for _, sku := range []string{"A-1", "a/b", "a//b", "with space", "50% off?", "größe", "a+b", "a;b", "x.json", "..a", "#1"} {
 		at := "/v1/products/" + url.PathEscape(sku)
@@ -69,6 +70,7 @@ func TestProductLife(t *testing.T) {
 
 // TestIfMatch holds every form of the header to RFC 9110, for each method.
 func TestIfMatch(t *testing.T) {
+	t.Parallel()
 	k := newKit(t).seed()
 	k.make("P")
 	k.want(k.do(Editor, "PATCH", "/v1/products/P", `{"values":{"count":1}}`), 200, nil) // at 2 now
@@ -120,6 +122,7 @@ func TestIfMatch(t *testing.T) {
 
 // TestOffersLeaveTheETag sets price and stock between an editor's look and edit.
 func TestOffersLeaveTheETag(t *testing.T) {
+	t.Parallel()
 	k := newKit(t).seed()
 	k.make("P")
 	k.want(k.do(Integration, "POST", "/v1/prices:batch", `[{"sku":"P","currency":"EUR","amount":19.90}]`), 200, nil)
@@ -139,6 +142,7 @@ func TestOffersLeaveTheETag(t *testing.T) {
 
 // TestWarnings: a doubtful GTIN is stored and told about, a strict one is refused.
 func TestWarnings(t *testing.T) {
+	t.Parallel()
 	k := newKit(t).seed()
 	var a EditAnswer
 	k.want(k.do(Editor, "PUT", "/v1/products/P", `{"family":"shoe","values":{"gtin":"4006381333932"}}`), 201, &a)
@@ -154,6 +158,7 @@ func TestWarnings(t *testing.T) {
 // TestSchemaOfAnotherProcess: values that need a definition which this process
 // has not seen yet are no reason for doubts.
 func TestSchemaOfAnotherProcess(t *testing.T) {
+	t.Parallel()
 	k := newKit(t).seed()
 	other, err := postgres.Open(t.Context(), k.store.Pool().Config().ConnString(), postgres.Options{})
 	if err != nil {
@@ -174,6 +179,7 @@ func TestSchemaOfAnotherProcess(t *testing.T) {
 
 // TestListProducts walks pages, and holds each filter to what it says.
 func TestListProducts(t *testing.T) {
+	t.Parallel()
 	k := newKit(t).seed()
 	for i := range 5 {
 		k.make(fmt.Sprintf("P-%d", i))
@@ -225,6 +231,7 @@ func TestListProducts(t *testing.T) {
 // TestProductBadInput sends what the API must refuse, with the place of the
 // fault, and looks that nothing was stored.
 func TestProductBadInput(t *testing.T) {
+	t.Parallel()
 	k := newKit(t).seed()
 	k.make("P")
 	deep := strings.Repeat(`{"a":`, 40) + "1" + strings.Repeat("}", 40)
@@ -306,6 +313,7 @@ func TestProductBadInput(t *testing.T) {
 // TestEditRaces: a list of tags is looked up first, so an edit that comes
 // between the look and the write must not be lost.
 func TestEditRaces(t *testing.T) {
+	t.Parallel()
 	k := newKit(t).seed()
 	k.make("P")
 	const writers, each = 4, 5
@@ -338,6 +346,7 @@ func TestEditRaces(t *testing.T) {
 
 // TestDepthAsDocumented: the page says where nesting ends, and so do refusals.
 func TestDepthAsDocumented(t *testing.T) {
+	t.Parallel()
 	page, err := os.ReadFile("../docs/api.md")
 	if err != nil {
 		t.Fatal(err)

@@ -14,6 +14,7 @@ import (
 
 // A provider's secrets go in and never come back; its settings have versions.
 func TestProviders(t *testing.T) {
+	t.Parallel()
 	k := newKit(t).seedTexts()
 	k.deepl("main")
 	var p Provider
@@ -85,6 +86,7 @@ func TestProviders(t *testing.T) {
 }
 
 func TestProviderKinds(t *testing.T) {
+	t.Parallel()
 	k := newKit(t)
 	var list page[ProviderKind]
 	k.want(k.do(Viewer, "GET", "/v1/provider-kinds", nil), 200, &list)
@@ -106,6 +108,7 @@ func TestProviderKinds(t *testing.T) {
 }
 
 func TestTextRules(t *testing.T) {
+	t.Parallel()
 	k := newKit(t).seedTexts()
 	var v TextRuleView
 	r := k.want(k.do(Editor, "PUT", "/v1/text-rules/german", german), 201, &v)
@@ -143,6 +146,7 @@ func TestTextRules(t *testing.T) {
 // The glossary goes out as CSV and comes back the same; a row that is not right
 // is told with its column.
 func TestGlossary(t *testing.T) {
+	t.Parallel()
 	k := newKit(t)
 	var e GlossaryEntry
 	k.want(k.do(Editor, "POST", "/v1/glossary", `{"from":"en","to":"de","kind":"fixed","term":"=kettle","translation":"Wasserkocher","match_case":true}`), 200, &e)
@@ -197,6 +201,7 @@ func TestGlossary(t *testing.T) {
 // What a service says of its pairs is shown, and a rule that asks for others is
 // stored with a warning.
 func TestPairs(t *testing.T) {
+	t.Parallel()
 	k := newKit(t).seedTexts()
 	if _, err := k.store.ChangeSchema(t.Context(), postgres.SchemaChange{Locales: []pim.Locale{"en-GB", "de-DE", "es-ES", "gd-GB"}}); err != nil {
 		t.Fatal(err)

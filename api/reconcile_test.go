@@ -11,6 +11,7 @@ import (
 // A channel whose target cannot be read says so; one that can has one whole
 // reading at a time, tells how far it is, and can be told to stop.
 func TestReconcile(t *testing.T) {
+	t.Parallel()
 	k := newKit(t).seed()
 	k.want(k.channel("mute", "https://mute.example"), 201, nil)
 	var st pim.ReconcileStatus

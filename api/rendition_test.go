@@ -9,6 +9,7 @@ import (
 )
 
 func TestRenditionDefinitions(t *testing.T) {
+	t.Parallel()
 	k := newKit(t)
 	var d Rendition
 	k.want(k.do(ChannelManager, "PUT", "/v1/renditions/a", `{"width":10}`), 201, &d)
@@ -58,6 +59,7 @@ func TestRenditionDefinitions(t *testing.T) {
 
 // A channel's renditions are set, shown, patched and checked.
 func TestChannelRenditions(t *testing.T) {
+	t.Parallel()
 	k := newKit(t).seed()
 	for _, code := range []string{"big", "small"} {
 		k.want(k.do(Admin, "PUT", "/v1/renditions/"+code, `{"width":10}`), 201, nil)
@@ -91,6 +93,7 @@ func TestChannelRenditions(t *testing.T) {
 }
 
 func TestTaskCommandsAreChecked(t *testing.T) {
+	t.Parallel()
 	k := newKit(t)
 	for _, path := range []string{"/v1/tasks/retry", "/v1/tasks/cancel"} {
 		k.refused(k.do(Editor, "POST", path, `{}`), 422, "/kind", "field.missing")

@@ -17,6 +17,7 @@ var public = []string{"healthz", "readyz", "metrics", "openapi", "docs", "hook",
 // as every role, without a key, and with a wrong one: 403 exactly where the
 // table says so.
 func TestEveryOperationHasItsRoles(t *testing.T) {
+	t.Parallel()
 	k := newKit(t).seed()
 	seen := map[string]bool{}
 	for _, o := range operations(k.s.api.OpenAPI()) {
@@ -80,6 +81,7 @@ func TestEveryOperationHasItsRoles(t *testing.T) {
 // TestNewRefusesHoles: an operation outside the table, or a line of the table
 // without operation, keeps the API from starting.
 func TestNewRefusesHoles(t *testing.T) {
+	t.Parallel()
 	doc := func(o ...*huma.Operation) *huma.OpenAPI {
 		d := &huma.OpenAPI{}
 		for id := range allowed {
@@ -112,6 +114,7 @@ func TestNewRefusesHoles(t *testing.T) {
 
 // TestKeys creates a key, uses it, revokes it; its secret shows once.
 func TestKeys(t *testing.T) {
+	t.Parallel()
 	k := newKit(t)
 	var made NewKeyAnswer
 	k.want(k.do(Admin, "POST", "/v1/keys", `{"name":"ERP","role":"integration"}`), 201, &made)
@@ -150,6 +153,7 @@ func TestKeys(t *testing.T) {
 // TestKeysAreRemembered: a request costs no query for its key, and guesses do
 // not fill the memory.
 func TestKeysAreRemembered(t *testing.T) {
+	t.Parallel()
 	k := newKit(t)
 	ctx := t.Context()
 	if _, err := k.s.keys.find(ctx, k.keys[Viewer]); err != nil {

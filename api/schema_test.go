@@ -8,6 +8,7 @@ import (
 
 // TestSchema puts, reads and deletes definitions.
 func TestSchema(t *testing.T) {
+	t.Parallel()
 	k := newKit(t)
 	for _, path := range []string{"/v1/locales/sv-SE", "/v1/currencies/SEK", "/v1/price-lists/sale", "/v1/locations/berlin"} {
 		k.want(k.do(Editor, "PUT", path, nil), 201, nil)
@@ -51,6 +52,7 @@ func TestSchema(t *testing.T) {
 
 // TestSchemaBadInput gives every fault its place in the request's own body.
 func TestSchemaBadInput(t *testing.T) {
+	t.Parallel()
 	k := newKit(t).seed()
 	for _, c := range []struct{ path, body, place, code string }{
 		{"attributes/x", `{"type":"colour"}`, "/type", "attribute.type"},

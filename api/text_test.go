@@ -129,6 +129,7 @@ func (k *kit) patchItem(sku, values string) {
 // A product's texts go through a service, a person's stay, and what a person
 // decides is an edit in their name.
 func TestTextsFromServiceToReview(t *testing.T) {
+	t.Parallel()
 	k := newKit(t).seedTexts()
 	fake := k.deepl("main")
 	var rule TextRuleView
@@ -221,6 +222,7 @@ func TestTextsFromServiceToReview(t *testing.T) {
 
 // What a provider for tests made is shown, and accepted by nobody.
 func TestTestTexts(t *testing.T) {
+	t.Parallel()
 	k := newKit(t).seedTexts()
 	k.want(k.do(Admin, "POST", "/v1/providers", `{"code":"trial","kind":"pseudo"}`), 201, nil)
 	k.want(k.do(Admin, "PUT", "/v1/text-rules/german", german), 201, nil)
@@ -256,6 +258,7 @@ func TestTestTexts(t *testing.T) {
 // An agency gets a file and sends it back; what has changed meanwhile is refused
 // with its row and column.
 func TestTextsAsCSV(t *testing.T) {
+	t.Parallel()
 	k := newKit(t).seedTexts()
 	k.deepl("main")
 	k.want(k.do(Admin, "PUT", "/v1/text-rules/german", strings.Replace(german, `"from"`, `"review":"proposal","from"`, 1)), 201, nil)
@@ -340,6 +343,7 @@ func (e endless) Read(b []byte) (int, error) {
 }
 
 func TestTextCommandsAreChecked(t *testing.T) {
+	t.Parallel()
 	k := newKit(t).seedTexts()
 	for body, want := range map[string][2]string{
 		`{}`: {"/items", "field.missing"}, `{"items":[]}`: {"/items", "limit"}, `{"items":[{"id":0,"action":"accept"}]}`: {"/items/0/id", "limit"},

@@ -78,6 +78,7 @@ func (s *till) remove(sku pim.SKU) {
 // of its content: price, stock and pictures too, though nothing of these has
 // changed. They are sent once, and not at all where nothing was made anew.
 func TestWhatIsMadeAnewComesBackWhole(t *testing.T) {
+	t.Parallel()
 	for name, tickets := range map[string]bool{"at once": false, "by a ticket": true} {
 		t.Run(name, func(t *testing.T) {
 			r := roadAt(t, dbtest.New(t))

@@ -25,6 +25,7 @@ func (r *road) strict() *jobs.Channels {
 // The permission to dial loopback is the channel's: a process without it works
 // those that have it, and neither gives nor takes it but with a new config.
 func TestPrivateTargets(t *testing.T) {
+	t.Parallel()
 	r := newRoad(t)
 	fake := r.channel("ours", webhooktest.Options{}, nil)
 	strict := r.strict()

@@ -46,6 +46,7 @@ func titleOf(doc json.RawMessage) string {
 func serial(s *jobs.ChannelSpec) { s.Batch, s.Concurrency = 1, 1 }
 
 func TestEditDuringPush(t *testing.T) {
+	t.Parallel()
 	r := newRoad(t)
 	fake := r.channel("shop", webhooktest.Options{}, nil)
 	r.work()
@@ -65,6 +66,7 @@ func TestEditDuringPush(t *testing.T) {
 // An edit that comes between a holder's last look and its release is found by
 // the look after the release: no sweeper helps here.
 func TestEditAfterLastLook(t *testing.T) {
+	t.Parallel()
 	r := newRoad(t)
 	r.sweep = time.Hour
 	fake := r.channel("shop", webhooktest.Options{}, nil)
@@ -89,6 +91,7 @@ func TestEditAfterLastLook(t *testing.T) {
 // answer is lost, and an edit goes back to A, whose hash is the acknowledged
 // one. The target must end with A.
 func TestAnswerLostThenEditBack(t *testing.T) {
+	t.Parallel()
 	r := newRoad(t)
 	fake := r.channel("shop", webhooktest.Options{}, nil)
 	r.work()
@@ -108,6 +111,7 @@ func TestAnswerLostThenEditBack(t *testing.T) {
 // The request itself comes late: after the newer one was applied. The
 // confirming push, when the settle time is over, repairs it.
 func TestLateRequestIsRepaired(t *testing.T) {
+	t.Parallel()
 	r := newRoad(t)
 	const settle = 3 * time.Second
 	fake := r.channel("shop", webhooktest.Options{}, func(s *jobs.ChannelSpec) { s.SettleSeconds = settle.Seconds() })
@@ -138,6 +142,7 @@ func TestLateRequestIsRepaired(t *testing.T) {
 }
 
 func TestJobsDeleted(t *testing.T) {
+	t.Parallel()
 	r := newRoad(t)
 	r.lease, r.sweep = 2*time.Second, 300*time.Millisecond
 	fake := r.channel("shop", webhooktest.Options{}, nil)
@@ -158,6 +163,7 @@ func TestJobsDeleted(t *testing.T) {
 }
 
 func TestWakesLost(t *testing.T) {
+	t.Parallel()
 	r := newRoad(t)
 	r.sweep = 300 * time.Millisecond
 	fake := r.channel("shop", webhooktest.Options{}, nil)
@@ -174,6 +180,7 @@ func TestWakesLost(t *testing.T) {
 }
 
 func TestDatabaseRestart(t *testing.T) {
+	t.Parallel()
 	server := dbtest.Durable(t)
 	r := roadAt(t, server.DSN())
 	r.lease, r.sweep = 2*time.Second, 300*time.Millisecond
@@ -202,6 +209,7 @@ func TestDatabaseRestart(t *testing.T) {
 }
 
 func TestWorkerKilled(t *testing.T) {
+	t.Parallel()
 	r := newRoad(t)
 	fake := r.channel("shop", webhooktest.Options{}, nil)
 	fake.Script(webhooktest.Fault{Kind: webhooktest.Lose, Times: 1}, webhooktest.Fault{Kind: webhooktest.Hang})
@@ -236,6 +244,7 @@ func kill(t testing.TB, cmd *exec.Cmd, sig syscall.Signal) {
 // and sends newer revisions. When the first goes on, it must send nothing that
 // is older, and none of its receipts may count.
 func TestWorkerStoppedPastItsLease(t *testing.T) {
+	t.Parallel()
 	r := newRoad(t)
 	r.lease, r.sweep = 2*time.Second, 300*time.Millisecond
 	// It keeps versions: what hung may still be applied long after the settle time.

@@ -13,6 +13,7 @@ import (
 // What fails again and again is kept up to a bound, unless all is to be kept, and
 // takes nothing away from what went well.
 func TestFailedExchangesAreBounded(t *testing.T) {
+	t.Parallel()
 	for keep, want := range map[pim.Keep][3]float64{ // of the failed, of those a second later, of the others
 		pim.KeepAll:    {1500, 100, 100},
 		pim.KeepSome:   {failedBurst, failedRate, exchangeBurst},

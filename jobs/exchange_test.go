@@ -38,6 +38,7 @@ func (r *road) exchanges(code pim.ChannelCode, f postgres.ExchangeFilter) []post
 // What a target is asked and answers can be read afterwards, by what it was
 // about and how it went, without the channel's secret.
 func TestExchangesAreKept(t *testing.T) {
+	t.Parallel()
 	r := newRoad(t)
 	fake := r.channel("shop", webhooktest.Options{}, func(s *jobs.ChannelSpec) { s.Batch = 2; s.Concurrency = 1 })
 	all := skus(5)
@@ -109,6 +110,7 @@ func TestExchangesAreKept(t *testing.T) {
 
 // A channel's policy says what is kept, and how much of it.
 func TestExchangesByPolicy(t *testing.T) {
+	t.Parallel()
 	r := newRoad(t)
 	fakes := map[pim.Keep]*webhooktest.Server{}
 	keeps := []pim.Keep{pim.KeepAll, pim.KeepSome, pim.KeepFailed, pim.KeepNone}
@@ -147,6 +149,7 @@ func TestExchangesByPolicy(t *testing.T) {
 // Where exchanges cannot be written as fast as they come, they are lost and
 // counted: nobody waits for them.
 func TestExchangesNeverHoldUp(t *testing.T) {
+	t.Parallel()
 	r := newRoad(t)
 	fake := r.channel("shop", webhooktest.Options{}, func(s *jobs.ChannelSpec) {
 		s.Batch = 1
@@ -209,6 +212,7 @@ func (r *road) exchangesBy(outcome string) (n float64) {
 // Tidying makes the partitions of the coming days, drops those whose days are
 // over, and what a channel keeps for less long than others, or was a deleted one's.
 func TestExchangesAge(t *testing.T) {
+	t.Parallel()
 	r := newRoad(t)
 	var ids []pim.ChannelID
 	for code, days := range map[pim.ChannelCode]int{"short": 1, "long": 5, "gone": 0} {

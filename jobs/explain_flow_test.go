@@ -15,6 +15,7 @@ import (
 
 // What bounds a channel's requests is told, with the time when it no more does.
 func TestExplainsFlow(t *testing.T) {
+	t.Parallel()
 	list := skus(20)
 	day := pim.Flow{RequestsPerDay: 20, DayBegins: time.Now().UTC().Add(-time.Hour).Format("15:04")} // not over before the test is
 	clock := func(in time.Duration) string { return time.Now().UTC().Add(in).Format("15:04") }
@@ -81,6 +82,7 @@ func TestExplainsFlow(t *testing.T) {
 
 // Media wait for their pictures, and say for which.
 func TestExplainsPictures(t *testing.T) {
+	t.Parallel()
 	r := newRoad(t)
 	g := &gallery{}
 	r.withGallery(g)
@@ -114,6 +116,7 @@ func TestExplainsPictures(t *testing.T) {
 
 // A new product waits for its text, and says for which.
 func TestExplainsTexts(t *testing.T) {
+	t.Parallel()
 	r := newTextRoad(t)
 	fake := r.provider("fake", 0)
 	fake.set(func(f *fakeService) { f.down = errDown })

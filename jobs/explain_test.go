@@ -170,6 +170,7 @@ func (r *road) is(sku pim.SKU, lane pim.Lane, reason jobs.Reason) (l jobs.LaneEx
 // What waits for a time waits until it, and not less: each is brought about at
 // the target, and what was said of it comes true.
 func TestExplainsWhatWaits(t *testing.T) {
+	t.Parallel()
 	const A = pim.SKU("A")
 	for _, c := range []struct {
 		name   string
@@ -247,6 +248,7 @@ func TestExplainsWhatWaits(t *testing.T) {
 
 // An answer that was lost is settled when its time has come.
 func TestExplainsDoubt(t *testing.T) {
+	t.Parallel()
 	r := newRoad(t)
 	s := r.scripted()
 	r.scriptedShop(nil)
@@ -273,6 +275,7 @@ func TestExplainsDoubt(t *testing.T) {
 
 // What nobody has come to yet says so.
 func TestExplainsBeforeAnythingWorks(t *testing.T) {
+	t.Parallel()
 	r := newRoad(t)
 	r.scripted()
 	r.put([]pim.SKU{"A"}, title("A"))
@@ -343,6 +346,7 @@ func TestExplainsBeforeAnythingWorks(t *testing.T) {
 // What was refused says by whom and why, and what waits for it says so, too;
 // what is there says how it came there.
 func TestExplainsWhatRests(t *testing.T) {
+	t.Parallel()
 	r := newRoad(t)
 	s := r.scripted()
 	r.scriptedShop(nil)
@@ -416,6 +420,7 @@ func TestExplainsWhatRests(t *testing.T) {
 // What is queued says behind how many, and its attempts are told with the
 // requests that they were made of.
 func TestExplainsTheQueueAndAttempts(t *testing.T) {
+	t.Parallel()
 	r := newRoad(t)
 	fake := r.channel("shop", webhooktest.Options{}, func(s *jobs.ChannelSpec) { s.Batch, s.Concurrency = 1, 1 })
 	r.work()

@@ -25,6 +25,7 @@ func (r *road) fanner(limit int64, lease time.Duration) (jobs.Fanner, postgres.L
 
 // A new channel's marking does not wait for the end of a backlog of changes.
 func TestMarkingTakesTurnsWithChanges(t *testing.T) {
+	t.Parallel()
 	r := newRoad(t)
 	r.put(skus(200), title("A"))
 	r.channel("shop", webhooktest.Options{}, nil)
@@ -45,6 +46,7 @@ func TestMarkingTakesTurnsWithChanges(t *testing.T) {
 
 // A statement that took more than its share of the lease is followed by a smaller one.
 func TestFanoutKeepsItsPace(t *testing.T) {
+	t.Parallel()
 	r := newRoad(t)
 	r.channel("shop", webhooktest.Options{}, nil)
 	const slow = `
@@ -65,6 +67,7 @@ create trigger slow before insert or update on listing for each row execute func
 }
 
 func TestPace(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		shares []float64
 		want   int

@@ -14,6 +14,7 @@ import (
 // Whatever goes wrong with calls for a while, the channel comes to hold what is
 // wanted, nothing is parked for it, and the channel is well again.
 func TestFaultsPass(t *testing.T) {
+	t.Parallel()
 	for what, fault := range map[string]webhooktest.Fault{
 		"broken":             {Kind: webhooktest.Fail, Times: 4},
 		"broken and applied": {Kind: webhooktest.Fail, Times: 2, Apply: true},
@@ -62,6 +63,7 @@ func TestFaultsPass(t *testing.T) {
 // A target that has moved away takes nothing: the channel says so, and goes on
 // when it is there again.
 func TestMovedTargetIsDown(t *testing.T) {
+	t.Parallel()
 	r := newRoad(t)
 	fake := r.channel("shop", webhooktest.Options{}, nil)
 	fake.Script(webhooktest.Fault{Kind: webhooktest.Fail, Status: http.StatusFound})
@@ -81,6 +83,7 @@ func TestMovedTargetIsDown(t *testing.T) {
 // An answer without end is read to its bound, and the one product that it was
 // of is parked for people, in doubt; it is sent again when they say so.
 func TestOversizedIsParked(t *testing.T) {
+	t.Parallel()
 	r := newRoad(t)
 	fake := r.channel("shop", webhooktest.Options{}, nil)
 	fake.Script(webhooktest.Fault{Kind: webhooktest.Endless})

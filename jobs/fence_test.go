@@ -16,6 +16,7 @@ import (
 // What was acknowledged survives the database's immediate end: edits, prices
 // and stock, with their events and outbox rows.
 func TestAcknowledgedIsDurable(t *testing.T) {
+	t.Parallel()
 	server := dbtest.Durable(t)
 	r := roadAt(t, server.DSN())
 	fake := r.channel("shop", webhooktest.Options{}, nil)
@@ -55,6 +56,7 @@ func TestAcknowledgedIsDurable(t *testing.T) {
 // A holder whose lease was taken away writes nothing any more, and its
 // successor knows that it cannot be sure.
 func TestFence(t *testing.T) {
+	t.Parallel()
 	r := newRoad(t)
 	r.channel("shop", webhooktest.Options{}, nil)
 	r.put(skus(2), title("A"))
@@ -121,6 +123,7 @@ func TestFence(t *testing.T) {
 
 // A row that fan-out cannot digest is set aside, and the others go on.
 func TestPoisonDoesNotStopFanout(t *testing.T) {
+	t.Parallel()
 	r := newRoad(t)
 	fake := r.channel("shop", webhooktest.Options{}, nil)
 	// A product's listing that cannot be written: the database refuses it.
@@ -152,6 +155,7 @@ create trigger refuse before insert or update on listing for each row execute fu
 // its lease yet, leaves a job that holds the key, and no lease that runs out:
 // somebody else takes over even so.
 func TestDeathBeforeTheTake(t *testing.T) {
+	t.Parallel()
 	r := newRoad(t)
 	fake := r.channel("shop", webhooktest.Options{}, nil)
 	r.work()()

@@ -12,6 +12,7 @@ import (
 
 // A full resync sends everything, though nothing differs.
 func TestFullResyncSendsAll(t *testing.T) {
+	t.Parallel()
 	r := newRoad(t)
 	fake := r.channel("shop", webhooktest.Options{}, nil)
 	r.work()
@@ -31,6 +32,7 @@ func TestFullResyncSendsAll(t *testing.T) {
 // A channel that is given another target publishes everything there, also when
 // its process dies in the middle of the change.
 func TestOtherTargetGetsAll(t *testing.T) {
+	t.Parallel()
 	r := newRoad(t)
 	r.channel("shop", webhooktest.Options{}, nil)
 	stop := r.work()
@@ -55,7 +57,7 @@ func TestOtherTargetGetsAll(t *testing.T) {
 	go func() { moved <- move(ctx) }()
 	r.until(func() bool { // it is done, or waits in the middle
 		var waits bool
-		err := r.store.WorkPool().QueryRow(r.ctx, `select exists (select from pg_locks where not granted)`).Scan(&waits)
+		err := r.store.WorkPool().QueryRow(r.ctx, `select exists (select from pg_locks where not granted and database = (select oid from pg_database where datname = current_database()))`).Scan(&waits)
 		return err != nil || waits || len(moved) == 1
 	})
 	die()
@@ -80,6 +82,7 @@ func TestOtherTargetGetsAll(t *testing.T) {
 // However many claims overlap, a lane has as many calls in flight as its
 // channel may.
 func TestConcurrencyIsTheChannels(t *testing.T) {
+	t.Parallel()
 	r := newRoad(t)
 	fake := r.channel("shop", webhooktest.Options{}, func(s *jobs.ChannelSpec) { s.Batch, s.Concurrency = 1, 2 })
 	r.put(skus(200), title("A"))

@@ -14,6 +14,7 @@ import (
 // minutes, the forecast of its end is right within a tenth of the time that is
 // left, and ten seconds, whatever the rate, the windows, and when is asked.
 func TestForecastOfASteadyQueue(t *testing.T) {
+	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		rate := rapid.Float64Range(0.5, 5000).Draw(t, "rate")
 		left := rate * float64(rapid.IntRange(300, 20000).Draw(t, "seconds of work"))
@@ -73,6 +74,7 @@ func TestForecastOfASteadyQueue(t *testing.T) {
 
 // A channel that cannot go on has no time of its own to be done, and says why.
 func TestForecastSaysWhyNot(t *testing.T) {
+	t.Parallel()
 	now := time.Unix(1_700_000_000, 0).UTC()
 	later := now.Add(time.Hour)
 	steady := []postgres.PaceMinute{{Began: now.Add(-time.Minute), Ended: now, Done: 60}}

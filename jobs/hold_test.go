@@ -50,6 +50,7 @@ func (r *road) answered(p pusher) {
 // just now, waits. An edit made during that push does not: it is another
 // document.
 func TestEditDuringAPushThatFails(t *testing.T) {
+	t.Parallel()
 	for _, verdict := range []connectors.Verdict{connectors.Conflict, connectors.Unavailable} {
 		t.Run(string(verdict), func(t *testing.T) {
 			t.Parallel()

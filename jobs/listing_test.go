@@ -13,6 +13,7 @@ import (
 // The revision that listings call wanted is the one that the drain sends, also
 // where a lane's mapping reads other lanes.
 func TestWantedRevision(t *testing.T) {
+	t.Parallel()
 	r := newRoad(t)
 	r.channel("plain", webhooktest.Options{}, nil)
 	r.channel("mixed", webhooktest.Options{}, func(s *jobs.ChannelSpec) {
@@ -71,6 +72,7 @@ func TestWantedRevision(t *testing.T) {
 // A document that has lost its last field is sent once, empty; one that never
 // had any is not sent.
 func TestEmptiedDocument(t *testing.T) {
+	t.Parallel()
 	r := newRoad(t)
 	fake := r.channel("shop", webhooktest.Options{}, nil)
 	r.work()
@@ -91,6 +93,7 @@ func TestEmptiedDocument(t *testing.T) {
 // A product whose content comes to nothing is not sent at all: its offer waits
 // for nothing, and comes when the content does.
 func TestOffersOfUnsentContent(t *testing.T) {
+	t.Parallel()
 	r := newRoad(t)
 	fake := r.channel("shop", webhooktest.Options{}, func(s *jobs.ChannelSpec) {
 		s.Mapping = &connectors.Mapping{

@@ -10,6 +10,7 @@ import (
 // A lost answer is settled by asking, where the target can tell: what it holds is
 // not sent again.
 func TestDoubtIsSettledByLookingUp(t *testing.T) {
+	t.Parallel()
 	r := newRoad(t)
 	fake := r.readable("shop", webhooktest.Options{}, pim.ReconcileOff)
 	r.work()
@@ -27,6 +28,7 @@ func TestDoubtIsSettledByLookingUp(t *testing.T) {
 
 // What the target does not hold just so is sent, whatever it holds.
 func TestDoubtIsNotGuessed(t *testing.T) {
+	t.Parallel()
 	r := newRoad(t)
 	fake := r.readable("shop", webhooktest.Options{}, pim.ReconcileOff)
 	r.work()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"math"
 	"testing"
 	"time"
 
@@ -135,10 +136,10 @@ func (m *machine) check(t *rapid.T) {
 }
 
 func TestMachine(t *testing.T) {
-	if !flagGiven("rapid.checks") {
-		if err := flag.Set("rapid.checks", "5"); err != nil {
-			t.Fatal(err)
-		}
+	t.Parallel()
+	left := 5 // checks: rapid's own number is for cheaper ones, and for all tests of the binary
+	if flagGiven("rapid.checks") {
+		left = math.MaxInt
 	}
 	r := newRoad(t)
 	r.lease, r.sweep = time.Second, 100*time.Millisecond
@@ -148,6 +149,14 @@ func TestMachine(t *testing.T) {
 		m.model[sku] = &wanted{}
 	}
 	rapid.Check(t, func(t *rapid.T) {
+		if left--; left < 0 {
+			return
+		}
+		defer func() {
+			if t.Failed() { // it is repeated, and made smaller
+				left = math.MaxInt
+			}
+		}()
 		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute) // each check has its own, however many there are
 		defer cancel()
 		m.ctx = ctx

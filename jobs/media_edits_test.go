@@ -11,6 +11,7 @@ import (
 // image itself and of what is said of it, upload it once to each channel that
 // shows it, and to no other.
 func TestTenThousandEditsOfOneImage(t *testing.T) {
+	t.Parallel()
 	const rounds = 20
 	r := newRoad(t)
 	walls := map[string]*gallery{"hall": {}, "stairs": {}, "attic": {}, "cellar": {}}
@@ -87,6 +88,7 @@ func TestTenThousandEditsOfOneImage(t *testing.T) {
 // another of the same image, or none, gets no push, and none of a new image's
 // when it shows no pictures.
 func TestOtherRenditionsAreNotPushed(t *testing.T) {
+	t.Parallel()
 	r := newRoad(t)
 	walls := map[string]*gallery{"hall": {}, "attic": {}, "cellar": {}}
 	r.withGalleries(walls, 10)

@@ -199,6 +199,7 @@ func showing(refs ...any) pim.Values { return pim.Values{"picture": refs} }
 // Any number of products and edits that show one image cause one upload, and
 // one push each; another file in its place causes one more.
 func TestOneUploadOfOneImage(t *testing.T) {
+	t.Parallel()
 	r := newRoad(t)
 	g := &gallery{}
 	r.withGallery(g)
@@ -244,6 +245,7 @@ func TestOneUploadOfOneImage(t *testing.T) {
 // Whatever process dies while renditions are made, each is in the store once in
 // the end, and the channel shows all.
 func TestRenditionsOutliveTheirMakers(t *testing.T) {
+	t.Parallel()
 	r := newRoad(t)
 	r.lease, r.sweep = 500*time.Millisecond, 50*time.Millisecond
 	g := &gallery{}
@@ -278,6 +280,7 @@ func TestRenditionsOutliveTheirMakers(t *testing.T) {
 // A picture by URL is fetched, and the listing waits for it; one that cannot be
 // had is left out, and the listing says so.
 func TestPicturesByURL(t *testing.T) {
+	t.Parallel()
 	r := newRoad(t)
 	g := &gallery{}
 	r.withGallery(g)
@@ -324,6 +327,7 @@ func TestPicturesByURL(t *testing.T) {
 
 // A target that refuses a file parks the listings that show it, and no others.
 func TestRefusedUpload(t *testing.T) {
+	t.Parallel()
 	r := newRoad(t)
 	g := &gallery{refuse: &connectors.Error{Verdict: connectors.Validation, Err: errors.New("no pictures of cats")}}
 	r.withGallery(g)
@@ -351,6 +355,7 @@ func TestRefusedUpload(t *testing.T) {
 
 // Another definition makes other renditions, and the channel follows.
 func TestDefinitionChanges(t *testing.T) {
+	t.Parallel()
 	r := newRoad(t)
 	g := &gallery{}
 	r.withGallery(g)
@@ -397,6 +402,7 @@ func (r *road) update(code pim.ChannelCode, change func(*jobs.ChannelSpec)) {
 
 // Files go when nobody refers to them, after their time, and not before.
 func TestCollect(t *testing.T) {
+	t.Parallel()
 	r := newRoad(t)
 	g := &gallery{}
 	files := r.withGallery(g)
@@ -441,6 +447,7 @@ func TestCollect(t *testing.T) {
 // A file that the storage lost is heard of; stored or fetched again, what could
 // not be made of it is made.
 func TestLostFilesComeBack(t *testing.T) {
+	t.Parallel()
 	r := newRoad(t)
 	g := &gallery{}
 	files := r.withGallery(g)

@@ -14,6 +14,7 @@ import (
 // A channel that is added while people write ends equal to the source: nothing
 // is missed, nothing is sent twice for one change, and no revision falls.
 func TestChannelAddedWhileWritesGoOn(t *testing.T) {
+	t.Parallel()
 	r := newRoad(t)
 	old := r.channel("old", webhooktest.Options{}, nil)
 	r.work()
@@ -76,6 +77,7 @@ func TestChannelAddedWhileWritesGoOn(t *testing.T) {
 
 // What is edited goes ahead of all that a new channel has still to get.
 func TestBackfillDelaysNoEdit(t *testing.T) {
+	t.Parallel()
 	r := newRoad(t)
 	r.work()
 	r.put(skus(200), title("before"))

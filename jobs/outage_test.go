@@ -19,6 +19,7 @@ import (
 // One target refuses connections, one answers 500, one hangs, one throttles:
 // the fifth notices nothing, and all end equal.
 func TestOthersGoOnUndisturbed(t *testing.T) {
+	t.Parallel()
 	r := newRoad(t)
 	well := r.channel("well", webhooktest.Options{}, nil)
 	refuses := r.channel("refuses", webhooktest.Options{}, nil)
@@ -79,6 +80,7 @@ func TestOthersGoOnUndisturbed(t *testing.T) {
 // products leave 100 dirty listings and a handful of jobs, and then only the
 // newest state is sent, once, or once more to confirm it.
 func TestOutageIsBounded(t *testing.T) {
+	t.Parallel()
 	r := newRoad(t)
 	fake := r.channel("shop", webhooktest.Options{}, nil)
 	r.work()
@@ -131,6 +133,7 @@ func (r *road) fannedOut() {
 
 // Whatever the number of wakes, a consumer has one job.
 func TestJobsAreUnique(t *testing.T) {
+	t.Parallel()
 	r := newRoad(t)
 	r.channel("shop", webhooktest.Options{}, nil)
 	waker, err := jobs.New(jobs.Config{Store: r.store, Channels: r.channels, Log: r.log, Holder: "test"})
@@ -171,6 +174,7 @@ func pushes(fake *webhooktest.Server, all []pim.SKU) []int64 {
 // A product that the target refuses is parked with the target's words; nobody
 // waits for it, and the next relevant edit brings it back.
 func TestRefusedIsParked(t *testing.T) {
+	t.Parallel()
 	r := newRoad(t)
 	fake := r.channel("shop", webhooktest.Options{}, nil)
 	fake.Reject("SKU-0002", pim.Issue{Code: "name.short", Severity: pim.SeverityError, Attribute: "name", Text: "too short"})
@@ -218,6 +222,7 @@ func (r *road) listing(channel pim.ChannelCode, sku pim.SKU, lane pim.Lane) pim.
 
 // A call that is refused as a whole is halved until the one at fault is alone.
 func TestBatchIsBisected(t *testing.T) {
+	t.Parallel()
 	r := newRoad(t)
 	fake := r.channel("shop", webhooktest.Options{}, nil)
 	fake.Script(webhooktest.Fault{Kind: webhooktest.Fail, Status: 400, Only: func(items []webhooktest.Item) bool {
@@ -248,6 +253,7 @@ func TestBatchIsBisected(t *testing.T) {
 
 // Pending is not accepted: the listing says so until the target has answered.
 func TestPendingIsNotCalledAccepted(t *testing.T) {
+	t.Parallel()
 	r := newRoad(t)
 	fake := r.channel("market", webhooktest.Options{Async: &webhooktest.Async{Polls: 1 << 30}}, nil)
 	r.work()
@@ -290,6 +296,7 @@ func (r *road) offer(sku pim.SKU, amount string, onHand int64) {
 // withdrawn product that comes back gets everything again, though its offer's
 // document is the one acknowledged last.
 func TestOffersFollowContentThroughItsLives(t *testing.T) {
+	t.Parallel()
 	r := newRoad(t)
 	fake := r.channel("shop", webhooktest.Options{}, nil)
 	sku := skus(1)
@@ -337,6 +344,7 @@ func TestOffersFollowContentThroughItsLives(t *testing.T) {
 
 // What was never sent is not withdrawn, and what does not differ is not sent.
 func TestNoEmptyWork(t *testing.T) {
+	t.Parallel()
 	r := newRoad(t)
 	fake := r.channel("shop", webhooktest.Options{}, nil)
 	sku := skus(2)
@@ -366,6 +374,7 @@ func TestNoEmptyWork(t *testing.T) {
 // With a queue of offers waiting, what is sold out goes first; and a restock
 // carries the price of the moment.
 func TestSoldOutGoesFirst(t *testing.T) {
+	t.Parallel()
 	r := newRoad(t)
 	fake := r.channel("shop", webhooktest.Options{}, serial)
 	r.work()
@@ -408,6 +417,7 @@ func TestSoldOutGoesFirst(t *testing.T) {
 
 // A price that begins to be valid is sent without anybody's edit.
 func TestPriceWindowOpens(t *testing.T) {
+	t.Parallel()
 	r := newRoad(t)
 	r.sweep = 200 * time.Millisecond
 	fake := r.channel("shop", webhooktest.Options{}, nil)
@@ -448,6 +458,7 @@ func TestPriceWindowOpens(t *testing.T) {
 
 // A parent's texts are its variants' too.
 func TestParentEditReachesVariants(t *testing.T) {
+	t.Parallel()
 	r := newRoad(t)
 	fake := r.channel("shop", webhooktest.Options{}, nil)
 	r.work()
@@ -478,6 +489,7 @@ func TestParentEditReachesVariants(t *testing.T) {
 
 // A mapping's change is rendered for all, and sent where it differs.
 func TestMappingChange(t *testing.T) {
+	t.Parallel()
 	r := newRoad(t)
 	fake := r.channel("shop", webhooktest.Options{}, nil)
 	r.work()

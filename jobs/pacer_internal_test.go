@@ -14,6 +14,7 @@ import (
 // A process that was stopped while a request waited for its turn does not make
 // it when it goes on: another has taken over.
 func TestWaitingEndsWithTheLease(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		end := &atomic.Pointer[time.Time]{}
 		ctx := context.WithValue(t.Context(), overKey{}, end)
@@ -30,6 +31,7 @@ func TestWaitingEndsWithTheLease(t *testing.T) {
 
 // The time that requests wait for their turn is not taken off a call's.
 func TestPatience(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p, cancel := withPatience(t.Context(), 10*time.Second)
 		defer cancel()

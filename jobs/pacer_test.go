@@ -65,6 +65,7 @@ func (r *road) rests(code pim.ChannelCode, lane pim.Lane, why string) (until tim
 // A rate holds for the channel whatever its lanes and processes want, and the
 // waiting is not taken for the target's: each call's time limit is shorter.
 func TestRateIsTheChannels(t *testing.T) {
+	t.Parallel()
 	r := newRoad(t)
 	slow := flowing(pim.Flow{RequestsPerSecond: 10, Burst: 1})
 	fake := r.channel("shop", webhooktest.Options{}, func(s *jobs.ChannelSpec) { slow(s); s.Concurrency = 8 })
@@ -89,6 +90,7 @@ func TestRateIsTheChannels(t *testing.T) {
 // A quota is not hit but planned: texts stop at three quarters of it, prices and
 // stock go on, and what is sold out gets the last of it.
 func TestQuotaIsPlanned(t *testing.T) {
+	t.Parallel()
 	r := newRoad(t)
 	day := pim.Flow{RequestsPerDay: 20, DayBegins: time.Now().UTC().Add(-time.Hour).Format("15:04")} // not over before the test is
 	fake := r.channel("shop", webhooktest.Options{}, flowing(day))
@@ -131,6 +133,7 @@ func TestQuotaIsPlanned(t *testing.T) {
 
 // Outside of its windows a channel is sent nothing but what is sold out.
 func TestWindowsAreKept(t *testing.T) {
+	t.Parallel()
 	r := newRoad(t)
 	fake := r.channel("shop", webhooktest.Options{}, flowing(pim.Flow{}))
 	r.work()
@@ -165,6 +168,7 @@ func TestWindowsAreKept(t *testing.T) {
 
 // A debounced change waits for further ones; what is sold out does not.
 func TestDebounce(t *testing.T) {
+	t.Parallel()
 	r := newRoad(t)
 	fake := r.channel("shop", webhooktest.Options{}, flowing(pim.Flow{}))
 	r.work()
@@ -199,6 +203,7 @@ func TestDebounce(t *testing.T) {
 
 // A target's budget is obeyed before it refuses.
 func TestBudgetIsObeyed(t *testing.T) {
+	t.Parallel()
 	r := newRoad(t)
 	fake := r.channel("shop", webhooktest.Options{}, flowing(pim.Flow{}))
 	fake.Say(http.Header{"X-Ratelimit-Remaining": {"0"}, "X-Ratelimit-Reset": {"3600"}})
@@ -227,6 +232,7 @@ func TestBudgetIsObeyed(t *testing.T) {
 
 // Refused credentials stop a channel, which says so, until they are changed.
 func TestRefusedCredentialsStopTheChannel(t *testing.T) {
+	t.Parallel()
 	r := newRoad(t)
 	fake := r.channel("shop", webhooktest.Options{}, flowing(pim.Flow{}))
 	fake.Script(webhooktest.Fault{Kind: webhooktest.Unauthorized})
@@ -255,6 +261,7 @@ func TestRefusedCredentialsStopTheChannel(t *testing.T) {
 
 // A firewall's 403 of one product is that product's own matter.
 func TestForbiddenProductIsParked(t *testing.T) {
+	t.Parallel()
 	r := newRoad(t)
 	fake := r.channel("shop", webhooktest.Options{}, nil)
 	fake.Script(webhooktest.Fault{Kind: webhooktest.Fail, Status: http.StatusForbidden, Only: func(items []webhooktest.Item) bool {

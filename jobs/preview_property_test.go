@@ -19,6 +19,7 @@ import (
 // TestAnyPastIsFound: whatever was done to a product and its parent, the
 // document of any moment is found again from its hash and that time.
 func TestAnyPastIsFound(t *testing.T) {
+	t.Parallel()
 	r := newRoad(t)
 	m := connectors.Mapping{
 		Content: map[string]string{

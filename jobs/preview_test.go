@@ -88,6 +88,7 @@ func (r *road) edit(e postgres.Edit) {
 // is found again behind every kind of change: of values, family fields,
 // categories, the parent, prices, stock, a deletion, and of the mapping.
 func TestPreview(t *testing.T) {
+	t.Parallel()
 	r := newRoad(t)
 	m := connectors.DefaultMapping()
 	m.Content["enabled"], m.Content["label"] = "enabled", "firstOf([values.name, '-']) + '/' + parent"
@@ -182,6 +183,7 @@ func fieldsOf(p jobs.LanePreview) (names []string) {
 // TestPreviewGivesUp: where no change leads back to what was acknowledged, the
 // preview says so instead of guessing.
 func TestPreviewGivesUp(t *testing.T) {
+	t.Parallel()
 	r := newRoad(t)
 	r.channel("shop", webhooktest.Options{}, nil)
 	stop := r.work()
@@ -220,6 +222,7 @@ func second[T any](_ T, err error) error { return err }
 // TestRefusedPreview: issues of the mapping are in preview, dry run and on the
 // listing, warnings beside a success.
 func TestRefusedPreview(t *testing.T) {
+	t.Parallel()
 	r := newRoad(t)
 	m := connectors.DefaultMapping()
 	m.Content["colour"] = "mapped('colour')"
@@ -301,6 +304,7 @@ func TestRefusedPreview(t *testing.T) {
 // TestDryRun walks a catalogue in small pages by filters, and counts what is to
 // come: it finds what the drains then do.
 func TestDryRun(t *testing.T) {
+	t.Parallel()
 	r := newRoad(t)
 	fake := r.channel("shop", webhooktest.Options{}, nil)
 	all := skus(450)
@@ -352,6 +356,7 @@ func TestDryRun(t *testing.T) {
 // TestMappingVersions: a change of the mapping, and its rollback, send exactly
 // what differs, and each is kept.
 func TestMappingVersions(t *testing.T) {
+	t.Parallel()
 	r := newRoad(t)
 	fake := r.channel("shop", webhooktest.Options{}, nil)
 	r.work()
@@ -418,6 +423,7 @@ func TestMappingVersions(t *testing.T) {
 // TestPreviewOfLanesWithoutListing: what the drains will never send is not
 // announced: an offer that the mapping makes of nothing, and a lane that it lost.
 func TestPreviewOfLanesWithoutListing(t *testing.T) {
+	t.Parallel()
 	r := newRoad(t)
 	m := connectors.DefaultMapping()
 	m.Offer["stock"], m.Media["badge"] = "firstOf([stock.available, 0])", "'new'"

@@ -104,6 +104,7 @@ func (r *road) pullStatus() postgres.PullStatus {
 // What changes in an ERP comes into the store, page by page and once, and goes
 // on to the shops; what the store does not know is counted and told.
 func TestPull(t *testing.T) {
+	t.Parallel()
 	r := newRoad(t)
 	b := &books{}
 	r.withBooks(b)
@@ -148,6 +149,7 @@ func TestPull(t *testing.T) {
 // A target that cannot be read is tried again from where the last page ended,
 // and says why meanwhile.
 func TestPullGoesOn(t *testing.T) {
+	t.Parallel()
 	r := newRoad(t)
 	b := &books{}
 	r.withBooks(b)
@@ -188,6 +190,7 @@ func TestPullGoesOn(t *testing.T) {
 // A target that does not answer in time, or whose connector gets nowhere, is
 // let alone for a while, and people are told.
 func TestPullThatGoesNowhere(t *testing.T) {
+	t.Parallel()
 	for want, b := range map[string]*books{
 		"read prices: context deadline exceeded":                                       {down: &connectors.Error{Verdict: connectors.Unavailable, Err: fmt.Errorf("read prices: %w", context.DeadlineExceeded)}},
 		"the connector says that there is more, behind the page that it has just read": {stuck: true},
@@ -204,6 +207,7 @@ func TestPullThatGoesNowhere(t *testing.T) {
 
 // A paused channel is not read, and one that was deleted leaves nothing behind.
 func TestPullRests(t *testing.T) {
+	t.Parallel()
 	r := newRoad(t)
 	b := &books{}
 	r.withBooks(b)

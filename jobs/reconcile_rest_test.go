@@ -13,6 +13,7 @@ import (
 // What differed was acknowledged again, and cannot be compared: it is passed
 // over once, and not looked at again and again.
 func TestReconcileRestsFromWhatItCannotCompare(t *testing.T) {
+	t.Parallel()
 	r := newRoad(t)
 	fake := r.readable("shop", webhooktest.Options{}, "")
 	r.work()
@@ -50,6 +51,7 @@ func TestReconcileRestsFromWhatItCannotCompare(t *testing.T) {
 // A holder that vanished may have sent what was dirty then, and nothing of what
 // had been acknowledged before.
 func TestReconcileAfterAHolderVanished(t *testing.T) {
+	t.Parallel()
 	r := newRoad(t)
 	r.readable("shop", webhooktest.Options{}, "")
 	r.work()
@@ -65,6 +67,7 @@ func TestReconcileAfterAHolderVanished(t *testing.T) {
 
 // A lane that may send nothing keeps nobody from reading.
 func TestReconcileWhileALaneIsHeld(t *testing.T) {
+	t.Parallel()
 	r := newRoad(t)
 	r.readable("shop", webhooktest.Options{}, "")
 	r.work()
@@ -88,6 +91,7 @@ func TestReconcileWhileALaneIsHeld(t *testing.T) {
 
 // The longer there is something to send, the more seldom reading asks.
 func TestBehind(t *testing.T) {
+	t.Parallel()
 	for since, want := range map[time.Duration]time.Duration{0: 2 * time.Second, 10 * time.Second: 2 * time.Second, 5 * time.Minute: 30 * time.Second, 24 * time.Hour: time.Minute} {
 		if got := jobs.Behind(since); got != want {
 			t.Errorf("after %s it waits %s, want %s", since, got, want)

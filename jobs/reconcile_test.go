@@ -80,6 +80,7 @@ func codes(l pim.Listing) (list []string) {
 // What a target holds as it acknowledged it is verified; what somebody changed
 // or deleted there is told, and stays as it is: nothing is sent.
 func TestReconcileReports(t *testing.T) {
+	t.Parallel()
 	r := newRoad(t)
 	fake := r.readable("shop", webhooktest.Options{}, "")
 	r.work()
@@ -148,6 +149,7 @@ func (r *road) wakeReconcile(code pim.ChannelCode) {
 // A repair sends what the product is, once, and what was deleted begins a new
 // life: its prices come again, too.
 func TestReconcileRepairs(t *testing.T) {
+	t.Parallel()
 	r := newRoad(t)
 	fake := r.readable("shop", webhooktest.Options{Versioned: true}, pim.ReconcileRepair)
 	r.work()
@@ -197,6 +199,7 @@ func (r *road) prices(skus []pim.SKU, amount string) {
 
 // A target that never holds what it is sent is not sent it for ever.
 func TestReconcileGivesUp(t *testing.T) {
+	t.Parallel()
 	r := newRoad(t)
 	fake := r.readable("shop", webhooktest.Options{Mangle: func(json.RawMessage) json.RawMessage {
 		return json.RawMessage(`{"sku":"SKU-0001","values":{"name":"theirs"}}`)
@@ -224,6 +227,7 @@ func TestReconcileGivesUp(t *testing.T) {
 // What is under way is left out, and what is found late is dropped: a target
 // read while an edit goes by holds something newer, not something wrong.
 func TestReconcileLeavesAloneWhatIsUnderWay(t *testing.T) {
+	t.Parallel()
 	r := newRoad(t)
 	fake := r.readable("shop", webhooktest.Options{}, pim.ReconcileRepair)
 	r.work()
@@ -278,6 +282,7 @@ where c.code = $1`, string(code)).Scan(&rests)
 // A withdrawn product that is back at the target is drift as well, and a repair
 // withdraws it again.
 func TestReconcileFindsWhatIsBack(t *testing.T) {
+	t.Parallel()
 	r := newRoad(t)
 	fake := r.readable("shop", webhooktest.Options{}, pim.ReconcileRepair)
 	r.work()
@@ -303,6 +308,7 @@ func TestReconcileFindsWhatIsBack(t *testing.T) {
 // A target that cannot be read costs its channel nothing else, and is read when
 // it can be.
 func TestReconcileOutage(t *testing.T) {
+	t.Parallel()
 	r := newRoad(t)
 	fake := r.readable("shop", webhooktest.Options{}, "")
 	r.work()
@@ -346,6 +352,7 @@ func TestReconcileOutage(t *testing.T) {
 
 // A rate is kept, spread over the hour.
 func TestSampled(t *testing.T) {
+	t.Parallel()
 	for _, rate := range []int{1, 7, 60, 600, 5000, 60_000, 700_000} {
 		n, every := jobs.Sampled(rate, 50)
 		perHour := float64(n) * 3600 / every.Seconds()

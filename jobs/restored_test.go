@@ -17,6 +17,7 @@ import (
 // one that refuses what is older than it holds is set back to the restored
 // state, and never sees a revision fall.
 func TestRestoreFromBackup(t *testing.T) {
+	t.Parallel()
 	programs, err := localpg.Find(t.Context())
 	if err != nil {
 		t.Fatal(err)

@@ -53,7 +53,7 @@ func newRoad(t testing.TB) *road {
 
 func roadAt(t testing.TB, dsn string) *road {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	t.Cleanup(cancel)
 	r := &road{TB: t, ctx: ctx, dsn: dsn, keyset: filepath.Join(t.TempDir(), "keyset.json"), fakes: map[pim.ChannelCode]*webhooktest.Server{}}
 	r.log = slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelInfo}))
@@ -249,6 +249,7 @@ func name(fake *webhooktest.Server, sku pim.SKU) string {
 }
 
 func TestEditReachesChannel(t *testing.T) {
+	t.Parallel()
 	r := newRoad(t)
 	fake := r.channel("shop", webhooktest.Options{}, nil)
 	r.work()
@@ -277,6 +278,7 @@ func (f imports) Run(ctx context.Context, l postgres.Lease) error { return f(ctx
 // An import's job ends with it: a process runs few of them at once, and nothing
 // more will ever come for one that is over.
 func TestImportLeavesItsPlace(t *testing.T) {
+	t.Parallel()
 	r := newRoad(t)
 	r.work() // it takes no imports
 	id, err := r.store.CreateImport(r.ctx, "f", "a", json.RawMessage(`{}`), strings.NewReader("x"))

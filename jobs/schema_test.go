@@ -15,6 +15,7 @@ import (
 // them: the workers here render all of it, though the schema that they know is
 // older.
 func TestValuesOfAnotherProcess(t *testing.T) {
+	t.Parallel()
 	r := newRoad(t)
 	fake := r.channel("shop", webhooktest.Options{}, func(s *jobs.ChannelSpec) {
 		s.Mapping = &connectors.Mapping{

@@ -10,6 +10,7 @@ import (
 )
 
 func TestHarmlessCell(t *testing.T) {
+	t.Parallel()
 	for in, want := range map[string]string{"": "", "a=1": "a=1", "=1+1": "'=1+1", "-5": "-5", "+1.5": "+1.5", "@x": "'@x", "-x": "'-x"} {
 		got := HarmlessCell(in)
 		if got != want {
@@ -26,6 +27,7 @@ func TestHarmlessCell(t *testing.T) {
 
 // A sheet is read whatever its delimiter, and the order of its columns.
 func TestSheet(t *testing.T) {
+	t.Parallel()
 	for _, file := range []string{
 		"id,text\n1,\"a\nb\"\n\n2,c\n", "\uFEFFText;x;ID\n\"a\nb\";;1\nc;;2\n", " ID \ttext\n1\t\"a\r\nb\"\r\n2\tc",
 		"\uFEFF\"id\",\"text\"\r\n\"1\",\"a\r\nb\"\r\n\"2\",\"c\"\r\n",

@@ -11,6 +11,7 @@ import (
 // However long it takes to throw old rows away: what nobody was woken for is
 // found meanwhile.
 func TestSweepDoesNotWaitForTidying(t *testing.T) {
+	t.Parallel()
 	r := newRoad(t)
 	r.sweep, r.tidy = 100*time.Millisecond, time.Millisecond
 	r.channel("shop", webhooktest.Options{}, nil)
@@ -26,7 +27,8 @@ func TestSweepDoesNotWaitForTidying(t *testing.T) {
 	r.store.SetNudge(func() {})
 	r.settled("shop") // fan-out was there, for the new channel
 	waits := func() (since time.Time) {
-		const sql = `select coalesce(max(waitstart), 'epoch') from pg_locks where relation = 'idempotency'::regclass and not granted`
+		const sql = `select coalesce(max(waitstart), 'epoch') from pg_locks
+			where relation = 'idempotency'::regclass and not granted and database = (select oid from pg_database where datname = current_database())`
 		r.until(func() bool {
 			if err := r.store.Pool().QueryRow(r.ctx, sql).Scan(&since); err != nil {
 				t.Fatal(err)

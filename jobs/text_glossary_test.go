@@ -13,6 +13,7 @@ import (
 // Of entries for the same words the more exact counts: the longer term where
 // terms overlap, the entry of the locale before that of its language.
 func TestGlossaryTakesTheMoreExact(t *testing.T) {
+	t.Parallel()
 	fixed := func(version int64, from, to pim.Locale, term, translation string, matchCase bool) postgres.GlossaryEntry {
 		return postgres.GlossaryEntry{Version: version, From: from, To: to, Term: term, Translation: translation, Kind: postgres.GlossaryFixed, MatchCase: matchCase}
 	}
@@ -58,6 +59,7 @@ func TestGlossaryTakesTheMoreExact(t *testing.T) {
 // A translation that has the longer term's translation is not asked for the
 // shorter one's, and a forbidden word within a protected name is nobody's fault.
 func TestGlossaryRefusesOnlyWhatIsWrong(t *testing.T) {
+	t.Parallel()
 	check := func(source, translated string, html bool, brand string, entries ...postgres.GlossaryEntry) string {
 		slices.SortStableFunc(entries, func(a, b postgres.GlossaryEntry) int { return len(b.Term) - len(a.Term) })
 		g := newGlossary(entries)

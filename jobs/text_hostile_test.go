@@ -15,6 +15,7 @@ import (
 // A provider that takes over the code of one for tests pays for each sentence
 // once, as any other.
 func TestCodeOfAProviderForTestsIsTakenOver(t *testing.T) {
+	t.Parallel()
 	r := newTextRoad(t)
 	if _, err := r.texts.CreateProvider(r.ctx, jobs.ProviderSpec{Code: "fake", Kind: "pseudo"}); err != nil {
 		t.Fatal(err)
@@ -42,6 +43,7 @@ func TestCodeOfAProviderForTestsIsTakenOver(t *testing.T) {
 // Where only a service for tests could be asked, a real one makes anew what it
 // made, without anybody touching the products.
 func TestRealServiceReplacesTestTexts(t *testing.T) {
+	t.Parallel()
 	r := newTextRoad(t)
 	if _, err := r.texts.CreateProvider(r.ctx, jobs.ProviderSpec{Code: "pseudo", Kind: "pseudo"}); err != nil {
 		t.Fatal(err)
@@ -77,6 +79,7 @@ func TestRealServiceReplacesTestTexts(t *testing.T) {
 // A segment that is remembered in a way that does not fit another product's
 // tags is asked for once more, and then fits.
 func TestRememberedSegmentThatDoesNotFit(t *testing.T) {
+	t.Parallel()
 	r := newTextRoad(t)
 	fake := r.provider("fake", 0)
 	r.rule(nil)
@@ -100,6 +103,7 @@ func TestRememberedSegmentThatDoesNotFit(t *testing.T) {
 
 // A service that is down is asked once a round, whatever the number of locales.
 func TestServiceDownForManyLocales(t *testing.T) {
+	t.Parallel()
 	r := newTextRoad(t)
 	fake := r.provider("fake", 0)
 	fake.set(func(f *fakeService) { f.down = errDown })
@@ -119,6 +123,7 @@ func TestServiceDownForManyLocales(t *testing.T) {
 
 // What a month's quota leaves is not spent once for each locale.
 func TestQuotaCountsOverLocales(t *testing.T) {
+	t.Parallel()
 	r := newTextRoad(t)
 	fake := r.provider("fake", 0)
 	quota := int64(25)
@@ -141,6 +146,7 @@ func TestQuotaCountsOverLocales(t *testing.T) {
 // A sentence that the only service breaks is paid for once in an hour, whatever
 // the number of texts that have it, until somebody wants it tried again.
 func TestBrokenSentenceIsPaidOnce(t *testing.T) {
+	t.Parallel()
 	r := newTextRoad(t)
 	fake := r.provider("fake", 0)
 	fake.set(func(f *fakeService) { f.breaks = true })
@@ -170,6 +176,7 @@ func TestBrokenSentenceIsPaidOnce(t *testing.T) {
 // One text that a service has no usable answer to does not take those down that
 // happen to go along.
 func TestOneUnusableAnswer(t *testing.T) {
+	t.Parallel()
 	r := newTextRoad(t)
 	fake := r.provider("fake", 0)
 	fake.set(func(f *fakeService) { f.chokes = "Poison" })
@@ -199,6 +206,7 @@ func TestOneUnusableAnswer(t *testing.T) {
 // A rule each way fills in whichever language is missing. Neither turns in a
 // circle, nor proposes to people what was made of their own words.
 func TestRulesBothWays(t *testing.T) {
+	t.Parallel()
 	r := newTextRoad(t)
 	fake := r.provider("fake", 0)
 	r.rule(func(rule *postgres.TextRule) { rule.Attributes = []string{"name"} })
@@ -237,6 +245,7 @@ func TestRulesBothWays(t *testing.T) {
 
 // A proposal whose source has gone back to what it was is of nothing any more.
 func TestProposalOfASourceThatWentBack(t *testing.T) {
+	t.Parallel()
 	r := newTextRoad(t)
 	r.provider("fake", 0)
 	r.rule(nil)
@@ -259,6 +268,7 @@ func TestProposalOfASourceThatWentBack(t *testing.T) {
 // Whoever accepts a proposal has not seen what somebody wrote in its place a
 // moment ago, even if nothing has looked at the product since.
 func TestAcceptDoesNotOverwriteWhatWasJustWritten(t *testing.T) {
+	t.Parallel()
 	r := newTextRoad(t)
 	r.provider("fake", 0)
 	r.rule(func(rule *postgres.TextRule) { rule.Review = postgres.ReviewProposal })
@@ -282,6 +292,7 @@ func TestAcceptDoesNotOverwriteWhatWasJustWritten(t *testing.T) {
 // A product that takes no text for another reason keeps its own as a machine's
 // of an older source: it does not pass for a person's.
 func TestRefusedTextStaysAMachines(t *testing.T) {
+	t.Parallel()
 	r := newTextRoad(t)
 	r.provider("fake", 0)
 	r.locales([]pim.Locale{"fr-FR"})
@@ -308,6 +319,7 @@ func TestRefusedTextStaysAMachines(t *testing.T) {
 // A text that a service wrote and that was refused is not written, and paid for,
 // at each look at another service that is away.
 func TestRefusedWritingIsPaidOnce(t *testing.T) {
+	t.Parallel()
 	r := newTextRoad(t)
 	liar, away := r.provider("liar", 0), r.provider("away", 1)
 	liar.set(func(f *fakeService) { f.lies = true })
@@ -332,6 +344,7 @@ func TestRefusedWritingIsPaidOnce(t *testing.T) {
 
 // A product's name is no instruction: it goes into a template as a quotation.
 func TestNamesAreNoInstructions(t *testing.T) {
+	t.Parallel()
 	r := newTextRoad(t)
 	fake := r.provider("fake", 0)
 	r.rule(func(rule *postgres.TextRule) {
@@ -352,6 +365,7 @@ func TestNamesAreNoInstructions(t *testing.T) {
 // What a service says that no database stores (a null character) makes one text
 // fail, and not its whole lot again and again, each time paid for.
 func TestNullCharacters(t *testing.T) {
+	t.Parallel()
 	r := newTextRoad(t)
 	fake := r.provider("fake", 0)
 	fake.set(func(f *fakeService) { f.word, f.model = "A fine \x00thing", "fake\x00-1" })
@@ -380,6 +394,7 @@ func TestNullCharacters(t *testing.T) {
 // A proposal by a service for tests, which nobody can accept, goes when a real
 // service is there.
 func TestRealServiceReplacesTestProposals(t *testing.T) {
+	t.Parallel()
 	r := newTextRoad(t)
 	if _, err := r.texts.CreateProvider(r.ctx, jobs.ProviderSpec{Code: "pseudo", Kind: "pseudo"}); err != nil {
 		t.Fatal(err)
@@ -403,6 +418,7 @@ func TestRealServiceReplacesTestProposals(t *testing.T) {
 
 // A SKU that could be a word or a count is one where it stands in a text.
 func TestSKUsThatAreWords(t *testing.T) {
+	t.Parallel()
 	r := newTextRoad(t)
 	fake := r.provider("fake", 0)
 	r.rule(nil)
@@ -421,6 +437,7 @@ func TestSKUsThatAreWords(t *testing.T) {
 // A product that changes while a text is written in nothing that the text is
 // made of gets the text: it is not written, and paid for, once more.
 func TestWrittenWhileTheProductChanges(t *testing.T) {
+	t.Parallel()
 	r := newTextRoad(t)
 	fake := r.provider("fake", 0)
 	fake.set(func(f *fakeService) {
@@ -453,6 +470,7 @@ func TestWrittenWhileTheProductChanges(t *testing.T) {
 
 // A month's quota is not passed by the pages of one lot, but for those under way.
 func TestQuotaOfWriting(t *testing.T) {
+	t.Parallel()
 	r := newTextRoad(t)
 	fake := r.provider("fake", 0)
 	quota := int64(60)

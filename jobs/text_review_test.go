@@ -19,6 +19,7 @@ import (
 // What a provider for tests made is shown to the channel that is marked as a
 // test, for as long as it is, and to no other.
 func TestTestTextsStayOnTestChannels(t *testing.T) {
+	t.Parallel()
 	r := newTextRoad(t)
 	if _, err := r.texts.CreateProvider(r.ctx, jobs.ProviderSpec{Code: "pseudo", Kind: "pseudo"}); err != nil {
 		t.Fatal(err)
@@ -79,6 +80,7 @@ func TestTestTextsStayOnTestChannels(t *testing.T) {
 
 // A translation is pushed to the channels that show its locale, and to no other.
 func TestOtherLocalesAreNotPushed(t *testing.T) {
+	t.Parallel()
 	r := newTextRoad(t)
 	r.provider("fake", 0)
 	shop := r.channel("shop", webhooktest.Options{}, nil)
@@ -98,6 +100,7 @@ func TestOtherLocalesAreNotPushed(t *testing.T) {
 // What people decide is an edit of theirs, goes to the memory, and is never
 // overwritten.
 func TestReview(t *testing.T) {
+	t.Parallel()
 	r := newTextRoad(t)
 	fake := r.provider("fake", 0)
 	r.rule(func(rule *postgres.TextRule) { rule.Review = postgres.ReviewProposal })
@@ -165,6 +168,7 @@ func TestReview(t *testing.T) {
 // Texts go out as CSV and come back filled in; a row that is not as it was
 // exported any more is refused.
 func TestTextsAsCSV(t *testing.T) {
+	t.Parallel()
 	r := newTextRoad(t)
 	r.provider("fake", 0)
 	r.rule(func(rule *postgres.TextRule) { rule.Review = postgres.ReviewProposal })
@@ -206,6 +210,7 @@ func TestTextsAsCSV(t *testing.T) {
 
 // Written texts state facts, wait for a person, and are made only by rules.
 func TestGeneratedTexts(t *testing.T) {
+	t.Parallel()
 	r := newTextRoad(t)
 	fake := r.provider("fake", 0)
 	r.work()
@@ -256,6 +261,7 @@ func TestGeneratedTexts(t *testing.T) {
 // A family that gets a text which a rule is for has it made for the products
 // that are there, though nobody edits them.
 func TestFamilyGetsATextOfARule(t *testing.T) {
+	t.Parallel()
 	r := newTextRoad(t)
 	r.provider("fake", 0)
 	r.work()
@@ -283,6 +289,7 @@ func TestFamilyGetsATextOfARule(t *testing.T) {
 
 // What somebody edits is translated before what only waits to be caught up with.
 func TestLiveEditsGoFirst(t *testing.T) {
+	t.Parallel()
 	r := newTextRoad(t)
 	fake := r.provider("fake", 0)
 	fake.set(func(f *fakeService) { f.down = errDown })
@@ -302,6 +309,7 @@ func TestLiveEditsGoFirst(t *testing.T) {
 }
 
 func TestRulesAndProvidersAreChecked(t *testing.T) {
+	t.Parallel()
 	r := newTextRoad(t)
 	r.provider("fake", 0)
 	_, _, err := r.texts.PutRule(r.ctx, postgres.TextRule{

@@ -27,6 +27,7 @@ func ticketed(r *road) (*webhooktest.Server, []pim.SKU) {
 // What is wanted while a ticket is out waits for the ticket's end, and does
 // not have it asked for any sooner.
 func TestEditWaitsForTheTicket(t *testing.T) {
+	t.Parallel()
 	r := newRoad(t)
 	fake, sku := ticketed(r)
 	for _, text := range []string{"B", "C"} {
@@ -59,6 +60,7 @@ func TestEditWaitsForTheTicket(t *testing.T) {
 // A ticket of which nothing is heard for a day is lost: the newest revision is
 // sent, and people are told.
 func TestOldTicketIsLost(t *testing.T) {
+	t.Parallel()
 	r := newRoad(t)
 	fake, sku := ticketed(r)
 	r.put(sku, title("B"))

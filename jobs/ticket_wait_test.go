@@ -11,6 +11,7 @@ import (
 
 // A ticket is asked for more and more seldom, unless its target says when.
 func TestTicketsAreAskedForMoreSeldomWithAge(t *testing.T) {
+	t.Parallel()
 	now := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 	r := &round{now: now, elapsed: func() time.Duration { return 0 }}
 	last := time.Duration(0)

@@ -15,6 +15,7 @@ import (
 // A changed title is translated again, it alone and once, and what a person
 // wrote survives as outdated, with the proposal beside it.
 func TestChangedSourceIsTranslatedOnce(t *testing.T) {
+	t.Parallel()
 	r := newTextRoad(t)
 	fake := r.provider("fake", 0)
 	r.rule(nil)
@@ -62,6 +63,7 @@ func TestChangedSourceIsTranslatedOnce(t *testing.T) {
 
 // The same sentence is sent, and paid for, once.
 func TestSameSentenceIsSentOnce(t *testing.T) {
+	t.Parallel()
 	r := newTextRoad(t)
 	fake := r.provider("fake", 0)
 	all := skus(1000)
@@ -95,6 +97,7 @@ func TestSameSentenceIsSentOnce(t *testing.T) {
 // A service that is down is probed ever more seldom; tasks wait unharmed, and
 // go on when it is back.
 func TestServiceDown(t *testing.T) {
+	t.Parallel()
 	r := newTextRoad(t)
 	fake := r.provider("fake", 0)
 	fake.set(func(f *fakeService) { f.down = errDown })
@@ -138,6 +141,7 @@ func TestServiceDown(t *testing.T) {
 // A process that dies between an answer and the edit has the work done once
 // more, but does not pay again, and there is one revision.
 func TestKilledAfterAnswerPaysOnce(t *testing.T) {
+	t.Parallel()
 	r := newTextRoad(t)
 	r.lease, r.sweep = time.Second, 100*time.Millisecond
 	fake := r.provider("fake", 0)
@@ -174,6 +178,7 @@ func TestKilledAfterAnswerPaysOnce(t *testing.T) {
 // What a service breaks goes to the next, is never stored as good, and is a
 // failure with its reason where there is no next one.
 func TestBrokenAnswersGoElsewhere(t *testing.T) {
+	t.Parallel()
 	r := newTextRoad(t)
 	bad, good := r.provider("bad", 0), r.provider("good", 1)
 	bad.set(func(f *fakeService) { f.breaks = true })
@@ -210,6 +215,7 @@ func TestBrokenAnswersGoElsewhere(t *testing.T) {
 // A pair that the first service has not goes to the second; where nobody has
 // it, the text is a failure.
 func TestPairsAreRouted(t *testing.T) {
+	t.Parallel()
 	r := newTextRoad(t)
 	one, two := r.provider("one", 0), r.provider("two", 1)
 	one.set(func(f *fakeService) { f.pairs = []string{"nl-NL"} })
@@ -233,6 +239,7 @@ func TestPairsAreRouted(t *testing.T) {
 
 // A term of the glossary counts for the sentences that have it, and for no other.
 func TestGlossaryRenewsWhatHasTheTerm(t *testing.T) {
+	t.Parallel()
 	r := newTextRoad(t)
 	fake := r.provider("fake", 0)
 	r.rule(nil)
@@ -260,6 +267,7 @@ func TestGlossaryRenewsWhatHasTheTerm(t *testing.T) {
 // Whoever edits a product while its text is being translated is not overwritten,
 // and a source that changes meanwhile is translated as it is then.
 func TestEditorIsFasterThanTheTranslator(t *testing.T) {
+	t.Parallel()
 	r := newTextRoad(t)
 	fake := r.provider("fake", 0)
 	r.rule(func(rule *postgres.TextRule) { rule.Attributes = []string{"name"} })

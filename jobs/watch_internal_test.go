@@ -14,6 +14,7 @@ import (
 // sooner than it was bad, and then well, for long enough; what is bad all the
 // time is raised in time, and what is well all the time is over in time.
 func TestAlertsAreDamped(t *testing.T) {
+	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		raise := time.Duration(rapid.IntRange(1, 100).Draw(t, "raise")) * time.Second
 		calm := time.Duration(rapid.IntRange(1, 100).Draw(t, "clear")) * time.Second
@@ -86,6 +87,7 @@ func TestAlertsAreDamped(t *testing.T) {
 }
 
 func TestWhatIsWrong(t *testing.T) {
+	t.Parallel()
 	now := time.Date(2026, 11, 23, 9, 10, 0, 0, time.UTC)
 	since := func(clock string) pim.Policy {
 		return pim.Policy{Flow: pim.Flow{Windows: []pim.Window{{From: clock, To: "10:00"}}}}
@@ -117,6 +119,7 @@ func TestWhatIsWrong(t *testing.T) {
 }
 
 func TestSilencedAlertEnds(t *testing.T) {
+	t.Parallel()
 	now := time.Unix(1e9, 0)
 	raised := now.Add(-time.Hour)
 	open := []postgres.AlertState{{ID: 1, Channel: 1, Kind: pim.AlertDown, Since: raised, RaisedAt: &raised}}

@@ -95,6 +95,7 @@ func (r *road) withNotifiers(workers int, mail notify.Mail) *jobs.Notifiers {
 // although the first attempts to tell fail; that it is back is told, too, and
 // those who asked for other channels or other alerts hear nothing.
 func TestSomebodyIsTold(t *testing.T) {
+	t.Parallel()
 	r := newRoad(t)
 	soon := func(s *jobs.ChannelSpec) {
 		s.Policy.Alerts = pim.Alerts{RaiseSeconds: 1, ClearSeconds: 1, PausedSeconds: 1, Rejected: 1}
@@ -189,6 +190,7 @@ func TestSomebodyIsTold(t *testing.T) {
 // sends the same message under the same name, and what was taken but not said to
 // have arrived is not lost.
 func TestMessagesSurviveACrash(t *testing.T) {
+	t.Parallel()
 	r := newRoad(t)
 	r.channel("shop", webhooktest.Options{}, nil)
 	keys, err := seal.OpenOrCreate(r.keyset)
@@ -249,6 +251,7 @@ func TestMessagesSurviveACrash(t *testing.T) {
 // Who takes long to hear what he is told does not keep the channels from being
 // looked after.
 func TestWatchDoesNotWaitForListeners(t *testing.T) {
+	t.Parallel()
 	r := newRoad(t)
 	for _, code := range []pim.ChannelCode{"first", "second"} {
 		r.channel(code, webhooktest.Options{}, func(s *jobs.ChannelSpec) { s.Policy.Alerts = pim.Alerts{PausedSeconds: 1} })

@@ -47,6 +47,7 @@ func furnish(t testing.TB, store *postgres.Store) {
 }
 
 func TestFamily(t *testing.T) {
+	t.Parallel()
 	store := openStore(t)
 	furnish(t, store)
 	im := importer(store)
@@ -93,6 +94,7 @@ func TestFamily(t *testing.T) {
 // texts, and no attributes of its own beside them; what must stay as it was
 // written is no HTML.
 func TestMadeFamilyTakesHTML(t *testing.T) {
+	t.Parallel()
 	store := openStore(t)
 	html := func(code string, localizable bool) pim.Attribute {
 		return pim.Attribute{Code: code, Type: pim.TypeRichText, Localizable: localizable}
@@ -137,6 +139,7 @@ func TestMadeFamilyTakesHTML(t *testing.T) {
 }
 
 func TestMadeFamily(t *testing.T) {
+	t.Parallel()
 	store := openStore(t)
 	furnish(t, store)
 	im := importer(store)
@@ -199,6 +202,7 @@ func TestMadeFamily(t *testing.T) {
 }
 
 func TestMap(t *testing.T) {
+	t.Parallel()
 	store := openStore(t)
 	im := importer(store)
 	o := Options{Map: map[string]string{
@@ -227,6 +231,7 @@ func TestMap(t *testing.T) {
 }
 
 func TestFailed(t *testing.T) {
+	t.Parallel()
 	store := openStore(t)
 	furnish(t, store)
 	im := importer(store)
@@ -257,6 +262,7 @@ func TestFailed(t *testing.T) {
 }
 
 func TestSKU(t *testing.T) {
+	t.Parallel()
 	for header, want := range map[string]string{
 		"ean,sku,b": "sku", "name,Product SKU": "Product SKU", "a,barcode_id,ean": "barcode_id", "mean,EAN13": "EAN13", "sku_id,GTIN": "GTIN",
 	} {
@@ -279,6 +285,7 @@ func TestSKU(t *testing.T) {
 }
 
 func TestOptions(t *testing.T) {
+	t.Parallel()
 	for in, want := range map[string]string{
 		`{"map":{"sku":"row.image.split("}}`:                     "/map/sku map.syntax",
 		`{"map":{"sku":"rwo.image"}}`:                            "/map/sku map.unknown",
@@ -310,6 +317,7 @@ func TestOptions(t *testing.T) {
 
 // No row can hold the import up, whatever the map does with it.
 func TestExpressionBounds(t *testing.T) {
+	t.Parallel()
 	big := strings.Repeat("ab", 300_000)
 	list := make([]any, 5000)
 	for i := range list {

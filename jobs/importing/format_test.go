@@ -63,6 +63,7 @@ func packed(t testing.TB, s string) string {
 }
 
 func TestFormats(t *testing.T) {
+	t.Parallel()
 	long := strings.Repeat("x", maxRecord)
 	tests := []struct {
 		name, in string
@@ -146,6 +147,7 @@ func TestFormats(t *testing.T) {
 }
 
 func TestDamagedGzip(t *testing.T) {
+	t.Parallel()
 	var b strings.Builder
 	b.WriteString("sku,n\n")
 	for i := range 50_000 {
@@ -177,6 +179,7 @@ func TestDamagedGzip(t *testing.T) {
 
 // A source that fails is no fault of the file: the job is to come back.
 func TestFailingSource(t *testing.T) {
+	t.Parallel()
 	lost := errors.New("connection lost")
 	for _, in := range []string{"", "a,b\n1,2\n3", `[{"a":1},`, "{\"a\":1}\n", packed(t, "a,b\n1,2\n")[:15]} {
 		_, end := readAll(io.MultiReader(strings.NewReader(in), iotest.ErrReader(lost)))

@@ -10,6 +10,7 @@ import (
 
 // What an import of nothing leaves behind: no family, and no attributes.
 func TestNothingTakenMakesNoFamily(t *testing.T) {
+	t.Parallel()
 	store := openStore(t)
 	im := importer(store)
 	im.chunkRows = 2
@@ -47,6 +48,7 @@ func TestNothingTakenMakesNoFamily(t *testing.T) {
 // another type, after this one's plan was made: the plan is made anew, and no
 // row is told or counted twice.
 func TestOvertakenPlan(t *testing.T) {
+	t.Parallel()
 	store := openStore(t)
 	im := importer(store)
 	im.chunkRows = 2
@@ -70,6 +72,7 @@ func TestOvertakenPlan(t *testing.T) {
 
 // A header without a column for the SKU fails whether rows follow or not.
 func TestHeaderWithoutSKU(t *testing.T) {
+	t.Parallel()
 	store := openStore(t)
 	im := importer(store)
 	for _, file := range []string{"name,size\n", "name,size\nx,1\n"} {
@@ -86,6 +89,7 @@ func TestHeaderWithoutSKU(t *testing.T) {
 
 // What the options name of the store is asked for before anything is stored.
 func TestOptionsAgainstTheStore(t *testing.T) {
+	t.Parallel()
 	store := openStore(t)
 	o := Options{
 		Family: "nope", Locale: "fr-FR", Currency: "CHF", PriceList: "nope", Location: "nope",
@@ -108,6 +112,7 @@ func TestOptionsAgainstTheStore(t *testing.T) {
 // Whether a text is UTF-8 is seen also where its last character is cut off: by
 // the end of the file, or by the end of what is looked at.
 func TestEncodingAtTheEnd(t *testing.T) {
+	t.Parallel()
 	if got := guessEncoding([]byte("sku,name\nA,caf\xe9")); got != "windows-1252" {
 		t.Errorf("a last é: %q", got)
 	}
@@ -138,6 +143,7 @@ func TestEncodingAtTheEnd(t *testing.T) {
 // TestLocaleRowsOffers: of rows of one product, one for each locale, the first
 // that has a price or a stock level says it, wherever chunks end.
 func TestLocaleRowsOffers(t *testing.T) {
+	t.Parallel()
 	for _, rows := range []int{1000, 1} {
 		store := openStore(t)
 		im := importer(store)

@@ -9,6 +9,7 @@ import (
 // What the point of 1.234 means is told by the rest of the column, or not at
 // all; then it is not guessed.
 func TestPointOrThousands(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		column string
 		values []string
@@ -53,6 +54,7 @@ func TestPointOrThousands(t *testing.T) {
 
 // A column called stock that has no number at all is an attribute, and that is said.
 func TestStockThatIsNone(t *testing.T) {
+	t.Parallel()
 	store := openStore(t)
 	run, found := runImport(t, importer(store), "x.csv", Options{}, "sku,stock\nA,plenty\nB,none\n")
 	if run.Created != 2 || codes(found)["warning column.stock"] != 1 || stored(t, store, "A")["stock"] != "plenty" {
@@ -62,6 +64,7 @@ func TestStockThatIsNone(t *testing.T) {
 
 // Lines of old Macs are lines, and Excel's sep= is no header.
 func TestLinesAndSep(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		file string
 		want map[string]int
@@ -90,6 +93,7 @@ func TestLinesAndSep(t *testing.T) {
 // A row that is too large is told with its own line, however much of the file
 // is in memory when it comes.
 func TestLineOfTooLarge(t *testing.T) {
+	t.Parallel()
 	for _, before := range []int{1, 70_000, 900_000} {
 		for _, size := range []int{maxRecord + 1, maxRecord + 100_000, 4 * maxRecord} {
 			var rec record
@@ -112,6 +116,7 @@ func TestLineOfTooLarge(t *testing.T) {
 // Amounts with units, as people write them; what is not clear is refused, with
 // the cell as it stands.
 func TestMeasured(t *testing.T) {
+	t.Parallel()
 	for text, want := range map[string]string{
 		"2.5 kg": `{"amount":2.5,"unit":"kg"}`, "2.5": `{"amount":2.5,"unit":"kg"}`, "2,5 kg": `{"amount":2.5,"unit":"kg"}`, "2000g": `{"amount":2000,"unit":"g"}`,
 		"0,125": `{"amount":0.125,"unit":"kg"}`, "12,50g": `{"amount":12.50,"unit":"g"}`, "-3 g": `{"amount":-3,"unit":"g"}`,
@@ -138,6 +143,7 @@ func TestMeasured(t *testing.T) {
 
 // A parent that is not there is told with its column and value.
 func TestPlaceOfParent(t *testing.T) {
+	t.Parallel()
 	store := openStore(t)
 	_, found := runImport(t, importer(store), "x.csv", Options{}, "sku,Parent SKU,color\nV,P,red\nA,,\n")
 	for _, f := range found {

@@ -73,6 +73,7 @@ func oddImport(t *testing.T, store *postgres.Store, name string, o Options, cont
 }
 
 func TestCSVGrammar(t *testing.T) {
+	t.Parallel()
 	expected := sharedFiles(t, "csv-bad", "csv-spectrum", "json")
 	for name, content := range sharedFiles(t, "csv-bad", "csv-spectrum", "csvs") {
 		var want []map[string]string
@@ -108,6 +109,7 @@ func TestCSVGrammar(t *testing.T) {
 }
 
 func TestBadCSVData(t *testing.T) {
+	t.Parallel()
 	store := openStore(t)
 	for name, content := range sharedFiles(t, "csv-bad", "frictionless") {
 		if !strings.HasSuffix(name, ".csv") {
@@ -147,6 +149,7 @@ func TestBadCSVData(t *testing.T) {
 }
 
 func TestOddWorkbookData(t *testing.T) {
+	t.Parallel()
 	store := openStore(t)
 	fails := map[string]string{
 		"BadWorkbook.xlsx": "no sheets", "encryptAES.xlsx": "password protected", "encryptSHA1.xlsx": "password protected",
@@ -183,6 +186,7 @@ func TestOddWorkbookData(t *testing.T) {
 }
 
 func TestJSONSuiteData(t *testing.T) {
+	t.Parallel()
 	store := openStore(t)
 	for _, dir := range []string{"test_parsing", "test_transform"} {
 		for name, content := range sharedFiles(t, "json-testsuite", dir) {
@@ -202,6 +206,7 @@ func TestJSONSuiteData(t *testing.T) {
 // Each of the strings comes back as it was, but for control characters, outer
 // form and what is told; and none of them breaks anything.
 func TestNaughtyStrings(t *testing.T) {
+	t.Parallel()
 	var list []string
 	if err := json.Unmarshal(shared(t, "naughty-strings", "blns.json"), &list); err != nil {
 		t.Fatal(err)
@@ -265,6 +270,7 @@ func TestNaughtyStrings(t *testing.T) {
 
 // Unusual separators, no quoting, prices with their currency beside them.
 func TestDirtyOffersData(t *testing.T) {
+	t.Parallel()
 	_, k := imported(t, "abt.csv", Options{SKUColumn: "id", Quote: "none", Currency: "USD"}, string(shared(t, "dirty-retail-offers", "D2", "abt.csv.gz")))
 	if k.run.Created != 1076 || len(k.prices) != 1076-660 || codes(k.report)["warning file.delimiter"] != 1 {
 		t.Errorf("%+v, %v, %d prices", k.run, codes(k.report), len(k.prices))

@@ -9,6 +9,7 @@ import (
 
 // The counts are those of the data's own description, counted there by other means.
 func TestFoodData(t *testing.T) {
+	t.Parallel()
 	file := string(shared(t, "food-gtin-10k", "products.csv.gz"))
 	store := openStore(t)
 	im := importer(store)
@@ -56,6 +57,7 @@ func TestFoodData(t *testing.T) {
 }
 
 func TestFoodDataDry(t *testing.T) {
+	t.Parallel()
 	file := string(shared(t, "food-gtin-10k", "products.csv.gz"))
 	store := openStore(t)
 	version := store.Schema().Version
@@ -69,6 +71,7 @@ func TestFoodDataDry(t *testing.T) {
 }
 
 func TestBestBuyData(t *testing.T) {
+	t.Parallel()
 	file := string(shared(t, "bestbuy", "ecommerce.json.gz"))
 	store := openStore(t)
 	im := importer(store)

@@ -44,6 +44,7 @@ func odd(prefix string) string {
 // A run that is killed between any two commits, any number of times, ends as
 // one that is not.
 func TestRestart(t *testing.T) {
+	t.Parallel()
 	store := openStore(t)
 	n := 0
 	type end struct {
@@ -136,6 +137,7 @@ func TestRestart(t *testing.T) {
 
 // A holder that has lost its lease writes nothing more.
 func TestFenced(t *testing.T) {
+	t.Parallel()
 	store := openStore(t)
 	id := begin(t, store, "x.csv", Options{}, strings.NewReader(odd("p")))
 	l := take(t, store, id)
@@ -161,6 +163,7 @@ func TestFenced(t *testing.T) {
 }
 
 func TestProgress(t *testing.T) {
+	t.Parallel()
 	total := int64(400)
 	over := time.Now()
 	began := over.Add(-10 * time.Second)

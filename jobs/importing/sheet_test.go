@@ -94,6 +94,7 @@ func sample(t testing.TB) []byte {
 }
 
 func TestWorkbook(t *testing.T) {
+	t.Parallel()
 	content := sample(t)
 	rows, end := readAll(bytes.NewReader(content))
 	want := []string{

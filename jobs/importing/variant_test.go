@@ -20,6 +20,7 @@ import (
 // Variants may stand before their parents, be known by other columns, or
 // belong to products that are there already.
 func TestVariantsBeforeParents(t *testing.T) {
+	t.Parallel()
 	const rows = "T-R,T,red,Tee\nX-1,,,Alone\nT-B,T,blue,\nT,,,Tee\nM-1,M,red,\nB-1,B,,\nB,,,Bag\nT-R2,T,red,\n"
 	for name, c := range map[string]struct {
 		header string
@@ -54,6 +55,7 @@ func TestVariantsBeforeParents(t *testing.T) {
 }
 
 func TestParentsByNumber(t *testing.T) {
+	t.Parallel()
 	file := "ID,Type,SKU,Name,Published,Parent,Regular price,Attribute 1 name,Attribute 1 value(s)\n" +
 		"11,variation,H-R,,1,id:10,5,Color,Red\n10,variable,H,Hoodie,1,,,Color,\"Red, Blue\"\n12,variation,H-B,,-1,H,6,Color,Blue\n13,variation,N,,1,id:99,6,Color,Blue\n"
 	store, k := imported(t, "woo.csv", Options{Currency: "EUR"}, file)
@@ -67,6 +69,7 @@ func TestParentsByNumber(t *testing.T) {
 
 // Prices and stock beside the texts, by the columns' names.
 func TestOffersInColumns(t *testing.T) {
+	t.Parallel()
 	file := "sku,name,price-EUR,Price (GBP),sale price EUR,stock,stock:default2,price\nA,Tea,\"1.234,50\",£5,900,10,3,7\nB,Cup,0,,,-2,,8\nC,Pot,12,eins,,1.5,,9\n"
 	_, k := imported(t, "tea.csv", Options{}, file)
 	k.has(t, "A EUR 1234.5", "A EUR 900 2000-01-01 2100-01-01", "A GBP 5", "B EUR 0")
@@ -92,6 +95,7 @@ func TestOffersInColumns(t *testing.T) {
 }
 
 func TestParseMoney(t *testing.T) {
+	t.Parallel()
 	for in, want := range map[string]string{
 		"5": "5", "5.50": "5.50", " 5,5 ": "5.5", "12,50 €": "12.50", "€ 12.50": "12.50", "69.71 eur": "69.71", "EUR 1": "1", "-5": "-5", ".5": "0.5",
 		"1,234.50": "1234.50", "1.234,50": "1234.50", "1 234,50": "1234.50", "1'234.50": "1234.50", "1,234,567": "1234567", "0,125": "0.125", "007.5": "7.5",
@@ -108,6 +112,7 @@ func TestParseMoney(t *testing.T) {
 
 // A file of variants, prices and pictures, killed anywhere, ends as one that is not.
 func TestRestartVariants(t *testing.T) {
+	t.Parallel()
 	shop := func(prefix string) string {
 		var b strings.Builder
 		b.WriteString("Handle,Title,Option1 Name,Option1 Value,Variant SKU,Variant Price,Variant Inventory Qty,Image Src\n")

@@ -88,6 +88,7 @@ func (k kept) has(t *testing.T, prices ...string) {
 
 // Vendors' own samples; the counts are those of their descriptions.
 func TestWooCommerceData(t *testing.T) {
+	t.Parallel()
 	store, k := imported(t, "sample_products.csv", Options{Currency: "GBP"}, string(shared(t, "woocommerce", "sample_products.csv")))
 	if k.run.Created != 25 || len(k.parents) != 7 || codes(k.report)["warning file.layout"] != 1 || len(k.report) != 2 {
 		t.Errorf("%+v, %d variants, %v", k.run, len(k.parents), codes(k.report))
@@ -127,6 +128,7 @@ func axes(store *postgres.Store, family string) string {
 }
 
 func TestShopifyData(t *testing.T) {
+	t.Parallel()
 	store, k := imported(t, "apparel.csv", Options{Currency: "USD"}, string(shared(t, "shopify", "apparel.csv")))
 	if k.run.Created != 22 || len(k.parents) != 3 || len(k.prices) != 22 || k.stock != 22 || count(t, store, `select count(*) from product where parent_id is null`) != 20 {
 		t.Errorf("%+v, variants %v, %d prices, stock %d", k.run, k.parents, len(k.prices), k.stock)
@@ -150,6 +152,7 @@ func TestShopifyData(t *testing.T) {
 }
 
 func TestVendureData(t *testing.T) {
+	t.Parallel()
 	o := Options{AssetBase: "https://img.example/", Map: map[string]string{"price:EUR": "row.price", "price:USD": "string(double(row.price) * 2.0)"}}
 	store, k := imported(t, "products.csv", o, string(shared(t, "vendure", "products.csv")))
 	if k.run.Created != 86 || k.run.Rejected != 2 || codes(k.report)["error sku.duplicate"] != 2 {
@@ -178,6 +181,7 @@ func TestVendureData(t *testing.T) {
 }
 
 func TestVendureLanguages(t *testing.T) {
+	t.Parallel()
 	file := string(shared(t, "vendure", "multiple-languages.csv"))
 	_, k := imported(t, "x.csv", Options{}, file)
 	if c := codes(k.report); k.run.Created != 3 || c["warning column.locale"] != 3 {
@@ -200,6 +204,7 @@ func TestVendureLanguages(t *testing.T) {
 }
 
 func TestMedusaData(t *testing.T) {
+	t.Parallel()
 	var both [2]string
 	for i, f := range []string{"exported-products-comma.csv", "exported-products-semicolon.csv"} {
 		store, k := imported(t, "products.csv", Options{}, string(shared(t, "medusa-import-csv", f)))
@@ -233,6 +238,7 @@ func TestMedusaData(t *testing.T) {
 // The texts of a bicycle maker in six languages, a row for each, beside its
 // products, 200 of which have a price of 0.
 func TestAdventureWorksData(t *testing.T) {
+	t.Parallel()
 	store := openStore(t)
 	locales := []pim.Locale{"en", "fr", "ar", "he", "th", "zh-Hant"}
 	if _, err := store.ChangeSchema(t.Context(), postgres.SchemaChange{Locales: locales}); err != nil {
@@ -266,6 +272,7 @@ func TestAdventureWorksData(t *testing.T) {
 
 // Deep JSON: a few paths are mapped, the rest is kept or left without failing.
 func TestOpenFoodFactsData(t *testing.T) {
+	t.Parallel()
 	store := openStore(t)
 	family := pim.Family{Code: "food", Attributes: []pim.FamilyAttribute{{Code: "name"}, {Code: "brand"}, {Code: "content"}, {Code: "code"}}}
 	_, err := store.ChangeSchema(t.Context(), postgres.SchemaChange{

@@ -8,6 +8,7 @@ import (
 // However many listings are rejected, and of however many lanes: what is looked
 // at of them has more products than may be rejected, and little more.
 func TestWatchedRejectsAreEnough(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	c := h.channel("shop")
 	h.fill(c.ID, 3000)

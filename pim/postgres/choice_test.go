@@ -18,6 +18,7 @@ func only(sku pim.SKU) []pim.SKU {
 
 // Each part of a choice narrows it, and parts narrow each other.
 func TestChoiceOfListings(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	h.channel("aa")
 	h.channel("bb")
@@ -88,6 +89,7 @@ func TestChoiceOfListings(t *testing.T) {
 // A full resync of some listings sends them whatever was acknowledged, also what
 // was under way when it was asked for; what was withdrawn stays withdrawn.
 func TestFullResyncOfSome(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	ch := h.channel("aa")
 	h.do(thing("A", Put, `{}`), thing("B", Put, `{}`), thing("C", Put, `{}`))

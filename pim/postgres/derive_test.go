@@ -34,6 +34,7 @@ func (h *house) derive(l Lease, refs map[pim.SKU][]string) (skus []pim.SKU) {
 }
 
 func TestDerive(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	fanner, l := h.lease(Consumer{Kind: Fanout}), h.lease(Consumer{Kind: Derive})
 	edit := func(name string) {
@@ -95,6 +96,7 @@ func TestDerive(t *testing.T) {
 // A picture that was completed before it was known who shows it wakes those who
 // looked too early.
 func TestDeriveFindsWhatIsJustComplete(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	fanner, l := h.lease(Consumer{Kind: Fanout}), h.lease(Consumer{Kind: Derive})
 	h.put("logo", 1)
@@ -121,6 +123,7 @@ func TestDeriveFindsWhatIsJustComplete(t *testing.T) {
 
 // Who lost the lease writes nothing, neither what came of a task nor its end.
 func TestTasksAreFenced(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	h.do(Edit{SKU: "A", Mode: Merge, Family: ptr("thing")})
 	if _, err := h.AddURLAsset(h.ctx, "", "https://pictures.example/a.png"); err != nil {
@@ -154,6 +157,7 @@ func TestTasksAreFenced(t *testing.T) {
 
 // What one lot's tasks lack holds nobody else up, and burns none of its own.
 func TestLotsWaitAlone(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	for _, u := range []string{"https://down.example/1", "https://down.example/2", "https://up.example/1"} {
 		if _, err := h.AddURLAsset(h.ctx, "", u); err != nil {

@@ -167,6 +167,7 @@ func drawEdit(t *rapid.T, sku pim.SKU, rev int64) Edit {
 // one per change and by none without one, and leaves events from which, read
 // backwards, each earlier state can be told.
 func TestEditsFollowTheModel(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	run := 0
 	rapid.Check(t, func(t *rapid.T) {

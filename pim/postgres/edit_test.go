@@ -13,6 +13,7 @@ import (
 )
 
 func TestEditTable(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	for i, c := range []struct {
 		edit     Edit
@@ -90,6 +91,7 @@ func TestEditTable(t *testing.T) {
 }
 
 func TestEditSaysEveryProblem(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	before := h.traces()
 	e := Edit{
@@ -130,6 +132,7 @@ func TestEditSaysEveryProblem(t *testing.T) {
 }
 
 func TestEditWarns(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	e := thing("A", Put, `{"gtin":"4006381333932"}`)
 	e.Known = []pim.Problem{{Pointer: "/x", Code: "known"}}
@@ -142,6 +145,7 @@ func TestEditWarns(t *testing.T) {
 }
 
 func TestEventsSayWhatChanged(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	h.do(thing("A", Put, `{"colour":"red","name":{"en-GB":"a"}}`))
 	e := thing("A", Patch, `{"colour":"blue","name":{"de-DE":"b"},"picture":"https://x/1.jpg"}`)
@@ -167,6 +171,7 @@ func TestEventsSayWhatChanged(t *testing.T) {
 
 // Eight editors count up one number, each from what it saw: none is lost.
 func TestConcurrentEditsLoseNone(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	h.do(thing("A", Put, `{"count":0}`))
 	const editors, each = 8, 12
@@ -207,6 +212,7 @@ func TestConcurrentEditsLoseNone(t *testing.T) {
 
 // Without If-Match nobody is told to come back, however many edit one product.
 func TestConcurrentPatchesAllSucceed(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	h.do(thing("A", Put, `{}`))
 	const editors, each = 32, 5
@@ -235,6 +241,7 @@ func TestConcurrentPatchesAllSucceed(t *testing.T) {
 // Nor is an edit that is slower than all others, here a loop within the
 // database: at last it locks the product before it reads it.
 func TestASlowEditGetsThrough(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	h.do(thing("A", Put, `{}`))
 	ctx, stop := context.WithCancel(h.ctx)
@@ -262,6 +269,7 @@ func TestASlowEditGetsThrough(t *testing.T) {
 }
 
 func TestConcurrentCreationsMakeOne(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	var wg sync.WaitGroup
 	results := make([]EditResult, 8)
@@ -289,6 +297,7 @@ func TestConcurrentCreationsMakeOne(t *testing.T) {
 // An edit worked out by a schema that is no longer the newest is worked out
 // anew: nothing is written, and nothing refused, by an old one.
 func TestEditUsesTheNewestSchema(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	old := h.open()
 	change := SchemaChange{
@@ -328,6 +337,7 @@ func TestEditUsesTheNewestSchema(t *testing.T) {
 // A value that the schema lost its place for does not keep a product from
 // being edited; it goes with the next change, and the event says so.
 func TestEditMendsWhatTheSchemaLost(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	h.channel("shop")
 	h.channel("gone")

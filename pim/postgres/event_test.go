@@ -36,6 +36,7 @@ func (h *house) read(after string, limit int) (list []string, next string) {
 // order is not the order of commits: here a transaction that began first, and
 // has the lower numbers, commits last.
 func TestEventsMissNothing(t *testing.T) {
+	t.Parallel()
 	h := houseAt(t, dbtest.Server(t).DSN()) // its own server: any other transaction would hold the log back
 	h.do(thing("A", Put, `{}`), thing("B", Put, `{}`), thing("C", Put, `{}`))
 	seen, cursor := h.read("", 2)
@@ -91,6 +92,7 @@ func TestEventsMissNothing(t *testing.T) {
 }
 
 func TestHistoryPages(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	h.do(thing("A", Put, `{}`), thing("B", Put, `{}`))
 	for i := range 6 {
@@ -122,6 +124,7 @@ func TestHistoryPages(t *testing.T) {
 // Events go to the partition of their month; what no partition was made for is
 // kept all the same, and keeps none of the others from being made.
 func TestEventPartitions(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	h.do(thing("A", Put, `{}`))
 	month := func(n int) time.Time {

@@ -11,6 +11,7 @@ import (
 // What a channel keeps for less long than others goes piece by piece, and the
 // others' stays; each piece is found along an index, in order.
 func TestTidyDropsExchangesInPieces(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	short, long, gone := h.channel("short"), h.channel("long"), h.channel("gone")
 	h.exec(`update channel set policy = '{"exchanges": {"days": 1}}' where id = $1`, short.ID)

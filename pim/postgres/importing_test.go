@@ -45,6 +45,7 @@ func tallied(done int64) func([]EditResult) ImportProgress {
 }
 
 func TestImportFileComesBackWhole(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	for _, size := range []int{0, 1, importChunkSize - 1, importChunkSize, importChunkSize + 1, 3*importChunkSize + 7} {
 		content := make([]byte, size)
@@ -81,6 +82,7 @@ func (h *house) importChunk(l Lease, edits []Edit, tally func([]EditResult) Impo
 // A chunk's products and its progress are one: all there or nothing, and never
 // twice.
 func TestImportChunk(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	id, l := h.upload([]byte("x"))
 	edits := []Edit{thing("A", Merge, `{"count":1}`), thing("B", Merge, `{"nope":1}`), thing("C", Merge, `{"count":1}`)}
@@ -147,6 +149,7 @@ func TestImportChunk(t *testing.T) {
 // What was worked out ahead of its turn is worked out again where the store
 // has moved on meanwhile, also what was refused.
 func TestImportPreparedTooEarly(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	h.do(thing("moves", Put, `{"count":1}`), thing("goes", Put, `{}`), thing("stays", Put, `{"count":1}`))
 	_, l := h.upload([]byte("x"))
@@ -187,6 +190,7 @@ func TestImportPreparedTooEarly(t *testing.T) {
 // A variant whose axes another writer takes in mid-chunk fails the chunk, not
 // the import: the next try tells it as that row's problem.
 func TestImportChunkLosesARace(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	h.do(parent("P"))
 	_, l := h.upload([]byte("x"))
@@ -217,6 +221,7 @@ func TestImportChunkLosesARace(t *testing.T) {
 }
 
 func TestImportRunsAndReportPages(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	id, l := h.upload([]byte("x"))
 	var want []string

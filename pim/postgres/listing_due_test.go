@@ -8,6 +8,7 @@ import (
 
 // How urgent a listing is shows nowhere as a time before it became dirty.
 func TestListingDue(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	h.channel("aa")
 	h.do(thing("P", Put, `{}`))

@@ -38,6 +38,7 @@ func stand(t *testing.T) *house {
 }
 
 func TestListingStates(t *testing.T) {
+	t.Parallel()
 	h := stand(t)
 	want := []pim.ListingState{
 		pim.StateWaiting, pim.StatePending, pim.StateAccepted, pim.StateLive, pim.StateRejected, pim.StateWithdrawn, pim.StateNone, pim.StateNone,
@@ -114,6 +115,7 @@ func TestListingStates(t *testing.T) {
 }
 
 func TestLaneStats(t *testing.T) {
+	t.Parallel()
 	h := stand(t)
 	h.exec(`update listing set dirty_at = now() - interval '90 seconds' where dirty and channel_id = (select id from channel where code = 'bb')`)
 	all, err := h.LaneStats(h.ctx, "")
@@ -144,6 +146,7 @@ func TestLaneStats(t *testing.T) {
 }
 
 func TestRetryListings(t *testing.T) {
+	t.Parallel()
 	h := stand(t)
 	h.exec(`update listing l set dirty = false, error = 'x' from product p where p.id = l.product_id and p.sku in ('P2', 'P3')
 		and l.channel_id = (select id from channel where code = 'bb')`)
@@ -169,6 +172,7 @@ func TestRetryListings(t *testing.T) {
 // All that locks many listings takes them in one order: whatever meets, nobody
 // is killed as a deadlock's victim.
 func TestListingWritersDoNotDeadlock(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	c := h.channel("aa")
 	h.channel("bb")
@@ -232,6 +236,7 @@ func TestListingWritersDoNotDeadlock(t *testing.T) {
 // locks all of a channel's listings would have the others wait. Until the last
 // step nothing is sent, as some is not forgotten yet.
 func TestFullResyncGoesInSteps(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	c := h.channel("aa")
 	h.do(thing("A", Put, `{}`), thing("B", Put, `{}`), thing("C", Put, `{}`), thing("D", Put, `{}`))
@@ -281,6 +286,7 @@ func TestFullResyncGoesInSteps(t *testing.T) {
 // A restore raises every revision above what was ever sent, has everything
 // marked, and nothing skipped.
 func TestRestored(t *testing.T) {
+	t.Parallel()
 	h := stand(t)
 	h.exec(`update listing set acked_hash = 'x'`)
 	h.exec(`insert into event (at, product_id, rev, lanes, type, actor, data) values (now() - interval '1 hour', 1, 1, 1, 'x', 'x', '{}')`)
@@ -308,6 +314,7 @@ func TestRestored(t *testing.T) {
 }
 
 func TestTidy(t *testing.T) {
+	t.Parallel()
 	h := stand(t)
 	c, err := h.Channel(h.ctx, "bb")
 	if err != nil {
@@ -342,6 +349,7 @@ func TestTidy(t *testing.T) {
 // A deleted channel's listings are dropped once: after that, tidying does not
 // even look at the table, which may be large.
 func TestTidyDropsListingsOnce(t *testing.T) {
+	t.Parallel()
 	h := stand(t)
 	if err := h.DeleteChannel(h.ctx, "bb"); err != nil {
 		t.Fatal(err)
@@ -370,6 +378,7 @@ func TestTidyDropsListingsOnce(t *testing.T) {
 // A new partition waits for nobody who reads the log, since all edits would
 // wait behind it.
 func TestTidyLeavesAReadLogAlone(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	h.exec(`drop table event_` + time.Now().UTC().AddDate(0, 0, 1-time.Now().UTC().Day()).AddDate(0, 2, 0).Format("2006_01"))
 	tx := h.begin()
@@ -394,6 +403,7 @@ func TestTidyLeavesAReadLogAlone(t *testing.T) {
 }
 
 func TestChannels(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	c := h.channel("shop")
 	if _, err := h.CreateChannel(h.ctx, Channel{Code: "shop", Config: []byte(`{}`), Mapping: []byte(`{}`)}); err == nil || !strings.Contains(err.Error(), ErrExists.Error()) {

@@ -13,6 +13,7 @@ import (
 // TestMappingsAreKept: a version for each change, none without one, the newest
 // 200, and which of them was in force when.
 func TestMappingsAreKept(t *testing.T) {
+	t.Parallel()
 	s := newHouse(t)
 	ch := s.channel("shop")
 	other := s.channel("other")
@@ -70,6 +71,7 @@ func TestMappingsAreKept(t *testing.T) {
 
 // TestSurvey: what is surveyed is what would be claimed, page by page.
 func TestSurvey(t *testing.T) {
+	t.Parallel()
 	s := newHouse(t)
 	ch := s.channel("shop")
 	family := testSchema.Families[0].Code

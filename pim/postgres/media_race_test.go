@@ -11,6 +11,7 @@ import (
 // What somebody says of an asset, puts in its place or deletes while its URL is
 // fetched is newer than what the fetch brings.
 func TestFetchesKeepWhatIsNewer(t *testing.T) {
+	t.Parallel()
 	const url = "https://pictures.example/a.png"
 	h := newHouse(t)
 	l := h.lease(Consumer{Kind: Fetch})
@@ -122,6 +123,7 @@ func (h *house) define(code string, spec byte) {
 // A definition that is changed and changed back while a renderer works has its
 // renditions made, though the renderer saw that nobody wants them.
 func TestWhatIsWantedAgainIsMade(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	l := h.lease(Consumer{Kind: Render, Lane: 0})
 	tasks := h.shown(l)
@@ -142,6 +144,7 @@ func TestWhatIsWantedAgainIsMade(t *testing.T) {
 
 // A rendition that was cancelled holds up those alone who show it.
 func TestCancelledRenditionsHoldNobodyUp(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	l := h.lease(Consumer{Kind: Render, Lane: 0})
 	tasks := h.shown(l)
@@ -160,6 +163,7 @@ func TestCancelledRenditionsHoldNobodyUp(t *testing.T) {
 // An asset that a product names by its code and another by its URL is used as
 // long as one of them does, in whatever order they are looked at.
 func TestUsedByCodeOrURL(t *testing.T) {
+	t.Parallel()
 	const url = "https://pictures.example/a.png"
 	h := newHouse(t)
 	l := h.lease(Consumer{Kind: Derive})
@@ -244,6 +248,7 @@ func (h *house) tangled(begin, end string, do func() error) bool {
 // rows in the other order, is asked to wait, and does it once more; nothing of it
 // is done twice.
 func TestMediaUntangles(t *testing.T) {
+	t.Parallel()
 	const url = "https://pictures.example/a.png"
 	h := newHouse(t)
 	render := h.lease(Consumer{Kind: Render, Lane: 0})

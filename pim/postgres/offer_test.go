@@ -60,6 +60,7 @@ func window(r pim.PriceRow, from, to *time.Time) pim.PriceRow {
 }
 
 func TestPricesRowByRow(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	h.do(thing("A", Put, `{}`), thing("B", Put, `{}`), thing("gone", Put, `{}`))
 	h.do(Edit{SKU: "gone", Mode: Delete})
@@ -126,6 +127,7 @@ func TestPricesRowByRow(t *testing.T) {
 }
 
 func TestStockRowByRow(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	h.do(thing("A", Put, `{}`), thing("B", Put, `{}`))
 	h.exec(`delete from outbox`)
@@ -163,6 +165,7 @@ func TestStockRowByRow(t *testing.T) {
 
 // Content, prices and stock have revisions of their own.
 func TestRevisionsAreApart(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	h.do(thing("A", Put, `{}`))
 	revisions := func() [5]int64 {
@@ -196,6 +199,7 @@ func TestRevisionsAreApart(t *testing.T) {
 // What an event says was there before is what was there: also when many change
 // one price at once, its events make one chain.
 func TestConcurrentPricesKeepTheirHistory(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	h.do(thing("A", Put, `{}`), thing("B", Put, `{}`))
 	h.set(price("A", "EUR", "1000"), price("B", "EUR", "1000"))
@@ -238,6 +242,7 @@ func TestConcurrentPricesKeepTheirHistory(t *testing.T) {
 }
 
 func TestIdempotency(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	h.do(thing("A", Put, `{}`))
 	k, err := h.CreateKey(h.ctx, "erp", "integration", []byte("x"))
@@ -300,6 +305,7 @@ func TestIdempotency(t *testing.T) {
 // Twins in flight: the second waits for the first, and answers with it, or
 // works itself when the first came to nothing.
 func TestIdempotentTwinsInFlight(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	h.do(thing("A", Put, `{}`))
 	k, err := h.CreateKey(h.ctx, "erp", "integration", []byte("x"))
@@ -357,6 +363,7 @@ func TestIdempotentTwinsInFlight(t *testing.T) {
 }
 
 func TestPriceWindows(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	h.do(thing("opens", Put, `{}`), thing("closes", Put, `{}`), thing("later", Put, `{}`), thing("always", Put, `{}`), thing("past", Put, `{}`))
 	h.set(price("opens", "EUR", "1"), price("closes", "EUR", "1"), price("later", "EUR", "1"), price("always", "EUR", "1"), price("past", "EUR", "1"))

@@ -13,6 +13,7 @@ import (
 )
 
 func TestProducts(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	h.do(parent("P"), thing("A%b", Put, `{"name":{"en-GB":"Grüne Lampe"}}`), thing("A_b", Put, `{"colour":"50%"}`), thing("gone", Put, `{}`))
 	off := thing("off", Put, `{}`)
@@ -84,6 +85,7 @@ func TestProducts(t *testing.T) {
 }
 
 func TestChangeSchema(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	h.do(parent("P"))
 	thingFamily := testSchema.Families[0]
@@ -150,6 +152,7 @@ func TestChangeSchema(t *testing.T) {
 // More changes at once than there are connections: none may need a second one
 // while it holds the lock that the others wait for.
 func TestManySchemaChangesAtOnce(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	small, err := Open(h.ctx, h.dsn, Options{EditConns: 2})
 	if err != nil {
@@ -176,6 +179,7 @@ func TestManySchemaChangesAtOnce(t *testing.T) {
 
 // A family that goes while a product of it comes: one of both is refused.
 func TestConcurrentFamilyAndProduct(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	for i := range 15 {
 		code := fmt.Sprint("f", i)
@@ -202,6 +206,7 @@ func TestConcurrentFamilyAndProduct(t *testing.T) {
 // The same, held open at the worst moment: the product is written when its
 // family's deletion is not yet committed.
 func TestProductWaitsForItsFamilysEnd(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	tx := h.begin()
 	for _, sql := range []string{sqlLockCatalogue, `delete from family where code = 'other'`, sqlBumpCatalogue} {
@@ -219,6 +224,7 @@ func TestProductWaitsForItsFamilysEnd(t *testing.T) {
 }
 
 func TestNowIsTheDatabases(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	if now, err := h.Now(h.ctx); err != nil || time.Since(now).Abs() > time.Minute {
 		t.Error(now, err)

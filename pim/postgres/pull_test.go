@@ -11,6 +11,7 @@ import (
 // What was pulled is stored with where to go on, or not at all: a holder that
 // lost its lease stores neither, so that nothing old comes over something new.
 func TestPulledUnderALease(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	h.do(thing("A", Put, `{}`))
 	c := h.channel("erp")

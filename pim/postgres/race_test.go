@@ -35,6 +35,7 @@ func (h *house) crossed(first, second pim.SKU, do func() error) error {
 // An import's chunk and a page of an ERP lock prices first and then stock, each
 // in its order: who meets them crosswise tries again, and tells nobody.
 func TestOffersOutliveADeadlock(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	c := h.channel("erp")
 	c.Pulls = true
@@ -77,6 +78,7 @@ func TestOffersOutliveADeadlock(t *testing.T) {
 // A chunk of an import that another writer overtakes is written again later: a
 // row that comes too late is no row that the database refuses.
 func TestChunkThatLosesARace(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	variant, parent := "by-colour", pim.SKU("P")
 	h.do(Edit{SKU: "P", Mode: Put, Family: ptr("thing"), FamilyVariant: &variant, Values: pim.Values{}})

@@ -78,6 +78,7 @@ func (l *lane) stands(what, want string) {
 // A ticket that is out keeps its pace whatever is wanted meanwhile, which goes
 // when the ticket ends: what is sold out before anything else.
 func TestPlaceBehindATicket(t *testing.T) {
+	t.Parallel()
 	token := "t"
 	pending := Outcome{Again: true, Hold: true, After: time.Hour, Token: &token}
 	for _, c := range []struct {
@@ -102,6 +103,7 @@ func TestPlaceBehindATicket(t *testing.T) {
 
 // A ticket is as old as its first answer, however often it is asked for.
 func TestTicketKeepsItsAge(t *testing.T) {
+	t.Parallel()
 	l := newLane(t, pim.Content)
 	token := "t"
 	pending := Outcome{Again: true, Hold: true, Token: &token}
@@ -120,6 +122,7 @@ func TestTicketKeepsItsAge(t *testing.T) {
 // What is wanted again while it was sent is due at once, in its place, unless
 // the wait is the target's own.
 func TestWantedAgainWhileItWasSent(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		outcome Outcome
 		again   bool // and it was wanted again
@@ -148,6 +151,7 @@ func TestWantedAgainWhileItWasSent(t *testing.T) {
 // The first answer counts though the listing was wanted again meanwhile: else the
 // same is sent once more.
 func TestFirstAnswerCountsThoughWantedAgain(t *testing.T) {
+	t.Parallel()
 	l := newLane(t, pim.Content)
 	item := l.claim()
 	l.do(thing("A", Patch, `{"count":7}`))
@@ -167,6 +171,7 @@ func (l *lane) content() *lane {
 // What is sold out keeps its place when its content is born anew, and when it
 // waited for that: both make it due again.
 func TestSoldOutStaysFirstWhenBornAnew(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		stock     int64
 		waits     bool
@@ -192,6 +197,7 @@ func TestSoldOutStaysFirstWhenBornAnew(t *testing.T) {
 // the receipt by which that content was born has done all but commit. Neither
 // of the two receipts sees the other's work, and yet the offer must be due.
 func TestContentBornBesideANewOffer(t *testing.T) {
+	t.Parallel()
 	content := newLane(t, pim.Content)
 	h := content.house
 	offer := &lane{house: h, channel: content.channel, drain: h.lease(Consumer{Kind: Drain, Channel: content.channel.ID, Lane: pim.Offer})}
@@ -238,6 +244,7 @@ func TestContentBornBesideANewOffer(t *testing.T) {
 
 // A receipt that nothing wakes by writes its own listings only.
 func TestReceiptWakesNobodyForNothing(t *testing.T) {
+	t.Parallel()
 	l := newLane(t, pim.Content)
 	l.exec(`create table written (statement text)`)
 	l.exec(`create function written() returns trigger language plpgsql as $$ begin insert into written values (tg_op); return null; end $$`)
@@ -252,6 +259,7 @@ func TestReceiptWakesNobodyForNothing(t *testing.T) {
 // Who forgets what was acknowledged forgets it of tickets, too: a ticket that
 // was drawn before ends later, and would bring it back.
 func TestForgettingReachesTickets(t *testing.T) {
+	t.Parallel()
 	for what, forget := range map[string]func(*house) error{
 		"full resync": func(h *house) error { return h.ResyncChannel(h.ctx, "aa", true) },
 		"restore":     func(h *house) error { _, err := h.Restored(h.ctx); return err },

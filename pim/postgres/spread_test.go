@@ -12,6 +12,7 @@ import (
 // once, the others by the consumer that is due for it, wherever the last one
 // stopped; in the end all that is missing is queued once.
 func TestSpreadGoesOn(t *testing.T) {
+	t.Parallel()
 	const assets = spreadAssets*spreadAtOnce + 2*spreadAssets + 17
 	h := newHouse(t)
 	h.define("a", 1)
@@ -69,6 +70,7 @@ func TestSpreadGoesOn(t *testing.T) {
 // A definition that is as it was once before shows what was made then, of each
 // asset, also where another's is still to be made.
 func TestMadeBeforeIsShown(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	render, derive := h.lease(Consumer{Kind: Render, Lane: 0}), h.lease(Consumer{Kind: Derive})
 	h.channel("shop")
@@ -126,6 +128,7 @@ func TestMadeBeforeIsShown(t *testing.T) {
 
 // What is forgotten is looked for in pieces.
 func TestForgetInPieces(t *testing.T) {
+	t.Parallel()
 	const renditions = 2*forgetLooks + 3
 	h := newHouse(t)
 	h.define("a", 1)

@@ -68,6 +68,7 @@ func (noImports) Import(path string) (*types.Package, error) { return nil, os.Er
 var placeholder = regexp.MustCompile(`@[a-z_]+`)
 
 func TestEveryStatementPrepares(t *testing.T) {
+	t.Parallel()
 	all := statements(t)
 	if len(all) < 60 || all["sqlClaim"] == "" || all["sqlEdit"] == "" {
 		t.Fatalf("only %d statements found", len(all))
@@ -104,6 +105,7 @@ var (
 // Whatever writes many listings locks them in the order product,
 // channel, lane; a statement that forgets it would deadlock, on some day.
 func TestListingLocksAreOrdered(t *testing.T) {
+	t.Parallel()
 	seen := 0
 	for name, sql := range statements(t) {
 		if touchesListing.MatchString(sql) {
@@ -184,6 +186,7 @@ func (h *house) plan(sql string, args pgx.NamedArgs) node {
 // The road's statements run many times a second beside millions of rows: one
 // that reads a whole table is a bug even where it is right.
 func TestRoadUsesItsIndexes(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	c := h.channel("shop")
 	h.checkPlans("an empty database") // a fresh installation's connections keep these plans while it fills

@@ -270,6 +270,7 @@ func equal[T comparable](t testing.TB, what string, got, want []T) {
 }
 
 func TestOpenRefuses(t *testing.T) {
+	t.Parallel()
 	_, err := Open(t.Context(), "postgres://u:topsecret@h:notaport/x", Options{})
 	if err == nil || strings.Contains(err.Error(), "topsecret") {
 		t.Errorf("Open of a broken address: %v", err)
@@ -280,6 +281,7 @@ func TestOpenRefuses(t *testing.T) {
 }
 
 func TestKeys(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	k, err := h.CreateKey(h.ctx, "erp", "integration", []byte("hash"))
 	if err != nil {

@@ -37,6 +37,7 @@ func (h *house) counts(kind string) TaskCounts {
 }
 
 func TestTasksAreListedAndCommanded(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	a, b := h.tasks("a.example", 3), h.tasks("b.example", 2)
 	page, next, err := h.Tasks(h.ctx, TaskFilter{}, Page{Limit: 4})
@@ -118,6 +119,7 @@ func TestTasksAreListedAndCommanded(t *testing.T) {
 
 // A text's task says which it is.
 func TestTasksOfTexts(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	h.exec(`insert into product (sku, family) values ('A-1', 'thing')`)
 	h.exec(`insert into product_text (product_id, attribute, locale, from_locale, rule, action, state)
@@ -131,6 +133,7 @@ func TestTasksOfTexts(t *testing.T) {
 
 // A command goes through any number of tasks in parts.
 func TestCommandsOfManyTasks(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	const many = 2*commandPart + 7
 	h.exec(`insert into lot (kind, lot) values ('translate', 'en>de')`)
@@ -152,6 +155,7 @@ func TestCommandsOfManyTasks(t *testing.T) {
 
 // An asset that is promised while products name it already is in use.
 func TestAPromisedAssetIsInUse(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	h.exec(`insert into product_asset (product_id, ref) values (7, 'front'), (8, 'front'), (7, 'https://x.example/front.jpg')`)
 	if _, err := h.AddURLAsset(h.ctx, "front", "https://x.example/f.jpg"); err != nil {

@@ -13,6 +13,7 @@ import (
 )
 
 func TestVariants(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	h.do(parent("P"), thing("single", Put, `{}`))
 	h.do(variant("red", "P", `{"colour":"red"}`))
@@ -83,6 +84,7 @@ func TestVariants(t *testing.T) {
 // Variants with the same axes, made at once: one is there, the others are told
 // whose the axes are.
 func TestConcurrentVariantsKeepTheirAxes(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	h.do(parent("P"))
 	for round := range 5 {
@@ -111,6 +113,7 @@ func TestConcurrentVariantsKeepTheirAxes(t *testing.T) {
 // A parent that goes, or changes what its variants differ in, while a variant
 // comes: one of both is refused, whichever way they meet.
 func TestConcurrentParentAndVariant(t *testing.T) {
+	t.Parallel()
 	for name, e := range map[string]Edit{
 		"deleted": {SKU: "P", Mode: Delete},
 		"changed": {SKU: "P", Mode: Patch, FamilyVariant: ptr("by-count")},
@@ -147,6 +150,7 @@ func TestConcurrentParentAndVariant(t *testing.T) {
 // The same, held open at the worst moment: the variant is written and not yet
 // committed when its parent is to be deleted.
 func TestParentWaitsForAVariantInFlight(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	h.do(parent("P"))
 	tx := h.begin()
@@ -167,6 +171,7 @@ func TestParentWaitsForAVariantInFlight(t *testing.T) {
 // Prices and stock wait for no editor: an edit's lock is not in the way of
 // their foreign keys.
 func TestOffersWaitForNoEditor(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	h.do(thing("A", Put, `{}`))
 	tx := h.begin()
@@ -184,6 +189,7 @@ func TestOffersWaitForNoEditor(t *testing.T) {
 // A variant's revisions as targets see them never fall: not when it is deleted
 // under a parent with many revisions, nor when it comes back elsewhere.
 func TestVariantRevisionsNeverFall(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	c := h.channel("shop")
 	h.do(parent("P"), parent("R"), thing("other", Put, `{}`))

@@ -159,7 +159,9 @@ func begin(ctx context.Context, durable bool) (*localpg.Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make the test server's folder: %w", err)
 	}
-	return localpg.Start(ctx, localpg.Options{DataDir: dir, Durable: durable, Seed: seed})
+	return localpg.Start(ctx, localpg.Options{DataDir: dir, Durable: durable, Seed: seed, ExtraConfig: map[string]string{
+		"max_connections": "800", // many tests at once, each with pools of its own
+	}})
 }
 
 // period is how long a seed is used. Systems clear files out of the temporary folder by age, after ten days and more, and
