@@ -69,6 +69,10 @@ func (h *Held) Matches(item Item) bool {
 	return true
 }
 
+// Unsent is the held value of a field that no push of this item sends, such as
+// what only says where the item goes: nothing is to be told of it.
+type Unsent struct{}
+
 // HeldDocument is Held.Document for a connector that compares field by field:
 // held are the target's values of fields that it can tell, nil for none; same is
 // asked for each field that the item has and the target holds: whether it is the
@@ -87,8 +91,8 @@ func HeldDocument(document json.RawMessage, held map[string]any, same func(field
 	exact = true
 	for name, v := range sent {
 		there, tellable := held[name]
-		if !tellable {
-			exact = false
+		if _, unsent := there.(Unsent); unsent || !tellable {
+			exact = exact && unsent
 			continue
 		}
 		none := v == nil && there == nil

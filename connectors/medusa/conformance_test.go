@@ -105,8 +105,15 @@ func TestConformance(t *testing.T) {
 	connectortest.Run(t, connectortest.Harness{Kind: &kind, Document: document, New: func(t *testing.T) connectortest.Target {
 		basic := base64.StdEncoding.EncodeToString([]byte(key + ":"))
 		fake, c := start(t, medusatest.Options{Echo: " your request was authorization: Basic " + basic + ", key " + key}, nil)
+		reads := false
 		script := func(k medusatest.FaultKind) func() {
-			return func() { fake.Script(medusatest.Fault{Kind: k, Only: writes}) }
+			return func() {
+				fault := medusatest.Fault{Kind: k, Only: writes}
+				if reads {
+					fault = medusatest.Fault{Kind: k, Reads: true}
+				}
+				fake.Script(fault)
+			}
 		}
 		refuse := func(on bool) {
 			if err := fake.Refuse(on); err != nil {
@@ -135,9 +142,11 @@ func TestConformance(t *testing.T) {
 			Throttle: func(after time.Duration) {
 				fake.Script(medusatest.Fault{Kind: medusatest.Throttle, After: after})
 			},
-			Reject:   func(sku pim.SKU) { fake.Reject(sku, "") },
-			Drop:     fake.Forget,
-			Uploaded: fake.File,
+			Reject:    func(sku pim.SKU) { fake.Reject(sku, "") },
+			Drop:      fake.Forget,
+			Alter:     fake.Alter,
+			MeetReads: func() { reads = true },
+			Uploaded:  fake.File,
 		}
 	}})
 }

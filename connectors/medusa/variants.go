@@ -1,6 +1,7 @@
 package medusa
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -12,13 +13,9 @@ import (
 	"github.com/sluicehub/sluice/pim"
 )
 
-// options are what tells a variant from its siblings. Medusa demands some, so a
-// variant without any has its SKU as the value of an option of ours.
+// options are what tells an item's variant from its siblings.
 func (c *contentPush) options(i int) map[string]string {
-	if options := c.documents[i].options(); len(options) > 0 {
-		return options
-	}
-	return map[string]string{variantOption: string(c.items[i].SKU)}
+	return c.documents[i].optionsFor(string(c.items[i].SKU))
 }
 
 // keyOf is the same for options that are equal.
@@ -35,24 +32,29 @@ func (c *contentPush) variant(i int) map[string]any {
 	d, sku := c.documents[i], string(c.items[i].SKU)
 	v := c.codes(i)
 	v["sku"], v["options"] = sku, c.options(i)
-	title := string(d.VariantTitle)
-	if title == "" && len(d.Options) > 0 {
-		var values []string
-		options := d.options()
-		for _, name := range slices.Sorted(maps.Keys(options)) {
-			values = append(values, options[name])
-		}
-		title = strings.Join(values, " / ")
-	}
-	if title == "" {
-		title = string(d.Title)
-	}
-	if title == "" {
-		title = sku
-	}
-	v["title"] = title
+	v["title"] = d.variantTitle(sku)
 	c.stockOf(v, sku)
 	return v
+}
+
+// variantTitle is what a variant is called: as its document says, or by its
+// options.
+func (d *content) variantTitle(sku string) string {
+	var values []string
+	options := d.options()
+	for _, name := range slices.Sorted(maps.Keys(options)) {
+		values = append(values, options[name])
+	}
+	return cmp.Or(string(d.VariantTitle), strings.Join(values, " / "), string(d.Title), sku)
+}
+
+// optionsFor are what tells a variant from its siblings. Medusa demands some, so
+// a variant without any has its SKU as the value of an option of ours.
+func (d *content) optionsFor(sku string) map[string]string {
+	if options := d.options(); len(options) > 0 {
+		return options
+	}
+	return map[string]string{variantOption: sku}
 }
 
 // defaults gives products the default variant that they lack, and changes it

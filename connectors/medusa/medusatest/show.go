@@ -128,11 +128,11 @@ func (s *state) showVariant(v *variant) map[string]any {
 	options, prices, items := []any{}, []any{}, []any{}
 	p := s.products[v.product]
 	if p != nil {
-		m["product"] = map[string]any{"id": p.id, "external_id": orNull(p.externalID), "metadata": p.fields["metadata"]}
+		m["product"] = map[string]any{"id": p.id, "external_id": orNull(p.externalID), "status": p.status, "metadata": p.fields["metadata"]}
 		for _, id := range p.options {
 			for _, val := range s.options[id].values {
 				if slices.Contains(v.options, val.id) {
-					options = append(options, stamped(map[string]any{"id": val.id, "value": val.text, "option_id": id, "rank": nil, "metadata": nil}))
+					options = append(options, stamped(map[string]any{"id": val.id, "value": val.text, "option_id": id, "rank": nil, "metadata": nil, "option": map[string]any{"id": id, "title": s.options[id].title}}))
 				}
 			}
 		}
