@@ -41,6 +41,7 @@ type resyncChannel struct {
 	CodePath
 	Choice
 	State string `query:"state" enum:"waiting,pending,accepted,live,verified,rejected,withdrawn,none" doc:"Only listings in this state"`
+	Drift bool   `query:"drifted" doc:"Only listings of which the target was found to hold something else; with full, to have it put right"`
 	Full  bool   `query:"full" doc:"Send everything, also what the target is believed to hold"`
 }
 
@@ -86,7 +87,7 @@ func (s *server) resyncChannel(ctx context.Context, in *resyncChannel) (*resyncA
 	if err != nil {
 		return nil, err
 	}
-	c.State = pim.ListingState(in.State)
+	c.State, c.Drifted = pim.ListingState(in.State), in.Drift
 	var some *int64
 	if c.Whole() {
 		err = s.Store.ResyncChannel(ctx, c.Channel, in.Full)

@@ -38,6 +38,7 @@ type channelResyncCmd struct {
 	Code pim.ChannelCode `arg:"" help:"The channel's code."`
 	choice
 	State string `enum:",waiting,pending,accepted,live,verified,rejected,withdrawn,none" default:"" help:"Only listings in this state: waiting, pending, accepted, live, verified, rejected, withdrawn or none."`
+	Drift bool   `name:"drifted" help:"Only listings of which the target was found to hold something else; with --full to have it put right."`
 	Full  bool   `help:"Send everything, for a target that lost or changed its data."`
 }
 
@@ -48,6 +49,7 @@ func (r channelResyncCmd) Run(ctx context.Context, c console, log *slog.Logger) 
 		if err != nil {
 			return "", err
 		}
+		which.Drifted = r.Drift
 		if which.State = pim.ListingState(r.State); which.Whole() {
 			return fmt.Sprintf("Channel %s is rendered anew.", r.Code), s.ResyncChannel(ctx, r.Code, r.Full)
 		}

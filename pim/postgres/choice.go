@@ -21,11 +21,12 @@ type ListingChoice struct {
 	State    pim.ListingState
 	Issue    string    // code of an issue that it has
 	Updated  time.Time // its product was changed since
+	Drifted  bool      // its target was found to hold something else
 }
 
 // Whole reports whether c is all of the channel's listings.
 func (c *ListingChoice) Whole() bool {
-	return len(c.SKUs) == 0 && c.Family == "" && c.Category == "" && c.Lane == 0 && c.State == "" && c.Issue == "" && c.Updated.IsZero()
+	return len(c.SKUs) == 0 && c.Family == "" && c.Category == "" && c.Lane == 0 && c.State == "" && c.Issue == "" && c.Updated.IsZero() && !c.Drifted
 }
 
 // choiceStep is how many products one statement of a command looks at: it holds
@@ -41,11 +42,12 @@ picked as (
       and (@lane::smallint = 0 or l.lane = @lane) and (@state = '' or ` + stateOf + ` = @state)
       and (@issue = '' or l.issues @> jsonb_build_array(jsonb_build_object('code', @issue::text)))
       and (not @parked or not l.dirty and l.error is not null)
+      and (not @drifted or exists (select from drift d where (d.channel_id, d.product_id, d.lane) = (l.channel_id, l.product_id, l.lane)))
     order by l.product_id, l.channel_id, l.lane for update of l
 ),`
 
-// Which products a step looks at: the next ones, those of a list, or those with
-// parked listings.
+// Which products a step looks at: the next ones, those of a list, those with
+// parked listings, or those with drift.
 const (
 	spanNext = `
 span as (select * from product where id > @after order by id limit @limit),`
@@ -61,6 +63,12 @@ span as (
         select distinct l.product_id as id from listing l
         where l.channel_id = (select id from c) and not l.dirty and l.error is not null and l.product_id > @after order by 1 limit @limit
     ) l join product p using (id)
+),`
+	spanDrifted = `
+span as (
+    select p.* from (
+        select distinct d.product_id as id from drift d where d.channel_id = (select id from c) and d.product_id > @after order by 1 limit @limit
+    ) d join product p using (id)
 ),`
 )
 
@@ -93,11 +101,12 @@ select (select count(*) from marked), (select max(id) from span), (select count(
 const ofChannel = `with c as (select id from channel where code = @channel and deleted_at is null),`
 
 const (
-	sqlResyncNext   = ofChannel + spanNext + chosen + resynced
-	sqlResyncListed = ofChannel + spanListed + chosen + resynced
-	sqlResyncParked = ofChannel + spanParked + chosen + resynced
-	sqlRetryListed  = ofChannel + spanListed + chosen + retried
-	sqlRetryParked  = ofChannel + spanParked + chosen + retried
+	sqlResyncNext    = ofChannel + spanNext + chosen + resynced
+	sqlResyncListed  = ofChannel + spanListed + chosen + resynced
+	sqlResyncParked  = ofChannel + spanParked + chosen + resynced
+	sqlResyncDrifted = ofChannel + spanDrifted + chosen + resynced
+	sqlRetryListed   = ofChannel + spanListed + chosen + retried
+	sqlRetryParked   = ofChannel + spanParked + chosen + retried
 )
 
 // ResyncListings compares the chosen listings with what was acknowledged and
@@ -110,6 +119,8 @@ func (s *Store) ResyncListings(ctx context.Context, c ListingChoice, full bool) 
 		sql = sqlResyncListed
 	case c.State == pim.StateRejected:
 		sql = sqlResyncParked
+	case c.Drifted:
+		sql = sqlResyncDrifted
 	}
 	n, err := s.command(ctx, sql, c, full, false)
 	if err != nil {
@@ -146,7 +157,7 @@ func (s *Store) command(ctx context.Context, sql string, c ListingChoice, full, 
 		// Durably: what was answered to somebody is not forgotten in a crash.
 		err := s.pool.QueryRow(ctx, sql, pgx.NamedArgs{
 			"channel": c.Channel, "skus": c.SKUs, "family": c.Family, "category": c.Category, "lane": int16(c.Lane), "state": string(c.State),
-			"issue": c.Issue, "updated": updated, "after": after, "limit": choiceStep, "full": full, "parked": parked,
+			"issue": c.Issue, "updated": updated, "after": after, "limit": choiceStep, "full": full, "parked": parked, "drifted": c.Drifted,
 		}).Scan(&marked, &last, &span, &found)
 		if err == nil && !found {
 			err = ErrNotFound

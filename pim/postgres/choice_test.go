@@ -32,6 +32,7 @@ func TestChoiceOfListings(t *testing.T) {
 		h.exec(`update listing set error = 'no', issues = '[{"code": "ean.bad", "severity": "error", "text": "x"}]' where product_id = (select id from product where sku = 'C')`)
 		h.exec(`update listing set status = 'live' where product_id = (select id from product where sku = 'A')`)
 	}
+	h.exec(`insert into drift (channel_id, product_id, lane, kind) select c.id, p.id, 1, 'changed' from channel c, product p where c.code = 'aa' and p.sku in ('B', 'C') or c.code = 'bb'`)
 	soon := time.Now().Add(24 * time.Hour)
 	for name, c := range map[string]struct {
 		choice ListingChoice
@@ -50,6 +51,9 @@ func TestChoiceOfListings(t *testing.T) {
 		"lane":                {ListingChoice{Lane: pim.Content}, 3},
 		"another lane":        {ListingChoice{Lane: pim.Media}, 0},
 		"updated":             {ListingChoice{Updated: soon}, 1},
+		"drifted":             {ListingChoice{Drifted: true}, 2},
+		"drifted of a family": {ListingChoice{Drifted: true, Family: "thing"}, 1},
+		"drifted of SKUs":     {ListingChoice{Drifted: true, SKUs: []pim.SKU{"A", "B"}}, 1},
 	} {
 		reset()
 		c.choice.Channel = "aa"
@@ -65,7 +69,7 @@ func TestChoiceOfListings(t *testing.T) {
 		}
 		reset()
 		want := int64(0) // C is what is parked
-		if c.want > 0 && name != "family" && name != "state" && name != "updated" && name != "parked of SKUs" {
+		if c.want > 0 && name != "family" && name != "state" && name != "updated" && name != "parked of SKUs" && name != "drifted of SKUs" {
 			want = 1
 		}
 		c.choice.State = ""
