@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -221,6 +222,34 @@ func TestPullRests(t *testing.T) {
 	for _, d := range due {
 		if d.Kind == postgres.Pull {
 			t.Errorf("a paused channel is due: %+v", d)
+		}
+	}
+	if err := r.store.ResumeChannel(r.ctx, "erp"); err != nil {
+		t.Fatal(err)
+	}
+	for sets, want := range map[string]bool{
+		`throttled_until = now() + interval '1 hour'`:                              false,
+		`throttled_until = now()`:                                                  true,
+		`hold = 'auth', fails = 3, next_probe_at = now() + interval '1 hour'`:      false,
+		`hold = 'auth', fails = 3, next_probe_at = now()`:                          true,
+		`hold = 'throttled', fails = 3, next_probe_at = now() + interval '1 hour'`: true, // it asks for itself whether the target is there
+	} {
+		if _, err := r.store.WorkPool().Exec(r.ctx, `update channel set hold = null, fails = 0, next_probe_at = null, throttled_until = null`); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := r.store.WorkPool().Exec(r.ctx, `update channel set `+sets); err != nil {
+			t.Fatal(err)
+		}
+		due, err := r.store.DueConsumers(r.ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		state, err := r.store.Pull(r.ctx, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if is := slices.ContainsFunc(due, func(d postgres.Due) bool { return d.Kind == postgres.Pull }); is != want || (state.In <= 0) != want {
+			t.Errorf("%s: due is %t, in %s, want %t", sets, is, state.In, want)
 		}
 	}
 	if err := r.store.DeleteChannel(r.ctx, "erp"); err != nil {

@@ -139,7 +139,7 @@ const dueWhere = `
 case k.kind
 when 'fanout' then exists (select from outbox) or exists (select from channel where mark_after is not null and deleted_at is null)
 when 'pull' then exists (select from pull p join channel c on c.id = p.channel_id and c.enabled and c.deleted_at is null
-    where p.channel_id = k.channel_id and p.due_at <= now())
+    where p.channel_id = k.channel_id and ` + pullDue + ` <= now())
 when 'reconcile' then exists (select from reconcile r join channel c on c.id = r.channel_id and c.enabled and c.mark_anew = 0 and c.deleted_at is null
         and coalesce(c.throttled_until, '-infinity') <= now() and coalesce(c.next_probe_at, '-infinity') <= now()
     where r.channel_id = k.channel_id and r.due_at <= now())

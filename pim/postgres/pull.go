@@ -43,8 +43,12 @@ update pull set cursor = '', due_at = now() where channel_id = (select id from c
 	sqlDropPull = `delete from pull where channel_id = @channel`
 )
 
+// pullDue is when the target of channel c is read next: not while it wants to be
+// asked less, or refuses our credentials.
+const pullDue = `greatest(p.due_at, c.throttled_until, case when c.hold = '` + HoldAuth + `' and c.fails >= 3 then c.next_probe_at end)`
+
 const sqlPull = `
-select p.cursor, p.due_at - now(), p.fails from pull p join channel c on c.id = p.channel_id and c.deleted_at is null where p.channel_id = @channel`
+select p.cursor, ` + pullDue + ` - now(), p.fails from pull p join channel c on c.id = p.channel_id and c.deleted_at is null where p.channel_id = @channel`
 
 // Pull reads how far a channel's target has been read; ErrNotFound for a
 // channel that is not read, or gone.
