@@ -1,12 +1,18 @@
 package jobs_test
 
 import (
+	"encoding/json"
+	"io"
+	"log"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/sluicehub/sluice/connectors/webhook/webhooktest"
+	"github.com/sluicehub/sluice/jobs"
 	"github.com/sluicehub/sluice/pim"
 	"github.com/sluicehub/sluice/pim/postgres"
 )
@@ -25,6 +31,7 @@ func TestFaultsPass(t *testing.T) {
 		"late":               {Kind: webhooktest.Late, Times: 2, Calls: 2},
 		"slow":               {Kind: webhooktest.Slow, Times: 2, After: 50 * time.Millisecond},
 		"truncated":          {Kind: webhooktest.Garbage, Times: 2},
+		"another's page":     {Kind: webhooktest.Page, Times: 2},
 		"throttled":          {Kind: webhooktest.Throttle, Times: 2, After: time.Second},
 		"a session's end":    {Kind: webhooktest.Unauthorized, Times: 1},
 	} {
@@ -77,6 +84,64 @@ func TestMovedTargetIsDown(t *testing.T) {
 	r.settled("shop")
 	if got := name(fake, skus(1)[0]); got != "A" {
 		t.Errorf("%q", got)
+	}
+}
+
+// Who cannot be reached in the way that he should has been sent nothing: nothing
+// is in doubt or parked, people read why, and all goes on at the right address.
+func TestUnreachableIsDown(t *testing.T) {
+	t.Parallel()
+	secure := httptest.NewUnstartedServer(http.NotFoundHandler())
+	secure.Config.ErrorLog = log.New(io.Discard, "", 0)
+	secure.StartTLS()
+	t.Cleanup(secure.Close)
+	plain := httptest.NewServer(http.NotFoundHandler())
+	t.Cleanup(plain.Close)
+	deaf, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = deaf.Close() })
+	go func() { // it hangs up in the handshake
+		for {
+			conn, err := deaf.Accept()
+			if err != nil {
+				return
+			}
+			_ = conn.Close()
+		}
+	}()
+	for what, c := range map[string]struct{ url, said string }{
+		"a certificate of nobody's":    {secure.URL, "x509"},
+		"no TLS":                       {strings.Replace(plain.URL, "http:", "https:", 1), "TLS handshake"},
+		"a handshake that is cut off":  {"https://" + deaf.Addr().String(), ""},
+		"a name that nobody looked up": {"https://shop.invalid", ""}, // in words of the resolver's
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			r := newRoad(t)
+			fake := webhooktest.Start(t, webhooktest.Options{})
+			r.fakes["shop"] = fake
+			r.channelAt("shop", fake, func(s *jobs.ChannelSpec) {
+				s.Config, _ = json.Marshal(map[string]any{"url": c.url, "secret": fake.Secret()})
+			})
+			r.work()
+			r.put(skus(2), title("A"))
+			r.until(func() bool {
+				ch := r.of("shop")
+				return ch.Hold == postgres.HoldDown && ch.Fails >= postgres.BreakerFails && ch.LastError != "" && strings.Contains(ch.LastError, c.said)
+			})
+			for _, sku := range skus(2) {
+				if x, err := r.channels.Explain(r.ctx, "shop", sku); err != nil || x.OnTarget != jobs.OnTargetNo || x.Reason != jobs.ReasonBreakerOpen {
+					t.Errorf("%s: %+v, %v", sku, x, err)
+				}
+			}
+			r.flow("shop", pim.Flow{}, fake.Secret())
+			r.settled("shop")
+			if got := r.listing("shop", skus(1)[0], pim.Content); got.State != pim.StateAccepted || name(fake, skus(1)[0]) != "A" {
+				t.Errorf("%+v", got)
+			}
+		})
 	}
 }
 

@@ -55,7 +55,12 @@ var verdicts = map[string]struct {
 // of single items; the error that it began to and broke off.
 func list(body []byte) ([]said, error) {
 	body = bytes.TrimSpace(body)
-	if len(body) == 0 || body[0] != '{' {
+	switch {
+	case len(body) == 0:
+		return nil, nil
+	case body[0] == '<': // of a gateway, a login, a parked domain: with a 200, as they do
+		return nil, uncertain("the answer is a page, and no word of the target's")
+	case body[0] != '{':
 		return nil, nil
 	}
 	var outer struct {

@@ -95,7 +95,10 @@ func (c *Connector) Push(ctx context.Context, items []connectors.Item) ([]connec
 // either, but a target need not support them, and they would prove neither the
 // signature nor that POST gets through.
 func (c *Connector) Probe(ctx context.Context) error {
-	_, err := c.post(ctx, c.url, []byte(`{"items":[]}`))
+	resp, err := c.post(ctx, c.url, []byte(`{"items":[]}`))
+	if err == nil {
+		_, err = list(resp.Body)
+	}
 	return harmless(err)
 }
 

@@ -287,6 +287,27 @@ func TestPrivateTarget(t *testing.T) {
 	}
 }
 
+// A page says nothing of items, whatever its status; in a test of the connection
+// it is no target's.
+func TestPageIsNoAnswer(t *testing.T) {
+	gate := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, "\n<!doctype html><title>Sign in</title>")
+	}))
+	defer gate.Close()
+	raw, _ := json.Marshal(webhook.Config{URL: gate.URL, Secret: secret})
+	c, err := webhook.Kind.New(raw, connectors.Env{AllowPrivate: true, Limits: connectors.Limits{Batch: 3}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e := connectors.AsError(c.Probe(t.Context())); e.Verdict != connectors.Unavailable || e.Uncertain {
+		t.Error(e)
+	}
+	_, err = c.Push(t.Context(), []connectors.Item{item("A", 1)})
+	if e := connectors.AsError(err); err == nil || e.Verdict != connectors.Unavailable || !e.Uncertain {
+		t.Error(err)
+	}
+}
+
 // TestConfig: every problem of a config is told at once, with its place and
 // without a value.
 func TestConfig(t *testing.T) {

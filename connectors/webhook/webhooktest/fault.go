@@ -21,11 +21,12 @@ const (
 	Late         FaultKind = "late"         // close the connection at once; apply after Calls further calls, or by ApplyLate
 	Garbage      FaultKind = "garbage"      // apply, then answer 200 with JSON that breaks off
 	Endless      FaultKind = "endless"      // apply, then answer 200 with a body without end
+	Page         FaultKind = "page"         // answer 200 with an HTML page, as a gateway that wants a login does; not applied
 	Throttle     FaultKind = "throttle"     // 429 with Retry-After: After; not applied
 	Unauthorized FaultKind = "unauthorized" // 401; not applied
 )
 
-var faultKinds = []FaultKind{Fail, Reset, Hang, Slow, Lose, Late, Garbage, Endless, Throttle, Unauthorized}
+var faultKinds = []FaultKind{Fail, Reset, Hang, Slow, Lose, Late, Garbage, Endless, Page, Throttle, Unauthorized}
 
 // Fault is one step of a script.
 type Fault struct {

@@ -299,6 +299,10 @@ func (f *Fake) misbehave(w http.ResponseWriter, r *http.Request, call int64, ite
 	case Reset:
 		f.noteAll(call, items, Entry{Outcome: Refused, Fault: Reset, Lost: true})
 		panic(http.ErrAbortHandler)
+	case Page:
+		f.noteAll(call, items, Entry{Outcome: Refused, Fault: Page, Lost: true})
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		_, _ = io.WriteString(w, "<!doctype html><title>Sign in</title><p>Sign in to go on."+f.echo())
 	case Hang, Slow:
 		f.hold(w, r, call, items, fault, finish)
 	case Late:
