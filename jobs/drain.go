@@ -160,13 +160,15 @@ func (f *flow) step(ctx context.Context) (n next, full bool, err error) {
 		if !until.IsZero() {
 			wait = until.Sub(claim.Now)
 		}
-		return next{again: true}, false, d.r.store.HoldLane(ctx, l, t.Version, postgres.HoldWindow, wait)
-	}
-	if len(claim.Items) == 0 && held {
-		return next{in: claim.Channel.LaneWaits.Sub(claim.Now) + time.Millisecond, idle: true}, false, nil
+		return next{again: true}, false, d.r.store.HoldLane(ctx, l, t.Version, postgres.HoldWindow, wait, false)
 	}
 	if len(claim.Items) == 0 {
-		in, _, err := d.r.store.NextDue(ctx, l)
+		in, some, err := d.r.store.NextDue(ctx, l)
+		if held {
+			if ends := claim.Channel.LaneWaits.Sub(claim.Now) + time.Millisecond; !some || ends < in {
+				in = ends
+			}
+		}
 		return next{in: in, idle: true}, false, err
 	}
 	t.allow(claim.Channel.Allowed)

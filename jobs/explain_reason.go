@@ -226,7 +226,7 @@ func rests(e *postgres.Explained, l *postgres.ExplainedLane) Because {
 	}
 	until = latest(e.Now, l.WaitUntil)
 	switch {
-	case until == nil || l.Urgent: // what is sold out goes out even so
+	case until == nil || l.Urgent || l.Token: // what is sold out goes out even so, and what is pending is asked for
 		return Because{}
 	case l.WaitFor == postgres.HoldWindow:
 		return Because{Reason: ReasonWindow, Text: "the channel's windows let nothing out at this time", Until: until}

@@ -1,10 +1,12 @@
 package jobs
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -27,7 +29,7 @@ type step struct {
 	probe   bool // the channel is broken: one call may try it
 	probed  bool // and it is this step's
 
-	laneHeld bool // what is claimed is sold out
+	laneHeld bool // what is claimed is sold out, or pending
 
 	mu       sync.Mutex
 	outcomes []postgres.Outcome
@@ -35,6 +37,7 @@ type step struct {
 	trouble  *connectors.Error // the first failure of the target as a whole
 	throttle time.Duration
 	grant    *postgres.Grant // why no further request may be made
+	asking   bool            // it was a poll's
 	well     bool
 }
 
@@ -44,14 +47,16 @@ func (s *step) run(ctx context.Context, claim *postgres.Claim, items []postgres.
 	if err != nil {
 		return next{}, err
 	}
-	var sends, polls []*task
+	var sends, polls, bulk []*task
 	for _, t := range tasks {
 		switch {
 		case t == nil: // rendering refused it; its outcome is there
 		case t.Token != "":
 			polls = append(polls, t)
 		default:
-			if o, send := s.plan(t); send {
+			if o, send := s.plan(t); send && t.Priority == postgres.PriorityBulk {
+				bulk = append(bulk, t)
+			} else if send {
 				sends = append(sends, t)
 			} else {
 				s.outcomes = append(s.outcomes, o)
@@ -59,27 +64,35 @@ func (s *step) run(ctx context.Context, claim *postgres.Claim, items []postgres.
 			}
 		}
 	}
-	if s.probe && len(sends)+len(polls) > 0 {
+	slices.SortStableFunc(sends, func(a, b *task) int { return cmp.Compare(b.Priority, a.Priority) })
+	if s.probe && len(sends)+len(polls)+len(bulk) > 0 {
 		// One listing tries the broken channel; those that need no call are done.
 		mine, err := s.d.r.store.TakeProbe(ctx, s.l.Channel, s.t.Timeout)
 		if err != nil {
 			return next{}, err
 		}
 		s.probed = mine
-		sends, polls = sends[:min(len(sends), 1)], polls[:min(len(polls), 1)]
-		if len(sends) > 0 {
-			polls = nil
-		}
-		if !mine {
-			sends, polls = nil, nil
+		switch {
+		case !mine:
+			sends, polls, bulk = nil, nil, nil
+		case len(sends)+len(bulk) > 0:
+			sends, polls, bulk = slices.Concat(sends, bulk)[:1], nil, nil
+		default:
+			polls = polls[:1]
 		}
 	}
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(s.allowed)
+	if len(polls) == 0 { // one call may take both
+		sends, bulk = slices.Concat(sends, bulk), nil
+	}
+	for batch := range chunks(sends, s.t.Batch) {
+		g.Go(func() error { return s.push(gctx, batch) })
+	}
 	for batch := range chunks(polls, s.t.Batch) {
 		g.Go(func() error { return s.poll(gctx, batch) })
 	}
-	for batch := range chunks(sends, s.t.Batch) {
+	for batch := range chunks(bulk, s.t.Batch) {
 		g.Go(func() error { return s.push(gctx, batch) })
 	}
 	if err := g.Wait(); err != nil {
@@ -305,7 +318,7 @@ func (s *step) call(ctx context.Context, what string, n int, do func(context.Con
 	results, err := shielded(cctx, do)
 	e.over(results, err)
 	if g := e.grant.Load(); g != nil {
-		s.rests(g)
+		s.rests(g, what)
 	}
 	if cause := e.failed.Load(); cause != nil {
 		s.d.r.log.ErrorContext(ctx, "look at a channel's rate", "channel", s.t.Code, "err", *cause)
@@ -347,11 +360,11 @@ func (s *step) isTrouble(e *connectors.Error) {
 
 // rests notes that the channel may make no more requests, which is no fault of
 // the target's.
-func (s *step) rests(g *postgres.Grant) {
+func (s *step) rests(g *postgres.Grant, what string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.f.trouble.CompareAndSwap(false, true) {
-		s.grant = g
+		s.grant, s.asking = g, what == errandPoll
 	}
 }
 
@@ -432,8 +445,8 @@ func (s *step) receive(ctx context.Context, claim *postgres.Claim) (next, error)
 		return next{in: max(wait, s.trouble.After)}, err
 	case s.probe && !s.probed:
 		return next{in: probeFirst, idle: true}, nil
-	case s.grant != nil && s.grant.Hold == postgres.HoldQuota && !s.laneHeld:
-		return next{again: true}, s.d.r.store.HoldLane(ctx, s.l, claim.Channel.Version, s.grant.Hold, s.grant.In)
+	case s.grant != nil && s.grant.Hold == postgres.HoldQuota && (s.asking || !s.laneHeld):
+		return next{again: true}, s.d.r.store.HoldLane(ctx, s.l, claim.Channel.Version, s.grant.Hold, s.grant.In, s.asking)
 	case s.grant != nil:
 		err := s.d.r.store.ChannelRests(ctx, s.l.Channel, claim.Channel.Version, s.grant.Hold, "the channel's "+s.grant.Hold+" allows no request now", s.grant.In)
 		return next{in: s.grant.In, idle: true}, err

@@ -26,6 +26,7 @@ type errand struct {
 	ended bool
 
 	soldOut  bool // all of them are
+	settles  bool // it reads instead of sending again
 	patience *patience
 	passed   atomic.Bool                    // one of its requests may have been made
 	grant    atomic.Pointer[postgres.Grant] // why no more may be
@@ -40,8 +41,11 @@ type heldExchange struct {
 // quota is how many of the day's requests may be granted to the errand. What
 // only reads leaves half of them to what is sent.
 func (e *errand) quota(f pim.Flow) int {
-	if e.what == errandPull || e.what == errandRead {
+	switch {
+	case e.what == errandPull || e.what == errandRead && !e.settles:
 		return (f.RequestsPerDay + 1) / 2
+	case e.what == errandPoll:
+		return f.PollQuota(e.lane)
 	}
 	return f.Quota(e.lane, e.first())
 }
@@ -91,7 +95,8 @@ func (s *step) errandFor(what string, tasks []*task) *errand {
 		skus[i] = t.SKU
 	}
 	e := newErrand(what, s.l.Lane, skus...)
-	e.soldOut = s.laneHeld
+	e.soldOut = s.laneHeld && what != errandPoll
+	e.settles = what == errandRead
 	return e
 }
 

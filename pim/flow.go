@@ -119,3 +119,10 @@ func (f Flow) Quota(lane Lane, soldOut bool) int {
 	}
 	return n - n/4
 }
+
+// PollQuota is how many of the day's requests may be granted to asking what
+// became of what the target has taken: it goes on for a while after the lane
+// sends no more, with half of what the lane leaves to others. 0: there is no quota.
+func (f Flow) PollQuota(lane Lane) int {
+	return f.RequestsPerDay - (f.RequestsPerDay-f.Quota(lane, false))/2
+}

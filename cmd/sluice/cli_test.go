@@ -213,7 +213,7 @@ func TestDoctorOnListingsAndImports(t *testing.T) {
 	}{
 		{`dirty_at = now()`, `fails = 0`, []string{"well   channel x:"}, []string{"wrong  channel x"}},
 		{`dirty_at = now() - interval '1 hour', due_at = now() - interval '1 hour'`, `fails = 0`, []string{"wrong  channel x: listings are due and not sent: 3 of them"}, nil},
-		{`dirty_at = now(), due_at = '-infinity'`, `fails = 0`, nil, []string{"wrong  channel x"}}, // urgent, not old
+		{`dirty_at = now(), due_at = now() - interval '1 hour'`, `fails = 0`, nil, []string{"wrong  channel x"}}, // due since before it changed, not old
 		{`dirty_at = now() - interval '1 hour', due_at = 'infinity'`, `fails = 0`, []string{"note   channel x: its oldest unsent change is"}, []string{"wrong  channel x"}},
 		{`dirty_at = now() - interval '1 hour', due_at = now()`, `fails = 3`, []string{"wrong  channel x: its breaker is open"}, []string{"due and not sent"}},
 		{`dirty_at = now() - interval '1 hour', due_at = now()`, `fails = 0, enabled = false`, []string{"note   channel x: it is paused"}, []string{"wrong  channel x"}},

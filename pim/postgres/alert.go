@@ -56,21 +56,14 @@ const (
 update watch set next_at = now() + @every::interval
 where one = (select one from watch where next_at <= now() for update skip locked) returning now()`
 
-	// sqlWatched looks at bounded parts of the queue. Its head is what was edited
-	// longest ago, which is put an hour before its time, and the other end of what
-	// is due for too long has what waits in bulk. Of what is rejected it reads so
+	// sqlWatched looks at the heads of the queues: of each turn, what was due first. Of what is rejected it reads so
 	// much that it has more products than may be, however many lanes they have.
 	sqlWatched = `
 select c.id, c.code, c.policy, c.enabled, c.deleted_at is not null, c.fails, coalesce(c.hold, ''), coalesce(c.last_error, ''), c.mark_anew <> 0,
     array(select coalesce(extract(epoch from now() - (
-        select min(greatest(q.due_at, q.dirty_at)) from (
-            (select due_at, dirty_at, token from listing l where l.channel_id = c.id and l.lane = lane.lane and l.dirty and l.due_at <= now()
-             order by l.due_at limit 200)
-            union all
-            (select due_at, dirty_at, token from listing l where l.channel_id = c.id and l.lane = lane.lane and l.dirty
-                and l.due_at <= now() - coalesce((c.policy #>> '{alerts,stale_seconds}')::float8, @stale) * interval '1 second'
-             order by l.due_at desc limit 200)) q
-        where q.token is null)), 0)::float8 from (values (1), (2), (4)) lane (lane) order by lane.lane),
+        select min(greatest(l.due_at, l.dirty_at)) from (values (0::smallint), (1), (2)) q (turn) cross join lateral (
+            select due_at, dirty_at from listing l where l.channel_id = c.id and l.lane = lane.lane and l.dirty and ` + turn + ` = q.turn and l.due_at <= now()
+            order by l.due_at limit 200) l)), 0)::float8 from (values (1), (2), (4)) lane (lane) order by lane.lane),
     (select count(distinct product_id) from (
         select product_id from listing l where l.channel_id = c.id and not l.dirty and l.error is not null
         limit least(100000, 1000 + 3 * greatest(

@@ -73,7 +73,7 @@ span as (
 )
 
 // resynced marks what was picked. It goes behind edits, as all that is sent in
-// bulk. What is sent whatever the target is believed to hold has an empty hash,
+// bulk, unless its SKU was named: then somebody waits for it. What is sent whatever the target is believed to hold has an empty hash,
 // which no document has: it says that the target may hold something, which a
 // receipt under way does not take away again (see sqlReceipt). Its content
 // begins a new life, for which the other lanes wait; what was withdrawn stays so.
@@ -81,6 +81,7 @@ const resynced = `
 marked as (
     update listing l set want = l.want + 1, dirty = true, dirty_at = case when l.dirty then l.dirty_at else now() end,
         due_at = case when not l.dirty then now() when l.token is not null then l.due_at else least(l.due_at, now()) end,
+        priority = greatest(case when l.dirty then l.priority end, @priority::smallint),
         acked_hash = case when @full and l.status is distinct from 'withdrawn' then '' else l.acked_hash end,
         sent_hash = case when @full then null else l.sent_hash end,
         born = case when @full and l.status is distinct from 'withdrawn' then -abs(l.born) else l.born end
@@ -92,7 +93,8 @@ select (select count(*) from marked), (select max(id) from span), (select count(
 // retried un-parks what was picked.
 const retried = `
 marked as (
-    update listing l set want = l.want + 1, dirty = true, dirty_at = now(), due_at = now()
+    update listing l set want = l.want + 1, dirty = true, dirty_at = now(), due_at = now(),
+        priority = case when l.lane = 2 and ` + soldOut + ` then 2 else @priority::smallint end
     from picked k where (l.product_id, l.channel_id, l.lane) = (k.product_id, k.channel_id, k.lane)
     returning 1
 )
@@ -144,6 +146,10 @@ func (s *Store) RetryListings(ctx context.Context, c ListingChoice) (int64, erro
 }
 
 func (s *Store) command(ctx context.Context, sql string, c ListingChoice, full, parked bool) (total int64, err error) {
+	priority := PriorityBulk
+	if len(c.SKUs) > 0 {
+		priority = PriorityEdit
+	}
 	updated := any(c.Updated)
 	if c.Updated.IsZero() {
 		updated = "-infinity"
@@ -157,7 +163,7 @@ func (s *Store) command(ctx context.Context, sql string, c ListingChoice, full, 
 		// Durably: what was answered to somebody is not forgotten in a crash.
 		err := s.pool.QueryRow(ctx, sql, pgx.NamedArgs{
 			"channel": c.Channel, "skus": c.SKUs, "family": c.Family, "category": c.Category, "lane": int16(c.Lane), "state": string(c.State),
-			"issue": c.Issue, "updated": updated, "after": after, "limit": choiceStep, "full": full, "parked": parked, "drifted": c.Drifted,
+			"issue": c.Issue, "updated": updated, "after": after, "limit": choiceStep, "full": full, "parked": parked, "drifted": c.Drifted, "priority": priority,
 		}).Scan(&marked, &last, &span, &found)
 		if err == nil && !found {
 			err = ErrNotFound

@@ -24,7 +24,8 @@ type Claimed struct {
 	Born     int64 // > 0: the target holds the product's content
 	Unsent   bool  // of the other lanes: the content came to nothing to be sent
 	Attempts int
-	Failed   bool // the last attempt left an error that a skip clears
+	Failed   bool  // the last attempt left an error that a skip clears
+	Priority int16 // PriorityBulk and above
 	Token    string
 	SentRev  int64
 	SentWant int64
@@ -67,6 +68,33 @@ type ChannelState struct {
 	LaneWaits      *time.Time // until then only what is sold out is sent in this lane; may be past
 }
 
+// Whose turn a listing is, and an outbox row, the highest first. A listing keeps
+// it until it is acknowledged, whatever becomes of it until then.
+const (
+	PriorityBulk    = 0 // imports, new channels, resyncs
+	PriorityEdit    = 1 // somebody's edit
+	PrioritySoldOut = 2 // there is none left to sell
+)
+
+// turn is the queue of a channel's lane that listing l stands in: its priority,
+// or that of the tickets, which are asked for and not sent. It is written as in
+// the index listing_due.
+const turn = `case when l.token is null then l.priority else 3::smallint end`
+
+// hasTurn: a lane of consumer k may work on the queue q.turn. What is sold out
+// waits for no window and no quota of ours, and what is pending for its own.
+const hasTurn = `
+case q.turn when 2 then true when 3 then coalesce(k.polls_until, '-infinity') <= now() else coalesce(k.wait_until, '-infinity') <= now() end`
+
+// laneDue: the lane of consumer k has a listing that it may work on now. It asks
+// for the first of each queue by the index's order: of an exists PostgreSQL
+// expects to meet one soon, and reads all listings when there is none.
+const laneDue = `
+coalesce((
+    select min(l.due_at) <= now() from (values (0::smallint), (1), (2), (3)) q (turn) cross join lateral (
+        select l.due_at from listing l where l.channel_id = k.channel_id and l.lane = k.lane and l.dirty and ` + turn + ` = q.turn order by l.due_at limit 1
+    ) l where ` + hasTurn + `), false)`
+
 // LaneHeld reports whether only what is sold out may be sent in the lane at now.
 func (c ChannelState) LaneHeld(now time.Time) bool {
 	return c.LaneWaits != nil && c.LaneWaits.After(now)
@@ -91,7 +119,7 @@ select now(), k.unsure_at, cat.version, cat.derives & 1 <> 0, ch.version, ch.ena
        l.product_id, p.sku, l.want, l.dirty_at, l.acked_hash, l.settle_at,
        l.dirty_at <= k.unsure_at and coalesce(l.receipt_at, '-infinity') <= k.unsure_at,
        case when k.lane = 1 then l.born when not @waits then 1 else coalesce(content.born, 0) end, content.status is not distinct from 'none',
-       l.attempts, l.error is not null, coalesce(l.token, ''), coalesce(l.sent_rev, 0), coalesce(l.sent_want, 0), l.sent_hash, l.sent_at,
+       l.attempts, l.error is not null, coalesce(l.priority, 0), coalesce(l.token, ''), coalesce(l.sent_rev, 0), coalesce(l.sent_want, 0), l.sent_hash, l.sent_at,
        ` + claimedProduct + `
        case when @texts then p.values end, case when @texts then parent.values end,
        case when @offers then ` + pricesValid + ` end, case when @offers then ` + stockNow + ` end,
@@ -99,11 +127,17 @@ select now(), k.unsure_at, cat.version, cat.derives & 1 <> 0, ch.version, ch.ena
 from consumer k
 join channel ch on ch.id = k.channel_id -- a deleted one is disabled
 cross join (select revision_floor, version, derives from catalogue offset 0) cat
-left join lateral (
-    select * from listing l
-    where l.channel_id = k.channel_id and l.lane = k.lane and l.dirty and l.due_at <= case when k.wait_until > now() then '-infinity' else now() end -- what is sold out waits for nothing of ours
-      and l.product_id <> all(@inflight::bigint[])
-    order by l.due_at limit @limit
+left join lateral ( -- what is sold out, edits, what is pending, bulk; but some of what is pending always
+    select l.* from (values (0, 2::smallint), (2, 1), (3, 3), (4, 0)) q (at, turn)
+    cross join lateral (
+        select l.*, row_number() over () as place from (
+            select * from listing l
+            where l.channel_id = k.channel_id and l.lane = k.lane and l.dirty and ` + turn + ` = q.turn and l.due_at <= now() and l.product_id <> all(@inflight::bigint[])
+            order by l.due_at limit @limit
+        ) l
+    ) l
+    where ` + hasTurn + `
+    order by case when q.turn = 3 and l.place <= greatest(@limit / 4, 1) then 1 else q.at end, l.place limit @limit
 ) l on ch.enabled and ch.mark_anew = 0 and coalesce(ch.throttled_until, '-infinity') <= now() and coalesce(ch.next_probe_at, '-infinity') <= now()
 left join product p on p.id = l.product_id
 left join product parent on parent.id = p.parent_id
@@ -168,13 +202,14 @@ func (s *Store) Claim(ctx context.Context, l Lease, o ClaimOptions) (*Claim, err
 			born, sentRev, sentWant, rev, offerRev, mediaRev, own, floor *int64
 			status                                                       *string
 			attempts                                                     *int
+			priority                                                     int16
 			token, variant, family                                       *string
 			parentSKU                                                    *pim.SKU
 			ch                                                           = &out.Channel
 		)
 		err := rows.Scan(&out.Now, &out.Unsure, &out.Schema, &out.Texts, &ch.Version, &ch.Enabled, &ch.Fails, &ch.Allowed, &ch.NextProbeAt, &ch.ThrottledUntil, &ch.Share, &ch.LaneWaits,
 			&id, &sku, &want, &dirtySince, &c.AckedHash, &c.SettleAt, &unsure, &born, &unsent,
-			&attempts, &failed, &token, &sentRev, &sentWant, &c.SentHash, &c.SentAt,
+			&attempts, &failed, &priority, &token, &sentRev, &sentWant, &c.SentHash, &c.SentAt,
 			&gone, &rev, &offerRev, &mediaRev, &parentSKU, &variant, &family, &enabled, &c.Categories,
 			// As bytes: into a json.RawMessage, pgx would parse them once more.
 			(*[]byte)(&c.Values), (*[]byte)(&c.ParentValues), (*[]byte)(&c.Prices), (*[]byte)(&c.Stock), &own, &status, &floor)
@@ -185,7 +220,7 @@ func (s *Store) Claim(ctx context.Context, l Lease, o ClaimOptions) (*Claim, err
 			continue
 		}
 		c.Product, c.SKU, c.Want, c.DirtySince = pim.ProductID(*id), *sku, *want, *dirtySince
-		c.Unsure, c.Unsent, c.Born, c.Attempts, c.Failed, c.Token = *unsure, *unsent, *born, *attempts, *failed, *token
+		c.Unsure, c.Unsent, c.Born, c.Attempts, c.Failed, c.Token, c.Priority = *unsure, *unsent, *born, *attempts, *failed, *token, priority
 		c.SentRev, c.SentWant, c.Status, c.RevFloor = *sentRev, *sentWant, *status, *floor
 		c.Gone, c.Rev, c.OfferRev, c.MediaRev = *gone, *rev, *offerRev, *mediaRev
 		c.Parent, c.Variant, c.Family, c.Enabled = *parentSKU, *variant, *family, *enabled
@@ -202,12 +237,13 @@ func (s *Store) Claim(ctx context.Context, l Lease, o ClaimOptions) (*Claim, err
 }
 
 const sqlNextDue = `
-select min(due_at) - now() from (
-    select due_at from listing
-    where channel_id = @channel and lane = @lane and dirty and due_at > now() and due_at < 'infinity' order by due_at limit 1) l`
+select min(l.due_at) - now() from consumer k cross join (values (0::smallint), (1), (2), (3)) q (turn) cross join lateral (
+    select l.due_at from listing l
+    where l.channel_id = k.channel_id and l.lane = k.lane and l.dirty and ` + turn + ` = q.turn and l.due_at > now() and l.due_at < 'infinity' order by l.due_at limit 1
+) l where k.kind = 'drain' and k.channel_id = @channel and k.lane = @lane and ` + hasTurn + ``
 
-// NextDue says in what time the next listing of the lane falls due by itself;
-// false: none does.
+// NextDue says in what time the next listing of the lane falls due by itself,
+// of those that it may work on now; false: none does.
 func (s *Store) NextDue(ctx context.Context, l Lease) (time.Duration, bool, error) {
 	var d *time.Duration
 	if err := s.work.QueryRow(ctx, sqlNextDue, l.args()).Scan(&d); err != nil {

@@ -133,8 +133,7 @@ func (s *Store) Expire(ctx context.Context) ([]Consumer, error) {
 	})
 }
 
-// dueWhere asks for the first due listing by the index's order: of an exists
-// PostgreSQL expects to meet one soon, and reads all listings when there is none.
+// dueWhere: consumer k has something to do now.
 const dueWhere = `
 case k.kind
 when 'fanout' then exists (select from outbox) or exists (select from channel where mark_after is not null and deleted_at is null)
@@ -146,8 +145,7 @@ when 'reconcile' then exists (select from reconcile r join channel c on c.id = r
 when 'import' then exists (select from import i where i.id = k.channel_id and i.state = 'running')
 when 'derive' then exists (select from spread) or coalesce((select due_at <= now() from derive order by due_at limit 1), false)
 when 'drain' then coalesce((
-    select (select l.due_at <= case when k.wait_until > now() then '-infinity' else now() end from listing l
-            where l.channel_id = c.id and l.lane = k.lane and l.dirty order by l.due_at limit 1)
+    select ` + laneDue + `
     from channel c where c.id = k.channel_id and c.enabled and c.mark_anew = 0 and c.deleted_at is null
       and coalesce(c.throttled_until, '-infinity') <= now() and coalesce(c.next_probe_at, '-infinity') <= now()), false)
 else coalesce((

@@ -60,10 +60,10 @@ type ExplainedLane struct {
 	Want    int64
 	Dirty   bool
 	DirtyAt time.Time
-	Due     *time.Time // nil: not by itself, or before all others
+	Due     *time.Time // nil: not by itself
 	Forever bool       // until the content is there
 	Urgent  bool       // sold out
-	Ahead   int        // listings that were due before it, or with it, at most MaxAhead; of one that is due
+	Ahead   int        // listings that go before it, or with it, at most MaxAhead; of one that is due
 	Wanted  int64      // revision
 	Acked   int64
 	AckedAt *time.Time
@@ -113,9 +113,12 @@ select k.lane, (c.marks_content | c.marks_offer | c.marks_media) & k.lane <> 0,
        (select min(x.error) from outbox_poison x where x.product_id in (p.id, p.parent_id) and ` + touchesLane + `),
        k.holder, k.wait_until, coalesce(k.wait_for, ''),
        l.channel_id is not null, coalesce(l.want, 0), coalesce(l.dirty, false), coalesce(l.dirty_at, now()),
-       case when isfinite(l.due_at) then l.due_at end, coalesce(l.due_at = 'infinity', false), coalesce(l.due_at = '-infinity', false),
-       (select count(*) from (select from listing q where l.dirty and l.due_at <= now() and q.channel_id = c.id and q.lane = k.lane and q.dirty
-           and q.due_at <= l.due_at and q.product_id <> l.product_id limit @ahead) q),
+       case when isfinite(l.due_at) then l.due_at end, coalesce(l.due_at = 'infinity', false), coalesce(l.dirty and l.priority = 2, false),
+       (select count(*) from (select from (values (2::smallint), (1), (0)) q (turn) cross join lateral (
+            select from listing x where l.dirty and l.due_at <= now() and x.channel_id = c.id and x.lane = k.lane and x.dirty
+              and case when x.token is null then x.priority else 3::smallint end = q.turn and x.due_at <= case when q.turn > l.priority then now() else l.due_at end
+              and x.product_id <> l.product_id limit @ahead) x
+        where q.turn >= l.priority limit @ahead) x),
        case when l.channel_id is null then 0 else ` + wantedRevision + ` end, coalesce(l.acked_rev, 0), l.acked_at, l.settle_at,
        l.token is not null, l.sent_at, coalesce(l.sent_rev, 0), l.receipt_at, coalesce(l.receipt_rev, 0), coalesce(l.attempts, 0), coalesce(l.status, ''),
        coalesce(l.verdict, ''), coalesce(l.error, ''), l.issues, coalesce(content.born > 0, false), coalesce(content.status, '')

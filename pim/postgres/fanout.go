@@ -31,10 +31,10 @@ type Marked struct {
 // all lock them: product, channel, lane. Holding the consumer's row keeps the
 // fence shut until commit. A listing is dirty since the change was made: were
 // this statement lost in a crash and done again, what was sent in between would
-// else not be in doubt. What is sold out goes to the head of its queue, and
-// somebody's edit before the bulk of an import or a new channel: due times
-// order the queue, so they are due since for ever, and for an hour. A ticket that is
-// out is asked for when it was to be: what is wanted meanwhile waits for its end.
+// else not be in doubt. What is sold out goes first, and somebody's edit before
+// the bulk of an import or a new channel; what is not sold out any more goes as
+// what has changed that. A ticket that is out is asked for when it was to be:
+// what is wanted meanwhile waits for its end.
 const sqlFanout = `
 with fence as (
     select from consumer where kind = 'fanout' and channel_id = 0 and lane = 0 and epoch = @epoch and not released for key share
@@ -52,9 +52,10 @@ touched as (
     ) t group by product_id
 ),
 marked as (
-    insert into listing as l (channel_id, lane, product_id, dirty_at, due_at)
+    insert into listing as l (channel_id, lane, product_id, dirty_at, due_at, priority)
     select c.id, lane.lane, t.product_id, t.at,
-           case when t.priority = 2 and lane.lane = 2 then '-infinity' when c.debounce > 0 then now() + c.debounce * interval '1 second' when t.priority >= 1 then now() - interval '1 hour' else now() end
+           case when t.priority = 2 and lane.lane = 2 then now() else now() + c.debounce * interval '1 second' end,
+           case when lane.lane = 2 then t.priority else least(t.priority, 1) end
     from channel c cross join (values (1::smallint), (2::smallint), (4::smallint)) lane (lane) cross join touched t
     where c.deleted_at is null
       and ((t.lanes & 1 <> 0 and c.marks_content & lane.lane <> 0) or (t.lanes & 2 <> 0 and c.marks_offer & lane.lane <> 0)
@@ -63,8 +64,9 @@ marked as (
     on conflict (product_id, channel_id, lane) do update set
         want = l.want + 1, dirty = true,
         dirty_at = case when l.dirty then l.dirty_at else excluded.dirty_at end,
-        due_at = case when not l.dirty then excluded.due_at when l.token is not null then l.due_at else least(l.due_at, excluded.due_at) end
-    returning channel_id, lane, due_at
+        due_at = case when not l.dirty then excluded.due_at when l.token is not null then l.due_at else least(l.due_at, excluded.due_at) end,
+        priority = case when not l.dirty or l.priority = 2 and not ` + soldOut + ` then excluded.priority else greatest(l.priority, excluded.priority) end
+    returning channel_id, lane, due_at, ` + turn + ` as turn
 ),
 derived as (
     insert into derive as d (product_id, due_at)
@@ -82,9 +84,8 @@ from (select) one left join (` + markedByDrain + `) m on true`
 // to wake those of a paused, throttled or broken channel is of no use.
 const markedByDrain = `
 select m.channel_id, m.lane, count(*), bool_or(c.enabled and coalesce(c.throttled_until, '-infinity') <= now()
-       and coalesce(c.next_probe_at, '-infinity') <= now() 
-       and m.due_at <= case when k.wait_until > now() then '-infinity' else now() end)
-from marked m join channel c on c.id = m.channel_id
+       and coalesce(c.next_probe_at, '-infinity') <= now() and m.due_at <= now() and ` + hasTurn + `)
+from marked m cross join lateral (select m.turn) q join channel c on c.id = m.channel_id
 left join consumer k on k.kind = 'drain' and k.channel_id = m.channel_id and k.lane = m.lane group by 1, 2`
 
 // FanOut works off up to limit outbox rows under the lease. Taken 0: there was
@@ -213,10 +214,11 @@ marked as (
         want = l.want + 1, dirty = true,
         dirty_at = case when l.dirty then l.dirty_at else excluded.dirty_at end,
         due_at = case when not l.dirty then excluded.due_at when l.token is not null then l.due_at else least(l.due_at, excluded.due_at) end,
+        priority = case when l.dirty then l.priority else 0 end,
         acked_hash = case when (select mark_anew from c) <= (l.status is not distinct from 'withdrawn')::int then l.acked_hash end,
         sent_hash = case when (select mark_anew from c) = 0 then l.sent_hash end,
         born = case when (select mark_anew from c) = 0 then l.born else -abs(l.born) end
-    returning channel_id, lane, due_at
+    returning channel_id, lane, due_at, ` + turn + ` as turn
 )
 select (select count(*) from span) + (select count(*) from c), exists (select from fence), exists (select from c), 0, m.*
 from (select) one left join (` + markedByDrain + `) m on true`

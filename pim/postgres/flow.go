@@ -32,6 +32,7 @@ type GrantRequest struct {
 	Channel pim.ChannelID
 	N       int
 	Rate    float64 // a second; 0: no rate
+	Floor   float64 // below which the target's throttles do not take the rate
 	Burst   int
 	Quota   int // of the day's requests, those that the lane may have; 0: no quota
 	Day     time.Time
@@ -47,7 +48,7 @@ with f as (
     select pass_at, share, case when @day > day then 0 else used end as used from flow where channel_id = @channel for update
 ),
 pace as (
-    select f.*, nullif(@rate::double precision * share, 0) as rate from f
+    select f.*, nullif(greatest(@rate::double precision * share, least(@rate, @floor::double precision)), 0) as rate from f
 ),
 asked as (
     select p.*, greatest(p.pass_at, now()) as begins,
@@ -72,7 +73,7 @@ func (s *Store) Grant(ctx context.Context, r GrantRequest) (Grant, error) {
 		wait, ends float64
 	)
 	err := s.work.QueryRow(ctx, sqlGrant, named{
-		"channel": r.Channel, "n": r.N, "rate": r.Rate, "burst": max(r.Burst, 1), "quota": r.Quota, "day": r.Day, "day_ends": r.DayEnds, "wait": r.Wait.Seconds(),
+		"channel": r.Channel, "n": r.N, "rate": r.Rate, "floor": r.Floor, "burst": max(r.Burst, 1), "quota": r.Quota, "day": r.Day, "day_ends": r.DayEnds, "wait": r.Wait.Seconds(),
 	}).Scan(&g.N, &used, &wait, &ends)
 	if err != nil {
 		return g, fmt.Errorf("ask for requests on channel %d: %w", r.Channel, err)
@@ -124,16 +125,17 @@ const heldLanes = `
 
 const sqlHoldLane = `
 update consumer k set wait_until = case when c.version = @version then now() + @wait::interval else k.wait_until end,
+    polls_until = case when c.version = @version and @polls then now() + @wait::interval else k.polls_until end,
     wait_for = case when c.version = @version then @why else k.wait_for end
 from channel c
 where k.kind = @kind and k.channel_id = @channel and k.lane = @lane and k.epoch = @epoch and not k.released and c.id = k.channel_id`
 
 // HoldLane lets the lane of l send nothing for wait but what is sold out, as the
-// settings of that version of the channel want it. Where they were changed
-// meanwhile it does nothing.
-func (s *Store) HoldLane(ctx context.Context, l Lease, version int64, why string, wait time.Duration) error {
+// settings of that version of the channel want it; with polls, it does not even
+// ask for what is pending. Where they were changed meanwhile it does nothing.
+func (s *Store) HoldLane(ctx context.Context, l Lease, version int64, why string, wait time.Duration, polls bool) error {
 	args := l.args()
-	args["wait"], args["why"], args["version"] = wait, why, version
+	args["wait"], args["why"], args["version"], args["polls"] = wait, why, version, polls
 	tag, err := s.work.Exec(ctx, sqlHoldLane, args)
 	if err != nil {
 		return fmt.Errorf("hold %v: %w", l.Consumer, err)
@@ -165,7 +167,7 @@ with held as (
     select k.kind, k.channel_id, k.lane from consumer k join channel c on c.id = k.channel_id and c.code = @code and c.deleted_at is null
     where k.kind = 'drain' and k.wait_until is not null order by k.lane for update of k
 )
-update consumer k set wait_until = null, wait_for = null
+update consumer k set wait_until = null, wait_for = null, polls_until = null
 from held where (k.kind, k.channel_id, k.lane) = (held.kind, held.channel_id, held.lane)`
 
 const (

@@ -40,8 +40,7 @@ greatest(case when l.lane = 1 or c.marks_content & l.lane <> 0
        + case when l.lane = 4 then cat.revision_floor + p.media_rev + coalesce(parent.media_rev, 0) else 0 end,
          l.acked_rev, l.receipt_rev, l.sent_rev, 1)`
 
-// due_at orders the queue, too: what is urgent is put before its time, which is
-// nobody's business.
+// due_at may lie before dirty_at: it is kept when something is wanted again.
 const sqlListings = `
 select l.channel_id, c.code, l.lane, l.product_id, p.sku, ` + stateOf + `, ` + wantedRevision + `,
        coalesce(l.acked_rev, 0), l.acked_at, case when l.dirty then l.dirty_at end,
@@ -137,8 +136,8 @@ select c.code, l.lane, ` + stateOf + ` as state, count(*),
        coalesce(extract(epoch from now() - min(l.dirty_at) filter (where l.dirty)), 0)::float8,
        coalesce(extract(epoch from now() - min(greatest(l.due_at, l.dirty_at)) filter (where l.dirty and l.due_at <= now() and c.enabled and c.mark_anew = 0
            and coalesce(c.throttled_until, '-infinity') <= now() and coalesce(c.next_probe_at, '-infinity') <= now()
-           and l.due_at <= case when k.wait_until > now() then '-infinity' else now() end)), 0)::float8
-from listing l join channel c on c.id = l.channel_id and c.deleted_at is null
+           and ` + hasTurn + `)), 0)::float8
+from listing l cross join lateral (select ` + turn + ` as turn) q join channel c on c.id = l.channel_id and c.deleted_at is null
 left join consumer k on k.kind = 'drain' and k.channel_id = l.channel_id and k.lane = l.lane
 where @channel = '' or c.code = @channel
 group by 1, 2, 3 order by 1, 2, 3`

@@ -117,7 +117,7 @@ func TestListingStates(t *testing.T) {
 func TestLaneStats(t *testing.T) {
 	t.Parallel()
 	h := stand(t)
-	h.exec(`update listing set dirty_at = now() - interval '90 seconds' where dirty and channel_id = (select id from channel where code = 'bb')`)
+	h.exec(`update listing set dirty_at = now() - interval '90 seconds', due_at = least(due_at, now() - interval '90 seconds') where dirty and channel_id = (select id from channel where code = 'bb')`)
 	all, err := h.LaneStats(h.ctx, "")
 	if err != nil || len(all) != 2 {
 		t.Fatal(all, err)

@@ -163,8 +163,8 @@ const (
 	sqlTicketsNow = `
 update listing set due_at = now()
 where (product_id, channel_id, lane) in (
-    select product_id, channel_id, lane from listing
-    where channel_id = @channel and lane = @lane and dirty and due_at > now() and due_at < 'infinity' and token is not null
+    select product_id, channel_id, lane from listing l
+    where channel_id = @channel and lane = @lane and dirty and due_at > now() and due_at < 'infinity' and ` + turn + ` = 3
     order by product_id, channel_id, lane limit 10000 for update skip locked)`
 )
 

@@ -72,8 +72,11 @@ where exists (select from fence) and l.product_id = any(@product::bigint[]) and 
   and (l.lane = @lane or l.lane = 1 and @waiting or l.lane in (2, 4) and l.product_id = any(@reborn::bigint[]))
 order by l.product_id, l.channel_id, l.lane for update`
 
-// soldOut: of the listing's product there is some stock, and all of it is gone.
-const soldOut = `(select bool_and(s.on_hand <= s.reserved) from stock s where s.product_id = l.product_id)`
+// soldOut: of the product of listing l there is some stock where its channel
+// sells from, and all of it is gone.
+const soldOut = `
+(select coalesce(bool_and(s.on_hand <= s.reserved), false) from stock s
+ where s.product_id = l.product_id and (select locations = '{}' or s.location = any(locations) from channel where id = l.channel_id))`
 
 // issuesKept are a listing's issues that an outcome says nothing about. A
 // ticket's answer comes without a rendering, whose issues are the mapping's; a
@@ -101,8 +104,7 @@ updated as (
         dirty = r.again or l.want <> r.want,
         due_at = case when l.want <> r.want and not r.hold then case
                           when l.token is null then least(l.due_at, now())
-                          when l.lane = 2 and ` + soldOut + ` then '-infinity' -- it waited for the ticket's end
-                          else now() - interval '1 hour' end
+                          else now() end -- it waited for the ticket's end
                       when not r.again then l.due_at
                       when r.after_ms is null then case when exists ( -- the content came meanwhile
                           select from listing c where c.product_id = l.product_id and c.channel_id = l.channel_id and c.lane = 1 and c.born > 0)
@@ -132,14 +134,16 @@ updated as (
 select count(*), count(*) filter (where due), exists (select from fence) from updated`
 
 // sqlReborn marks the offers and media of contents that began a new life. They
-// keep a place they have, and what is sold out goes first: it may have lost its
-// place while it waited for the content.
+// keep a place they have, else they have their content's; what is sold out goes
+// first, since with its content the target may have forgotten that.
 const sqlReborn = `
 with ` + fenceOfDrain + `,
 updated as (
     update listing l set want = l.want + 1, dirty = true, dirty_at = case when l.dirty then l.dirty_at else now() end,
-        due_at = case when l.dirty and (l.due_at <= now() or l.token is not null) then l.due_at
-                      when l.lane = 2 and ` + soldOut + ` then '-infinity' else now() end
+        due_at = case when l.dirty and (l.due_at <= now() or l.token is not null) then l.due_at else now() end,
+        priority = case when l.lane = 2 and ` + soldOut + ` then 2
+                        else greatest(case when l.dirty then l.priority end, ( -- by all of its key, whatever the statistics say
+                            select c.priority from listing c where c.product_id = l.product_id and c.channel_id = l.channel_id and c.lane = 1)) end
     from fence where l.product_id = any(@reborn::bigint[]) and l.channel_id = @channel and l.lane in (2, 4)
     returning l.lane
 )

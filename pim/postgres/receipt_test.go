@@ -62,8 +62,8 @@ func (l *lane) receive(c Claimed, o Outcome) (due int) {
 // place is where the listing stands in its queue.
 func (l *lane) place() (s string) {
 	l.Helper()
-	l.one(`select case when not dirty then 'clean' when due_at = '-infinity' then 'first' when due_at = 'infinity' then 'waits for content'
-		when due_at < now() - interval '30 minutes' then 'edit' when due_at <= now() then 'bulk' else 'later' end
+	l.one(`select case when not dirty then 'clean' when due_at = 'infinity' then 'waits for content' when due_at > now() then 'later'
+		when priority = 2 then 'first' when priority = 1 then 'edit' else 'bulk' end
 		from listing where lane = `+strconv.Itoa(int(l.drain.Lane)), &s)
 	return s
 }
@@ -177,7 +177,7 @@ func TestSoldOutStaysFirstWhenBornAnew(t *testing.T) {
 		waits     bool
 		then      string
 		wantAfter string
-	}{{0, false, "first", "first"}, {0, true, "waits for content", "first"}, {3, false, "edit", "edit"}, {3, true, "waits for content", "bulk"}} {
+	}{{0, false, "first", "first"}, {0, true, "waits for content", "first"}, {3, false, "edit", "edit"}, {3, true, "waits for content", "edit"}} {
 		l := newLane(t, pim.Offer)
 		l.receive(l.claim(), Outcome{Ack: true})
 		content := l.content()

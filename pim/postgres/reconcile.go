@@ -43,12 +43,9 @@ type Reconciling struct {
 	SKUs        []pim.SKU
 }
 
-// sqlReconciling asks for the first due listing as dueWhere does.
 const sqlReconciling = `
 select now(), r.due_at - now(), coalesce((
-           select bool_or((select l.due_at <= case when k.wait_until > now() then '-infinity' else now() end from listing l
-                           where l.channel_id = c.id and l.lane = k.lane and l.dirty order by l.due_at limit 1))
-           from consumer k where k.kind = 'drain' and k.channel_id = c.id), false),
+           select bool_or(` + laneDue + `) from consumer k where k.kind = 'drain' and k.channel_id = c.id), false),
        coalesce(now() - greatest(r.looked_at, r.asked_at), '0'),
        c.version, c.enabled, c.fails, c.allowed, c.next_probe_at, c.throttled_until, c.mark_anew > 0,
        r.fails, r.sample_after, r.wakes, r.run_after, r.repair, r.skus
@@ -191,6 +188,7 @@ updated as (
                                   || coalesce(h.issues, '[]'), '[]') end,
         want = l.want + h.repairs::int, dirty = h.repairs, dirty_at = case when h.repairs then now() else l.dirty_at end,
         due_at = case when h.repairs then now() else l.due_at end,
+        priority = case when not h.repairs then l.priority when l.lane = 2 and ` + soldOut + ` then 2 else 0 end,
         acked_hash = case when h.repairs then null else l.acked_hash end,
         born = case when h.repairs and h.kind = 'absent' and l.lane = 1 then -abs(l.born) else l.born end
     from held h where l.ctid = h.at

@@ -171,7 +171,7 @@ func (h *house) remove(ctx context.Context, numbers ...int) error {
 const (
 	sqlOutboxEmpty = `select not exists (select from outbox) and not exists (select from channel where mark_after is not null and deleted_at is null)`
 	// In the order of the index: of an exists, PostgreSQL reads all listings.
-	sqlClean = `select not coalesce((select dirty from listing where channel_id = $1 and lane = 1 and dirty order by due_at limit 1), false)`
+	sqlClean = `select not coalesce((select dirty from listing where channel_id = $1 and lane = 1 and dirty order by channel_id, lane limit 1), false)`
 )
 
 // marked waits until fan-out has nothing left to do.
