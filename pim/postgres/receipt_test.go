@@ -177,7 +177,14 @@ func TestSoldOutStaysFirstWhenBornAnew(t *testing.T) {
 		waits     bool
 		then      string
 		wantAfter string
-	}{{0, false, "first", "first"}, {0, true, "waits for content", "first"}, {3, false, "edit", "edit"}, {3, true, "waits for content", "edit"}} {
+	}{
+		{0, false, "first", "first"},
+		{0, true, "waits for content", "first"},
+		{3, false, "edit", "edit"},
+		{3, true, "waits for content", "edit"},
+		{0, false, "clean", "first"}, // it was acknowledged, which the target may have forgotten with its content
+		{3, false, "clean", "edit"},  // as the content was
+	} {
 		l := newLane(t, pim.Offer)
 		l.receive(l.claim(), Outcome{Ack: true})
 		content := l.content()
@@ -186,6 +193,8 @@ func TestSoldOutStaysFirstWhenBornAnew(t *testing.T) {
 		l.fanOut(l.fan)
 		if c.waits {
 			l.receive(l.claim(), Outcome{Again: true, After: Forever})
+		} else if c.then == "clean" {
+			l.receive(l.claim(), Outcome{Ack: true})
 		}
 		l.stands("before its content is born", c.then)
 		content.receive(published, Outcome{Ack: true, Born: 1, Wakes: true})
