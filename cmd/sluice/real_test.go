@@ -66,6 +66,7 @@ func TestReal(t *testing.T) {
 	t.Run("two catalogues come in", h.imports)
 	t.Run("the sample is in Medusa", func(t *testing.T) { h.inShop(t, h.sample) })
 	t.Run("pictures are those of the sample", h.showsPictures)
+	t.Run("what Medusa holds is read back", h.readsBack)
 	t.Run("Medusa stops during 500 edits", func(t *testing.T) { h.outage(t, env["MEDUSA_STOP"], env["MEDUSA_START"]) })
 	t.Run("a price of Tryton's is in Medusa", func(t *testing.T) { h.priced(t, env) })
 }
