@@ -9,24 +9,27 @@
 #   Invariant: what must always hold, in a line
 #   Package: ./jobs
 #   Run: ^TestName$
-#   Timeout: 60s                           optional: the most that the mutant's test may take
 #
-# The test first has to pass on the code as it is, within half of that time. Where the mutant's test then takes 6 seconds
-# and three times as long, it waits for what the patch took away: it hangs, and is caught. A patch that does not apply or compile,
-# changes nothing, or names no test is an error, not a catch: so is a test binary that ends without a failed test.
+# The test first has to pass on the code as it is. Where the mutant's test then takes 10 seconds and three times as long, it
+# waits for what the patch took away: it hangs, and is caught. A patch that does not apply or compile, changes nothing, or
+# names no test is an error, not a catch: so is a test binary that ends without a failed test.
+#
+# WORKERS patches (3) are tried at once, each in a copy of its own: tests wait more than they compute.
 set -u
 LC_ALL=C
 export LC_ALL
+patience=180 # seconds that a test may take as it is
 
 root=$(cd "$(dirname "$0")/../.." && pwd) || exit 2
 scratch=$(mktemp -d "${TMPDIR:-/tmp}/sluice-mutants.XXXXXX") || exit 2
-tree=$scratch/tree
-mkdir "$tree"
+tree=$scratch/1
+mkdir "$tree" "$scratch/taken"
 chmod 755 "$scratch" # as root, the tests' PostgreSQL runs as somebody else
-child=
+workers=
 # shellcheck disable=SC2329 # trap calls it
 clean_up() {
-	if [ -n "$child" ]; then kill "$child" 2>/dev/null; wait "$child" 2>/dev/null; fi
+	for pid in $workers; do kill "$pid" 2>/dev/null; done
+	for pid in $workers; do wait "$pid" 2>/dev/null; done
 	rm -rf "$scratch"
 }
 trap clean_up EXIT
@@ -44,40 +47,36 @@ fi || { echo "mutants: cannot copy $root" >&2; exit 2; }
 if [ -d "$root/../shared" ]; then ln -s "$(cd "$root/../shared" && pwd)" "$scratch/shared"; fi
 
 cd "$tree" || exit 2
-# No repository is looked for above the copy, else git would take the patch for that one. One copy serves all patches:
-# what a patch leaves alone comes out of the build cache, and what is not ours also from earlier builds.
+# No repository is looked for above the copies, else git would take the patch for that one. What a patch leaves alone comes
+# out of the build cache, also from other copies and earlier runs: -trimpath makes the folder no part of it.
 export GIT_CEILING_DIRECTORIES="$scratch"
 GOFLAGS="$(go env GOFLAGS) -buildvcs=false"
 export GOFLAGS
 
 field() { sed -n "/^diff /q; s/^$1: *//p" "$patch" | head -n 1; }
 
-seconds() { # of 45, 45s or 2m
-	case $1 in
-	*m) echo $((${1%m} * 60)) ;;
-	*) echo "${1%s}" ;;
-	esac
-}
-
 clock() { date +%s; }
 
+# plain_of PACKAGE: the binary of its tests as they are, for all patches of the package.
+plain_of() { echo "$scratch/$(echo "$1" | tr -c 'A-Za-z0-9\n' _).test"; }
+
 # compile PACKAGE BINARY: the package's tests, as they are now.
-compile() { go test -c -ldflags "-s -w" -o "$2" "$1" >"$scratch/out" 2>&1; }
+compile() { go test -c -trimpath -ldflags "-s -w" -o "$2" "$1" >"$out" 2>&1; }
 
 # try BINARY SECONDS: runs the named test in its package's folder. 0: it passed; 1: a test failed; 2: it ran too long;
 # 3: anything else. Its time is left in $took.
 try() {
 	began=$(clock)
-	(cd "$package" && exec "$1" -test.run "$run" -test.timeout "$2s" -test.v) >"$scratch/out" 2>&1 &
+	(cd "$package" && exec "$1" -test.run "$run" -test.timeout "$2s" -test.v) >"$out" 2>&1 &
 	child=$!
 	wait "$child"
 	code=$?
 	child=
 	took=$(($(clock) - began))
-	if ! grep -q '^=== RUN' "$scratch/out"; then return 3; fi
-	if grep -q '^panic: test timed out' "$scratch/out"; then return 2; fi
+	if ! grep -q '^=== RUN' "$out"; then return 3; fi
+	if grep -q '^panic: test timed out' "$out"; then return 2; fi
 	if [ "$code" -eq 0 ]; then return 0; fi
-	if grep -Eq '^ *--- FAIL|^panic: |^fatal error: ' "$scratch/out"; then return 1; fi
+	if grep -Eq '^ *--- FAIL|^panic: |^fatal error: ' "$out"; then return 1; fi
 	return 3
 }
 
@@ -86,9 +85,8 @@ tell() { printf '%-34s %-8s %4ss  %s\n' "$name" "$1" "$2" "$3"; }
 
 # wrong DETAIL: the patch or its test cannot be used.
 wrong() {
-	errors=$((errors + 1))
-	tell ERROR "${took:-0}" "$1"
-	tail -n 25 "$scratch/out" | sed 's/^/    /'
+	echo "$name" >>"$scratch/errors"
+	tell ERROR "${took:-0}" "$1$(printf '\n'; tail -n 25 "$out" | sed 's/^/    /')"
 }
 
 wanted() {
@@ -101,45 +99,41 @@ wanted() {
 
 mutant() {
 	took=0
-	invariant=$(field Invariant) package=$(field Package) run=$(field Run) limit=$(field Timeout)
-	limit=$(seconds "${limit:-60s}")
-	: >"$scratch/out"
+	invariant=$(field Invariant) package=$(field Package) run=$(field Run)
+	: >"$out"
 	if [ -z "$invariant" ] || [ -z "$package" ] || [ -z "$run" ] || ! [ -d "$package" ]; then
 		wrong "its header must name Invariant, Package and Run"
 		return
 	fi
-	case $limit in *[!0-9]*) wrong "Timeout is not a number of seconds or minutes"; return ;; esac
-
-	plain=$scratch/$(echo "$package" | tr -c 'A-Za-z0-9\n' _).test # compiled once for all patches of the package
-	if ! [ -x "$plain" ] && ! compile "$package" "$plain"; then wrong "$package does not compile as it is"; return; fi
+	plain=$(plain_of "$package")
+	if ! [ -x "$plain" ]; then wrong "$package does not compile as it is"; return; fi
 	known=$(awk -v key="$package $run" -F '\t' '$1 == key {print $2; exit}' "$scratch/plain")
 	if [ -n "$known" ]; then
-		took=$known # another patch's test, too
-		[ "$took" -le $((limit / 2)) ]
+		took=$known code=0 # another patch's test, too
 	else
-		try "$plain" $((limit / 2))
+		try "$plain" "$patience"
+		code=$?
 	fi
-	case $? in
-	0) hang=$((6 + 3 * took)); printf '%s\t%s\n' "$package $run" "$took" >>"$scratch/plain" ;;
+	case $code in
+	0) hang=$((10 + 3 * took)); printf '%s\t%s\n' "$package $run" "$took" >>"$scratch/plain" ;;
 	1) wrong "the test fails as it is"; return ;;
-	2) wrong "the test takes more than half of $limit s as it is"; return ;;
+	2) wrong "the test takes more than $patience s as it is"; return ;;
 	*) wrong "-run '$run' finds no test in $package, or it cannot run"; return ;;
 	esac
 
-	if ! git apply "$patch" >"$scratch/out" 2>&1 || ! git apply -R --check "$patch" >>"$scratch/out" 2>&1; then
+	if ! git apply "$patch" >"$out" 2>&1 || ! git apply -R --check "$patch" >>"$out" 2>&1; then
 		took=0 wrong "the patch does not apply"
 		return
 	fi
-	if ! compile "$package" "$scratch/mutant.test"; then
+	if ! compile "$package" "$binary"; then
 		took=0 wrong "the mutant does not compile"
-	elif cmp -s "$plain" "$scratch/mutant.test"; then
+	elif cmp -s "$plain" "$binary"; then
 		took=0 wrong "the patch changes nothing in $package"
 	else
-		if [ "$hang" -gt "$limit" ]; then hang=$limit; fi
-		try "$scratch/mutant.test" "$hang"
+		try "$binary" "$hang"
 		case $? in
 		0)
-			survived=$((survived + 1))
+			echo "$name" >>"$scratch/survived"
 			tell SURVIVED "$took" "$invariant: $run still passes"
 			;;
 		1) tell caught "$took" "$invariant" ;;
@@ -147,19 +141,47 @@ mutant() {
 		*) wrong "the mutant's test ended in no failure of its own" ;;
 		esac
 	fi
-	rm -f "$scratch/mutant.test"
-	git apply -R "$patch" || { echo "mutants: $name cannot be taken back" >&2; exit 2; }
+	rm -f "$binary"
+	git apply -R "$patch" || { wrong "the patch cannot be taken back"; exit 2; }
 }
 
+# worker NUMBER NAME...: tries what no other has taken, in a copy of its own.
+worker() {
+	child='' out=$scratch/out.$1 binary=$scratch/mutant.$1.test
+	trap 'if [ -n "$child" ]; then kill "$child" 2>/dev/null; wait "$child" 2>/dev/null; fi; exit 143' TERM
+	cd "$scratch/$1" || exit 2
+	shift
+	for patch in "$root"/testdata/mutants/*.patch; do
+		name=$(basename "$patch" .patch)
+		if [ -f "$patch" ] && wanted "$@" && mkdir "$scratch/taken/$name" 2>/dev/null; then mutant; fi
+	done
+}
+
+count_of() { if [ -f "$1" ]; then wc -l <"$1" | tr -d ' '; else echo 0; fi; }
+
 : >"$scratch/plain"
-errors=0 survived=0 count=0 start=$(clock)
-printf '%-34s %-8s %5s  %s\n' mutant verdict time "invariant"
+start=$(clock) out=$scratch/out
 for patch in "$root"/testdata/mutants/*.patch; do
 	name=$(basename "$patch" .patch)
 	if [ -f "$patch" ] && wanted "$@"; then
-		count=$((count + 1))
-		mutant
+		package=$(field Package)
+		if [ -d "$package" ] && ! [ -e "$(plain_of "$package")" ]; then
+			compile "$package" "$(plain_of "$package")" || { echo "mutants: $package does not compile" >&2; cat "$out" >&2; exit 2; }
+		fi
 	fi
 done
+printf '%-34s %-8s %5s  %s\n' mutant verdict time "invariant"
+number=${WORKERS:-3}
+while [ "$number" -ge 1 ]; do
+	if [ "$number" -gt 1 ]; then cp -R "$tree" "$scratch/$number" || exit 2; fi
+	worker "$number" "$@" &
+	workers="$workers $!"
+	number=$((number - 1))
+done
+broken=0
+for pid in $workers; do wait "$pid" || broken=1; done
+workers=
+count=$(find "$scratch/taken" -mindepth 1 | wc -l | tr -d ' ')
+survived=$(count_of "$scratch/survived") errors=$(count_of "$scratch/errors")
 echo "$count mutants in $(($(clock) - start)) s: $survived survived, $errors could not be used"
-[ "$count" -gt 0 ] && [ "$survived" -eq 0 ] && [ "$errors" -eq 0 ]
+[ "$broken" -eq 0 ] && [ "$count" -gt 0 ] && [ "$survived" -eq 0 ] && [ "$errors" -eq 0 ]
