@@ -73,6 +73,26 @@ func TestCheckPrices(t *testing.T) {
 	}
 }
 
+func TestCheckFirst(t *testing.T) {
+	t.Parallel()
+	first := map[pim.SKU]bool{"A": true}
+	other := item{sku: "B", lane: pim.Offer, stock: 1, taken: true}
+	for name, c := range map[string]struct {
+		list []*request
+		want int
+	}{
+		"first":            {[]*request{sent(1, priced(1, 1, 0)), sent(2, other), sent(3, other)}, 0},
+		"told later":       {[]*request{sent(2, other), sent(1, priced(1, 1, 0))}, 0},
+		"last":             {[]*request{sent(1, other), sent(2, other), sent(3, priced(1, 1, 0))}, 2},
+		"confirmed later":  {[]*request{sent(1, priced(1, 1, 0)), sent(2, other), sent(3, priced(1, 1, 0))}, 0},
+		"behind a content": {[]*request{sent(1, content(1, 1)), sent(2, priced(1, 1, 0))}, 0},
+	} {
+		if got := checkFirst(c.list, first); got != c.want {
+			t.Errorf("%s: %d requests ahead, want %d", name, got, c.want)
+		}
+	}
+}
+
 func TestCheckEmpty(t *testing.T) {
 	t.Parallel()
 	withdrawn := func(revision int64) item {

@@ -25,6 +25,9 @@ type verdict struct {
 	rows    int64
 	jobs    int64
 	audits  int // comparisons in the midst of it
+
+	alone, beside []time.Duration // of edits to the first target: without, and beside a dead channel
+	ahead         int             // requests before what is sold out
 }
 
 // judge holds the run against the invariants, when all is quiet.
@@ -270,6 +273,9 @@ func (r *run) report() {
 	line("repeated in doubt of an answer", v.repeats.answer)
 	line("repeated after a takeover", fmt.Sprintf("%d (bound %d)", v.repeats.takeover, v.bound))
 	line("requests sent when nothing had changed", r.sentIdle)
+	line("edit to received, all well: p50, p95", spread(v.alone))
+	line("edit to received, beside a dead channel: p50, p95", spread(v.beside))
+	line("requests ahead of what is sold out", v.ahead)
 	line("most listings, most jobs waiting", fmt.Sprintf("%d, %d", v.rows, v.jobs))
 	line("takeover after kill -9, nothing else wrong: p50, max", times(calm))
 	line("takeover after kill -9, in all: p50, max", times(all))
@@ -286,6 +292,10 @@ func (r *run) report() {
 		}
 	}
 	fmt.Fprint(r.out, b.String())
+}
+
+func spread(list []time.Duration) string {
+	return fmt.Sprintf("%v, %v (%d)", percentile(list, 0.5).Round(time.Millisecond), percentile(list, 0.95).Round(time.Millisecond), len(list))
 }
 
 func times(list []time.Duration) string {

@@ -63,6 +63,9 @@ func (r *run) disturbed(ctx context.Context, steps []step, editors []*client, sh
 	busy, hurry := context.WithCancel(ctx)
 	defer hurry()
 	stop := make(chan struct{})
+	if err := r.silence(true); err != nil {
+		r.violated("chaos", nil, "%v", err)
+	}
 	var working sync.WaitGroup
 	for i, e := range editors {
 		working.Go(func() { e.work(busy, stop, shares[i]) })
@@ -102,6 +105,7 @@ func (r *run) calm(ctx context.Context, editors []*client, shares [][]*product, 
 	r.judge(ctx, editors[0])
 	if quiet == nil {
 		r.idle(patient, editors, shares, m)
+		r.inTurn(ctx, editors[0], m)
 	}
 	for _, p := range r.processes {
 		if err := p.end(endMay); err != nil {
@@ -112,6 +116,20 @@ func (r *run) calm(ctx context.Context, editors []*client, shares [][]*product, 
 		}
 	}
 	return ctx.Err()
+}
+
+// inTurn does what is tried with nothing else wrong.
+func (r *run) inTurn(ctx context.Context, e *client, m *manager) {
+	for _, try := range []struct {
+		invariant string
+		do        func(context.Context, *client, *manager) error
+	}{{"isolation", r.isolation}, {"sold out first", r.precedence}} {
+		patient, over := context.WithTimeout(ctx, r.Patience)
+		if err := try.do(patient, e, m); err != nil {
+			r.violated(try.invariant, nil, "%v", err)
+		}
+		over()
+	}
 }
 
 // endMay is how long a process may take to end in good order; it gives itself 25 s.

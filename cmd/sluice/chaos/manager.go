@@ -23,8 +23,11 @@ type channel struct {
 
 // field is where a target's documents hold the mapping's mark.
 func (t *target) field() string {
-	if t.spec.Connector == "woocommerce" {
+	switch t.spec.Connector {
+	case "woocommerce":
 		return "short_description"
+	case "medusa":
+		return "subtitle"
 	}
 	return "mark"
 }

@@ -125,7 +125,8 @@ func (r *run) do(ctx context.Context, s step) {
 		ways := r.apis()
 		done = r.disturb(ctx, ways[s.who%len(ways)], s)
 	case doTarget:
-		done = r.disturb(ctx, r.targets[s.who%len(r.targets)].way, s)
+		list := r.lively()
+		done = r.disturb(ctx, list[s.who%len(list)].way, s)
 	case doFault:
 		done = r.mislead(ctx, s)
 	}
@@ -210,7 +211,8 @@ func (r *run) disturb(ctx context.Context, way *proxy, s step) bool {
 
 // mislead makes a target faulty; one fault at a time.
 func (r *run) mislead(ctx context.Context, s step) bool {
-	t := r.targets[s.who%len(r.targets)]
+	list := r.lively()
+	t := list[s.who%len(list)]
 	if !t.faulty.TryLock() {
 		return false
 	}

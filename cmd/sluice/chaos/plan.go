@@ -51,19 +51,20 @@ type pace struct {
 	freeze  time.Duration // the longest SIGSTOP, beyond the lease
 	latest  time.Duration // the longest that an edit may be on its way
 	old     time.Duration // the longest transaction
+	probes  int           // edits whose way to a target is timed, once without and once beside a dead channel
 }
 
 func fullPace(length time.Duration) *pace {
 	return &pace{
 		length: length, steps: time.Second, edits: 300 * time.Millisecond, timeout: 2 * time.Second, settle: 9 * time.Second, brief: 3 * time.Second,
-		freeze: 14 * time.Second, latest: 90 * time.Second, old: 150 * time.Second,
+		freeze: 14 * time.Second, latest: 90 * time.Second, old: 150 * time.Second, probes: 100,
 	}
 }
 
 func quickPace(length time.Duration) *pace {
 	return &pace{
 		length: length, steps: 500 * time.Millisecond, edits: 150 * time.Millisecond, timeout: 1500 * time.Millisecond, settle: 6 * time.Second, brief: 2 * time.Second,
-		freeze: 8 * time.Second, latest: 60 * time.Second, old: 10 * time.Second,
+		freeze: 8 * time.Second, latest: 60 * time.Second, old: 10 * time.Second, probes: 20,
 	}
 }
 

@@ -21,6 +21,9 @@ const (
 	wayReset    = "reset"    // every connection is reset, once
 	wayCut      = "cut"      // answers break off in the middle
 	wayRefuse   = "refuse"   // connections are reset, new ones refused
+
+	// Of the dead: connections are taken, nothing passes, and what was sent never comes.
+	waySilent = "silent"
 )
 
 var wayFaults = []string{wayDelay, wayThrottle, wayHold, wayStall, wayReset, wayCut, wayRefuse}
@@ -177,6 +180,13 @@ func (l *link) pass(n int, down bool) bool {
 			case <-l.gone:
 				return true // the write fails
 			}
+		case waySilent:
+			select {
+			case <-changed:
+				l.reset()
+			case <-l.gone:
+			}
+			return true // the write fails
 		case wayCut:
 			return !down
 		case wayDelay:

@@ -48,6 +48,7 @@ type target struct {
 	id    pim.ChannelID
 	way   *proxy
 	marks bool // its documents say by which mapping they were made
+	dead  bool // it answers nothing as long as the disorder lasts
 
 	settings sync.Mutex // held while its mapping is being changed
 	mark     int        // which mapping it has
@@ -123,7 +124,8 @@ func markOf(n int) string { return fmt.Sprintf("m%d", n) }
 func openTargets(ctx context.Context, channels *jobs.Channels, p *pace) (list []*target, err error) {
 	for _, open := range []func(context.Context, *jobs.Channels, *pace) (*target, error){
 		plain("plain", webhooktest.Options{}), plain("versioned", webhooktest.Options{Versioned: true, Answer: connectors.Live}),
-		plain("later", webhooktest.Options{Async: &webhooktest.Async{Delay: 300 * time.Millisecond}}), openShop, openBol,
+		plain("later", webhooktest.Options{Async: &webhooktest.Async{Delay: 300 * time.Millisecond}}), openShop, openBol, openStore,
+		plain("dead", webhooktest.Options{}),
 	} {
 		t, err := open(ctx, channels, p)
 		if t != nil {
@@ -144,7 +146,7 @@ func plain(code pim.ChannelCode, o webhooktest.Options) func(context.Context, *j
 		if err != nil {
 			return nil, err
 		}
-		t := &target{marks: true, later: o.Async != nil, status: string(pim.StateAccepted)}
+		t := &target{marks: true, dead: code == "dead", later: o.Async != nil, status: string(pim.StateAccepted)}
 		if o.Answer == connectors.Live {
 			t.status = string(pim.StateLive)
 		}
@@ -173,7 +175,7 @@ func plain(code pim.ChannelCode, o webhooktest.Options) func(context.Context, *j
 		t.spec = jobs.ChannelSpec{Code: code, Connector: "webhook", Mapping: &connectors.Mapping{
 			Content: map[string]string{"sku": "sku", "title": "values.name", "mark": "'" + markOf(0) + "'"},
 			Offer:   map[string]string{"price": "number(price.amount)", "currency": "price.currency", "stock": "stock.available"},
-		}, Batch: 20, Concurrency: 2}
+		}, Batch: 10, Concurrency: 2}
 		config := map[string]any{"url": port.URL() + webhooktest.ItemsPath, "secret": f.Secret()}
 		if t.later {
 			config["status_url"] = port.URL() + webhooktest.StatusPath
