@@ -37,8 +37,9 @@ const (
 	// maxRender bounds the time of one document, for what costs more than CEL's
 	// model believes. It is looked at in loops and between fields.
 	maxRender = time.Second
-	// maxTrial bounds the time that Compile spends on trying expressions.
-	maxTrial = 2 * time.Second
+	// maxTrial bounds the time that Compile spends on trying expressions. The bounds of their cost are met long before it, but
+	// on a machine that hardly gets on, where it must not call a good mapping bad.
+	maxTrial = 20 * time.Second
 	// interruptEvery is how many turns of loops go by between looks at the time.
 	interruptEvery = 100
 	// problemsPerField keeps one garbled expression from drowning the others.

@@ -5,11 +5,14 @@ package main
 import (
 	"bytes"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -34,7 +37,14 @@ func TestMain(m *testing.M) {
 	build.Stderr = os.Stderr
 	status := 1
 	if err := build.Run(); err == nil {
-		status = m.Run()
+		// A test here is several busy processes: more at once than there are processors keep each other waiting.
+		flag.Parse()
+		if given, ok := flag.Lookup("test.parallel").Value.(flag.Getter).Get().(int); !ok || given > runtime.GOMAXPROCS(0) {
+			err = flag.Set("test.parallel", strconv.Itoa(runtime.GOMAXPROCS(0)))
+		}
+		if err == nil {
+			status = m.Run()
+		}
 	}
 	os.RemoveAll(dir)
 	os.Exit(status)
