@@ -349,6 +349,7 @@ type Connector struct {
 	Title        string             `json:"title"`
 	Lanes        []pim.Lane         `json:"lanes" doc:"What it can send"`
 	Powers       []connectors.Power `json:"powers" enum:"poll,preflight,pull,hook,upload,read" doc:"What a channel of it can do beyond pushing; by its config it may do less: ask later for outcomes, check documents before they are sent, bring the target's prices and stock home, be called by the target, take files of its own, tell what it holds"`
+	Withdrawals  []pim.Withdrawal   `json:"withdrawals" enum:"delete,disable,zero_stock" doc:"What a channel's policy may have it do with a product that leaves the channel"`
 	Versions     bool               `json:"versions" doc:"The target itself refuses what is older than it holds"`
 	Limits       ConnectorLimits    `json:"limits" doc:"Defaults; a channel may set its own"`
 	ConfigSchema object             `json:"config_schema" doc:"JSON Schema of a channel's config; secrets are writeOnly"`
@@ -371,7 +372,7 @@ func (s *server) listConnectors(context.Context, *struct{}) (*answer[page[Connec
 			return nil, err
 		}
 		items = append(items, Connector{
-			Name: k.Name, Title: k.Title, Lanes: k.Lanes, Powers: k.Powers(), Versions: k.Versions, Mapping: k.Mapping, ConfigSchema: schema,
+			Name: k.Name, Title: k.Title, Lanes: k.Lanes, Powers: k.Powers(), Withdrawals: none(k.Withdrawals), Versions: k.Versions, Mapping: k.Mapping, ConfigSchema: schema,
 			Limits: ConnectorLimits{
 				Batch: k.Limits.Batch, Concurrency: k.Limits.Concurrency,
 				TimeoutSeconds: k.Limits.Timeout.Seconds(), SettleSeconds: k.Limits.Settle.Seconds(),

@@ -40,7 +40,7 @@ func (c *Choice) read(code string) (postgres.ListingChoice, error) {
 type resyncChannel struct {
 	CodePath
 	Choice
-	State string `query:"state" enum:"waiting,pending,accepted,live,verified,rejected,withdrawn,none" doc:"Only listings in this state"`
+	State string `query:"state" enum:"waiting,pending,accepted,live,verified,rejected,withdrawn,sold_out,none" doc:"Only listings in this state"`
 	Drift bool   `query:"drifted" doc:"Only listings of which the target was found to hold something else; with full, to have it put right"`
 	Full  bool   `query:"full" doc:"Send everything, also what the target is believed to hold"`
 }

@@ -15,7 +15,7 @@ type listListings struct {
 	Channel string `query:"channel" maxLength:"100"`
 	SKU     string `query:"sku" maxLength:"128"`
 	Lane    string `query:"lane" enum:"content,offer,media"`
-	State   string `query:"state" enum:"waiting,pending,accepted,live,verified,rejected,withdrawn,none"`
+	State   string `query:"state" enum:"waiting,pending,accepted,live,verified,rejected,withdrawn,sold_out,none"`
 	Issues  bool   `query:"issues" doc:"true: only listings with issues"`
 }
 

@@ -20,11 +20,44 @@ type Action string
 const (
 	// Upsert makes the target's document of this lane equal to Item.Document.
 	Upsert Action = "upsert"
-	// Withdraw takes the product off the target, whatever it holds of it.
-	// Only the content lane withdraws; a target drops price, stock and media
-	// with the listing.
+	// Withdraw takes the product off the target, whatever it holds of it, in the
+	// way that the connector's settings say or that is usual there. Only the content
+	// lane withdraws; a target drops price, stock and media with the listing.
 	Withdraw Action = "withdraw"
+	// Delete is Withdraw where the channel's policy says that the target shall
+	// keep nothing, whatever the settings say.
+	Delete Action = "delete"
+	// Disable is Withdraw where it says that the target shall keep the product and
+	// show it to nobody. What the target does not hold is not made.
+	Disable Action = "disable"
+	// SellOut, of the offer lane, is of a withdrawn product that the target shall
+	// keep and show: of what it holds of it there is no stock from now on, and none
+	// can be ordered. Item.Document is its offer with a stock of 0, for targets that
+	// take whole documents; it may lack anything. It is a success, and makes
+	// nothing, where the target does not hold the product.
+	SellOut Action = "sell_out"
 )
+
+// Withdraws reports whether the action is of the content lane and ends the
+// product's life at the target.
+func (a Action) Withdraws() bool { return a == Withdraw || a == Delete || a == Disable }
+
+// Tombstone reports whether the action is of a product that leaves the channel.
+func (a Action) Tombstone() bool { return a.Withdraws() || a == SellOut }
+
+// Withdrawing is the action by which w is brought to a target: of the content
+// lane, for zero_stock of the offer lane.
+func Withdrawing(w pim.Withdrawal) Action {
+	switch w {
+	case pim.WithdrawDelete:
+		return Delete
+	case pim.WithdrawDisable:
+		return Disable
+	case pim.WithdrawZeroStock:
+		return SellOut
+	}
+	return Withdraw
+}
 
 // Item is one listing's wanted state in one lane.
 type Item struct {
@@ -32,7 +65,7 @@ type Item struct {
 	Lane     pim.Lane
 	Revision int64 // never falls for one SKU and lane; a target may refuse a lower one
 	Action   Action
-	Document json.RawMessage // one JSON object, sorted keys; nil for Withdraw
+	Document json.RawMessage // one JSON object, sorted keys; nil where Action.Withdraws
 }
 
 // Status is what a target said of an item it took. "Sent" is never "live".
@@ -170,6 +203,9 @@ type Kind struct {
 	// Makes has one value, a nil pointer will do, of each type that New gives:
 	// it tells the kind's powers without a config and without a network.
 	Makes []Connector
+	// Withdrawals are the policies that the connector can follow: it is sent Delete,
+	// Disable and SellOut only where they stand here. Withdraw it always is.
+	Withdrawals []pim.Withdrawal
 	// New makes a connector from a config of Config's JSON shape, secrets
 	// included. A bad config is a *pim.Invalid with pointers into it and all
 	// its problems at once (see ConfigCheck).

@@ -18,7 +18,7 @@ type Presence string
 
 // What a target can hold.
 const (
-	Absent Presence = "absent" // nothing of it, or just what a withdrawal leaves there
+	Absent Presence = "absent" // nothing of it, or, to an item that is a tombstone, just what that leaves there
 	Hidden Presence = "held"   // it is there, and is not shown, or the target does not say
 	Shown  Presence = "live"   // the target shows it
 )
@@ -45,8 +45,8 @@ type Held struct {
 	// Exact: the target holds just what a push of the item would leave there, with
 	// what that would empty, and could tell all of it; as it is sent, for what is
 	// only the same in the target's eyes may be of an earlier request. Of a
-	// withdrawal: it holds nothing any more. It may be false where that is unknown,
-	// never true.
+	// tombstone: it holds nothing any more, or what the tombstone leaves of it. It may
+	// be false where that is unknown, never true.
 	Exact   bool
 	Version string // of the target's own, where it has one
 	Err     error
@@ -54,8 +54,8 @@ type Held struct {
 
 // Matches reports whether every field that the target could tell is the item's.
 func (h *Held) Matches(item Item) bool {
-	if item.Action == Withdraw || h.Presence == Absent {
-		return (item.Action == Withdraw) == (h.Presence == Absent)
+	if item.Action.Tombstone() || h.Presence == Absent {
+		return item.Action.Tombstone() == (h.Presence == Absent)
 	}
 	var sent, held map[string]json.RawMessage
 	if json.Unmarshal(item.Document, &sent) != nil || json.Unmarshal(h.Document, &held) != nil {

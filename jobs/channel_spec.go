@@ -145,6 +145,9 @@ func (c *Channels) build(ctx context.Context, spec ChannelSpec, old *postgres.Ch
 // secrets. known problems that are of a limit learn its bounds.
 func (c *Channels) fit(schema *pim.Schema, kind *connectors.Kind, ch *postgres.Channel, spec ChannelSpec, old *postgres.Channel, known []pim.Problem) ([]pim.Problem, error) {
 	problems := limits(kind, ch, known)
+	if w := ch.Policy.Withdrawal; slices.Contains(pim.Withdrawals, w) && !slices.Contains(kind.Withdrawals, w) {
+		problems = append(problems, pim.Problem{Pointer: "/policy/withdrawal", Code: "withdrawal.connector", Detail: cannotWithdraw(kind, w)})
+	}
 	mapping := kind.Mapping
 	if mapping.Lanes() == 0 {
 		mapping = connectors.DefaultMapping()
@@ -155,6 +158,9 @@ func (c *Channels) fit(schema *pim.Schema, kind *connectors.Kind, ch *postgres.C
 	p, more := compile(kind, mapping)
 	if problems = append(problems, more...); p != nil {
 		ch.Marks = marksOf(p)
+		if ch.Policy.Withdrawal == pim.WithdrawZeroStock && !p.Lanes().Has(pim.Offer) {
+			problems = append(problems, pim.Problem{Pointer: "/policy/withdrawal", Code: "withdrawal.offer", Detail: "zero_stock is told by offers, and the channel's mapping has none"})
+		}
 	}
 	var err error
 	if ch.Mapping, err = json.Marshal(mapping); err != nil {
@@ -181,6 +187,18 @@ func (c *Channels) fit(schema *pim.Schema, kind *connectors.Kind, ch *postgres.C
 		_, ch.Pulls = conn.(connectors.Puller)
 	}
 	return problems, nil
+}
+
+// cannotWithdraw says what a kind can do instead of w.
+func cannotWithdraw(kind *connectors.Kind, w pim.Withdrawal) string {
+	if len(kind.Withdrawals) == 0 {
+		return fmt.Sprintf("connector %s withdraws in its own way only: leave it out", kind.Name)
+	}
+	var can []string
+	for _, w := range kind.Withdrawals {
+		can = append(can, string(w))
+	}
+	return fmt.Sprintf("connector %s cannot %s; it can: %s", kind.Name, w, strings.Join(can, ", "))
 }
 
 // together is known and found by place. What was found at or below a known

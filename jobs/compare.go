@@ -40,7 +40,22 @@ type expectation struct {
 func atRest(v *postgres.Surveyed, now time.Time, settle time.Duration) bool {
 	return v.Listed && !v.Dirty && v.Token == "" && v.SettleAt == nil && !v.Unsure && v.Error == "" &&
 		v.AckedAt != nil && v.AckedHash != nil && now.Sub(*v.AckedAt) > settle &&
-		v.Gone == (v.Lane == pim.Content && bytes.Equal(v.AckedHash, withdrawnHash)) // else fan-out has yet to come to it
+		(!v.Gone || leaves(v)) // else fan-out has yet to come to it
+}
+
+// leaves reports whether a listing was told to leave its channel, or is to stay
+// there as it is while another lane is told so.
+func leaves(v *postgres.Surveyed) bool { return v.SoldOut || tombstoneOf(v) != connectors.Upsert }
+
+// tombstoneOf is the action that the acknowledgement is of: a tombstone, or Upsert.
+func tombstoneOf(v *postgres.Surveyed) connectors.Action {
+	if w, ok := isWithdrawn(v.AckedHash); ok && v.Lane == pim.Content {
+		return connectors.Withdrawing(w)
+	}
+	if v.Lane == pim.Offer && bytes.Equal(v.AckedHash, soldOutHash(v.Born)) {
+		return connectors.SellOut
+	}
+	return connectors.Upsert
 }
 
 // expected gives what the target should hold of a survey's listings that were
@@ -77,8 +92,7 @@ func (c *Channels) expected(ctx context.Context, t *Target, survey *postgres.Sur
 				e.out = true
 				continue
 			}
-			if v.Gone {
-				e.item.Action = connectors.Withdraw
+			if e.item.Action = tombstoneOf(v); e.item.Action.Tombstone() {
 				continue
 			}
 			if e.item.Document, err = c.acknowledgedAs(ctx, past, t, v, shown[i], schema, survey.Now, &walks); err != nil {
@@ -183,12 +197,12 @@ func (e *expectation) comparison(policy pim.Reconcile) postgres.Comparison {
 	issue := func(code, attribute, format string, args ...any) {
 		k.Issues = append(k.Issues, pim.Issue{Code: code, Severity: pim.SeverityWarning, Attribute: attribute, Text: fmt.Sprintf(format, args...)})
 	}
-	withdrawn := e.item.Action == connectors.Withdraw
+	withdrawn := e.item.Action.Tombstone()
 	absent := e.held.Presence == connectors.Absent
 	switch {
 	case withdrawn && !absent:
 		k.Kind = pim.DriftPresent
-		issue("drift.present", "", "The target holds the product, though it was told to drop it, and did.")
+		issue("drift.present", "", "%s", stillThere(e.item.Action))
 	case absent && !withdrawn:
 		k.Kind = pim.DriftAbsent
 		issue("drift.absent", "", "The target does not hold it any more, though it acknowledged it.")
@@ -213,6 +227,17 @@ func (e *expectation) comparison(policy pim.Reconcile) postgres.Comparison {
 		}
 	}
 	return k
+}
+
+// stillThere says how a target does not hold what a tombstone leaves.
+func stillThere(a connectors.Action) string {
+	switch a {
+	case connectors.Disable:
+		return "The target shows the product, though it was told to keep it from everybody, and did."
+	case connectors.SellOut:
+		return "The target has stock of the product, though it was told that none is left, and took it."
+	}
+	return "The target holds the product, though it was told to drop it, and did."
 }
 
 // bounded bounds a value; what is longer becomes a text that says so.

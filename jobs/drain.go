@@ -177,7 +177,7 @@ func (f *flow) step(ctx context.Context) (n next, full bool, err error) {
 	full = full && !probe
 	s := &step{
 		d: d, f: f, t: t, l: l, in: in, allowed: max(1, claim.Channel.Allowed), probe: probe, laneHeld: held,
-		round: round{now: claim.Now, unsure: claim.Unsure, settle: t.Settle, elapsed: func() time.Duration { return time.Since(started) }},
+		round: round{now: claim.Now, unsure: claim.Unsure, settle: t.Settle, elapsed: func() time.Duration { return time.Since(started) }, withdrawal: t.Policy.Withdrawal},
 	}
 	n, err = s.run(ctx, claim, claim.Items)
 	if s.stopped() {

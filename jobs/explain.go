@@ -215,7 +215,7 @@ func onTarget(l *postgres.ExplainedLane) OnTarget {
 		return OnTargetNo
 	case l.Status == string(pim.StateLive):
 		return OnTargetLive
-	case l.Status == string(pim.StateAccepted):
+	case l.Status == string(pim.StateAccepted), l.Status == string(pim.StateSoldOut):
 		return OnTargetAccepted
 	}
 	return OnTargetNo

@@ -24,7 +24,8 @@ const (
 	ReasonNotMapped    Reason = "not_mapped"    // the channel's mapping has nothing of the lane
 	ReasonDeleted      Reason = "deleted"       // the product, or its parent, is deleted, and the target does not hold it
 	ReasonDisabled     Reason = "disabled"      // the product, or its parent, is disabled, and the target does not hold it
-	ReasonWithdrawn    Reason = "withdrawn"     // the target was told to drop it, and did
+	ReasonWithdrawn    Reason = "withdrawn"     // the mapping makes nothing of it any more, and the target does not hold it
+	ReasonSoldOut      Reason = "sold_out"      // it left the channel, whose policy has the target keep it with a stock of 0
 
 	ReasonUnknownProduct Reason = "unknown_product"
 	ReasonParked         Reason = "parked"     // the target refused it, and nothing has changed since
@@ -59,7 +60,7 @@ const (
 
 // Reasons in the order in which people read them.
 var Reasons = []Reason{
-	ReasonLive, ReasonAccepted, ReasonNoDifference, ReasonEmpty, ReasonNotMapped, ReasonDeleted, ReasonDisabled, ReasonWithdrawn,
+	ReasonLive, ReasonAccepted, ReasonNoDifference, ReasonEmpty, ReasonNotMapped, ReasonDeleted, ReasonDisabled, ReasonWithdrawn, ReasonSoldOut,
 	ReasonUnknownProduct, ReasonParked, ReasonIncomplete, ReasonUnlisted, ReasonFanout, ReasonFanoutFailed, ReasonMarking,
 	ReasonPaused, ReasonAuth, ReasonBreakerOpen, ReasonFailing, ReasonThrottled, ReasonBudget, ReasonQuota, ReasonRate, ReasonWindow, ReasonHeld,
 	ReasonPending, ReasonWaitsForContent, ReasonWaitsForPictures, ReasonWaitsForText, ReasonSettling, ReasonRetrying, ReasonDebounce, ReasonQueued, ReasonNoWorker,
@@ -67,7 +68,7 @@ var Reasons = []Reason{
 
 // Fine reports whether nothing is still to be done.
 func (r Reason) Fine() bool {
-	return slices.Index(Reasons, r) <= slices.Index(Reasons, ReasonWithdrawn)
+	return slices.Index(Reasons, r) <= slices.Index(Reasons, ReasonSoldOut)
 }
 
 // verdictIncomplete is the verdict of a receipt for what was not sent, since our
@@ -90,12 +91,13 @@ func because(e *postgres.Explained, l *postgres.ExplainedLane) Because {
 		b = waits(e, l)
 	}
 	b.Since = &l.DirtyAt
+	policy := e.Channel.Policy.Withdrawal
 	switch p := e.Product; {
-	case l.Lane != pim.Content:
+	case l.Lane != pim.Content && (l.Lane != pim.Offer || policy != pim.WithdrawZeroStock):
 	case p.Deleted != nil || p.ParentDeleted:
-		b.Text = "the product, or its parent, is deleted, and is to be taken off the target; " + b.Text
+		b.Text = "the product, or its parent, is deleted, and is to be " + leaving[policy] + "; " + b.Text
 	case !p.Enabled || p.ParentDisabled:
-		b.Text = "the product, or its parent, is disabled, and is to be taken off the target; " + b.Text
+		b.Text = "the product, or its parent, is disabled, and is to be " + leaving[policy] + "; " + b.Text
 	}
 	return b
 }
@@ -131,26 +133,41 @@ func unlisted(e *postgres.Explained, l *postgres.ExplainedLane) Because {
 func settled(e *postgres.Explained, l *postgres.ExplainedLane) Because {
 	status := pim.ListingState(l.Status)
 	away := status != pim.StateLive && status != pim.StateAccepted
+	where := "the target does not hold it"
+	if w, ok := isWithdrawn(l.ContentHash); ok && w == pim.WithdrawDisable {
+		where = "the target keeps it and shows it to nobody, as the channel's policy says"
+	}
 	b := Because{Since: l.AckedAt}
 	switch p := e.Product; {
 	case l.Error != "" && l.Verdict == verdictIncomplete:
 		return Because{Reason: ReasonIncomplete, Text: "it is not fit to be sent: " + saidAgainst(l) + "; it is looked at again when the product or the mapping changes", Since: l.Receipt}
 	case l.Error != "":
 		return Because{Reason: ReasonParked, Text: "the target refused it: " + saidAgainst(l) + "; it is tried again when the product or the mapping changes, or somebody has it tried", Since: l.Receipt}
+	case status == pim.StateSoldOut || !away && l.ContentStatus == string(pim.StateSoldOut):
+		b.Reason, b.Text = ReasonSoldOut, gone(p)+"; the target keeps it, as the channel's policy says, and "
+		switch {
+		case l.Lane != pim.Offer:
+			b.Text += "its offer is told that none is left"
+		case status == pim.StateSoldOut:
+			b.Text += "was told that none is left"
+		default: // the tombstone is its own receipt
+			b.Text += "is to be told that none is left"
+		}
 	case away && (p.Deleted != nil || p.ParentDeleted):
-		b.Reason, b.Text = ReasonDeleted, "the product is deleted, and the target does not hold it"
+		b.Reason, b.Text = ReasonDeleted, "the product is deleted, and "+where
 		if p.Deleted == nil {
-			b.Text = "the product's parent is deleted, and the target does not hold it"
+			b.Text = "the product's parent is deleted, and " + where
 		} else if b.Since == nil {
 			b.Since = p.Deleted
 		}
 	case away && (!p.Enabled || p.ParentDisabled):
-		b.Reason, b.Text = ReasonDisabled, "the product is disabled, and the target does not hold it"
+		b.Reason, b.Text = ReasonDisabled, "the product is disabled, and "+where
 		if p.Enabled {
-			b.Text = "the product's parent is disabled, and the target does not hold it"
+			b.Text = "the product's parent is disabled, and " + where
 		}
 	case status == pim.StateWithdrawn:
-		b.Reason, b.Text = ReasonWithdrawn, "the target was told to drop it, and did"
+		w, _ := isWithdrawn(l.ContentHash)
+		b.Reason, b.Text = ReasonWithdrawn, "the channel's document of it has no field any more; "+withdrawnText(w)
 	case away && !l.Mapped:
 		b.Reason, b.Text = ReasonNotMapped, "the channel's mapping has nothing of this lane: nothing is sent"
 	case away && l.Lane != pim.Content && l.ContentStatus == string(pim.StateNone):

@@ -35,8 +35,35 @@ import (
 // the target may hold the content, and grows with each new life there; the
 // other lanes wait for it to be above zero, and mix it into their hashes.
 
-// withdrawnHash stands for "the target was told to drop it".
-var withdrawnHash = []byte("withdrawn")
+//
+// The tombstone rule. What leaves the channel is withdrawn as its policy says. A
+// deletion or a disabling is the content's: the target is told, and the life
+// ends. With zero_stock the life goes on: the content stays as it was
+// acknowledged, unsent, in the state sold_out, and the offer is told to sell
+// nothing, which waits for nothing. Each has a hash of its own, so that
+// another policy is told to the target, too; what was deleted satisfies all.
+
+// withdrawnAs is the hash that stands for "the target was told to drop it".
+func withdrawnAs(w pim.Withdrawal) []byte {
+	if w == "" {
+		return []byte("withdrawn")
+	}
+	return []byte("withdrawn " + string(w))
+}
+
+// isWithdrawn reports whether the hash is of a withdrawal, and of which.
+func isWithdrawn(hash []byte) (pim.Withdrawal, bool) {
+	for _, w := range []pim.Withdrawal{"", pim.WithdrawDelete, pim.WithdrawDisable} {
+		if bytes.Equal(hash, withdrawnAs(w)) {
+			return w, true
+		}
+	}
+	return "", false
+}
+
+// soldOutHash stands for "the target was told that none is left". It is the same
+// whatever else the offer says: a tombstone is told once.
+func soldOutHash(born int64) []byte { return hashOf([]byte("sold out"), pim.Offer, abs(born)) }
 
 // hashOf is the hash by which a document counts as acknowledged.
 func hashOf(document json.RawMessage, lane pim.Lane, born int64) []byte {
@@ -73,6 +100,8 @@ type round struct {
 	unsure  time.Time // when the last holder vanished
 	settle  time.Duration
 	elapsed func() time.Duration // since the claim
+
+	withdrawal pim.Withdrawal // the channel's policy
 }
 
 // settleUntil is when the task's doubt ends; nil: it is in none.
@@ -97,23 +126,39 @@ func (t *task) keep() postgres.Outcome {
 	return o
 }
 
+// sellsOut reports whether the task is of an offer that is told to sell nothing,
+// since its product leaves the channel by the policy zero_stock.
+func (r *round) sellsOut(t *task) bool {
+	return t.lane == pim.Offer && r.withdrawal == pim.WithdrawZeroStock && (t.Gone || t.SoldOut)
+}
+
 // plan decides whether the task is to be sent. If not, the outcome says what
 // becomes of it. The document is rendered already, unless the product is gone.
 func (r *round) plan(t *task) (outcome postgres.Outcome, send bool) {
 	o := t.keep()
 	never := t.AckedHash == nil && (t.Status == "" || t.Status == string(pim.StateNone)) && !t.doubt() && (t.lane != pim.Content || t.Born <= 0)
 	switch {
+	case r.sellsOut(t) && !never:
+		if t.document == nil {
+			t.document = json.RawMessage("{}")
+		}
+		t.hash = soldOutHash(t.Born)
+		t.item = connectors.Item{SKU: t.SKU, Lane: t.lane, Revision: t.rev, Action: connectors.SellOut, Document: t.document}
+	case t.lane != pim.Content && t.SoldOut:
+		// The target keeps what it has until the content, which wakes it, has ended that.
+		o.Ack, o.Hash, o.SettleAt = true, t.AckedHash, r.settleUntil(t)
+		return o, false
+	case t.Gone && t.lane == pim.Media && r.withdrawal == pim.WithdrawZeroStock && t.Born > 0 && !never:
+		o.Ack, o.Hash, o.SettleAt = true, t.AckedHash, r.settleUntil(t)
+		return o, false
 	case t.Gone && t.lane != pim.Content:
 		// It goes with the content's withdrawal. If it comes back it is born anew.
 		o.Ack, o.Hash, o.SettleAt, o.Status = true, nil, r.settleUntil(t), string(pim.StateNone)
 		return o, false
 	case t.Gone:
-		if never {
-			o.Ack, o.Status = true, string(pim.StateNone)
-			return o, false
+		if outcome, done := r.withdraw(t, o, never); done {
+			return outcome, false
 		}
-		t.hash = withdrawnHash
-		t.item = connectors.Item{SKU: t.SKU, Lane: t.lane, Revision: t.rev, Action: connectors.Withdraw}
 	case t.lane != pim.Content && t.Born <= 0 && t.Unsent:
 		// Nothing of it is wanted there. Should its content be, that is born and wakes it.
 		o.Ack, o.Status = true, string(pim.StateNone)
@@ -130,6 +175,11 @@ func (r *round) plan(t *task) (outcome postgres.Outcome, send bool) {
 		o.Ack, o.Status = true, string(pim.StateNone)
 		o.Wakes = t.lane == pim.Content && t.Status == "" // what waits for it waits for nothing
 		return o, false
+	case t.document == nil && t.lane == pim.Content:
+		// The mapping makes nothing of it any more, as if it were gone.
+		if outcome, done := r.withdraw(t, o, never); done {
+			return outcome, false
+		}
 	default:
 		if t.document == nil {
 			t.document = json.RawMessage("{}")
@@ -142,7 +192,8 @@ func (r *round) plan(t *task) (outcome postgres.Outcome, send bool) {
 		t.hash = hashOf(t.document, t.lane, t.Born)
 		t.item = connectors.Item{SKU: t.SKU, Lane: t.lane, Revision: t.rev, Action: connectors.Upsert, Document: t.document}
 	}
-	lives := t.lane != pim.Content || t.Gone || t.Born > 0 // else its acknowledgement begins a new life
+	// Else its acknowledgement begins a new life, or ends that it is sold out.
+	lives := t.lane != pim.Content || t.item.Action.Withdraws() || t.Born > 0 && !t.SoldOut
 	if !t.doubt() && lives && bytes.Equal(t.hash, t.AckedHash) {
 		o.Ack, o.Hash, o.Attempts = true, t.hash, 0
 		return o, false
@@ -150,11 +201,34 @@ func (r *round) plan(t *task) (outcome postgres.Outcome, send bool) {
 	return o, true
 }
 
+// withdraw is the plan for content that leaves the channel. done: nothing is to
+// be sent of it, and o says what becomes of it.
+func (r *round) withdraw(t *task, o postgres.Outcome, never bool) (outcome postgres.Outcome, done bool) {
+	was, off := isWithdrawn(t.AckedHash)
+	switch {
+	case never:
+		o.Ack, o.Status = true, string(pim.StateNone)
+		return o, true
+	case off && !t.doubt() && (was == pim.WithdrawDelete || r.withdrawal == pim.WithdrawZeroStock):
+		// What is deleted can be neither hidden nor sold, and what is hidden is not shown
+		// again to say that it is sold out.
+		o.Ack, o.Hash, o.Attempts = true, t.AckedHash, 0
+		return o, true
+	case r.withdrawal == pim.WithdrawZeroStock:
+		o.Ack, o.Hash, o.SettleAt, o.Status, o.Attempts = true, t.AckedHash, r.settleUntil(t), string(pim.StateSoldOut), 0
+		o.Wakes = true // it is for the offer to tell
+		return o, true
+	}
+	t.hash = withdrawnAs(r.withdrawal)
+	t.item = connectors.Item{SKU: t.SKU, Lane: t.lane, Revision: t.rev, Action: connectors.Withdrawing(r.withdrawal)}
+	return o, false
+}
+
 // took is the outcome of an answer without an error.
 func (r *round) took(t *task, res connectors.Result, pollEvery time.Duration) postgres.Outcome {
 	o := t.keep()
 	o.Heard, o.Verdict, o.Issues = true, string(res.Status), slices.Concat(t.issues, res.Issues)
-	withdraw := t.item.Action == connectors.Withdraw
+	withdraw := t.item.Action.Withdraws()
 	until := r.settleUntil(t)
 	confirmed := until == nil || !r.now.Before(*until)
 	if res.Status == connectors.Pending {
@@ -174,8 +248,11 @@ func (r *round) took(t *task, res connectors.Result, pollEvery time.Duration) po
 	}
 	r.acknowledge(&o, t.hash, confirmed, until)
 	o.Status = string(res.Status)
-	if withdraw {
+	switch {
+	case withdraw:
 		o.Status = string(pim.StateWithdrawn)
+	case t.item.Action == connectors.SellOut:
+		o.Status = string(pim.StateSoldOut)
 	}
 	if t.lane == pim.Content {
 		bear(&o, t, withdraw, confirmed, res.Anew)
@@ -206,6 +283,8 @@ func bear(o *postgres.Outcome, t *task, withdraw, confirmed, anew bool) {
 	case t.Born <= 0 || anew || t.Unsure || t.SettleAt != nil && confirmed: // a late withdrawal may have come in between
 		o.Born = max(t.Want, abs(t.Born)+1)
 		o.Wakes = true
+	case t.SoldOut:
+		o.Wakes = true // it is for sale again
 	}
 }
 
@@ -222,7 +301,7 @@ func (r *round) failed(t *task, err error) postgres.Outcome {
 	if e.Uncertain {
 		until := r.now.Add(r.elapsed() + r.settle)
 		o.SettleAt = &until
-		if t.lane == pim.Content && t.item.Action == connectors.Withdraw {
+		if t.item.Action.Withdraws() {
 			o.Born = -abs(t.Born)
 		}
 	}

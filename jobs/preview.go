@@ -38,7 +38,7 @@ var Outlooks = []Outlook{
 var reasons = map[Outlook]string{
 	OutlookSend:      "its document is not what was acknowledged last",
 	OutlookConfirm:   "it is what was acknowledged last, but an answer was lost since: it is sent once more",
-	OutlookWithdraw:  "the product, or its parent, is deleted or disabled: the target is told to drop it",
+	OutlookWithdraw:  "the product leaves the channel: the target is told",
 	OutlookSame:      "the target holds it so already",
 	OutlookWithdrawn: "the product, or its parent, is deleted or disabled, and the target does not hold it",
 	OutlookEmpty:     "its document has no field, and nothing was sent that would have to be emptied",
@@ -164,7 +164,14 @@ func (t *Target) look(
 ) (*looked, error) {
 	k := &looked{task: &task{Claimed: &v.Claimed, lane: v.Lane}}
 	k.rev = k.revision(t.Program.Inputs(v.Lane))
-	if !k.Gone && failed == nil {
+	r := round{
+		now: survey.Now, unsure: survey.Gone[v.Lane], settle: t.Settle, elapsed: func() time.Duration { return 0 }, withdrawal: t.Policy.Withdrawal,
+	}
+	if r.sellsOut(k.task) {
+		if failed = t.projectSoldOut(ctx, k.task, subject, schema, t.Scope(survey.Now)); failed != nil {
+			return nil, failed
+		}
+	} else if !k.Gone && failed == nil {
 		failed = t.project(ctx, k.task, subject, schema, t.Scope(survey.Now))
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
@@ -176,7 +183,6 @@ func (t *Target) look(
 		k.document, failed = shown, nil
 	}
 	k.shown, k.told = k.document, slices.Concat(k.issues, k.preflight)
-	r := round{now: survey.Now, unsure: survey.Gone[v.Lane], settle: t.Settle, elapsed: func() time.Duration { return 0 }}
 	_, send := r.plan(k.task)
 	switch {
 	case k.Token != "":
@@ -200,16 +206,20 @@ func (t *Target) look(
 	case saved && v.Listed && !v.Dirty && v.Error != "":
 		k.is(OutlookRefused)
 		k.reason, k.told = "the target refused it, and nothing has changed since: "+v.Error, v.Issues
-	case send && k.Gone:
+	case send && k.item.Action.Tombstone():
 		k.is(OutlookWithdraw)
+		k.reason = leavingText(t.Policy.Withdrawal, k.Gone)
 	case send && bytes.Equal(k.hash, k.AckedHash):
 		k.is(OutlookConfirm)
 	case send:
 		if k.is(OutlookSend); k.AckedHash == nil {
 			k.reason = "nothing that the target is known to hold was acknowledged yet"
 		}
-	case k.Gone:
+	case k.Gone || k.SoldOut || k.lane == pim.Content && k.hash == nil && pim.ListingState(k.Status) == pim.StateWithdrawn:
 		k.is(OutlookWithdrawn)
+		if k.SoldOut || r.withdrawal == pim.WithdrawZeroStock && k.Born > 0 {
+			k.reason = "it leaves the channel, and by its policy the target keeps it, with a stock of 0"
+		}
 	case k.lane != pim.Content && k.Born <= 0 && k.Unsent && saved:
 		k.is(OutlookEmpty)
 		k.reason = "the product's content comes to nothing that would be sent, so neither is this"

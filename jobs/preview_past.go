@@ -36,12 +36,16 @@ func (c *Channels) acknowledged(ctx context.Context, t *Target, v *postgres.Surv
 		return nil, nil //nolint:nilnil // nothing is an answer here
 	}
 	a := &Acknowledged{Revision: v.Acked, At: *v.AckedAt, Status: v.Status}
+	if w, ok := isWithdrawn(v.AckedHash); ok {
+		a.Reason = withdrawnText(w)
+		return a, nil
+	}
 	switch {
 	case v.AckedHash == nil:
 		a.Reason = "what the target holds is not certain: an answer was lost, or all is to be sent anew"
 		return a, nil
-	case bytes.Equal(v.AckedHash, withdrawnHash):
-		a.Reason = "the target was told to drop it, and did"
+	case v.Lane == pim.Offer && bytes.Equal(v.AckedHash, soldOutHash(v.Born)):
+		a.Reason = "the target was told that none is left, and took it"
 		return a, nil
 	case k.document != nil && bytes.Equal(hashOf(k.document, v.Lane, abs(v.Born)), v.AckedHash):
 		a.Document = k.document

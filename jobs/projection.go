@@ -49,6 +49,31 @@ func (t *Target) project(ctx context.Context, k *task, subject *connectors.Subje
 	return nil
 }
 
+// projectSoldOut renders the offer of a withdrawn product with a stock of 0. What
+// keeps it from being rendered or checked does not keep the tombstone back: then
+// there is no document. The error is only ctx's.
+func (t *Target) projectSoldOut(ctx context.Context, k *task, subject *connectors.Subject, schema *pim.Schema, scope connectors.Scope) error {
+	if subject == nil {
+		return nil
+	}
+	none := *subject
+	none.Stock = []pim.Stock{{}} // one level, of no location: it counts, and there is nothing
+	p, err := t.Program.Project(ctx, k.lane, &none, schema, scope)
+	if err != nil {
+		return ignoreOwn(ctx)
+	}
+	k.document = p.Document
+	return nil
+}
+
+// ignoreOwn is the error of ctx, if it has ended.
+func ignoreOwn(ctx context.Context) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return nil
+}
+
 // revision is the sum of the revisions of all that the lane's mapping reads,
 // which in says: it rises with each of them. It does not fall where the mapping
 // reads less than it did: then it stays until it has caught up.

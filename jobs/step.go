@@ -138,7 +138,10 @@ func (s *step) render(ctx context.Context, claim *postgres.Claim, items []postgr
 		t := &task{Claimed: &items[i], lane: s.l.Lane}
 		t.rev = t.revision(s.in)
 		tasks[i] = t
-		if t.Token != "" || t.Gone || t.lane != pim.Content && t.Born <= 0 {
+		if out := s.sellsOut(t); t.Token != "" || !out && (t.Gone || t.lane != pim.Content && (t.Born <= 0 || t.SoldOut)) {
+			return nil
+		} else if out {
+			subjects[i], _ = s.d.r.channels.decoded.subject(t.Claimed) // its tombstone goes out even so
 			return nil
 		}
 		subjects[i], err = s.d.r.channels.decoded.subject(t.Claimed)
@@ -164,6 +167,9 @@ func (s *step) render(ctx context.Context, claim *postgres.Claim, items []postgr
 		if w, waiting := waits[tasks[i].Product]; waiting {
 			tasks[i].hold(w)
 			return nil
+		}
+		if s.sellsOut(tasks[i]) {
+			return s.t.projectSoldOut(ctx, tasks[i], subjects[i], schema, scope)
 		}
 		return refuse(ctx, i, s.t.project(ctx, tasks[i], subjects[i], schema, scope))
 	})

@@ -120,9 +120,12 @@ func (r *round) polled(t *task, res connectors.Result, pollEvery time.Duration) 
 	}
 	o.Want = t.SentWant
 	o.Status = string(res.Status)
-	withdraw := bytes.Equal(t.SentHash, withdrawnHash)
-	if withdraw {
+	_, withdraw := isWithdrawn(t.SentHash)
+	switch {
+	case withdraw:
 		o.Status = string(pim.StateWithdrawn)
+	case t.lane == pim.Offer && bytes.Equal(t.SentHash, soldOutHash(t.Born)):
+		o.Status = string(pim.StateSoldOut)
 	}
 	if t.SentHash == nil || t.Unsure {
 		// The ticket was drawn in doubt: what it says is not the last word.

@@ -17,11 +17,12 @@ const (
 	StateVerified  ListingState = "verified"  // it was read back since, and the target holds it so
 	StateRejected  ListingState = "rejected"  // parked with issues until something relevant changes
 	StateWithdrawn ListingState = "withdrawn" // the target was told to drop it, and did
+	StateSoldOut   ListingState = "sold_out"  // withdrawn by the policy zero_stock: the target keeps it, and was told of no stock
 	StateNone      ListingState = "none"      // nothing to send: never listed there, or an empty document
 )
 
 // ListingStates in the order in which people read them.
-var ListingStates = []ListingState{StateWaiting, StatePending, StateAccepted, StateLive, StateVerified, StateRejected, StateWithdrawn, StateNone}
+var ListingStates = []ListingState{StateWaiting, StatePending, StateAccepted, StateLive, StateVerified, StateRejected, StateWithdrawn, StateSoldOut, StateNone}
 
 // Listing is one product on one channel in one lane, for readers.
 type Listing struct {
@@ -38,7 +39,7 @@ type Listing struct {
 	Attempts   int          `json:"attempts" doc:"Tries since the last success"`
 	Error      string       `json:"error,omitempty"`
 	Issues     []Issue      `json:"issues"`
-	Status     string       `json:"status,omitempty" doc:"What the target last took it as: accepted, live, withdrawn"`
+	Status     string       `json:"status,omitempty" doc:"What the target last took it as: accepted, live, withdrawn, sold_out"`
 	Receipt    *Receipt     `json:"receipt,omitempty" doc:"What the target answered last"`
 }
 

@@ -9,11 +9,26 @@ import (
 // Policy says how a channel is treated beyond what its connector and mapping
 // need. The zero Policy is the default in everything.
 type Policy struct {
-	Flow      Flow      `json:"flow,omitzero" doc:"How fast, how much and when is sent"`
-	Exchanges Exchanges `json:"exchanges,omitzero" doc:"What is kept of requests and answers"`
-	Alerts    Alerts    `json:"alerts,omitzero" doc:"When somebody is told that it needs them"`
-	Reconcile Reconcile `json:"reconcile,omitzero" doc:"How what its target holds is compared with what it acknowledged"`
+	Flow       Flow       `json:"flow,omitzero" doc:"How fast, how much and when is sent"`
+	Exchanges  Exchanges  `json:"exchanges,omitzero" doc:"What is kept of requests and answers"`
+	Alerts     Alerts     `json:"alerts,omitzero" doc:"When somebody is told that it needs them"`
+	Reconcile  Reconcile  `json:"reconcile,omitzero" doc:"How what its target holds is compared with what it acknowledged"`
+	Withdrawal Withdrawal `json:"withdrawal,omitempty" enum:"delete,disable,zero_stock" doc:"What becomes at the target of a product that is to be there no more: it is deleted, kept and not shown, or kept with a stock of 0; left out: what the connector and its settings do"`
 }
+
+// Withdrawal is what becomes at a target of a product that leaves the channel:
+// it, or its parent, is deleted or disabled, or the mapping makes nothing of it.
+type Withdrawal string
+
+// The withdrawals. The empty one is the connector's own, by its settings.
+const (
+	WithdrawDelete    Withdrawal = "delete"     // the target drops it with all it holds of it
+	WithdrawDisable   Withdrawal = "disable"    // the target keeps it, and shows it to nobody
+	WithdrawZeroStock Withdrawal = "zero_stock" // the target keeps and shows it, and sells none
+)
+
+// Withdrawals are all that can be chosen.
+var Withdrawals = []Withdrawal{WithdrawDelete, WithdrawDisable, WithdrawZeroStock}
 
 // Flow bounds what a channel's target is sent, over all processes together. Each
 // bound is the connector's own where it is left out, if that has one.
@@ -86,6 +101,9 @@ func (p Policy) Check() (problems []Problem) {
 				add(fmt.Sprintf("%slanes/%d", at, k), "lane.unknown", "%q is no lane; they are content, offer and media", lane)
 			}
 		}
+	}
+	if p.Withdrawal != "" && !slices.Contains(Withdrawals, p.Withdrawal) {
+		add("/withdrawal", "withdrawal.unknown", "%q is none of delete, disable and zero_stock", p.Withdrawal)
 	}
 	p.Alerts.check(add)
 	p.Reconcile.check(add)

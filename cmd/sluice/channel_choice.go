@@ -37,7 +37,7 @@ func (c *choice) read(code pim.ChannelCode) (postgres.ListingChoice, error) {
 type channelResyncCmd struct {
 	Code pim.ChannelCode `arg:"" help:"The channel's code."`
 	choice
-	State string `enum:",waiting,pending,accepted,live,verified,rejected,withdrawn,none" default:"" help:"Only listings in this state: waiting, pending, accepted, live, verified, rejected, withdrawn or none."`
+	State string `enum:",waiting,pending,accepted,live,verified,rejected,withdrawn,sold_out,none" default:"" help:"Only listings in this state: waiting, pending, accepted, live, verified, rejected, withdrawn, sold_out or none."`
 	Drift bool   `name:"drifted" help:"Only listings of which the target was found to hold something else; with --full to have it put right."`
 	Full  bool   `help:"Send everything, for a target that lost or changed its data."`
 }

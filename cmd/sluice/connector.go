@@ -22,9 +22,9 @@ type connectorListCmd struct{}
 func (connectorListCmd) Run(c console) error {
 	var rows [][]string
 	for _, k := range all.Registry().Kinds() {
-		rows = append(rows, []string{k.Name, k.Title, words(k.Lanes), words(k.Powers())})
+		rows = append(rows, []string{k.Name, k.Title, words(k.Lanes), words(k.Powers()), words(k.Withdrawals)})
 	}
-	return table(c.out, []string{"connector", "title", "lanes", "powers"}, rows)
+	return table(c.out, []string{"connector", "title", "lanes", "powers", "withdrawals"}, rows)
 }
 
 // words writes a list in a cell.

@@ -25,13 +25,14 @@ import (
 // Kind is the bol target. Pictures are a part of its content, so there is no
 // media lane.
 var Kind = &connectors.Kind{
-	Name:     "bol",
-	Title:    "bol (Retailer API)",
-	Lanes:    []pim.Lane{pim.Content, pim.Offer},
-	Config:   &Config{},
-	Limits:   connectors.Limits{Batch: 50, Concurrency: 1, Timeout: 30 * time.Second, Settle: 60 * time.Second},
-	MaxBatch: 200,
-	Makes:    []connectors.Connector{(*Connector)(nil)},
+	Name:        "bol",
+	Title:       "bol (Retailer API)",
+	Lanes:       []pim.Lane{pim.Content, pim.Offer},
+	Config:      &Config{},
+	Limits:      connectors.Limits{Batch: 50, Concurrency: 1, Timeout: 30 * time.Second, Settle: 60 * time.Second},
+	MaxBatch:    200,
+	Withdrawals: pim.Withdrawals,
+	Makes:       []connectors.Connector{(*Connector)(nil)},
 	Mapping: connectors.Mapping{
 		Content: map[string]string{
 			"ean":         identified(knownAs),

@@ -106,6 +106,14 @@ func harness(wrap wrapper) connectortest.Harness {
 			WaitHanging: func(ctx context.Context) error {
 				return fake.Wait(ctx, func(c boltest.Counts) bool { return c.Hanging > 0 })
 			},
+			Shows: func(sku pim.SKU) bool {
+				o, ok := fake.Offer(string(sku))
+				return ok && !o.OnHold
+			},
+			Sells: func(sku pim.SKU) bool {
+				o, ok := fake.Offer(string(sku))
+				return ok && !o.OnHold && o.Stock > 0
+			},
 			Violations: fake.Forgive,
 			Heal: func() {
 				fake.Up()

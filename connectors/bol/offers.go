@@ -261,17 +261,14 @@ func (p *push) withdraw(ctx context.Context, sku pim.SKU) error {
 }
 
 // remove deletes those offers of a SKU that which picks, and says whether there
-// were any. A list may lag behind: what was made just now is known by its id.
+// were any.
 func (p *push) remove(ctx context.Context, sku pim.SKU, which func(heldOffer) bool) (removed bool, err error) {
-	offers, err := p.list(ctx, url.Values{"reference": {string(sku)}})
+	offers, err := p.offered(ctx, sku)
 	if err != nil {
 		return false, err
 	}
-	if k, ok := p.known.Peek(sku); ok && !slices.ContainsFunc(offers, func(h heldOffer) bool { return h.ID == k.id }) {
-		offers = append(offers, heldOffer{ID: k.id, EAN: k.ean, Reference: string(sku), Condition: k.condition})
-	}
 	for _, h := range offers {
-		if h.Reference != string(sku) || !which(h) {
+		if !which(h) {
 			continue
 		}
 		if err := p.drop(ctx, h.ID); err != nil {

@@ -33,7 +33,7 @@ type push struct {
 func (p *push) plan() {
 	p.offers, p.contents = map[int]*wireOffer{}, map[int][]*wireContent{}
 	for i, item := range p.items {
-		if item.Action == connectors.Withdraw {
+		if item.Action.Tombstone() {
 			continue
 		}
 		doc, err := connectors.DecodeDocument(item.Document)
@@ -110,7 +110,11 @@ func (p *push) one(ctx context.Context, i int) (status connectors.Status, token 
 	switch {
 	case p.none[i] && item.Lane == pim.Content: // bol keeps what it has
 		return connectors.Accepted, "", nil
-	case p.none[i], item.Action == connectors.Withdraw:
+	case item.Action == connectors.Disable:
+		return connectors.Accepted, "", p.hold(ctx, item.SKU)
+	case item.Action == connectors.SellOut:
+		return connectors.Accepted, "", p.sellOut(ctx, item)
+	case p.none[i], item.Action.Withdraws():
 		return connectors.Accepted, "", p.withdraw(ctx, item.SKU)
 	case item.Lane == pim.Offer:
 		return connectors.Accepted, "", p.upsert(ctx, item.SKU, p.offers[i])

@@ -31,6 +31,8 @@ type Harness struct {
 	// withdrawal, because it offers no way to delete it. There, what is held must
 	// then not change.
 	Stays pim.Lanes
+	// Unheld says that Held and Records tell nothing of what is disabled.
+	Unheld bool
 	// Vague, optional, are lanes of which a read cannot tell all.
 	Vague pim.Lanes
 }
@@ -67,6 +69,13 @@ type Target struct {
 	Throttle    func(after time.Duration) // requests are refused until after, in whole seconds
 	Reject      func(sku pim.SKU)         // upserts of one SKU fail validation
 
+	// Shows, needed of a kind that disables, reports whether the target shows the SKU
+	// to customers.
+	Shows func(sku pim.SKU) bool
+	// Sells, needed of a kind that sells out, reports whether customers could order
+	// the SKU at the target: there is stock, or it takes orders without. Documents of
+	// the offer lane must have stock.
+	Sells func(sku pim.SKU) bool
 	// Drop, optional, deletes a product at the target, as people there do.
 	Drop func(sku pim.SKU)
 	// Vanish, needed of a Reader without Drop, is Drop of a target that does not
@@ -113,6 +122,15 @@ func (r *run) upsert(lane pim.Lane, sku pim.SKU, version int) connectors.Item {
 		doc = r.h.Document(lane, sku, version)
 	}
 	return connectors.Item{SKU: sku, Lane: lane, Revision: int64(version), Action: connectors.Upsert, Document: doc}
+}
+
+// leave is an item that withdraws by a policy.
+func (r *run) leave(sku pim.SKU, version int, a connectors.Action) connectors.Item {
+	it := connectors.Item{SKU: sku, Lane: pim.Content, Revision: int64(version), Action: a}
+	if a == connectors.SellOut {
+		it.Lane, it.Document = pim.Offer, json.RawMessage(`{}`)
+	}
+	return it
 }
 
 func (r *run) withdraw(sku pim.SKU, version int) connectors.Item {

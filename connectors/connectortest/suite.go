@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -23,6 +24,9 @@ func Run(t *testing.T, h Harness) {
 		{"every lane arrives", everyLane},
 		{"pushing twice is pushing once", idempotence},
 		{"a withdrawal takes everything away", withdrawal},
+		{"what is deleted leaves nothing", deletion},
+		{"what is disabled is kept and shown to nobody", disabling},
+		{"what is sold out is kept and sold to nobody", sellingOut},
 		{"what is made anew is called so", anew},
 		{"results come in order", order},
 		{"the batch limit is honoured", batch},
@@ -88,6 +92,9 @@ func (r *run) complete() {
 	}
 	if _, reads := r.Connector.(connectors.Reader); reads && (r.Alter == nil || r.Drop == nil && r.Vanish == nil) {
 		r.Fatal("the connector reads and the harness gives no Alter, or neither Drop nor Vanish")
+	}
+	if can := r.h.Kind.Withdrawals; slices.Contains(can, pim.WithdrawDisable) && r.Shows == nil || slices.Contains(can, pim.WithdrawZeroStock) && r.Sells == nil {
+		r.Fatalf("the kind withdraws by %v and the harness gives no Shows or Sells", can)
 	}
 	if r.limits().Batch < 3 {
 		r.Fatalf("the batch limit is %d; the suite needs 3", r.limits().Batch)

@@ -5,7 +5,9 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -147,6 +149,14 @@ func TestConformance(t *testing.T) {
 			Alter:     fake.Alter,
 			MeetReads: func() { reads = true },
 			Uploaded:  fake.File,
+			Shows: func(sku pim.SKU) bool {
+				p, ok := fake.Product(sku)
+				return ok && p.Status == "published"
+			},
+			Sells: func(sku pim.SKU) bool {
+				v, ok := fake.Variant(sku)
+				return ok && (!v.Managed || v.Backorders || slices.ContainsFunc(slices.Collect(maps.Values(v.Stock)), func(n float64) bool { return n > 0 }))
+			},
 		}
 	}})
 }

@@ -41,7 +41,7 @@ func (p *push) content(ctx context.Context) error {
 	for i, it := range p.items {
 		sku := string(it.SKU)
 		skus = append(skus, sku)
-		if it.Action == connectors.Withdraw {
+		if it.Action.Withdraws() {
 			locked, external = append(locked, sku), append(external, sku)
 			continue
 		}
@@ -102,25 +102,31 @@ func (p *push) content(ctx context.Context) error {
 	return nil
 }
 
+// drafts reports whether what is withdrawn stays as a draft.
+func (s *settings) drafts(a connectors.Action) bool {
+	return a == connectors.Disable || a == connectors.Withdraw && s.OnWithdraw == "draft"
+}
+
 // withdraw takes products and variants away. A variant that is a product's
 // default one goes with it.
 func (c *contentPush) withdraw(ctx context.Context) error {
 	var products, drafts []string
+	var kept []int                    // variants that are to be kept
 	variants := map[string][]string{} // product → variants
 	gone := map[string]bool{}         // products that are deleted
 	for _, it := range c.items {
-		if found := c.found[string(it.SKU)]; found != nil && it.Action == connectors.Withdraw && c.OnWithdraw == "delete" {
+		if found := c.found[string(it.SKU)]; found != nil && it.Action.Withdraws() && !c.drafts(it.Action) {
 			gone[found.ID] = true
 		}
 	}
-	for _, it := range c.items {
-		if it.Action != connectors.Withdraw {
+	for i, it := range c.items {
+		if !it.Action.Withdraws() {
 			continue
 		}
 		sku := string(it.SKU)
 		c.known.Remove(it.SKU)
 		if found := c.found[sku]; found != nil {
-			if c.OnWithdraw == "draft" {
+			if c.drafts(it.Action) {
 				drafts = append(drafts, found.ID)
 			} else {
 				products = append(products, found.ID)
@@ -128,10 +134,17 @@ func (c *contentPush) withdraw(ctx context.Context) error {
 			}
 		}
 		// A product without external_id was never ours. A variant goes with its product.
-		if at, ok := c.places[sku]; ok && at.Product.ExternalID != "" && at.Product.ExternalID != sku && !gone[at.ProductID] {
+		at, ok := c.places[sku]
+		switch ok = ok && at.Product.ExternalID != "" && at.Product.ExternalID != sku && !gone[at.ProductID]; {
+		case ok && it.Action == connectors.Disable:
+			kept = append(kept, i)
+		case ok:
 			variants[at.ProductID] = append(variants[at.ProductID], at.ID)
 			delete(c.places, sku)
 		}
+	}
+	if err := c.keep(ctx, kept); err != nil {
+		return err
 	}
 	for _, product := range slices.Sorted(maps.Keys(variants)) {
 		if err := c.deleteVariants(ctx, product, variants[product]); err != nil {
@@ -152,6 +165,25 @@ func (c *contentPush) withdraw(ctx context.Context) error {
 		return c.post(ctx, "/admin/products/batch", query("fields", "id,status"), map[string]any{"update": update}, nil)
 	}
 	return nil
+}
+
+// keep sells variants out that are to be kept and shown to nobody: Medusa's
+// variants have no status of their own.
+func (c *contentPush) keep(ctx context.Context, items []int) error {
+	if len(items) == 0 {
+		return nil
+	}
+	o := &offerPush{push: c.push, documents: make([]*offer, len(c.items)), known: make([]known, len(c.items)), counted: make([]bool, len(c.items))}
+	for _, i := range items {
+		o.documents[i] = soldOut()
+		c.warn(i, "medusa.variant_kept", "", "Medusa cannot hide a variant of a product that it shows; it keeps this one, without stock.")
+	}
+	var err error
+	if o.location, o.currencies, err = c.forStock(ctx); err != nil {
+		return err
+	}
+	_, err = o.attempt(ctx, items, true)
+	return err
 }
 
 // deleteVariants deletes; what is not there any more is fine with Medusa.

@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"slices"
-
-	"github.com/sluicehub/sluice/connectors"
 )
 
 // album is a product's pictures on their way.
@@ -25,7 +23,7 @@ func (p *push) media(ctx context.Context) error {
 	albums := map[string]*album{}
 	var order []string
 	for i, it := range p.items {
-		if it.Action == connectors.Withdraw {
+		if it.Action.Withdraws() {
 			continue // the content's withdrawal takes the pictures along
 		}
 		d, issues, warnings := readPictures(it.Document)

@@ -27,13 +27,14 @@ import (
 // Kind is the Medusa target. It knows no versions of products, and answers at
 // once.
 var Kind = &connectors.Kind{
-	Name:     "medusa",
-	Title:    "Medusa (webshop)",
-	Lanes:    []pim.Lane{pim.Content, pim.Offer, pim.Media},
-	Config:   &Config{},
-	Makes:    []connectors.Connector{(*Connector)(nil)},
-	Limits:   connectors.Limits{Batch: 50, Concurrency: 2, Timeout: 60 * time.Second, Settle: 60 * time.Second},
-	MaxBatch: 100,
+	Name:        "medusa",
+	Title:       "Medusa (webshop)",
+	Lanes:       []pim.Lane{pim.Content, pim.Offer, pim.Media},
+	Config:      &Config{},
+	Makes:       []connectors.Connector{(*Connector)(nil)},
+	Limits:      connectors.Limits{Batch: 50, Concurrency: 2, Timeout: 60 * time.Second, Settle: 60 * time.Second},
+	MaxBatch:    100,
+	Withdrawals: pim.Withdrawals,
 	Mapping: connectors.Mapping{
 		Content: map[string]string{
 			"parent": "firstOf([parent])",

@@ -38,8 +38,13 @@ func (p *push) offers(ctx context.Context) error {
 	var todo []int
 	stock, prices := false, false
 	for i, it := range p.items {
-		if it.Action == connectors.Withdraw {
+		if it.Action.Withdraws() {
 			continue // the content's withdrawal takes the offer along
+		}
+		if it.Action == connectors.SellOut {
+			o.documents[i] = soldOut()
+			stock, todo = true, append(todo, i)
+			continue
 		}
 		d, issues := readOffer(it.Document)
 		if len(issues) > 0 {
@@ -69,6 +74,12 @@ func (p *push) offers(ctx context.Context) error {
 	}
 	_, err = o.attempt(ctx, again, true)
 	return err
+}
+
+// soldOut is the offer of what shall be sold to nobody any more. Its prices stay.
+func soldOut() *offer {
+	none, counted, backorders := amount("0"), true, false
+	return &offer{Stock: &none, ManageInventory: &counted, AllowBackorder: &backorders}
 }
 
 // manages reports whether an item's document wants its stock to be counted.
@@ -177,7 +188,7 @@ func (o *offerPush) lookUp(ctx context.Context, items []int) error {
 	}
 	for n, i := range items {
 		switch d := o.documents[i]; {
-		case o.known[i].variant != "":
+		case o.known[i].variant != "", o.items[i].Action == connectors.SellOut: // what is not there is not sold
 		case d.Parent == "" && products[skus[n]] != nil:
 			if d.Prices != nil && len(*d.Prices) > 0 || d.Stock != nil {
 				o.warn(i, "medusa.sold_by_variants", "prices", "The product is sold by its variants; its own price and stock were not sent.")

@@ -89,9 +89,10 @@ const (
 	readStateFields   = "id,external_id,status"
 	readMediaFields   = mediaFields
 	readVariantFields = "id,sku,title,ean,upc,barcode,options.value,options.option.title,product.id,product.external_id,product.status," + plainFields
-	readOfferFields   = "id,sku,manage_inventory,allow_backorder,product.id,product.external_id,product.status," +
+	readOfferFields   = "id,sku,product.id,product.external_id,product.status," +
 		"prices.currency_code,prices.amount,prices.min_quantity,prices.max_quantity," +
-		"inventory_items.inventory.location_levels.location_id,inventory_items.inventory.location_levels.stocked_quantity"
+		readStockFields
+	readStockFields = "manage_inventory,allow_backorder,inventory_items.inventory.location_levels.location_id,inventory_items.inventory.location_levels.stocked_quantity"
 	readPlaceFields = "id,sku,thumbnail,product.id,product.external_id,product.status"
 )
 
@@ -122,7 +123,7 @@ func (c *Connector) Read(ctx context.Context, items []connectors.Item) ([]connec
 	r := &reading{push: &push{Connector: c, items: items}, contents: make([]*content, n), offers: make([]*offer, n), albums: make([]*pictures, n)}
 	out := make([]connectors.Held, n)
 	for i := range items {
-		if items[i].Action == connectors.Withdraw {
+		if items[i].Action.Tombstone() {
 			continue
 		}
 		if issues := r.decode(i); len(issues) > 0 {
@@ -171,7 +172,7 @@ func (r *reading) parent(i int) string {
 // ask reads all that the items need, in as few requests as there are kinds.
 func (r *reading) ask(ctx context.Context) (err error) {
 	var skus, external, codes []string
-	stock := false
+	stock, disabled := false, false
 	for i, it := range r.items {
 		skus = append(skus, string(it.SKU))
 		external = append(external, cmp.Or(r.parent(i), string(it.SKU)))
@@ -180,12 +181,16 @@ func (r *reading) ask(ctx context.Context) (err error) {
 				codes = append(codes, string(code))
 			}
 		}
-		stock = stock || r.offers[i] != nil && r.offers[i].Stock != nil
+		stock = stock || r.offers[i] != nil && r.offers[i].Stock != nil || it.Action == connectors.SellOut
+		disabled = disabled || it.Action == connectors.Disable
 	}
 	ofProducts, ofVariants := readStateFields, readPlaceFields
 	switch r.items[0].Lane {
 	case pim.Content:
 		ofProducts, ofVariants = readContentFields, readVariantFields
+		if disabled {
+			ofVariants += "," + readStockFields // what has no status is kept without stock
+		}
 	case pim.Offer:
 		ofVariants = readOfferFields
 	case pim.Media:
@@ -197,7 +202,7 @@ func (r *reading) ask(ctx context.Context) (err error) {
 	if r.variants, err = readAll(ctx, r, "/admin/product-variants", "sku[]", ofVariants, unique(skus), func(v *heldVariant) string { return v.SKU }); err != nil {
 		return err
 	}
-	if stock {
+	if stock || disabled {
 		if r.location, _, err = r.forStock(ctx); err != nil {
 			return err
 		}
@@ -252,8 +257,8 @@ func (r *reading) held(i int) connectors.Held {
 	if v != nil && v.Product.ExternalID == "" {
 		v = nil // of a product that was never ours
 	}
-	if it.Action == connectors.Withdraw {
-		return r.left(p, v)
+	if it.Action.Tombstone() {
+		return r.left(p, v, it.Action)
 	}
 	absent := connectors.Held{Presence: connectors.Absent}
 	s := &seen{variant: v, bare: true}
@@ -297,14 +302,23 @@ func (r *reading) held(i int) connectors.Held {
 }
 
 // left is what a read says of a withdrawn item.
-func (r *reading) left(p *heldProduct, v *heldVariant) connectors.Held {
+func (r *reading) left(p *heldProduct, v *heldVariant, a connectors.Action) connectors.Held {
 	switch {
+	case a == connectors.SellOut && v != nil && !r.soldOut(v):
+		return connectors.Held{Presence: presence(v.Product.Status)}
+	case a == connectors.SellOut, a == connectors.Disable && v != nil && (p == nil || v.Product.ID != p.ID) && r.soldOut(v):
 	case v != nil && (p == nil || v.Product.ID != p.ID):
 		return connectors.Held{Presence: presence(v.Product.Status)}
-	case p != nil && (r.OnWithdraw == "delete" || p.Status != "draft"):
+	case p != nil && (!r.drafts(a) || p.Status != "draft"):
 		return connectors.Held{Presence: presence(p.Status)}
 	}
 	return connectors.Held{Presence: connectors.Absent, Exact: true}
+}
+
+// soldOut reports whether nobody can order a variant at the channel's location.
+func (r *reading) soldOut(v *heldVariant) bool {
+	stocked := r.stocked(v).String()
+	return v.Managed && v.all["allow_backorder"] != true && (stocked == "" || connectors.SameAmount(stocked, "0"))
 }
 
 func presence(status string) connectors.Presence {

@@ -20,7 +20,7 @@ type Config struct {
 	Password string `json:"password" secret:"true" doc:"Password of that user"`
 	Company  int64  `json:"company,omitempty" doc:"Id of the company whose prices and stock count; by default the user's own"`
 	Unit     string `json:"unit,omitempty" doc:"Symbol of the unit that new products get where their document names none" default:"u"`
-	Withdraw string `json:"withdraw,omitempty" enum:"deactivate,keep" default:"deactivate" doc:"What becomes of a withdrawn product: it is deactivated, or left as it is"`
+	Withdraw string `json:"withdraw,omitempty" enum:"deactivate,keep" default:"deactivate" doc:"What becomes of a withdrawn product: it is deactivated, or left as it is, unless the channel's policy says disable"`
 
 	PriceList  string            `json:"price_list,omitempty" doc:"Code of the price list here that takes Tryton's list prices; without it they are not read"`
 	PriceLists map[string]string `json:"price_lists,omitempty" doc:"Price lists here that take the prices of Tryton's: code here → Tryton's name of the list, or its id"`

@@ -82,7 +82,7 @@ func TestConformance(t *testing.T) {
 	kind := *tryton.Kind
 	kind.Limits = limits(5)
 	connectortest.Run(t, connectortest.Harness{
-		Kind: &kind,
+		Kind: &kind, Unheld: true,
 		Document: func(_ pim.Lane, sku pim.SKU, version int) json.RawMessage {
 			return json.RawMessage(fmt.Sprintf(`{"language":"de-DE","name":"%s, version %d","description":"text %d"}`, sku, version, version))
 		},
@@ -115,6 +115,10 @@ func TestConformance(t *testing.T) {
 				Calls:   func() int { return int(fake.Counts().Calls) },
 				WaitHanging: func(ctx context.Context) error {
 					return fake.Wait(ctx, func() bool { return fake.Counts().Hanging > 0 })
+				},
+				Shows: func(sku pim.SKU) bool {
+					p, ok := fake.Product(sku)
+					return ok && p.Active
 				},
 				Violations: fake.Violations,
 				Heal: func() {

@@ -141,7 +141,7 @@ func (p *push) read(h *house, i int) (string, bool) {
 	case it.Lane != pim.Content:
 		p.refuse(i, &connectors.Error{Verdict: connectors.Permanent, Err: fmt.Errorf("the %s lane does not go to Tryton, which owns price and stock", it.Lane)})
 		return "", false
-	case it.Action == connectors.Withdraw:
+	case it.Action.Withdraws():
 		return "", false
 	}
 	d, refused := readDocument(it.Document)
@@ -376,7 +376,7 @@ func text(s *string) string {
 // withdraw is the op that deactivates a product, and its template with the last
 // of its products: an ERP deletes nothing that has been bought or sold.
 func (p *push) withdraw(i int, r *record) *op {
-	if r == nil || !r.Active || p.Withdraw == "keep" {
+	if r == nil || !r.Active || p.Withdraw == "keep" && p.items[i].Action == connectors.Withdraw {
 		return nil
 	}
 	off := map[string]any{"active": false}

@@ -38,6 +38,8 @@ var Kind = &connectors.Kind{
 	Makes:    []connectors.Connector{(*Connector)(nil), (*Source)(nil), (*HookedSource)(nil)},
 	Limits:   connectors.Limits{Batch: 50, Concurrency: 2, Timeout: time.Minute, Settle: time.Minute},
 	MaxBatch: 200,
+	// An ERP deletes nothing, and stock is its own.
+	Withdrawals: []pim.Withdrawal{pim.WithdrawDisable},
 	Mapping: connectors.Mapping{Content: map[string]string{
 		"language":    "locale",
 		"name":        "firstOf([values.name, sku])",

@@ -82,6 +82,8 @@ func TestConformance(t *testing.T) {
 			WaitHanging: func(ctx context.Context) error {
 				return fake.Wait(ctx, func(s webhooktest.State) bool { return s.Counts().Hanging > 0 })
 			},
+			Shows:      func(sku pim.SKU) bool { return !fake.Hidden(sku) },
+			Sells:      func(sku pim.SKU) bool { return !fake.SoldOut(sku) },
 			Violations: fake.Forgive,
 			Heal: func() {
 				fake.Up()

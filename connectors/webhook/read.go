@@ -124,17 +124,23 @@ func (c *Connector) heldOf(item connectors.Item, a *told) (h connectors.Held) {
 	case "accepted":
 		h.Presence = connectors.Hidden
 	case "absent":
-		h.Presence, h.Exact = connectors.Absent, item.Action == connectors.Withdraw
+		h.Presence, h.Exact = connectors.Absent, item.Action.Tombstone()
 		return h
+	case "disabled", "sold_out":
+		if word := map[connectors.Action]string{connectors.Disable: "disabled", connectors.SellOut: "sold_out"}[item.Action]; word == a.Status {
+			h.Presence, h.Exact = connectors.Absent, true
+			return h
+		}
+		h.Presence = connectors.Hidden
 	case "error":
 		return unsaid(connectors.Unavailable, c.text(cmp.Or(a.Message, a.Code, "the target cannot say what it holds of this item")))
 	default:
-		return unsaid(connectors.Unavailable, fmt.Sprintf("the target answered the status %q, which is not one of live, accepted, absent, error", c.text(a.Status)))
+		return unsaid(connectors.Unavailable, fmt.Sprintf("the target answered the status %q, which is not one of live, accepted, absent, disabled, sold_out, error", c.text(a.Status)))
 	}
 	if a.Revision != nil {
 		h.Version = strconv.FormatInt(*a.Revision, 10)
 	}
-	if item.Action == connectors.Withdraw {
+	if item.Action.Tombstone() {
 		return h
 	}
 	held, err := connectors.DecodeDocument(a.Document)

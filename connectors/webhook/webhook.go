@@ -26,13 +26,14 @@ import (
 // Kind is the webhook target. Versions is false: a target may refuse a lower
 // revision, with conflict, but nothing obliges it to.
 var Kind = &connectors.Kind{
-	Name:     "webhook",
-	Title:    "Webhook (signed JSON over HTTP)",
-	Lanes:    []pim.Lane{pim.Content, pim.Offer, pim.Media},
-	Config:   &Config{},
-	Limits:   connectors.Limits{Batch: 100, Concurrency: 4, Timeout: 30 * time.Second, Settle: 30 * time.Second},
-	MaxBatch: 1000,
-	Makes:    []connectors.Connector{(*Connector)(nil), (*Asker)(nil), (*Reader)(nil), (*ReadingAsker)(nil)},
+	Name:        "webhook",
+	Title:       "Webhook (signed JSON over HTTP)",
+	Lanes:       []pim.Lane{pim.Content, pim.Offer, pim.Media},
+	Config:      &Config{},
+	Limits:      connectors.Limits{Batch: 100, Concurrency: 4, Timeout: 30 * time.Second, Settle: 30 * time.Second},
+	MaxBatch:    1000,
+	Withdrawals: pim.Withdrawals,
+	Makes:       []connectors.Connector{(*Connector)(nil), (*Asker)(nil), (*Reader)(nil), (*ReadingAsker)(nil)},
 	New: func(config json.RawMessage, env connectors.Env) (connectors.Connector, error) {
 		s, err := parse(config)
 		if err != nil {
@@ -206,14 +207,18 @@ func encode(items []connectors.Item) ([]byte, error) {
 		b = append(b, `","revision":`...)
 		b = strconv.AppendInt(b, it.Revision, 10)
 		switch d := it.Document; it.Action {
-		case connectors.Withdraw:
+		case connectors.Withdraw, connectors.Delete: // there are no settings that tell the two apart
 			b = append(b, `,"action":"withdraw"}`...)
-		case connectors.Upsert:
+		case connectors.Disable:
+			b = append(b, `,"action":"disable"}`...)
+		case connectors.Upsert, connectors.SellOut:
 			// A document that is no object would spoil the whole call.
 			if len(d) < 2 || d[0] != '{' || d[len(d)-1] != '}' {
 				return nil, fmt.Errorf("writing %s: the document is not a JSON object", it.SKU)
 			}
-			b = append(b, `,"action":"upsert","document":`...)
+			b = append(b, `,"action":"`...)
+			b = append(b, it.Action...)
+			b = append(b, `","document":`...)
 			b = append(b, d...)
 			b = append(b, '}')
 		default:

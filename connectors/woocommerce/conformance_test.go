@@ -143,7 +143,15 @@ func target(t *testing.T) connectortest.Target {
 			rejected = append(rejected, sku)
 			shop.Reject(sku)
 		},
-		Drop:      shop.Delete,
+		Drop: shop.Delete,
+		Shows: func(sku pim.SKU) bool {
+			p, ok := shop.Held(sku)
+			return ok && p.Status == "publish"
+		},
+		Sells: func(sku pim.SKU) bool {
+			p, ok := shop.Held(sku)
+			return ok && (!p.ManageStock || p.StockQuantity == nil || *p.StockQuantity > 0 || p.Backorders != "no")
+		},
 		MeetReads: func() { reads = true },
 		Alter: func(sku pim.SKU, lane pim.Lane) {
 			shop.Edit(sku, func(p *woocommercetest.Product) {

@@ -14,7 +14,8 @@ import (
 // task is one item on its way.
 type task struct {
 	sku      pim.SKU
-	withdraw bool
+	action   connectors.Action
+	withdraw bool      // the action withdraws
 	doc      *document // nil when withdrawn
 	result   *connectors.Result
 	have     *object // what the shop holds, nil for nothing
@@ -31,10 +32,14 @@ type task struct {
 
 // open reads the item's document.
 func (t *task) open(item connectors.Item) error {
-	if bad := storable(item.SKU); bad != nil && !t.withdraw {
+	if bad := storable(item.SKU); bad != nil && !t.action.Tombstone() {
 		return refuse(*bad)
 	}
-	if t.withdraw {
+	switch {
+	case t.withdraw:
+		return nil
+	case t.action == connectors.SellOut:
+		t.doc = &document{} // what else there is to its offer stays
 		return nil
 	}
 	raw, err := connectors.DecodeDocument(item.Document)
@@ -169,13 +174,18 @@ func (p *push) round(tasks []*task, fresh bool) error {
 		}
 	}
 	var shown []*task
+	left := map[int64][]*row{} // variations that go, before their parents do
 	for _, t := range tasks {
 		switch {
 		case t.done:
-		case t.withdraw && t.have == nil:
+		case t.action.Tombstone() && t.have == nil:
 			t.took(nil)
+		case t.withdraw && t.have.isVariation():
+			left[t.have.ParentID] = append(left[t.have.ParentID], p.withdrawal(t))
 		case t.withdraw:
 			place(t, p.withdrawal(t))
+		case t.action == connectors.SellOut:
+			place(t, &row{task: t, id: t.have.ID, body: map[string]any{"manage_stock": true, "stock_quantity": 0, "backorders": "no"}})
 		case p.lane == pim.Content: // below: needs its parent, or its variants
 		case t.have == nil:
 			t.fail(missing())
@@ -184,6 +194,9 @@ func (p *push) round(tasks []*task, fresh bool) error {
 		default:
 			shown = append(shown, t)
 		}
+	}
+	if err := p.writeAll(nil, left); err != nil {
+		return p.halt(err)
 	}
 	switch {
 	case p.lane == pim.Content:
@@ -249,12 +262,23 @@ func (p *push) find(tasks []*task, fresh bool) error {
 	return nil
 }
 
+// leftAs is what becomes of what is withdrawn: deletes, drafts or hides.
+func (s *settings) leftAs(a connectors.Action) string {
+	switch {
+	case a == connectors.Delete:
+		return deletes
+	case a == connectors.Disable && s.onWithdraw == deletes:
+		return drafts
+	}
+	return s.onWithdraw
+}
+
 // withdrawal is the row that takes an object away.
 func (p *push) withdrawal(t *task) *row {
-	if p.onWithdraw == deletes {
+	status := p.leftAs(t.action)
+	if status == deletes {
 		return &row{task: t, id: t.have.ID, remove: true}
 	}
-	status := p.onWithdraw
 	if t.have.isVariation() {
 		status = hides // WooCommerce's pages show variations as enabled or not: publish or private
 	}

@@ -47,7 +47,7 @@ func (c *Connector) Read(ctx context.Context, items []connectors.Item) ([]connec
 	var paths []path
 	for i := range items {
 		skus = append(skus, items[i].SKU)
-		if items[i].Action == connectors.Withdraw {
+		if items[i].Action.Tombstone() {
 			continue
 		}
 		raw, err := connectors.DecodeDocument(items[i].Document)
@@ -82,8 +82,8 @@ func (c *Connector) Read(ctx context.Context, items []connectors.Item) ([]connec
 			continue
 		}
 		have := found[items[i].SKU]
-		if items[i].Action == connectors.Withdraw {
-			out[i] = c.left(have)
+		if items[i].Action.Tombstone() {
+			out[i] = c.left(have, items[i].Action)
 			continue
 		}
 		if have == nil {
@@ -97,14 +97,21 @@ func (c *Connector) Read(ctx context.Context, items []connectors.Item) ([]connec
 }
 
 // left is what a read says of a withdrawn product.
-func (c *Connector) left(have *shown) connectors.Held {
+func (c *Connector) left(have *shown, a connectors.Action) connectors.Held {
+	if a == connectors.SellOut {
+		if have != nil && (have.ManageStock != true || have.Stock == nil || *have.Stock > 0 || have.Backorders != "no") {
+			return connectors.Held{Presence: presence(have)}
+		}
+		return connectors.Held{Presence: connectors.Absent, Exact: true}
+	}
 	if have != nil {
 		status, _ := have.all["status"].(string)
-		wanted := c.onWithdraw
+		as := c.leftAs(a)
+		wanted := as
 		if have.isVariation() {
 			wanted = hides
 		}
-		if c.onWithdraw == deletes || status != wanted {
+		if as == deletes || status != wanted {
 			return connectors.Held{Presence: presence(have)}
 		}
 	}

@@ -41,14 +41,15 @@ const (
 // Kind is the WooCommerce target. A request that was cut off goes on in the
 // shop until PHP's own limit, usually 30 to 60 s, hence Settle.
 var Kind = &connectors.Kind{
-	Name:     "woocommerce",
-	Title:    "WooCommerce (REST API v3)",
-	Lanes:    []pim.Lane{pim.Content, pim.Offer, pim.Media},
-	Config:   &Config{},
-	Limits:   connectors.Limits{Batch: MaxBatch, Concurrency: 4, Timeout: 60 * time.Second, Settle: 60 * time.Second},
-	MaxBatch: MaxBatch,
-	Mapping:  mapping,
-	Makes:    []connectors.Connector{(*Connector)(nil)},
+	Name:        "woocommerce",
+	Title:       "WooCommerce (REST API v3)",
+	Lanes:       []pim.Lane{pim.Content, pim.Offer, pim.Media},
+	Config:      &Config{},
+	Limits:      connectors.Limits{Batch: MaxBatch, Concurrency: 4, Timeout: 60 * time.Second, Settle: 60 * time.Second},
+	MaxBatch:    MaxBatch,
+	Mapping:     mapping,
+	Withdrawals: pim.Withdrawals,
+	Makes:       []connectors.Connector{(*Connector)(nil)},
 	New: func(config json.RawMessage, env connectors.Env) (connectors.Connector, error) {
 		s, err := parse(config)
 		if err != nil {
@@ -125,7 +126,7 @@ func (c *Connector) Push(ctx context.Context, items []connectors.Item) ([]connec
 	p := &push{Connector: c, ctx: ctx, lane: items[0].Lane}
 	var keys []pim.SKU
 	for i := range items {
-		t := &task{sku: items[i].SKU, result: &results[i], withdraw: items[i].Action == connectors.Withdraw}
+		t := &task{sku: items[i].SKU, result: &results[i], action: items[i].Action, withdraw: items[i].Action.Withdraws()}
 		if err := t.open(items[i]); err != nil {
 			t.fail(err)
 			continue

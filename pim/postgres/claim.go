@@ -22,7 +22,8 @@ type Claimed struct {
 	// heard of it after; it may have sent anything.
 	Unsure   bool
 	Born     int64 // > 0: the target holds the product's content
-	Unsent   bool  // of the other lanes: the content came to nothing to be sent
+	Unsent   bool  // of the other lanes: the content came to nothing to be sent, or was withdrawn and is not coming
+	SoldOut  bool  // the content left the channel by the policy zero_stock
 	Attempts int
 	Failed   bool  // the last attempt left an error that a skip clears
 	Priority int16 // PriorityBulk and above
@@ -118,7 +119,7 @@ select now(), k.unsure_at, cat.version, cat.derives & 1 <> 0, ch.version, ch.ena
        coalesce((select share from flow where channel_id = ch.id), 1), k.wait_until,
        l.product_id, p.sku, l.want, l.dirty_at, l.acked_hash, l.settle_at,
        l.dirty_at <= k.unsure_at and coalesce(l.receipt_at, '-infinity') <= k.unsure_at,
-       case when k.lane = 1 then l.born when not @waits then 1 else coalesce(content.born, 0) end, content.status is not distinct from 'none',
+       case when k.lane = 1 then l.born when not @waits then 1 else coalesce(content.born, 0) end, ` + unsentContent + `, coalesce(case when k.lane = 1 then l.status else content.status end = 'sold_out', false),
        l.attempts, l.error is not null, coalesce(l.priority, 0), coalesce(l.token, ''), coalesce(l.sent_rev, 0), coalesce(l.sent_want, 0), l.sent_hash, l.sent_at,
        ` + claimedProduct + `
        case when @texts then p.values end, case when @texts then parent.values end,
@@ -143,7 +144,7 @@ left join product p on p.id = l.product_id
 left join product parent on parent.id = p.parent_id
 left join product_offer o on @offers and o.product_id = p.id
 left join lateral ( -- of its own, so that all of its key is used, whatever the statistics say
-    select c.born, c.status from listing c where @waits and c.product_id = l.product_id and c.channel_id = k.channel_id and c.lane = 1 offset 0
+    select c.born, c.status, c.dirty from listing c where @waits and c.product_id = l.product_id and c.channel_id = k.channel_id and c.lane = 1 offset 0
 ) content on true
 where k.kind = 'drain' and k.channel_id = @channel and k.lane = @lane and k.epoch = @epoch and not k.released`
 
@@ -154,6 +155,9 @@ p.deleted_at is not null or not p.enabled or coalesce(parent.deleted_at is not n
 cat.revision_floor + p.rev + case when p.deleted_at is null then coalesce(parent.rev, 0) else 0 end,
 cat.revision_floor + coalesce(o.rev, 0), cat.revision_floor + p.media_rev + coalesce(parent.media_rev, 0),
 coalesce(parent.sku, ''), coalesce(parent.family_variant, ''), p.family, p.enabled, p.categories,`
+
+// unsentContent: there is no content for the other lanes to wait for.
+const unsentContent = `coalesce(content.status = 'none' or content.status = 'withdrawn' and not content.dirty, false)`
 
 // pricesValid are the prices of the channel's list that are valid now.
 // json, not jsonb, here and in stockNow: it is text already, and only read.
@@ -198,7 +202,7 @@ func (s *Store) Claim(ctx context.Context, l Lease, o ClaimOptions) (*Claim, err
 			id, want                                                     *int64
 			sku                                                          *pim.SKU
 			dirtySince                                                   *time.Time
-			unsure, unsent, failed, gone, enabled                        *bool
+			unsure, unsent, soldOut, failed, gone, enabled               *bool
 			born, sentRev, sentWant, rev, offerRev, mediaRev, own, floor *int64
 			status                                                       *string
 			attempts                                                     *int
@@ -208,7 +212,7 @@ func (s *Store) Claim(ctx context.Context, l Lease, o ClaimOptions) (*Claim, err
 			ch                                                           = &out.Channel
 		)
 		err := rows.Scan(&out.Now, &out.Unsure, &out.Schema, &out.Texts, &ch.Version, &ch.Enabled, &ch.Fails, &ch.Allowed, &ch.NextProbeAt, &ch.ThrottledUntil, &ch.Share, &ch.LaneWaits,
-			&id, &sku, &want, &dirtySince, &c.AckedHash, &c.SettleAt, &unsure, &born, &unsent,
+			&id, &sku, &want, &dirtySince, &c.AckedHash, &c.SettleAt, &unsure, &born, &unsent, &soldOut,
 			&attempts, &failed, &priority, &token, &sentRev, &sentWant, &c.SentHash, &c.SentAt,
 			&gone, &rev, &offerRev, &mediaRev, &parentSKU, &variant, &family, &enabled, &c.Categories,
 			// As bytes: into a json.RawMessage, pgx would parse them once more.
@@ -220,7 +224,7 @@ func (s *Store) Claim(ctx context.Context, l Lease, o ClaimOptions) (*Claim, err
 			continue
 		}
 		c.Product, c.SKU, c.Want, c.DirtySince = pim.ProductID(*id), *sku, *want, *dirtySince
-		c.Unsure, c.Unsent, c.Born, c.Attempts, c.Failed, c.Token, c.Priority = *unsure, *unsent, *born, *attempts, *failed, *token, priority
+		c.Unsure, c.Unsent, c.SoldOut, c.Born, c.Attempts, c.Failed, c.Token, c.Priority = *unsure, *unsent, *soldOut, *born, *attempts, *failed, *token, priority
 		c.SentRev, c.SentWant, c.Status, c.RevFloor = *sentRev, *sentWant, *status, *floor
 		c.Gone, c.Rev, c.OfferRev, c.MediaRev = *gone, *rev, *offerRev, *mediaRev
 		c.Parent, c.Variant, c.Family, c.Enabled = *parentSKU, *variant, *family, *enabled

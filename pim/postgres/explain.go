@@ -82,6 +82,7 @@ type ExplainedLane struct {
 
 	ContentBorn   bool   // the target holds the content
 	ContentStatus string // of the content's listing
+	ContentHash   []byte // that the content's listing has acknowledged
 
 	Event     *pim.Event // the last that touched the lane, of the product or its parent
 	Exchanges []Exchange // the last that were kept of it, the last first
@@ -121,7 +122,7 @@ select k.lane, (c.marks_content | c.marks_offer | c.marks_media) & k.lane <> 0,
         where q.turn >= l.priority limit @ahead) x),
        case when l.channel_id is null then 0 else ` + wantedRevision + ` end, coalesce(l.acked_rev, 0), l.acked_at, l.settle_at,
        l.token is not null, l.sent_at, coalesce(l.sent_rev, 0), l.receipt_at, coalesce(l.receipt_rev, 0), coalesce(l.attempts, 0), coalesce(l.status, ''),
-       coalesce(l.verdict, ''), coalesce(l.error, ''), l.issues, coalesce(content.born > 0, false), coalesce(content.status, '')
+       coalesce(l.verdict, ''), coalesce(l.error, ''), l.issues, coalesce(content.born > 0, false), coalesce(content.status, ''), content.acked_hash
 from channel c
 join consumer k on k.kind = 'drain' and k.channel_id = c.id
 cross join catalogue cat
@@ -197,7 +198,7 @@ func (e *Explained) lanes(ctx context.Context, tx pgx.Tx, sku pim.SKU) error {
 		var issues []byte
 		err = r.Scan(&l.Lane, &l.Mapped, &l.Has, &l.Outbox, &l.Poisoned, &l.Holder, &l.WaitUntil, &l.WaitFor,
 			&l.Listed, &l.Want, &l.Dirty, &l.DirtyAt, &l.Due, &l.Forever, &l.Urgent, &l.Ahead, &l.Wanted, &l.Acked, &l.AckedAt, &l.Settle,
-			&l.Token, &l.SentAt, &l.SentRev, &l.Receipt, &l.ReceiptRev, &l.Attempts, &l.Status, &l.Verdict, &l.Error, &issues, &l.ContentBorn, &l.ContentStatus)
+			&l.Token, &l.SentAt, &l.SentRev, &l.Receipt, &l.ReceiptRev, &l.Attempts, &l.Status, &l.Verdict, &l.Error, &issues, &l.ContentBorn, &l.ContentStatus, &l.ContentHash)
 		if err == nil && issues != nil {
 			err = json.Unmarshal(issues, &l.Issues)
 		}

@@ -34,7 +34,8 @@ type Marked struct {
 // else not be in doubt. What is sold out goes first, and somebody's edit before
 // the bulk of an import or a new channel; what is not sold out any more goes as
 // what has changed that. A ticket that is out is asked for when it was to be:
-// what is wanted meanwhile waits for its end.
+// what is wanted meanwhile waits for its end. What leaves the channel goes as what
+// is sold out, for where it is told so it does not wait for its content.
 const sqlFanout = `
 with fence as (
     select from consumer where kind = 'fanout' and channel_id = 0 and lane = 0 and epoch = @epoch and not released for key share
@@ -45,21 +46,24 @@ taken as (
     returning product_id, lanes, priority, at
 ),
 touched as (
-    select product_id, bit_or(lanes) as lanes, max(priority) as priority, min(at) as at from (
-        select t.product_id, t.lanes, t.priority, t.at from taken t join product p on p.id = t.product_id
+    select product_id, bit_or(lanes) as lanes, max(priority) as priority, min(at) as at, bool_or(gone) as gone from (
+        select t.product_id, t.lanes, t.priority, t.at, p.deleted_at is not null or not p.enabled as gone
+        from taken t join product p on p.id = t.product_id
         union all
-        select v.id, t.lanes & ~2, least(t.priority, 1), t.at from taken t join product v on v.parent_id = t.product_id and v.deleted_at is null
+        select v.id, t.lanes & ~2, least(t.priority, 1), t.at, not p.enabled
+        from taken t join product p on p.id = t.product_id join product v on v.parent_id = t.product_id and v.deleted_at is null
     ) t group by product_id
 ),
 marked as (
     insert into listing as l (channel_id, lane, product_id, dirty_at, due_at, priority)
     select c.id, lane.lane, t.product_id, t.at,
-           case when t.priority = 2 and lane.lane = 2 then now() else now() + c.debounce * interval '1 second' end,
-           case when lane.lane = 2 then t.priority else least(t.priority, 1) end
+           case when lane.lane = 2 and (t.priority = 2 or t.gone) then now() else now() + c.debounce * interval '1 second' end,
+           case when lane.lane <> 2 then least(t.priority, 1) when t.gone then 2 else t.priority end
     from channel c cross join (values (1::smallint), (2::smallint), (4::smallint)) lane (lane) cross join touched t
     where c.deleted_at is null
       and ((t.lanes & 1 <> 0 and c.marks_content & lane.lane <> 0) or (t.lanes & 2 <> 0 and c.marks_offer & lane.lane <> 0)
-           or (t.lanes & 4 <> 0 and c.marks_media & lane.lane <> 0))
+           or (t.lanes & 4 <> 0 and c.marks_media & lane.lane <> 0)
+           or (t.gone and t.lanes & 1 <> 0 and lane.lane = 2 and (c.marks_content | c.marks_offer | c.marks_media) & 2 <> 0 and c.policy ->> 'withdrawal' = 'zero_stock'))
     order by t.product_id, c.id, lane.lane
     on conflict (product_id, channel_id, lane) do update set
         want = l.want + 1, dirty = true,

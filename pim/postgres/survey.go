@@ -63,7 +63,7 @@ select now(), cat.version, cat.derives & 1 <> 0, k.lane, k.unsure_at, l.channel_
        coalesce(l.acked_rev, 0), l.acked_at, coalesce(l.error, ''), l.issues,
        p.id, p.sku, coalesce(l.want, 1), coalesce(l.dirty_at, now()), l.acked_hash, l.settle_at,
        coalesce(l.dirty and l.dirty_at <= k.unsure_at and coalesce(l.receipt_at, '-infinity') <= k.unsure_at, false),
-       coalesce(case when k.lane = 1 then l.born else content.born end, 0), content.status is not distinct from 'none',
+       coalesce(case when k.lane = 1 then l.born else content.born end, 0), ` + unsentContent + `, coalesce(case when k.lane = 1 then l.status else content.status end = 'sold_out', false),
        coalesce(l.attempts, 0), coalesce(l.token, ''),
        ` + claimedProduct + `
        case when k.lane = 1 then p.values end, case when k.lane = 1 then parent.values end,
@@ -136,7 +136,7 @@ func (s *Store) survey(ctx context.Context, sql string, args pgx.NamedArgs) (*Su
 			c      = &v.Claimed
 		)
 		err = r.Scan(&out.Now, &out.Schema, &out.Texts, &lane, &unsure, &v.Listed, &v.Has, &v.Dirty, &v.Acked, &v.AckedAt, &v.Error, &issues,
-			&c.Product, &c.SKU, &c.Want, &c.DirtySince, &c.AckedHash, &c.SettleAt, &c.Unsure, &c.Born, &c.Unsent, &c.Attempts, &c.Token,
+			&c.Product, &c.SKU, &c.Want, &c.DirtySince, &c.AckedHash, &c.SettleAt, &c.Unsure, &c.Born, &c.Unsent, &c.SoldOut, &c.Attempts, &c.Token,
 			&c.Gone, &c.Rev, &c.OfferRev, &c.MediaRev, &c.Parent, &c.Variant, &c.Family, &c.Enabled, &c.Categories,
 			(*[]byte)(&c.Values), (*[]byte)(&c.ParentValues), (*[]byte)(&c.Prices), (*[]byte)(&c.Stock), &own, &c.Status, &c.RevFloor)
 		if err != nil {

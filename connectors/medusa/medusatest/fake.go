@@ -154,11 +154,12 @@ type Product struct {
 type Variant struct {
 	ID, SKU, Title, EAN, UPC, Barcode, Thumbnail string
 
-	Options map[string]string
-	Prices  []string // "eur 12.5", "eur 9.99 from 10"; sorted
-	Managed bool
-	Stock   map[string]float64 // location → stocked; nil where no inventory item is tied
-	Images  []string           // URLs tied to it
+	Options    map[string]string
+	Prices     []string // "eur 12.5", "eur 9.99 from 10"; sorted
+	Managed    bool
+	Backorders bool               // it is sold beyond its stock
+	Stock      map[string]float64 // location → stocked; nil where no inventory item is tied
+	Images     []string           // URLs tied to it
 }
 
 // Product finds a product by its external_id.

@@ -131,6 +131,7 @@ func (s *state) viewVariant(v *variant) Variant {
 		ID: v.id, SKU: v.sku, Title: v.title, EAN: v.ean, UPC: v.upc, Barcode: v.barcode, Thumbnail: v.thumbnail,
 		Options: map[string]string{}, Managed: v.managed,
 	}
+	out.Backorders, _ = v.fields["allow_backorder"].(bool)
 	if p := s.products[v.product]; p != nil {
 		for _, id := range p.options {
 			for _, val := range s.options[id].values {

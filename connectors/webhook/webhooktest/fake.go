@@ -88,6 +88,8 @@ type Listing struct {
 // shelf is one SKU's place: it outlives a withdrawal, to remember revisions.
 type shelf struct {
 	listed bool // content was held at some time
+	hidden bool // it is kept, and shown to nobody
+	empty  bool // it is kept, and none is left
 	lanes  [3]slot
 }
 
@@ -264,6 +266,10 @@ func (f *Fake) apply(it Item, now time.Time) verdict {
 			f.violate("%s %s: came before the SKU's content", it.SKU, it.Lane)
 		}
 		return verdict{outcome: Conflict, text: "there is no such product here" + f.echo()}
+	}
+	if (it.Action == connectors.Disable || it.Action == connectors.SellOut) && !s.lanes[0].present {
+		f.count.Applied++
+		return verdict{outcome: Applied} // there is nothing to keep
 	}
 	if f.opts.Mangle != nil && it.Action == connectors.Upsert {
 		it.Document = f.opts.Mangle(it.Document)

@@ -85,6 +85,14 @@ func (j *journal) rewrite(shelves map[pim.SKU]*shelf) error {
 				continue
 			}
 			j.add(it)
+			switch {
+			case lane == pim.Content && slot.present && s.hidden:
+				it.Action, it.Document = connectors.Disable, nil
+				j.add(it)
+			case lane == pim.Offer && slot.present && s.empty:
+				it.Action = connectors.SellOut
+				j.add(it)
+			}
 		}
 		if _, err := w.Write(j.buf); err != nil {
 			return errors.Join(err, fresh.Close())
@@ -153,14 +161,24 @@ func (f *Fake) put(it Item, now time.Time) {
 	s := f.shelf(it.SKU)
 	slot := &s.lanes[laneIndex(it.Lane)]
 	slot.applied, slot.top = it.Revision, max(slot.top, it.Revision)
-	if it.Action == connectors.Withdraw {
+	switch it.Action {
+	case connectors.Withdraw:
 		for i := range s.lanes {
 			if s.lanes[i].present {
 				f.held[i]--
 			}
 			s.lanes[i].present, s.lanes[i].Document = false, nil
 		}
-	} else {
+		s.hidden, s.empty = false, false
+	case connectors.Disable:
+		s.hidden = true
+	default:
+		if it.Lane == pim.Content {
+			s.hidden = false
+		}
+		if it.Lane == pim.Offer {
+			s.empty = it.Action == connectors.SellOut
+		}
 		if !slot.present {
 			f.held[laneIndex(it.Lane)]++
 		}

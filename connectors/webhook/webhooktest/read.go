@@ -73,7 +73,14 @@ func (f *Fake) told(items []asked) []byte {
 			b = append(b, `absent"}`...)
 			continue
 		}
-		b = append(b, f.opts.Answer...)
+		switch sh := f.shelves[it.SKU]; {
+		case sh.hidden:
+			b = append(b, "disabled"...)
+		case sh.empty && it.Lane == pim.Offer:
+			b = append(b, "sold_out"...)
+		default:
+			b = append(b, f.opts.Answer...)
+		}
 		b = fmt.Appendf(b, `","revision":%d,"document":`, l.Revision)
 		b = append(append(b, l.Document...), '}')
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"math"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -148,13 +149,15 @@ func (f *Fake) check(items []Item) error {
 			return fmt.Errorf("items/%d: no lane", i)
 		case it.Revision < 1:
 			return fmt.Errorf("items/%d: revision %d is below 1", i, it.Revision)
-		case it.Action == connectors.Upsert && (len(it.Document) == 0 || it.Document[0] != '{'):
+		case (it.Action == connectors.Upsert || it.Action == connectors.SellOut) && (len(it.Document) == 0 || it.Document[0] != '{'):
 			return fmt.Errorf("items/%d: the document is not an object", i)
-		case it.Action == connectors.Withdraw && it.Document != nil:
+		case it.Action.Withdraws() && it.Document != nil:
 			return fmt.Errorf("items/%d: a withdrawal with a document", i)
-		case it.Action == connectors.Withdraw && it.Lane != pim.Content:
+		case it.Action.Withdraws() && it.Lane != pim.Content:
 			return fmt.Errorf("items/%d: a withdrawal in lane %s", i, it.Lane)
-		case it.Action != connectors.Upsert && it.Action != connectors.Withdraw:
+		case it.Action == connectors.SellOut && it.Lane != pim.Offer:
+			return fmt.Errorf("items/%d: sold out in lane %s", i, it.Lane)
+		case !slices.Contains([]connectors.Action{connectors.Upsert, connectors.Withdraw, connectors.Disable, connectors.SellOut}, it.Action):
 			return fmt.Errorf("items/%d: action %q", i, it.Action)
 		}
 		if seen != nil {

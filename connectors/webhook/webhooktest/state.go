@@ -26,6 +26,12 @@ func (s State) Listing(sku pim.SKU, lane pim.Lane) (Listing, bool) {
 	return slot.Listing, slot.present
 }
 
+// Hidden reports whether a SKU is kept and shown to nobody.
+func (s State) Hidden(sku pim.SKU) bool { sh := s.f.shelves[sku]; return sh != nil && sh.hidden }
+
+// SoldOut reports whether a SKU is kept though none is left, as its sender said.
+func (s State) SoldOut(sku pim.SKU) bool { sh := s.f.shelves[sku]; return sh != nil && sh.empty }
+
 // Len is how many SKUs have a document in a lane.
 func (s State) Len(lane pim.Lane) int { return s.f.held[laneIndex(lane)] }
 
@@ -100,6 +106,20 @@ func (f *Fake) Listing(sku pim.SKU, lane pim.Lane) (Listing, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return State{f}.Listing(sku, lane)
+}
+
+// Hidden reports whether a SKU is kept and shown to nobody.
+func (f *Fake) Hidden(sku pim.SKU) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return State{f}.Hidden(sku)
+}
+
+// SoldOut reports whether a SKU is kept though none is left, as its sender said.
+func (f *Fake) SoldOut(sku pim.SKU) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return State{f}.SoldOut(sku)
 }
 
 // Listings is all that the target holds in a lane.
