@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -158,8 +159,10 @@ func (c *Channels) fit(schema *pim.Schema, kind *connectors.Kind, ch *postgres.C
 	p, more := compile(kind, mapping)
 	if problems = append(problems, more...); p != nil {
 		ch.Marks = marksOf(p)
-		if ch.Policy.Withdrawal == pim.WithdrawZeroStock && !p.Lanes().Has(pim.Offer) {
-			problems = append(problems, pim.Problem{Pointer: "/policy/withdrawal", Code: "withdrawal.offer", Detail: "zero_stock is told by offers, and the channel's mapping has none"})
+		if ch.Policy.Withdrawal == pim.WithdrawZeroStock && !stocked(mapping) {
+			problems = append(problems, pim.Problem{
+				Pointer: "/policy/withdrawal", Code: "withdrawal.stock", Detail: "zero_stock is told by offers and taken back by them, and no field of the channel's offers reads stock",
+			})
 		}
 	}
 	var err error
@@ -199,6 +202,21 @@ func cannotWithdraw(kind *connectors.Kind, w pim.Withdrawal) string {
 		can = append(can, string(w))
 	}
 	return fmt.Sprintf("connector %s cannot %s; it can: %s", kind.Name, w, strings.Join(can, ", "))
+}
+
+// readsStock finds expressions that read the variable stock, as far as a word
+// tells: where it only looks so, nothing worse comes of it than a sold-out product
+// whose stock nobody sends.
+var readsStock = regexp.MustCompile(`\bstock\b`)
+
+// stocked reports whether a mapping's offers show stock.
+func stocked(m connectors.Mapping) bool {
+	for _, expression := range m.Offer {
+		if readsStock.MatchString(expression) {
+			return true
+		}
+	}
+	return false
 }
 
 // together is known and found by place. What was found at or below a known
