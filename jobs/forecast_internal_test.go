@@ -51,11 +51,11 @@ func TestForecastOfASteadyQueue(t *testing.T) {
 				unsaid -= float64(whole)
 			}
 			if asked == nil && now.Sub(start) >= ask {
-				l := forecastLane(now, ch, &postgres.LaneBacklog{Lane: pim.Offer, Due: int64(left), Minutes: minutes})
-				if l.ETA == nil {
-					t.Fatalf("no forecast: %+v", l)
+				f := forecast(ch, &postgres.Backlog{Now: now, Lanes: []postgres.LaneBacklog{{Lane: pim.Offer, Due: int64(left), Minutes: minutes}}})
+				if f.ETA == nil {
+					t.Fatalf("no forecast: %+v", f)
 				}
-				start, asked = now, &l
+				start, asked = now, &f.Lanes[0]
 			}
 		}
 		off := asked.ETA.Sub(now).Abs()
@@ -99,11 +99,103 @@ func TestForecastSaysWhyNot(t *testing.T) {
 			"", now.Truncate(24 * time.Hour).Add(48*time.Hour + 30*time.Second).Sub(now),
 		},
 	} {
-		f := forecast(now, &c.ch, []postgres.LaneBacklog{c.lane})
+		f := forecast(&c.ch, &postgres.Backlog{Now: now, Lanes: []postgres.LaneBacklog{c.lane}})
 		if f.Reason != c.want || (f.ETA == nil) != (c.want != "") {
 			t.Errorf("%s: %+v", name, f)
 		} else if f.ETA != nil && f.ETA.Sub(now).Round(time.Second) != c.eta.Round(time.Second) {
 			t.Errorf("%s: in %s, want %s", name, f.ETA.Sub(now), c.eta)
 		}
+	}
+}
+
+// On a virtual clock: a forecast knows what a day's quota lets through, whoever
+// of the lanes uses it up, whatever a listing costs, and when the day begins.
+func TestForecastOfAQuota(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		start := time.Unix(1_700_000_000, 0).UTC().Add(time.Duration(rapid.IntRange(0, 86400).Draw(t, "begins")) * time.Second)
+		ch := &postgres.Channel{Code: "shop", Enabled: true}
+		flow := &ch.Policy.Flow
+		flow.RequestsPerDay = rapid.IntRange(100, 5000).Draw(t, "quota")
+		flow.DayBegins = []string{"00:00", "06:30", "23:00"}[rapid.IntRange(0, 2).Draw(t, "day")]
+		if rapid.Bool().Draw(t, "windows") {
+			flow.Windows = []pim.Window{{From: "20:00", To: "03:00", Lanes: []string{"content"}}}
+		}
+		b := &postgres.Backlog{Now: start, Used: int64(rapid.IntRange(0, flow.RequestsPerDay).Draw(t, "used"))}
+		b.Day, _ = flow.Day(start)
+		lanes := []pim.Lane{pim.Offer, pim.Content}
+		requests := map[pim.Lane]int{pim.Offer: rapid.IntRange(1, 3).Draw(t, "requests an offer"), pim.Content: rapid.IntRange(1, 3).Draw(t, "requests a text")}
+		left := map[pim.Lane]int{}
+		for _, lane := range lanes {
+			left[lane] = rapid.IntRange(0, 5*flow.RequestsPerDay).Draw(t, "left")
+			b.Lanes = append(b.Lanes, postgres.LaneBacklog{Lane: lane, Due: int64(left[lane]), Minutes: []postgres.PaceMinute{
+				{Began: start.Add(-time.Minute), Ended: start, Done: 60, Requests: int64(60 * requests[lane])}, // one a second
+			}})
+		}
+		f := forecast(ch, b)
+		// The queues, second by second while one of them gets on.
+		ends := map[pim.Lane]time.Time{pim.Offer: start, pim.Content: start}
+		day, used := b.Day, int(b.Used)
+		for now := start; left[pim.Offer]+left[pim.Content] > 0; {
+			if at, _ := flow.Day(now); at.After(day) {
+				day, used = at, 0
+			}
+			next := now.Add(48 * time.Hour)
+			for _, lane := range lanes {
+				open, until := flow.Open(lane, now)
+				switch {
+				case left[lane] == 0:
+				case !open:
+					next = earliest(next, until)
+				case used >= flow.Quota(lane, false, now):
+					next = earliest(next, flow.QuotaRises(lane, now))
+				default:
+					used += requests[lane]
+					left[lane]--
+					next = now.Add(time.Second)
+					ends[lane] = next
+				}
+			}
+			now = next
+		}
+		for i, lane := range lanes {
+			got := f.Lanes[i].ETA
+			if got == nil {
+				t.Fatalf("%s: no forecast: %+v", lane, f.Lanes[i])
+			}
+			// Whole listings do not fill a quota as a stream does: what is over at a day's end goes on the next day.
+			if off := got.Sub(ends[lane]).Abs(); off > 24*time.Hour+time.Minute && off > ends[lane].Sub(start)/20 {
+				t.Fatalf("%s: %s off, with %s to go", lane, off, ends[lane].Sub(start))
+			}
+		}
+	})
+}
+
+func earliest(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// Ten thousand listings at a thousand requests a day take ten days, and a half:
+// the last twentieth of each day is kept for what is sold out.
+func TestForecastOfTenDays(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC)
+	ch := &postgres.Channel{Code: "shop", Enabled: true}
+	ch.Policy.Flow.RequestsPerDay = 1000
+	steady := []postgres.PaceMinute{{Began: now.Add(-time.Minute), Ended: now, Done: 600, Requests: 600}}
+	for lane, hours := range map[pim.Lane]float64{pim.Offer: 0, pim.Content: 20} { // texts get the last of it four hours before the day ends
+		f := forecast(ch, &postgres.Backlog{Now: now, Day: now, Lanes: []postgres.LaneBacklog{{Lane: lane, Due: 10_000, Minutes: steady}}})
+		want := now.AddDate(0, 0, 10)
+		if f.ETA == nil || f.ETA.Before(want) || f.ETA.After(want.Add(lasting(hours*3600+3600))) {
+			t.Errorf("%s: %v, want %v and at most %v hours", lane, f.ETA, want, hours+1)
+		}
+	}
+	// So does one listing with as many before it.
+	f := forecast(ch, &postgres.Backlog{Now: now, Day: now, Used: 1000, Lanes: []postgres.LaneBacklog{{Lane: pim.Offer, Due: 1, Minutes: steady}}})
+	if f.ETA == nil || f.ETA.Before(now.AddDate(0, 0, 1)) {
+		t.Errorf("with nothing left of today's quota: %v", f.ETA)
 	}
 }

@@ -82,6 +82,7 @@ func (p *pacer) pass(ctx context.Context, store *postgres.Store, id pim.ChannelI
 	if leaseOver(ctx) { // the process was stopped while it waited, and another has taken over
 		return &connectors.Error{Verdict: connectors.Unavailable, Err: postgres.ErrFenced}
 	}
+	e.made.Add(1)
 	return nil
 }
 
@@ -99,9 +100,9 @@ func (p *pacer) ask(ctx context.Context, store *postgres.Store, id pim.ChannelID
 		if f.RequestsPerSecond == 0 {
 			n = min(grantMost, max(1, f.RequestsPerDay/1000))
 		}
-		begins, ends := f.Day(now)
+		begins, _ := f.Day(now)
 		g, err := store.Grant(ctx, postgres.GrantRequest{
-			Channel: id, N: n, Rate: f.RequestsPerSecond, Burst: f.Burst, Quota: e.quota(f), Day: begins, DayEnds: ends, Wait: most,
+			Channel: id, N: n, Rate: f.RequestsPerSecond, Burst: f.Burst, Quota: e.quota(f, now), Day: begins, Rises: f.QuotaRises(e.lane, now), Wait: most,
 		})
 		if err != nil { // nothing was sent; the cause is for the log
 			e.failed.CompareAndSwap(nil, &err)

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -39,6 +40,7 @@ type step struct {
 	grant    *postgres.Grant // why no further request may be made
 	asking   bool            // it was a poll's
 	well     bool
+	made     atomic.Int64 // requests
 }
 
 func (s *step) run(ctx context.Context, claim *postgres.Claim, items []postgres.Claimed) (next, error) {
@@ -323,6 +325,7 @@ func (s *step) call(ctx context.Context, what string, n int, do func(context.Con
 	e.patience = cctx
 	results, err := shielded(cctx, do)
 	e.over(results, err)
+	s.made.Add(e.made.Load())
 	if g := e.grant.Load(); g != nil {
 		s.rests(g, what)
 	}
@@ -471,7 +474,7 @@ func (s *step) receive(ctx context.Context, claim *postgres.Claim) (next, error)
 }
 
 func (s *step) observe(claim *postgres.Claim) {
-	s.d.r.tally.finished(s.l, s.outcomes)
+	s.d.r.tally.finished(s.l, s.outcomes, s.made.Load())
 	m := s.d.r.metrics
 	for verdict, n := range s.verdicts {
 		m.deliveries.WithLabelValues(string(s.t.Code), s.l.Lane.String(), verdict).Add(float64(n))

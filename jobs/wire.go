@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/sluicehub/sluice/connectors"
 	"github.com/sluicehub/sluice/pim"
@@ -29,6 +30,7 @@ type errand struct {
 	settles  bool // it reads instead of sending again
 	patience *patience
 	passed   atomic.Bool                    // one of its requests may have been made
+	made     atomic.Int64                   // requests that were let pass
 	grant    atomic.Pointer[postgres.Grant] // why no more may be
 	failed   atomic.Pointer[error]          // of our own, not the target's
 }
@@ -40,14 +42,14 @@ type heldExchange struct {
 
 // quota is how many of the day's requests may be granted to the errand. What
 // only reads leaves half of them to what is sent.
-func (e *errand) quota(f pim.Flow) int {
+func (e *errand) quota(f pim.Flow, now time.Time) int {
 	switch {
 	case e.what == errandPull || e.what == errandRead && !e.settles:
 		return (f.RequestsPerDay + 1) / 2
 	case e.what == errandPoll:
-		return f.PollQuota(e.lane)
+		return f.PollQuota(e.lane, now)
 	}
-	return f.Quota(e.lane, e.first())
+	return f.Quota(e.lane, e.first(), now)
 }
 
 // first reports whether the errand may use the last of a quota: it is for what

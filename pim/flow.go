@@ -106,15 +106,20 @@ func (f Flow) Day(now time.Time) (begins, ends time.Time) {
 	return now, now.Add(24 * time.Hour) // not reached: the days join
 }
 
-// Quota is how many requests of the day's may be granted to a lane. The rest is
-// kept for what matters more: prices and stock before texts and pictures, and
-// what is sold out before everything. 0: there is no quota.
-func (f Flow) Quota(lane Lane, soldOut bool) int {
+// QuotaFree is how long before the end of the day texts and pictures may have
+// what was kept for prices and stock.
+const QuotaFree = 4 * time.Hour
+
+// Quota is how many requests of the day's may be granted to a lane at now. The
+// rest is kept for what matters more: prices and stock before texts and pictures,
+// as long as the day is still long, and what is sold out before everything. 0:
+// there is no quota.
+func (f Flow) Quota(lane Lane, soldOut bool, now time.Time) int {
 	n := f.RequestsPerDay
-	switch {
+	switch _, ends := f.Day(now); {
 	case soldOut:
 		return n
-	case lane == Offer:
+	case lane == Offer, ends.Sub(now) <= QuotaFree:
 		return n - n/20
 	}
 	return n - n/4
@@ -123,6 +128,15 @@ func (f Flow) Quota(lane Lane, soldOut bool) int {
 // PollQuota is how many of the day's requests may be granted to asking what
 // became of what the target has taken: it goes on for a while after the lane
 // sends no more, with half of what the lane leaves to others. 0: there is no quota.
-func (f Flow) PollQuota(lane Lane) int {
-	return f.RequestsPerDay - (f.RequestsPerDay-f.Quota(lane, false))/2
+func (f Flow) PollQuota(lane Lane, now time.Time) int {
+	return f.RequestsPerDay - (f.RequestsPerDay-f.Quota(lane, false, now))/2
+}
+
+// QuotaRises is when the lane may next have more of the quota than at now.
+func (f Flow) QuotaRises(lane Lane, now time.Time) time.Time {
+	_, ends := f.Day(now)
+	if free := ends.Add(-QuotaFree); lane != Offer && now.Before(free) {
+		return free
+	}
+	return ends
 }

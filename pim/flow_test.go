@@ -105,7 +105,20 @@ func TestWindowsAgree(t *testing.T) {
 func TestQuotaKeepsTheRest(t *testing.T) {
 	t.Parallel()
 	f := pim.Flow{RequestsPerDay: 1000}
-	if c, o, s := f.Quota(pim.Content, false), f.Quota(pim.Offer, false), f.Quota(pim.Offer, true); c != 750 || o != 950 || s != 1000 {
+	day := time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)
+	if c, o, s := f.Quota(pim.Content, false, day), f.Quota(pim.Offer, false, day), f.Quota(pim.Offer, true, day); c != 750 || o != 950 || s != 1000 {
 		t.Errorf("quotas %d, %d, %d", c, o, s)
+	}
+	if c, o := f.PollQuota(pim.Content, day), f.PollQuota(pim.Offer, day); c != 875 || o != 975 {
+		t.Errorf("for what is pending: %d, %d", c, o)
+	}
+	late := f.QuotaRises(pim.Content, day) // what prices did not need by then
+	if c := f.Quota(pim.Content, false, late); !late.Equal(day.Add(8*time.Hour)) || c != 950 {
+		t.Errorf("from %v on it is %d", late, c)
+	}
+	for _, at := range []time.Time{f.QuotaRises(pim.Offer, day), f.QuotaRises(pim.Content, late)} {
+		if !at.Equal(day.Add(12 * time.Hour)) {
+			t.Errorf("the next day begins at %v", at)
+		}
 	}
 }

@@ -35,7 +35,7 @@ var Withdrawals = []Withdrawal{WithdrawDelete, WithdrawDisable, WithdrawZeroStoc
 type Flow struct {
 	RequestsPerSecond float64  `json:"requests_per_second,omitempty" minimum:"0.01" maximum:"100000" doc:"HTTP requests that its target is made, on average"`
 	Burst             int      `json:"burst,omitempty" minimum:"1" maximum:"100000" doc:"Requests that may be made at once after a rest; left out: a second's"`
-	RequestsPerDay    int      `json:"requests_per_day,omitempty" minimum:"1" doc:"A quota. Its last quarter is kept for prices and stock, the last twentieth for what is sold out"`
+	RequestsPerDay    int      `json:"requests_per_day,omitempty" minimum:"1" doc:"A quota. Its last quarter is kept for prices and stock until four hours before the day ends, the last twentieth for what is sold out"`
 	DayBegins         string   `json:"day_begins,omitempty" pattern:"^([01][0-9]|2[0-3]):[0-5][0-9]$" doc:"When the quota begins anew, as HH:MM; left out: 00:00"`
 	TimeZone          string   `json:"time_zone,omitempty" doc:"Of all times of day, as Europe/Amsterdam; left out: UTC"`
 	Windows           []Window `json:"windows,omitempty" maxItems:"50" doc:"Times at which is sent; none: always. What is sold out is sent at any time"`

@@ -36,7 +36,7 @@ type GrantRequest struct {
 	Burst   int
 	Quota   int // of the day's requests, those that the lane may have; 0: no quota
 	Day     time.Time
-	DayEnds time.Time
+	Rises   time.Time     // when the lane may have more of them
 	Wait    time.Duration // longer than this is not waited for: nothing is granted
 }
 
@@ -62,7 +62,7 @@ granted as (
     from asked a where flow.channel_id = @channel and a.n > 0 and a.wait <= @wait
     returning 1
 )
-select case when exists (select from granted) then a.n else 0 end, a.n <= 0, case when a.rate is null then 0 else a.wait end, extract(epoch from @day_ends - now())::double precision
+select case when exists (select from granted) then a.n else 0 end, a.n <= 0, case when a.rate is null then 0 else a.wait end, extract(epoch from @rises - now())::double precision
 from asked a`
 
 // Grant asks for requests on a channel. It is fair to nobody: who asks first has them.
@@ -73,7 +73,7 @@ func (s *Store) Grant(ctx context.Context, r GrantRequest) (Grant, error) {
 		wait, ends float64
 	)
 	err := s.work.QueryRow(ctx, sqlGrant, named{
-		"channel": r.Channel, "n": r.N, "rate": r.Rate, "floor": r.Floor, "burst": max(r.Burst, 1), "quota": r.Quota, "day": r.Day, "day_ends": r.DayEnds, "wait": r.Wait.Seconds(),
+		"channel": r.Channel, "n": r.N, "rate": r.Rate, "floor": r.Floor, "burst": max(r.Burst, 1), "quota": r.Quota, "day": r.Day, "rises": r.Rises, "wait": r.Wait.Seconds(),
 	}).Scan(&g.N, &used, &wait, &ends)
 	if err != nil {
 		return g, fmt.Errorf("ask for requests on channel %d: %w", r.Channel, err)

@@ -13,7 +13,7 @@ func TestGrantKeepsTheRate(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	c := h.channel("shop")
-	ask := GrantRequest{Channel: c.ID, N: 1, Rate: 0.0001, Burst: 3, Wait: 15000 * time.Second, Day: time.Now(), DayEnds: time.Now().Add(time.Hour)}
+	ask := GrantRequest{Channel: c.ID, N: 1, Rate: 0.0001, Burst: 3, Wait: 15000 * time.Second, Day: time.Now(), Rises: time.Now().Add(time.Hour)}
 	for i, want := range []time.Duration{0, 0, 0, 10000 * time.Second} {
 		g, err := h.Grant(h.ctx, ask)
 		if err != nil || g.N != 1 || want == 0 && g.In != 0 || want > 0 && !near(g.In, want) {
@@ -54,7 +54,7 @@ func TestGrantKeepsTheQuota(t *testing.T) {
 	h := newHouse(t)
 	c := h.channel("shop")
 	today := time.Now().Truncate(time.Hour)
-	ask := GrantRequest{Channel: c.ID, N: 5, Quota: 100, Day: today, DayEnds: time.Now().Add(2 * time.Hour)}
+	ask := GrantRequest{Channel: c.ID, N: 5, Quota: 100, Day: today, Rises: time.Now().Add(2 * time.Hour)}
 	// Many at once are granted no more than there is.
 	var (
 		mu      sync.Mutex
