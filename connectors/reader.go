@@ -49,7 +49,10 @@ type Held struct {
 	// be false where that is unknown, never true.
 	Exact   bool
 	Version string // of the target's own, where it has one
-	Err     error
+	// Revision is the last of ours that the target took, where it keeps that and may
+	// refuse a lower one; else 0.
+	Revision int64
+	Err      error
 }
 
 // Matches reports whether every field that the target could tell is the item's.

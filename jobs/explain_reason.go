@@ -52,6 +52,7 @@ const (
 	ReasonWaitsForPictures Reason = "waits_for_pictures" // that are still to be fetched or made
 	ReasonWaitsForText     Reason = "waits_for_text"     // that is still to be translated or written
 	ReasonSettling         Reason = "settling"           // an answer was lost, and it is sent once more when that has settled
+	ReasonConflict         Reason = "conflict"           // the target refuses it for what it holds
 	ReasonRetrying         Reason = "retrying"           // it failed, and is tried again
 	ReasonDebounce         Reason = "debounce"           // further changes of it are waited for
 	ReasonQueued           Reason = "queued"             // it is its turn, or soon
@@ -63,7 +64,7 @@ var Reasons = []Reason{
 	ReasonLive, ReasonAccepted, ReasonNoDifference, ReasonEmpty, ReasonNotMapped, ReasonDeleted, ReasonDisabled, ReasonWithdrawn, ReasonSoldOut,
 	ReasonUnknownProduct, ReasonParked, ReasonIncomplete, ReasonUnlisted, ReasonFanout, ReasonFanoutFailed, ReasonMarking,
 	ReasonPaused, ReasonAuth, ReasonBreakerOpen, ReasonFailing, ReasonThrottled, ReasonBudget, ReasonQuota, ReasonRate, ReasonWindow, ReasonHeld,
-	ReasonPending, ReasonWaitsForContent, ReasonWaitsForPictures, ReasonWaitsForText, ReasonSettling, ReasonRetrying, ReasonDebounce, ReasonQueued, ReasonNoWorker,
+	ReasonPending, ReasonWaitsForContent, ReasonWaitsForPictures, ReasonWaitsForText, ReasonSettling, ReasonConflict, ReasonRetrying, ReasonDebounce, ReasonQueued, ReasonNoWorker,
 }
 
 // Fine reports whether nothing is still to be done.
@@ -278,6 +279,10 @@ func waits(e *postgres.Explained, l *postgres.ExplainedLane) Because {
 		return b
 	case l.Forever:
 		return Because{Reason: ReasonWaitsForContent, Text: "it waits until the target holds the product's content"}
+	case l.Error != "" && hasIssue(l, issueConflict):
+		return Because{Reason: ReasonConflict, Text: fmt.Sprintf("it failed %s, and is tried again then: %s", times(l.Attempts), saidAgainst(l)), Until: until}
+	case l.Error != "" && failed == connectors.Conflict && until == nil && l.Attempts == 1:
+		return Because{Reason: ReasonConflict, Text: "the target refuses it for what it holds, and is sent it once more now, as it is by now: " + l.Error}
 	case until == nil:
 	case l.Error != "" && failed == connectors.Throttled:
 		return Because{Reason: ReasonThrottled, Text: "the target wants this product later: " + l.Error, Until: until}

@@ -31,10 +31,16 @@ func (pusher) Probe(context.Context) error { return nil }
 // answered makes the channel "shop" on such a connector.
 func (r *road) answered(p pusher) {
 	r.Helper()
+	r.connected(p)
+}
+
+// connected makes the channel "shop" on a connector of the test's own.
+func (r *road) connected(c connectors.Connector) {
+	r.Helper()
 	kind := &connectors.Kind{
 		Name: "scripted", Title: "Scripted", Lanes: pim.AllLanes, Config: &struct{}{}, MaxBatch: 100, Mapping: connectors.DefaultMapping(),
 		Limits: connectors.Limits{Batch: 100, Concurrency: 1, Timeout: 30 * time.Second, Settle: time.Second},
-		New:    func(json.RawMessage, connectors.Env) (connectors.Connector, error) { return p, nil },
+		New:    func(json.RawMessage, connectors.Env) (connectors.Connector, error) { return c, nil },
 	}
 	keys, err := seal.OpenOrCreate(r.keyset)
 	if err != nil {

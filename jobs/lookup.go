@@ -6,13 +6,14 @@ import (
 	"github.com/sluicehub/sluice/connectors"
 )
 
-// lookUp settles doubts by asking instead of sending again, where the target can
-// tell: what it holds exactly as it is to be is acknowledged. It only asks when a
-// doubt is due to be confirmed, for before settle_at a late request may still
-// change what was read a moment ago; and only an exact answer counts, which
-// includes that nothing is there which the push would empty (Held.Exact). Whatever
-// else is said, and whatever goes wrong, the listing is sent as ever. It gives
-// the tasks that are to be sent.
+// lookUp settles doubts and conflicts by asking instead of sending again, where
+// the target can tell: what it holds exactly as it is to be is acknowledged. Of a
+// doubt it only asks when that is due to be confirmed, for before settle_at a late
+// request may still change what was read a moment ago; and only an exact answer
+// counts, which includes that nothing is there which the push would empty
+// (Held.Exact). Of a conflict it asks once, before the listing is sent again.
+// Whatever else is said, and whatever goes wrong, the listing is sent as ever. It
+// gives the tasks that are to be sent.
 func (s *step) lookUp(ctx context.Context, tasks []*task) []*task {
 	reader, lanes := s.t.reads()
 	if !lanes.Has(s.l.Lane) {
@@ -21,7 +22,9 @@ func (s *step) lookUp(ctx context.Context, tasks []*task) []*task {
 	var doubtful []*task
 	var items []connectors.Item
 	for _, t := range tasks {
-		if until := s.settleUntil(t); t.doubt() && !t.asked && until != nil && !s.now.Before(*until) {
+		until := s.settleUntil(t)
+		due := t.doubt() && until != nil && !s.now.Before(*until)
+		if !t.asked && (due || t.conflicted() && t.Attempts == 1) {
 			t.asked = true // a bisection comes by again
 			doubtful, items = append(doubtful, t), append(items, t.item)
 		}
@@ -45,7 +48,11 @@ func (s *step) lookUp(ctx context.Context, tasks []*task) []*task {
 	s.isWell()
 	sure := map[*task]bool{}
 	for i, t := range doubtful {
-		if held[i].Err != nil || !held[i].Exact {
+		if held[i].Err != nil {
+			continue
+		}
+		outbid(t, &held[i])
+		if !held[i].Exact {
 			continue
 		}
 		res := connectors.Result{Status: connectors.Accepted}
@@ -62,4 +69,23 @@ func (s *step) lookUp(ctx context.Context, tasks []*task) []*task {
 		}
 	}
 	return left
+}
+
+// revisionMost bounds the revisions that are outbid: more counts nothing.
+const revisionMost = 1 << 53
+
+// outbid raises the revision of a task that met a conflict above the one that the
+// target holds, where that would refuse it for ever: it is our newest, as a claim
+// made after the conflict has it. What has the higher one is of a time that our
+// store does not know, as after a restore whose floor nobody raised, or of
+// somebody else.
+func outbid(t *task, held *connectors.Held) {
+	if !t.conflicted() {
+		return
+	}
+	t.theirs = held.Version
+	if held.Revision >= t.rev && held.Revision < revisionMost {
+		t.rev = held.Revision + 1
+		t.item.Revision = t.rev
+	}
 }

@@ -30,6 +30,12 @@ import (
 // is replaced by a look-up begun after settle_at, if that finds exactly the
 // document (lookup.go).
 //
+// The conflict rule. A target that refuses a listing for what it holds, and names
+// no time to come back, is asked what that is where it can be, and sent the listing
+// once more at once, as the store has it by then: by a claim of its own, so that
+// nobody who has lost the lease does it. Where that ends in a conflict, too, the
+// listing has an issue and backs off.
+//
 // The born rule. What a target holds of offers and media goes with its content
 // when that is withdrawn. born, on the content listing, is above zero while
 // the target may hold the content, and grows with each new life there; the
@@ -87,7 +93,8 @@ type task struct {
 	preflight []pim.Issue   // warnings of the connector's own check
 	hash      []byte
 	item      connectors.Item
-	asked     bool // the target was asked for what it holds of it
+	asked     bool   // the target was asked for what it holds of it
+	theirs    string // the version that it named then
 }
 
 // doubt reports whether an earlier request may have taken, or may yet take,
@@ -319,8 +326,31 @@ func (r *round) failed(t *task, err error) postgres.Outcome {
 		o.Again = true
 		o.Attempts = t.Attempts + 1
 		o.After = max(e.After, backoff(o.Attempts))
+		switch conflict := e.Verdict == connectors.Conflict && e.After <= 0; {
+		case conflict && t.conflicted():
+			o.Issues = append(o.Issues, t.conflict(text))
+		case conflict:
+			o.After = 0
+		}
 	}
 	return o
+}
+
+// issueConflict is the code of the issue of a listing that was sent once more
+// after a conflict, and met another.
+const issueConflict = "target.conflict"
+
+// conflicted reports whether the last that was heard of the listing is that the
+// target refused it for what it holds.
+func (t *task) conflicted() bool { return t.Failed && t.Verdict == string(connectors.Conflict) }
+
+// conflict is the issue of a task's second conflict in a row.
+func (t *task) conflict(text string) pim.Issue {
+	said := "The target refuses it for what it holds"
+	if t.theirs != "" {
+		said += ", which is version " + t.theirs
+	}
+	return pim.Issue{Code: issueConflict, Severity: pim.SeverityError, Text: said + ", and did so again when it was made anew and sent once more: " + text}
 }
 
 // down is the outcome of a call that failed as a whole because of the target:

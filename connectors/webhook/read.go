@@ -138,7 +138,7 @@ func (c *Connector) heldOf(item connectors.Item, a *told) (h connectors.Held) {
 		return unsaid(connectors.Unavailable, fmt.Sprintf("the target answered the status %q, which is not one of live, accepted, absent, disabled, sold_out, error", c.text(a.Status)))
 	}
 	if a.Revision != nil {
-		h.Version = strconv.FormatInt(*a.Revision, 10)
+		h.Version, h.Revision = strconv.FormatInt(*a.Revision, 10), *a.Revision
 	}
 	if item.Action.Tombstone() {
 		return h

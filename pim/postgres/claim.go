@@ -25,8 +25,9 @@ type Claimed struct {
 	Unsent   bool  // of the other lanes: the content came to nothing to be sent, or was withdrawn and is not coming
 	SoldOut  bool  // the content left the channel by the policy zero_stock
 	Attempts int
-	Failed   bool  // the last attempt left an error that a skip clears
-	Priority int16 // PriorityBulk and above
+	Failed   bool   // the last attempt left an error that a skip clears
+	Priority int16  // PriorityBulk and above
+	Verdict  string // of the last that was heard of it
 	Token    string
 	SentRev  int64
 	SentWant int64
@@ -120,7 +121,7 @@ select now(), k.unsure_at, cat.version, cat.derives & 1 <> 0, ch.version, ch.ena
        l.product_id, p.sku, l.want, l.dirty_at, l.acked_hash, l.settle_at,
        l.dirty_at <= k.unsure_at and coalesce(l.receipt_at, '-infinity') <= k.unsure_at,
        case when k.lane = 1 then l.born when not @waits then 1 else coalesce(content.born, 0) end, ` + unsentContent + `, coalesce(case when k.lane = 1 then l.status else content.status end = 'sold_out', false),
-       l.attempts, l.error is not null, coalesce(l.priority, 0), coalesce(l.token, ''), coalesce(l.sent_rev, 0), coalesce(l.sent_want, 0), l.sent_hash, l.sent_at,
+       l.attempts, l.error is not null, coalesce(l.priority, 0), coalesce(l.verdict, ''), coalesce(l.token, ''), coalesce(l.sent_rev, 0), coalesce(l.sent_want, 0), l.sent_hash, l.sent_at,
        ` + claimedProduct + `
        case when @texts then p.values end, case when @texts then parent.values end,
        case when @offers then ` + pricesValid + ` end, case when @offers then ` + stockNow + ` end,
@@ -207,13 +208,13 @@ func (s *Store) Claim(ctx context.Context, l Lease, o ClaimOptions) (*Claim, err
 			status                                                       *string
 			attempts                                                     *int
 			priority                                                     int16
-			token, variant, family                                       *string
+			verdict, token, variant, family                              *string
 			parentSKU                                                    *pim.SKU
 			ch                                                           = &out.Channel
 		)
 		err := rows.Scan(&out.Now, &out.Unsure, &out.Schema, &out.Texts, &ch.Version, &ch.Enabled, &ch.Fails, &ch.Allowed, &ch.NextProbeAt, &ch.ThrottledUntil, &ch.Share, &ch.LaneWaits,
 			&id, &sku, &want, &dirtySince, &c.AckedHash, &c.SettleAt, &unsure, &born, &unsent, &soldOut,
-			&attempts, &failed, &priority, &token, &sentRev, &sentWant, &c.SentHash, &c.SentAt,
+			&attempts, &failed, &priority, &verdict, &token, &sentRev, &sentWant, &c.SentHash, &c.SentAt,
 			&gone, &rev, &offerRev, &mediaRev, &parentSKU, &variant, &family, &enabled, &c.Categories,
 			// As bytes: into a json.RawMessage, pgx would parse them once more.
 			(*[]byte)(&c.Values), (*[]byte)(&c.ParentValues), (*[]byte)(&c.Prices), (*[]byte)(&c.Stock), &own, &status, &floor)
@@ -224,7 +225,7 @@ func (s *Store) Claim(ctx context.Context, l Lease, o ClaimOptions) (*Claim, err
 			continue
 		}
 		c.Product, c.SKU, c.Want, c.DirtySince = pim.ProductID(*id), *sku, *want, *dirtySince
-		c.Unsure, c.Unsent, c.SoldOut, c.Born, c.Attempts, c.Failed, c.Token, c.Priority = *unsure, *unsent, *soldOut, *born, *attempts, *failed, *token, priority
+		c.Unsure, c.Unsent, c.SoldOut, c.Born, c.Attempts, c.Failed, c.Token, c.Priority, c.Verdict = *unsure, *unsent, *soldOut, *born, *attempts, *failed, *token, priority, *verdict
 		c.SentRev, c.SentWant, c.Status, c.RevFloor = *sentRev, *sentWant, *status, *floor
 		c.Gone, c.Rev, c.OfferRev, c.MediaRev = *gone, *rev, *offerRev, *mediaRev
 		c.Parent, c.Variant, c.Family, c.Enabled = *parentSKU, *variant, *family, *enabled
