@@ -27,13 +27,17 @@ import (
 type Command struct {
 	JSON        bool     `name:"json" help:"Write one JSON object instead of tables."`
 	Quick       bool     `help:"A run of about 40 seconds: fewer products, shorter measures."`
-	Only        []string `help:"Measures to run: ${enum}." enum:"images,import,fanout,edits,push,paced" placeholder:"MEASURE"`
+	Only        []string `help:"Measures to run: ${enum}." enum:"images,import,fanout,edits,push,paced,dead,attached,idle,shared,steady" placeholder:"MEASURE"`
 	Products    int      `default:"20000" help:"Products in the catalogue, which are also the listings of each channel (100 to 1,000,000)."`
 	Seconds     float64  `default:"6" help:"Length of each measure that lasts a time, in seconds."`
 	Connections int      `default:"12" help:"Connections that edit at once, over HTTP and in the yardstick."`
+	Waiting     int      `default:"1000000" help:"Listings that wait behind a dead channel, and listings of a channel that is attached (100 to 10,000,000)."`
+	Idle        int      `default:"200" help:"Channels of a process that is idle (1 to 1,000)."`
+	Minutes     float64  `default:"2" help:"How long edits go on while heap and goroutines are watched, in minutes."`
 	Images      []int    `default:"12,24" placeholder:"MP" help:"Sizes of the photographs that renditions are made of, in megapixels (1 to 50)."`
 	Profile     string   `type:"path" placeholder:"DIR" help:"Write a CPU profile of each measure there, and (on the private server) the statements' times."`
 	Sink        bool     `hidden:"" help:"Be the target process of a bench that runs already."`
+	Worker      bool     `hidden:"" help:"Be a worker process of a bench that runs already."`
 	Render      string   `hidden:"" help:"Be the process of a bench that makes renditions in this way."`
 	Photo       string   `hidden:"" help:"What Render makes renditions of."`
 
@@ -50,6 +54,17 @@ const (
 	measureEdits  = "edits"
 	measurePush   = "push"
 	measurePaced  = "paced"
+	// Those of size have databases of their own.
+	measureDead     = "dead"
+	measureAttached = "attached"
+	measureIdle     = "idle"
+	measureShared   = "shared"
+	measureSteady   = "steady"
+)
+
+var (
+	measuresOfRoad = []string{measureImport, measureFanout, measureEdits, measurePush, measurePaced}
+	measuresOfSize = []string{measureDead, measureAttached, measureIdle, measureShared, measureSteady}
 )
 
 const (
@@ -72,6 +87,9 @@ func (c *Command) Run(ctx context.Context, log *slog.Logger) error {
 	if c.Sink {
 		return serveSink(os.Stdin, os.Stdout)
 	}
+	if c.Worker {
+		return serveWorker(ctx, os.Stdin, os.Stdout, log)
+	}
 	if c.Render != "" {
 		return c.render(ctx)
 	}
@@ -89,6 +107,15 @@ func (c *Command) run(ctx context.Context, out, progress io.Writer) error {
 	if c.Seconds < 0.2 || c.Seconds > 600 {
 		return fmt.Errorf("--seconds is %v, it must be from 0.2 to 600", c.Seconds)
 	}
+	if c.Waiting < minProducts || c.Waiting > 10*maxProducts {
+		return fmt.Errorf("--waiting is %d, it must be from %d to %d", c.Waiting, minProducts, 10*maxProducts)
+	}
+	if c.Idle < 1 || c.Idle > 1000 {
+		return fmt.Errorf("--idle is %d, it must be from 1 to 1,000", c.Idle)
+	}
+	if c.Minutes < 0.01 || c.Minutes > 24*60 {
+		return fmt.Errorf("--minutes is %v, it must be from 0.01 to %d", c.Minutes, 24*60)
+	}
 	for _, mp := range c.Images {
 		if mp < 1 || mp > 50 {
 			return fmt.Errorf("--images is %d, it must be from 1 to 50", mp)
@@ -97,6 +124,7 @@ func (c *Command) run(ctx context.Context, out, progress io.Writer) error {
 	if c.Quick {
 		c.Images = c.Images[:min(len(c.Images), 1)]
 		c.Products, c.Seconds = min(c.Products, 5000), min(c.Seconds, 1.5)
+		c.Waiting, c.Idle, c.Minutes = min(c.Waiting, 20_000), min(c.Idle, 50), min(c.Minutes, 0.1)
 	}
 	r, err := c.measure(ctx, progress)
 	if err != nil {
@@ -151,17 +179,41 @@ func (c *Command) measure(ctx context.Context, progress io.Writer) (_ *Report, e
 	}
 	closers = append(closers, b.sink.close)
 	b.catalog = newCatalogue(c.Products)
-	if b.house, err = openHouse(ctx, b.db, b.sink, c.log); err != nil {
-		return nil, err
-	}
-	closers = append(closers, b.house.close)
-	if b.bare, err = openRiver(ctx, b.db, b.sink, b.catalog); err != nil {
-		return nil, err
-	}
-	closers = append(closers, b.bare.close)
 	if b.report.Settings, err = b.settings(ctx); err != nil {
 		return nil, err
 	}
+	if slices.ContainsFunc(measuresOfRoad, b.wants) {
+		if err := b.road(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if slices.ContainsFunc(measuresOfSize, b.wants) {
+		if err := b.size(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if bad := b.sink.violations(ctx); len(bad) > 0 {
+		return nil, fmt.Errorf("the target was spoken to wrongly, so nothing that was measured counts: %s", strings.Join(bad, "; "))
+	}
+	b.report.Seconds = time.Since(b.report.Started).Seconds()
+	return b.report, nil
+}
+
+// road runs the measures of the road, on a database of their own.
+func (b *bench) road(ctx context.Context) (err error) {
+	if b.house, err = openHouse(ctx, b.db, b.db.dsn, true, b.log); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, b.house.close()) }()
+	for i := range channels {
+		if err := b.house.channel(ctx, i, b.sink); err != nil {
+			return err
+		}
+	}
+	if b.bare, err = openRiver(ctx, b.db, b.sink, b.catalog); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, b.bare.close()) }()
 	for _, step := range []struct {
 		name string
 		run  func(context.Context) error
@@ -173,14 +225,10 @@ func (c *Command) measure(ctx context.Context, progress io.Writer) (_ *Report, e
 			continue
 		}
 		if err := step.run(ctx); err != nil {
-			return nil, fmt.Errorf("%s: %w", step.name, err)
+			return fmt.Errorf("%s: %w", step.name, err)
 		}
 	}
-	if bad := b.sink.violations(ctx); len(bad) > 0 {
-		return nil, fmt.Errorf("the target was spoken to wrongly, so nothing that was measured counts: %s", strings.Join(bad, "; "))
-	}
-	b.report.Seconds = time.Since(b.report.Started).Seconds()
-	return b.report, nil
+	return nil
 }
 
 // wants reports whether a measure was asked for.

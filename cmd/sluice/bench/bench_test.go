@@ -21,7 +21,7 @@ import (
 
 // TestMain is also the target process: the bench starts its own program anew.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == sinkArgs[0] {
+	if len(os.Args) > 1 && os.Args[1] == sinkArgs[0] { // or a worker process
 		c := parse(os.Args[2:]...)
 		if err := c.Run(context.Background(), slog.New(slog.DiscardHandler)); err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -49,7 +49,7 @@ func parse(args ...string) *Command {
 // figures.
 func TestRun(t *testing.T) {
 	server := dbtest.Server(t)
-	c := parse("--json", "--products=120", "--seconds=0.3", "--connections=3", "--images=1")
+	c := parse("--json", "--products=120", "--seconds=0.3", "--connections=3", "--images=1", "--waiting=300", "--idle=5", "--minutes=0.02")
 	c.dsn, c.log = server.DSN(), slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	var out, progress bytes.Buffer
 	if err := c.run(t.Context(), &out, &progress); err != nil {
@@ -71,8 +71,8 @@ func TestRun(t *testing.T) {
 			aims++
 		}
 	}
-	if aims != 13 {
-		t.Errorf("%d aims are judged, not 13", aims)
+	if aims != 24 {
+		t.Errorf("%d aims are judged, not 24", aims)
 	}
 	var text bytes.Buffer
 	if err := r.writeTables(&text); err != nil {

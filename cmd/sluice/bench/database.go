@@ -26,6 +26,7 @@ import (
 type database struct {
 	server *localpg.Server // nil: DATABASE_URL's
 	dir    string          // of the private server
+	base   string          // the server's address
 	admin  *pgx.Conn
 	dsn    string   // of Sluice's database
 	river  string   // of the bare River's
@@ -60,20 +61,32 @@ func openDatabase(ctx context.Context, dsn string, statements bool) (_ *database
 	if d.admin, err = pgx.Connect(ctx, dsn); err != nil {
 		return nil, errors.New("cannot connect to the database that DATABASE_URL names")
 	}
-	suffix := strings.ToLower(rand.Text()[:8])
-	for _, use := range []struct {
-		name string
-		dsn  *string
-	}{{"sluice_bench_" + suffix, &d.dsn}, {"sluice_bench_river_" + suffix, &d.river}} {
-		if _, err = d.admin.Exec(ctx, "create database "+use.name); err != nil {
-			return nil, fmt.Errorf("make a database for the run: %w", err)
-		}
-		d.made = append(d.made, use.name)
-		if *use.dsn, err = inDatabase(dsn, use.name); err != nil {
-			return nil, err
-		}
+	d.base = dsn
+	if d.dsn, err = d.fresh(ctx, ""); err != nil {
+		return nil, err
 	}
-	return d, nil
+	d.river, err = d.fresh(ctx, "river_")
+	return d, err
+}
+
+// fresh makes another database of the run and gives its DSN.
+func (d *database) fresh(ctx context.Context, what string) (string, error) {
+	name := "sluice_bench_" + what + strings.ToLower(rand.Text()[:8])
+	if _, err := d.admin.Exec(ctx, "create database "+name); err != nil {
+		return "", fmt.Errorf("make a database for the run: %w", err)
+	}
+	d.made = append(d.made, name)
+	return inDatabase(d.base, name)
+}
+
+// drop drops the newest of the run's databases, before the others.
+func (d *database) drop(ctx context.Context) error {
+	name := d.made[len(d.made)-1]
+	if _, err := d.admin.Exec(ctx, "drop database if exists "+name+" with (force)"); err != nil {
+		return fmt.Errorf("drop database %s: %w", name, err)
+	}
+	d.made = d.made[:len(d.made)-1]
+	return nil
 }
 
 // publicTemp makes a folder that the private server's user can enter, also
@@ -163,10 +176,9 @@ func (b *bench) settings(ctx context.Context) ([]Setting, error) {
 		}
 		server = append(server, name+" "+v)
 	}
-	edit, work := b.house.node.Store.Pool().Config().MaxConns, b.house.node.Store.WorkPool().Config().MaxConns
 	s := append(machine(), []Setting{
 		{"postgresql", version + ": " + strings.Join(server, ", ")},
-		{"pools", fmt.Sprintf("edits %d connections, workers %d connections with synchronous_commit off; the same for the bare River (inserts, workers)", edit, work)},
+		{"pools", "the same for Sluice (edits; workers, with synchronous_commit off) and for the bare River (inserts, workers)"},
 		{"bare river", fmt.Sprintf("FetchCooldown %v, %d workers, own database on the same server, one job per delivery, plain HTTP client, documents ready-made", riverCooldown, riverWorkers)},
 		{"catalogue", fmt.Sprintf("%d products of %d attributes, %d bytes of JSON on average; listings: %d channels, content lane", b.Products, len(attributes), b.catalog.size, channels)},
 		{"target", fmt.Sprintf("another process, %d fakes of a signed webhook target that answer 204", channels)},

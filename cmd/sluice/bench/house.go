@@ -36,19 +36,22 @@ type house struct {
 	pool    *pgxpool.Pool // the bench's own look at the database
 	url     string        // of the API, with /v1
 	key     string
-	dir     string
+	dsn     string
+	dir     string              // of the keyset
 	list    []*postgres.Channel // by number
 	secrets []json.RawMessage   // their configs
 }
 
-func openHouse(ctx context.Context, db *database, target *sink, log *slog.Logger) (_ *house, err error) {
-	h := &house{}
+// openHouse makes one of an empty database, without channels. work: the node
+// works; else it only serves the API.
+func openHouse(ctx context.Context, db *database, dsn string, work bool, log *slog.Logger) (_ *house, err error) {
+	h := &house{dsn: dsn}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, h.close())
 		}
 	}()
-	if err := migrations.Up(ctx, db.dsn, log); err != nil {
+	if err := migrations.Up(ctx, dsn, log); err != nil {
 		return nil, err
 	}
 	if h.dir, err = os.MkdirTemp("", "sluice-bench-keys-"); err != nil {
@@ -64,12 +67,12 @@ func openHouse(ctx context.Context, db *database, target *sink, log *slog.Logger
 	}
 	h.url = "http://" + listener.Addr().String() + "/v1"
 	h.node, err = node.Start(ctx, node.Options{
-		DSN: db.dsn, Keys: keys, Log: log, Listener: listener, Work: true, AllowPrivate: true, Version: "bench",
+		DSN: dsn, Keys: keys, Log: log, Listener: listener, Work: work, AllowPrivate: true, Version: "bench",
 	})
 	if err != nil {
 		return nil, err
 	}
-	if h.pool, err = db.pool(ctx, db.dsn, 4, false); err != nil {
+	if h.pool, err = db.pool(ctx, dsn, 4, false); err != nil {
 		return nil, err
 	}
 	var hash []byte
@@ -79,11 +82,6 @@ func openHouse(ctx context.Context, db *database, target *sink, log *slog.Logger
 	}
 	if _, err := h.node.Store.ChangeSchema(ctx, schemaChange()); err != nil {
 		return nil, err
-	}
-	for i := range channels {
-		if err := h.channel(ctx, i, target); err != nil {
-			return nil, err
-		}
 	}
 	return h, nil
 }

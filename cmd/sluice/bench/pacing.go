@@ -125,24 +125,8 @@ func (b *bench) pacedAt(ctx context.Context, rate, to int) error {
 // through, and gives their latencies. An edit has arrived at a channel with
 // the first item of its product that is of its revision or a newer one. Those
 // of a first part, while connections open and consumers wake, do not count.
-func (b *bench) pace(ctx context.Context, rate, to int, profile string, edit func(ctx context.Context, product, i int) (int64, error)) (latencies, time.Duration, error) {
-	if err := b.sink.begin(ctx); err != nil {
-		return latencies{}, 0, err
-	}
-	warm := int(float64(rate) * min(1, b.Seconds/4))
-	n := warm + int(float64(rate)*b.Seconds)
-	stop, err := b.profile(ctx, profile)
-	if err != nil {
-		return latencies{}, 0, err
-	}
-	edits, late, err := dispatch(ctx, n, rate, min(spread, b.Products), edit)
-	if err != nil {
-		return latencies{}, 0, err
-	}
-	if err := stop(); err != nil {
-		return latencies{}, 0, err
-	}
-	all, err := b.collect(ctx, edits, warm, to)
+func (b *bench) pace(ctx context.Context, rate, to int, profile string, edit editing) (latencies, time.Duration, error) {
+	all, late, err := b.arrivalsAt(ctx, rate, to, min(spread, b.Products), profile, edit)
 	if err != nil {
 		return latencies{}, 0, err
 	}
@@ -150,11 +134,36 @@ func (b *bench) pace(ctx context.Context, rate, to int, profile string, edit fun
 	return summarise(all), quantile(late, 0.99), nil
 }
 
+// editing makes the edit numbered i and gives the revision that it makes.
+type editing func(ctx context.Context, product, i int) (int64, error)
+
+// arrivalsAt is pace with its single figures.
+func (b *bench) arrivalsAt(ctx context.Context, rate, to, products int, profile string, edit editing) (all, late []time.Duration, err error) {
+	if err := b.sink.begin(ctx); err != nil {
+		return nil, nil, err
+	}
+	warm := int(float64(rate) * min(1, b.Seconds/4))
+	n := warm + int(float64(rate)*b.Seconds)
+	stop, err := b.profile(ctx, profile)
+	if err != nil {
+		return nil, nil, err
+	}
+	edits, late, err := dispatch(ctx, n, rate, products, edit)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := stop(); err != nil {
+		return nil, nil, err
+	}
+	all, err = b.collect(ctx, edits, warm, to)
+	return all, late, err
+}
+
 // dispatch sends n edits at a rate, and says how much later than its time each
 // was sent. One that had to wait for earlier ones, because inFlight of them
 // were under way, counts from when it was due: else a road that is too slow
 // would look fast.
-func dispatch(ctx context.Context, n, rate, products int, edit func(ctx context.Context, product, i int) (int64, error)) ([]sent, []time.Duration, error) {
+func dispatch(ctx context.Context, n, rate, products int, edit editing) ([]sent, []time.Duration, error) {
 	edits, late := make([]sent, n), make([]time.Duration, n)
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(inFlight)

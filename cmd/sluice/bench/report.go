@@ -36,7 +36,7 @@ type Measure struct {
 	Yardstick string  `json:"yardstick,omitempty"` // "" for a yardstick itself, or a figure to know
 	Beside    float64 `json:"yardstick_value,omitempty"`
 	Ratio     float64 `json:"ratio,omitempty"` // Value / Beside
-	Aim       string  `json:"aim,omitempty"`   // of Ratio: "≥ 0.4", "≤ 4"
+	Aim       string  `json:"aim,omitempty"`   // of Ratio: "≥ 0.4", "≤ 4"; without a yardstick of Value, with its unit
 	OK        *bool   `json:"ok,omitempty"`    // whether the aim is met
 	Note      string  `json:"note,omitempty"`
 }
@@ -70,6 +70,17 @@ func (r *Report) beside(name string, value float64, unit, yardstick string, of f
 		m.Aim, m.OK = sign+" "+strconv.FormatFloat(a.bound, 'f', -1, 64), &ok
 	}
 	r.Measures = append(r.Measures, m)
+}
+
+// within adds a figure with a bound of its own.
+func (r *Report) within(name string, value float64, unit string, a *aim, note string) {
+	ok, sign := value <= a.bound, "≤"
+	if !a.atMost {
+		ok, sign = value >= a.bound, "≥"
+	}
+	r.Measures = append(r.Measures, Measure{
+		Name: name, Value: value, Unit: unit, Aim: sign + " " + strconv.FormatFloat(a.bound, 'f', -1, 64) + " " + unit, OK: &ok, Note: note,
+	})
 }
 
 func (r *Report) writeJSON(w io.Writer) error {

@@ -27,6 +27,10 @@ import (
 // The target is another process, as a channel's target is: what it spends is
 // not spent by the process that is measured, and its answers cross a socket.
 
+// targets is how many webhook targets there are: channels, or more, have them in
+// turn.
+const targets = 8
+
 // arrival is one item that reached the target.
 type arrival struct {
 	Channel  int
@@ -67,8 +71,11 @@ func serveSink(in io.Reader, out io.Writer) (err error) {
 			err = errors.Join(err, f.Close())
 		}
 	}()
-	for i := range channels {
-		f, err := webhooktest.NewServer("", webhooktest.Options{Secret: hello.Secret, Quiet: true, History: 1})
+	for i := range targets {
+		// What a million documents say is of no use here: they are not kept.
+		f, err := webhooktest.NewServer("", webhooktest.Options{
+			Secret: hello.Secret, Quiet: true, History: 1, Mangle: func(json.RawMessage) json.RawMessage { return json.RawMessage("{}") },
+		})
 		if err != nil {
 			return err
 		}
@@ -152,6 +159,21 @@ func (a *arrivals) handler(fakes []*webhooktest.Server, woo *woocommercetest.Fak
 		list := a.list[:len(a.list):len(a.list)]
 		a.mu.Unlock()
 		_ = gob.NewEncoder(w).Encode(list) // the bench sees a cut answer
+	})
+	mux.HandleFunc("POST /behave", func(w http.ResponseWriter, r *http.Request) {
+		n, err := strconv.Atoi(r.FormValue("target"))
+		if err != nil || n < 0 || n >= len(fakes) {
+			http.Error(w, "there is no such target", http.StatusBadRequest)
+			return
+		}
+		switch slow, err := time.ParseDuration(r.FormValue("slow")); {
+		case err == nil && slow > 0:
+			fakes[n].Script(webhooktest.Fault{Kind: webhooktest.Slow, After: slow})
+		case r.FormValue("dead") != "":
+			fakes[n].Down(webhooktest.Hang)
+		default:
+			fakes[n].Up()
+		}
 	})
 	mux.HandleFunc("GET /shop", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, woo.Counts().Products) })
 	mux.HandleFunc("GET /violations", func(w http.ResponseWriter, _ *http.Request) {
@@ -272,10 +294,34 @@ func (s *sink) count(ctx context.Context, least int) (n int, err error) {
 	return n, err
 }
 
+// some waits until something has arrived since begin.
+func (s *sink) some(ctx context.Context) error {
+	for {
+		if n, err := s.count(ctx, 1); err != nil || n > 0 {
+			return err
+		}
+	}
+}
+
 // arrived is everything that has arrived since begin.
 func (s *sink) arrived(ctx context.Context) (list []arrival, err error) {
 	err = s.ask(ctx, http.MethodGet, "/arrivals", func(r io.Reader) error { return gob.NewDecoder(r).Decode(&list) })
 	return list, err
+}
+
+// dies makes a target one that accepts connections and never answers.
+func (s *sink) dies(ctx context.Context, target int) error {
+	return s.ask(ctx, http.MethodPost, fmt.Sprintf("/behave?target=%d&dead=1", target), nil)
+}
+
+// slows makes a target take its time.
+func (s *sink) slows(ctx context.Context, target int, d time.Duration) error {
+	return s.ask(ctx, http.MethodPost, fmt.Sprintf("/behave?target=%d&slow=%v", target, d), nil)
+}
+
+// recovers makes a target well again.
+func (s *sink) recovers(ctx context.Context, target int) error {
+	return s.ask(ctx, http.MethodPost, fmt.Sprintf("/behave?target=%d", target), nil)
 }
 
 // sold is how many products the shop has.

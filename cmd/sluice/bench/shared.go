@@ -1,0 +1,189 @@
+//go:build unix
+
+package bench
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	"github.com/sluicehub/sluice/cmd/sluice/node"
+	"github.com/sluicehub/sluice/connectors"
+	"github.com/sluicehub/sluice/pim/seal"
+)
+
+// busyChannels is how many channels the worker processes share.
+const busyChannels = 8
+
+// workerArgs make this program a worker process.
+var workerArgs = []string{"bench", "--worker"}
+
+// work is what a worker process is told.
+type work struct {
+	DSN    string `json:"dsn"`
+	Keyset string `json:"keyset"`
+}
+
+// serveWorker is a worker process, as `sluice serve --role worker` runs one,
+// until in ends.
+func serveWorker(ctx context.Context, in io.Reader, out io.Writer, log *slog.Logger) error {
+	r := bufio.NewReader(in)
+	line, err := r.ReadBytes('\n')
+	if err != nil {
+		return fmt.Errorf("read what to work on: %w", err)
+	}
+	var w work
+	if err := json.Unmarshal(line, &w); err != nil {
+		return fmt.Errorf("read what to work on: %w", err)
+	}
+	keys, err := seal.OpenOrCreate(w.Keyset)
+	if err != nil {
+		return err
+	}
+	n, err := node.Start(ctx, node.Options{DSN: w.DSN, Keys: keys, Log: log, Work: true, AllowPrivate: true, Version: "bench"})
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(out, "ready")
+	if err == nil {
+		_, err = io.Copy(io.Discard, r)
+	}
+	bound, cancel := context.WithTimeout(context.WithoutCancel(ctx), closing)
+	defer cancel()
+	return errors.Join(err, n.Stop(bound))
+}
+
+// worker is the bench's end of a worker process.
+type worker struct {
+	cmd   *exec.Cmd
+	stdin io.Closer
+}
+
+// startWorker starts a worker process on one processor, and waits until it works.
+func startWorker(h *house) (*worker, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("find this program for a worker process: %w", err)
+	}
+	w := &worker{cmd: exec.Command(self, workerArgs...)}
+	w.cmd.Env = append(os.Environ(), "GOMAXPROCS=1")
+	w.cmd.Stderr = os.Stderr
+	in, err := w.cmd.StdinPipe()
+	if err != nil {
+		return nil, fmt.Errorf("start a worker process: %w", err)
+	}
+	w.stdin = in
+	out, err := w.cmd.StdoutPipe()
+	if err != nil {
+		return nil, fmt.Errorf("start a worker process: %w", err)
+	}
+	if err := w.cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start a worker process: %w", err)
+	}
+	timer := time.AfterFunc(patience, func() { _ = w.cmd.Process.Kill() })
+	defer timer.Stop()
+	err = json.NewEncoder(in).Encode(work{DSN: h.dsn, Keyset: filepath.Join(h.dir, "keyset.json")})
+	if err == nil {
+		_, err = bufio.NewReader(io.LimitReader(out, 1<<10)).ReadString('\n')
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("start a worker process: %w", err), ignoreGone(w.cmd.Process.Kill()), ignoreExit(w.cmd.Wait()))
+	}
+	return w, nil
+}
+
+// ignoreGone drops the error of ending a process that has ended.
+func ignoreGone(err error) error {
+	if errors.Is(err, os.ErrProcessDone) {
+		return nil
+	}
+	return err
+}
+
+// close ends a worker process: the end of its input is its sign.
+func (w *worker) close() error {
+	err := w.stdin.Close()
+	timer := time.AfterFunc(closing, func() { _ = w.cmd.Process.Kill() })
+	defer timer.Stop()
+	return errors.Join(err, w.cmd.Wait())
+}
+
+// laborious is a mapping that makes the worker the limit: each product costs it
+// several times what the road costs, as rich descriptions for a marketplace do.
+func laborious() *connectors.Mapping {
+	m := connectors.DefaultMapping()
+	for i := range laboriousFields {
+		m.Content[fmt.Sprintf("teaser_%d", i)] = fmt.Sprintf("stripTags(values.description).truncate(%d)", 40+i)
+	}
+	return &m
+}
+
+const laboriousFields = 6
+
+const sqlAllClean = `select not exists (select from channel where mark_after is not null and deleted_at is null) and not exists (
+    select from channel c where c.deleted_at is null
+      and coalesce((select dirty from listing l where l.channel_id = c.id and l.lane = 1 and l.dirty order by l.due_at limit 1), false))`
+
+// shared times two worker processes beside one, on several busy channels.
+func (b *bench) shared(ctx context.Context) error {
+	products := max(min(b.Products/5, 4000), minProducts/2)
+	if err := b.stock(ctx, products); err != nil {
+		return err
+	}
+	took := map[int]time.Duration{}
+	for range rounds {
+		for _, workers := range []int{1, 2} {
+			d, err := b.sharedBy(ctx, workers)
+			if err != nil {
+				return err
+			}
+			took[workers] += d
+		}
+	}
+	n := products * busyChannels * rounds
+	b.report.beside("pushed by two worker processes", perSecond(n, took[2]), "listings/s", "by one", perSecond(n, took[1]), atLeast(1.6),
+		fmt.Sprintf("%d channels, a processor for each process, a mapping that takes tags out of %d texts a product", busyChannels, laboriousFields))
+	return nil
+}
+
+func (b *bench) sharedBy(ctx context.Context, n int) (took time.Duration, err error) {
+	b.say("push to %d channels from %d worker processes", busyChannels, n)
+	for range n {
+		w, err := startWorker(b.house)
+		if err != nil {
+			return 0, err
+		}
+		defer func() { err = errors.Join(err, w.close()) }()
+	}
+	var numbers []int
+	for i := range busyChannels {
+		number, err := b.house.open(ctx, fmt.Sprintf("bench-%d", i), outlet{target: i % targets, paused: true, batch: 20, calls: 4, mapping: laborious()}, b.sink)
+		if err != nil {
+			return 0, err
+		}
+		numbers = append(numbers, number)
+	}
+	if err := b.house.marked(ctx); err != nil {
+		return 0, err
+	}
+	if err := errors.Join(b.sink.begin(ctx), b.house.resume(ctx, numbers...)); err != nil {
+		return 0, err
+	}
+	if err := b.sink.some(ctx); err != nil { // else the opening of channels counts, too
+		return 0, err
+	}
+	began := time.Now()
+	if err := until(ctx, b.house.pool, sqlAllClean); err != nil {
+		return 0, err
+	}
+	took = time.Since(began)
+	return took, b.house.forget(ctx, numbers...)
+}
