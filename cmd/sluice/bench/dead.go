@@ -21,7 +21,12 @@ const (
 const deadTimeout = time.Second
 
 // rounds is how often each state is measured, in turn with the others.
-const rounds = 2
+func (c *Command) rounds() int {
+	if c.Seconds < 1 {
+		return 1
+	}
+	return 2
+}
 
 const (
 	sqlQueueEveryone = `insert into outbox (product_id, lanes, priority) select id, 1, 0 from product order by id`
@@ -113,7 +118,7 @@ func (b *bench) dead(ctx context.Context, steady, perFirst float64) error {
 		return err
 	}
 	perSecondOne := float64(now-before) / float64(b.Waiting)
-	for range rounds {
+	for range b.rounds() {
 		b.say("edit to received while %d wait behind a dead channel", b.Waiting)
 		if all, err = b.heard(ctx, "dead-behind"); err != nil {
 			return err
@@ -232,7 +237,7 @@ func (b *bench) attached(ctx context.Context) error {
 		without = append(without, all...)
 		return errors.Join(err, b.settled(ctx, 1))
 	}
-	for range rounds {
+	for range b.rounds() {
 		if err := rest(); err != nil {
 			return err
 		}

@@ -139,7 +139,7 @@ func (b *bench) shared(ctx context.Context) error {
 		return err
 	}
 	took := map[int]time.Duration{}
-	for range rounds {
+	for range b.rounds() {
 		for _, workers := range []int{1, 2} {
 			d, err := b.sharedBy(ctx, workers)
 			if err != nil {
@@ -148,7 +148,7 @@ func (b *bench) shared(ctx context.Context) error {
 			took[workers] += d
 		}
 	}
-	n := products * busyChannels * rounds
+	n := products * busyChannels * b.rounds()
 	b.report.beside("pushed by two worker processes", perSecond(n, took[2]), "listings/s", "by one", perSecond(n, took[1]), atLeast(1.6),
 		fmt.Sprintf("%d channels, a processor for each process, a mapping that takes tags out of %d texts a product", busyChannels, laboriousFields))
 	return nil

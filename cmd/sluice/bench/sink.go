@@ -166,12 +166,9 @@ func (a *arrivals) handler(fakes []*webhooktest.Server, woo *woocommercetest.Fak
 			http.Error(w, "there is no such target", http.StatusBadRequest)
 			return
 		}
-		switch slow, err := time.ParseDuration(r.FormValue("slow")); {
-		case err == nil && slow > 0:
-			fakes[n].Script(webhooktest.Fault{Kind: webhooktest.Slow, After: slow})
-		case r.FormValue("dead") != "":
+		if r.FormValue("dead") != "" {
 			fakes[n].Down(webhooktest.Hang)
-		default:
+		} else {
 			fakes[n].Up()
 		}
 	})
@@ -312,11 +309,6 @@ func (s *sink) arrived(ctx context.Context) (list []arrival, err error) {
 // dies makes a target one that accepts connections and never answers.
 func (s *sink) dies(ctx context.Context, target int) error {
 	return s.ask(ctx, http.MethodPost, fmt.Sprintf("/behave?target=%d&dead=1", target), nil)
-}
-
-// slows makes a target take its time.
-func (s *sink) slows(ctx context.Context, target int, d time.Duration) error {
-	return s.ask(ctx, http.MethodPost, fmt.Sprintf("/behave?target=%d&slow=%v", target, d), nil)
 }
 
 // recovers makes a target well again.
