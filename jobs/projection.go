@@ -101,15 +101,33 @@ func (t *task) revision(in pim.Lanes) (rev int64) {
 	return max(rev, t.RevFloor, 1)
 }
 
-// inParallel does n things on all processors, where there are enough to be
+// rendering bounds how many goroutines of this process render bulk at a time: all
+// processors but one, which is for whoever waits for an answer meanwhile. Goroutines
+// that only compute give their processor away every ten milliseconds, so an edit,
+// which needs one several times on its way, would else take as long as several of
+// these.
+var rendering = make(chan struct{}, max(1, runtime.GOMAXPROCS(0)-1))
+
+// fewThings are what a live edit makes due: they are done at once, beside the bulk.
+const fewThings = 8
+
+// inParallel does n things on several processors, where there are enough to be
 // worth it. The first error ends it.
 func inParallel(ctx context.Context, n int, do func(ctx context.Context, i int) error) error {
+	if n <= fewThings {
+		for i := range n {
+			if err := do(ctx, i); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
 	g, ctx := errgroup.WithContext(ctx)
-	workers := min(runtime.GOMAXPROCS(0), (n+7)/8)
+	workers := min(cap(rendering), (n+fewThings-1)/fewThings)
 	for w := range workers {
 		g.Go(func() error {
 			for i := w; i < n; i += workers {
-				if err := do(ctx, i); err != nil {
+				if err := inTurn(ctx, i, do); err != nil {
 					return err
 				}
 			}
@@ -117,6 +135,12 @@ func inParallel(ctx context.Context, n int, do func(ctx context.Context, i int) 
 		})
 	}
 	return g.Wait()
+}
+
+func inTurn(ctx context.Context, i int, do func(ctx context.Context, i int) error) error {
+	rendering <- struct{}{} // given back soon: only computing is done meanwhile
+	defer func() { <-rendering }()
+	return do(ctx, i)
 }
 
 // decodedProducts bounds the cache of decoded values.
