@@ -125,38 +125,14 @@ func (h *house) forget(ctx context.Context, numbers ...int) error {
 		return err
 	}
 	for _, i := range numbers {
+		if err := until(ctx, h.pool, sqlIdleDrain, int64(h.list[i].ID)); err != nil {
+			return err
+		}
 		if _, err := h.pool.Exec(ctx, sqlForget, int64(h.list[i].ID)); err != nil {
 			return fmt.Errorf("forget the listings of a channel: %w", err)
 		}
 	}
 	return vacuum(ctx, h.pool)
-}
-
-// drained waits until a channel's listings are all acknowledged, and gives the
-// rate since the first of n arrived at its target.
-func (b *bench) drained(ctx context.Context, number, n int, begin func() error) (float64, error) {
-	if err := b.sink.begin(ctx); err != nil {
-		return 0, err
-	}
-	if err := begin(); err != nil {
-		return 0, err
-	}
-	if err := b.sink.some(ctx); err != nil {
-		return 0, err
-	}
-	began := time.Now()
-	if err := b.house.clean(ctx, number); err != nil {
-		return 0, err
-	}
-	took := time.Since(began)
-	got, err := b.sink.count(ctx, n)
-	if err != nil {
-		return 0, err
-	}
-	if got < n {
-		return 0, fmt.Errorf("%d listings arrived, not %d", got, n)
-	}
-	return perSecond(n, took), nil
 }
 
 // pacedRate is how many edits a second the measures of size make, and leastEdits
