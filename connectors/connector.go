@@ -200,6 +200,10 @@ type Kind struct {
 	MaxBatch int     // what a channel may raise Limits.Batch to
 	Versions bool    // the target refuses a lower revision than it holds
 	Mapping  Mapping // used where a channel brings none
+	// ParentField, where it is not "", is the field of content documents by which a
+	// variant names its parent, without which the target cannot hold it: a variant
+	// that is not there yet is sent when the parent is, or with it in one Push.
+	ParentField string
 	// Makes has one value, a nil pointer will do, of each type that New gives:
 	// it tells the kind's powers without a config and without a network.
 	Makes []Connector

@@ -131,6 +131,7 @@ func (f *flow) step(ctx context.Context) (n next, full bool, err error) {
 	options := postgres.ClaimOptions{
 		Limit: min(t.Batch*max(t.allowed(), 1)*callsPerStep, claimMost), Waits: l.Lane != pim.Content && t.Program.Lanes().Has(pim.Content),
 	}
+	options.Parents = l.Lane == pim.Content && t.Kind.ParentField != ""
 	in := t.Program.Inputs(l.Lane)
 	options.Texts, options.Offers = in.Has(pim.Content) || in.Has(pim.Media), in.Has(pim.Offer) || l.Lane == pim.Offer
 	claim, started, err := f.claim(ctx, options)

@@ -138,6 +138,9 @@ func (c *Channels) Explain(ctx context.Context, code pim.ChannelCode, sku pim.SK
 		out.Because = Because{Reason: ReasonUnknownProduct, Text: "there is no product with this SKU"}
 		return out, nil
 	}
+	if kind, err := c.registry.Kind(e.Channel.Connector); err == nil {
+		e.Parents = kind.ParentField != ""
+	}
 	program := c.explainedProgram(e.Channel)
 	first := true
 	for i := range e.Lanes {

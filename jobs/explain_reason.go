@@ -49,6 +49,7 @@ const (
 
 	ReasonPending          Reason = "pending"            // the target has it, and is to say what became of it
 	ReasonWaitsForContent  Reason = "waits_for_content"  // until the target holds the product
+	ReasonWaitsForParent   Reason = "waits_for_parent"   // until the target holds the product's parent
 	ReasonWaitsForPictures Reason = "waits_for_pictures" // that are still to be fetched or made
 	ReasonWaitsForText     Reason = "waits_for_text"     // that is still to be translated or written
 	ReasonSettling         Reason = "settling"           // an answer was lost, and it is sent once more when that has settled
@@ -64,7 +65,7 @@ var Reasons = []Reason{
 	ReasonLive, ReasonAccepted, ReasonNoDifference, ReasonEmpty, ReasonNotMapped, ReasonDeleted, ReasonDisabled, ReasonWithdrawn, ReasonSoldOut,
 	ReasonUnknownProduct, ReasonParked, ReasonIncomplete, ReasonUnlisted, ReasonFanout, ReasonFanoutFailed, ReasonMarking,
 	ReasonPaused, ReasonAuth, ReasonBreakerOpen, ReasonFailing, ReasonThrottled, ReasonBudget, ReasonQuota, ReasonRate, ReasonWindow, ReasonHeld,
-	ReasonPending, ReasonWaitsForContent, ReasonWaitsForPictures, ReasonWaitsForText, ReasonSettling, ReasonConflict, ReasonRetrying, ReasonDebounce, ReasonQueued, ReasonNoWorker,
+	ReasonPending, ReasonWaitsForContent, ReasonWaitsForParent, ReasonWaitsForPictures, ReasonWaitsForText, ReasonSettling, ReasonConflict, ReasonRetrying, ReasonDebounce, ReasonQueued, ReasonNoWorker,
 }
 
 // Fine reports whether nothing is still to be done.
@@ -294,6 +295,8 @@ func waits(e *postgres.Explained, l *postgres.ExplainedLane) Because {
 		return Because{Reason: ReasonWaitsForText, Text: "it waits for texts: " + issueText(l, issueTextPending), Until: until}
 	case l.Lane == pim.Media && hasIssue(l, issuePicturePending):
 		return Because{Reason: ReasonWaitsForPictures, Text: "it waits for pictures: " + issueText(l, issuePicturePending), Until: until}
+	case l.ParentAwaited && e.Parents:
+		return Because{Reason: ReasonWaitsForParent, Text: fmt.Sprintf("it waits until the target holds its parent, %s, whose content is still to be there", e.Product.Parent), Until: until}
 	case e.Channel.Policy.Flow.DebounceSeconds > 0:
 		return Because{Reason: ReasonDebounce, Text: "the channel waits a moment for further changes of the product", Until: until}
 	default:

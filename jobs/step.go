@@ -67,6 +67,9 @@ func (s *step) run(ctx context.Context, claim *postgres.Claim, items []postgres.
 		}
 	}
 	slices.SortStableFunc(sends, func(a, b *task) int { return cmp.Compare(b.Priority, a.Priority) })
+	if s.probe {
+		sends, bulk = s.withoutOrphans(sends), s.withoutOrphans(bulk)
+	}
 	if s.probe && len(sends)+len(polls)+len(bulk) > 0 {
 		// One listing tries the broken channel; those that need no call are done.
 		mine, err := s.d.r.store.TakeProbe(ctx, s.l.Channel, s.t.Timeout)
@@ -88,13 +91,13 @@ func (s *step) run(ctx context.Context, claim *postgres.Claim, items []postgres.
 	if len(polls) == 0 { // one call may take both
 		sends, bulk = slices.Concat(sends, bulk), nil
 	}
-	for batch := range chunks(sends, s.t.Batch) {
+	for _, batch := range s.inBatches(sends) {
 		g.Go(func() error { return s.push(gctx, batch) })
 	}
 	for batch := range chunks(polls, s.t.Batch) {
 		g.Go(func() error { return s.poll(gctx, batch) })
 	}
-	for batch := range chunks(bulk, s.t.Batch) {
+	for _, batch := range s.inBatches(bulk) {
 		g.Go(func() error { return s.push(gctx, batch) })
 	}
 	if err := g.Wait(); err != nil {
@@ -229,6 +232,10 @@ func (s *step) push(ctx context.Context, tasks []*task) error {
 				e := connectors.AsError(results[i].Err)
 				if e.Verdict == connectors.Throttled && !e.Uncertain && errand.grant.Load() != nil {
 					continue // it was we who let no further request pass: nothing has become of it
+				}
+				if s.missesParent(t, e) {
+					s.waitForParent(t)
+					continue
 				}
 				s.add(string(e.Verdict), s.failed(t, e))
 			} else {

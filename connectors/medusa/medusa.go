@@ -35,6 +35,7 @@ var Kind = &connectors.Kind{
 	Limits:      connectors.Limits{Batch: 50, Concurrency: 2, Timeout: 60 * time.Second, Settle: 60 * time.Second},
 	MaxBatch:    100,
 	Withdrawals: pim.Withdrawals,
+	ParentField: "parent",
 	Mapping: connectors.Mapping{
 		Content: map[string]string{
 			"parent": "firstOf([parent])",

@@ -49,6 +49,7 @@ var Kind = &connectors.Kind{
 	MaxBatch:    MaxBatch,
 	Mapping:     mapping,
 	Withdrawals: pim.Withdrawals,
+	ParentField: "parent",
 	Makes:       []connectors.Connector{(*Connector)(nil)},
 	New: func(config json.RawMessage, env connectors.Env) (connectors.Connector, error) {
 		s, err := parse(config)

@@ -38,6 +38,8 @@ type Claimed struct {
 	Rev, OfferRev, MediaRev int64 // revisions to send, parent's and floor included
 	Parent                  pim.SKU
 	Variant                 string // the parent's family variant
+	ParentID                pim.ProductID
+	ParentAwaited           bool // of the content lane: the parent's content is to be there, and is not
 	Family                  string
 	Enabled                 bool
 	Categories              []string
@@ -125,7 +127,8 @@ select now(), k.unsure_at, cat.version, cat.derives & 1 <> 0, ch.version, ch.ena
        ` + claimedProduct + `
        case when @texts then p.values end, case when @texts then parent.values end,
        case when @offers then ` + pricesValid + ` end, case when @offers then ` + stockNow + ` end,
-       p.rev, coalesce(l.status, ''), greatest(coalesce(l.acked_rev, 0), coalesce(l.receipt_rev, 0), coalesce(l.sent_rev, 0))
+       p.rev, coalesce(l.status, ''), greatest(coalesce(l.acked_rev, 0), coalesce(l.receipt_rev, 0), coalesce(l.sent_rev, 0)),
+       coalesce(p.parent_id, 0), coalesce(above.awaited, false)
 from consumer k
 join channel ch on ch.id = k.channel_id -- a deleted one is disabled
 cross join (select revision_floor, version, derives from catalogue offset 0) cat
@@ -147,6 +150,10 @@ left join product_offer o on @offers and o.product_id = p.id
 left join lateral ( -- of its own, so that all of its key is used, whatever the statistics say
     select c.born, c.status, c.dirty from listing c where @waits and c.product_id = l.product_id and c.channel_id = k.channel_id and c.lane = 1 offset 0
 ) content on true
+left join lateral (
+    select ` + awaited + ` as awaited from listing c
+    where @parents and k.lane = 1 and l.born <= 0 and c.product_id = p.parent_id and c.channel_id = k.channel_id and c.lane = 1 offset 0
+) above on true
 where k.kind = 'drain' and k.channel_id = @channel and k.lane = @lane and k.epoch = @epoch and not k.released`
 
 // claimedProduct is what a projection and its revision need of product p with
@@ -156,6 +163,9 @@ p.deleted_at is not null or not p.enabled or coalesce(parent.deleted_at is not n
 cat.revision_floor + p.rev + case when p.deleted_at is null then coalesce(parent.rev, 0) else 0 end,
 cat.revision_floor + coalesce(o.rev, 0), cat.revision_floor + p.media_rev + coalesce(parent.media_rev, 0),
 coalesce(parent.sku, ''), coalesce(parent.family_variant, ''), p.family, p.enabled, p.categories,`
+
+// awaited: content c is to be on the target, and is not yet.
+const awaited = `(c.born <= 0 and (c.dirty or c.error is not null))`
 
 // unsentContent: there is no content for the other lanes to wait for.
 const unsentContent = `coalesce(content.status = 'none' or content.status = 'withdrawn' and not content.dirty, false)`
@@ -179,6 +189,7 @@ type ClaimOptions struct {
 	Texts    bool    // the lane's mapping reads values
 	Offers   bool    // the lane's mapping, or its revision, reads prices or stock
 	Waits    bool    // the lane waits for content on this channel
+	Parents  bool    // variants wait for their parents there
 }
 
 // Claim reads due listings for the holder of l; no items when there are none
@@ -188,7 +199,7 @@ func (s *Store) Claim(ctx context.Context, l Lease, o ClaimOptions) (*Claim, err
 	if o.Inflight == nil {
 		o.Inflight = []int64{}
 	}
-	args["limit"], args["inflight"], args["texts"], args["offers"], args["waits"] = o.Limit, o.Inflight, o.Texts, o.Offers, o.Waits
+	args["limit"], args["inflight"], args["texts"], args["offers"], args["waits"], args["parents"] = o.Limit, o.Inflight, o.Texts, o.Offers, o.Waits, o.Parents
 	rows, err := s.work.Query(ctx, sqlClaim, args)
 	if err != nil {
 		return nil, fmt.Errorf("claim for %v: %w", l.Consumer, err)
@@ -210,6 +221,8 @@ func (s *Store) Claim(ctx context.Context, l Lease, o ClaimOptions) (*Claim, err
 			priority                                                     int16
 			verdict, token, variant, family                              *string
 			parentSKU                                                    *pim.SKU
+			parentID                                                     int64
+			awaits                                                       bool
 			ch                                                           = &out.Channel
 		)
 		err := rows.Scan(&out.Now, &out.Unsure, &out.Schema, &out.Texts, &ch.Version, &ch.Enabled, &ch.Fails, &ch.Allowed, &ch.NextProbeAt, &ch.ThrottledUntil, &ch.Share, &ch.LaneWaits,
@@ -217,7 +230,7 @@ func (s *Store) Claim(ctx context.Context, l Lease, o ClaimOptions) (*Claim, err
 			&attempts, &failed, &priority, &verdict, &token, &sentRev, &sentWant, &c.SentHash, &c.SentAt,
 			&gone, &rev, &offerRev, &mediaRev, &parentSKU, &variant, &family, &enabled, &c.Categories,
 			// As bytes: into a json.RawMessage, pgx would parse them once more.
-			(*[]byte)(&c.Values), (*[]byte)(&c.ParentValues), (*[]byte)(&c.Prices), (*[]byte)(&c.Stock), &own, &status, &floor)
+			(*[]byte)(&c.Values), (*[]byte)(&c.ParentValues), (*[]byte)(&c.Prices), (*[]byte)(&c.Stock), &own, &status, &floor, &parentID, &awaits)
 		if err != nil {
 			return nil, fmt.Errorf("claim for %v: %w", l.Consumer, err)
 		}
@@ -229,6 +242,7 @@ func (s *Store) Claim(ctx context.Context, l Lease, o ClaimOptions) (*Claim, err
 		c.SentRev, c.SentWant, c.Status, c.RevFloor = *sentRev, *sentWant, *status, *floor
 		c.Gone, c.Rev, c.OfferRev, c.MediaRev = *gone, *rev, *offerRev, *mediaRev
 		c.Parent, c.Variant, c.Family, c.Enabled = *parentSKU, *variant, *family, *enabled
+		c.ParentID, c.ParentAwaited = pim.ProductID(parentID), awaits
 		c.ValuesKey = [3]int64{*id, *own, *rev} // rev: own, parent's and floor
 		out.Items = append(out.Items, c)
 	}

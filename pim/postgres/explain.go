@@ -24,6 +24,7 @@ type Explained struct {
 	Anew      bool
 	Mapping   MappingVersion // without the mapping itself
 	Workers   bool           // some process works jobs
+	Parents   bool           // variants wait for their parents; the caller's to set
 	// Product is nil where there is none of that SKU.
 	Product *ExplainedProduct
 	Lanes   []ExplainedLane
@@ -82,6 +83,7 @@ type ExplainedLane struct {
 
 	ContentBorn   bool   // the target holds the content
 	ContentStatus string // of the content's listing
+	ParentAwaited bool   // of the content: the parent's is to be on the target, and is not
 	ContentHash   []byte // that the content's listing has acknowledged
 
 	Event     *pim.Event // the last that touched the lane, of the product or its parent
@@ -122,7 +124,8 @@ select k.lane, (c.marks_content | c.marks_offer | c.marks_media) & k.lane <> 0,
         where q.turn >= l.priority limit @ahead) x),
        case when l.channel_id is null then 0 else ` + wantedRevision + ` end, coalesce(l.acked_rev, 0), l.acked_at, l.settle_at,
        l.token is not null, l.sent_at, coalesce(l.sent_rev, 0), l.receipt_at, coalesce(l.receipt_rev, 0), coalesce(l.attempts, 0), coalesce(l.status, ''),
-       coalesce(l.verdict, ''), coalesce(l.error, ''), l.issues, coalesce(content.born > 0, false), coalesce(content.status, ''), content.acked_hash
+       coalesce(l.verdict, ''), coalesce(l.error, ''), l.issues, coalesce(content.born > 0, false), coalesce(content.status, ''), content.acked_hash,
+       k.lane = 1 and l.born <= 0 and exists (select from listing c where c.product_id = p.parent_id and c.channel_id = k.channel_id and c.lane = 1 and ` + awaited + `)
 from channel c
 join consumer k on k.kind = 'drain' and k.channel_id = c.id
 cross join catalogue cat
@@ -196,9 +199,11 @@ func (e *Explained) lanes(ctx context.Context, tx pgx.Tx, sku pim.SKU) error {
 	}
 	e.Lanes, err = pgx.CollectRows(rows, func(r pgx.CollectableRow) (l ExplainedLane, err error) {
 		var issues []byte
+		var parentAwaited *bool
 		err = r.Scan(&l.Lane, &l.Mapped, &l.Has, &l.Outbox, &l.Poisoned, &l.Holder, &l.WaitUntil, &l.WaitFor,
 			&l.Listed, &l.Want, &l.Dirty, &l.DirtyAt, &l.Due, &l.Forever, &l.Urgent, &l.Ahead, &l.Wanted, &l.Acked, &l.AckedAt, &l.Settle,
-			&l.Token, &l.SentAt, &l.SentRev, &l.Receipt, &l.ReceiptRev, &l.Attempts, &l.Status, &l.Verdict, &l.Error, &issues, &l.ContentBorn, &l.ContentStatus, &l.ContentHash)
+			&l.Token, &l.SentAt, &l.SentRev, &l.Receipt, &l.ReceiptRev, &l.Attempts, &l.Status, &l.Verdict, &l.Error, &issues, &l.ContentBorn, &l.ContentStatus, &l.ContentHash, &parentAwaited)
+		l.ParentAwaited = parentAwaited != nil && *parentAwaited
 		if err == nil && issues != nil {
 			err = json.Unmarshal(issues, &l.Issues)
 		}

@@ -43,6 +43,9 @@ type Outcome struct {
 	// Wakes: the content began a new life on the target; what waits for it,
 	// or died with the old one, is due.
 	Wakes bool
+	// Parent, not 0, is the product whose content a variant's content waits for: it
+	// is due when that is there.
+	Parent pim.ProductID
 }
 
 // TicketLost is the code of the issue that says so of a ticket. It stays while
@@ -64,11 +67,12 @@ fence as (
 // Who puts an offer to wait for its content locks that content, too. A content's
 // receipt marks the offers that it sees, and an offer's receipt looks whether
 // the content was born: were both open at once, neither would see the other's
-// work, and the offer would wait for ever. So one of them comes first.
+// work, and the offer would wait for ever. So one of them comes first. The same
+// goes for the content of variants and their parents'.
 const sqlLockListings = `
 with ` + fenceOfDrain + `
 select from listing l
-where exists (select from fence) and l.product_id = any(@product::bigint[]) and l.channel_id = @channel
+where exists (select from fence) and l.product_id = any(@product::bigint[] || @parents::bigint[]) and l.channel_id = @channel
   and (l.lane = @lane or l.lane = 1 and @waiting or l.lane in (2, 4) and l.product_id = any(@reborn::bigint[]))
 order by l.product_id, l.channel_id, l.lane for update`
 
@@ -151,6 +155,23 @@ updated as (
 )
 select distinct lane from updated`
 
+// sqlOrphans wakes the contents of variants that wait for a parent's: of parents
+// that began a new life, and those whose parent did meanwhile.
+const sqlOrphans = `
+with ` + fenceOfDrain + `,
+waiting as (
+    select v.id from product v where v.parent_id = any(@reborn::bigint[])
+    union
+    select v.id from product v where v.id = any(@orphans::bigint[]) and exists (
+        select from listing c where c.product_id = v.parent_id and c.channel_id = @channel and c.lane = 1 and not ` + awaited + `)
+),
+updated as (
+    update listing l set due_at = now() from fence, waiting w
+    where l.product_id = w.id and l.channel_id = @channel and l.lane = 1 and l.dirty and l.born <= 0 and l.due_at > now() and l.token is null and l.error is null
+    returning 1
+)
+select count(*) from updated`
+
 // storable takes out of the target's words what no text in PostgreSQL can hold.
 func (o *Outcome) storable() {
 	o.Status, o.Verdict = storable(o.Status), storable(o.Verdict)
@@ -185,7 +206,7 @@ func (s *Store) Receive(ctx context.Context, l Lease, outcomes []Outcome) (woken
 		verdict                                     = make([]string, n)
 		attempts                                    = make([]int32, n)
 		issues                                      = make([][]byte, n)
-		reborn                                      = []int64{}
+		reborn, parents, orphans                    = []int64{}, []int64{}, []int64{}
 		waiting                                     bool
 	)
 	for i, o := range outcomes {
@@ -208,12 +229,15 @@ func (s *Store) Receive(ctx context.Context, l Lease, outcomes []Outcome) (woken
 		if o.Wakes {
 			reborn = append(reborn, product[i])
 		}
+		if o.Parent != 0 {
+			parents, orphans = append(parents, int64(o.Parent)), append(orphans, product[i])
+		}
 	}
 	args := l.args()
 	for k, v := range map[string]any{
 		"product": product, "want": want, "again": again, "hold": hold, "after": after, "settle": settle, "ack": ack, "rev": rev,
 		"hash": hash, "status": status, "born": born, "attempts": attempts, "heard": heard, "verdict": verdict, "error": failure,
-		"issues": issues, "token": token, "sent_rev": sentRev, "sent_want": sentWant, "sent_hash": sentHash, "reborn": reborn, "waiting": waiting,
+		"issues": issues, "token": token, "sent_rev": sentRev, "sent_want": sentWant, "sent_hash": sentHash, "reborn": reborn, "waiting": waiting, "parents": parents, "orphans": orphans,
 	} {
 		args[k] = v
 	}
@@ -236,6 +260,14 @@ func (s *Store) Receive(ctx context.Context, l Lease, outcomes []Outcome) (woken
 			for _, l := range lanes {
 				woken = append(woken, pim.Lane(l))
 			}
+			return err
+		})
+	}
+	if l.Lane == pim.Content && len(reborn)+len(orphans) > 0 {
+		b.Queue(sqlOrphans, args).QueryRow(func(r pgx.Row) error {
+			var n int
+			err := r.Scan(&n)
+			due += n
 			return err
 		})
 	}
