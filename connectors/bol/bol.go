@@ -137,7 +137,7 @@ func (c *Connector) Probe(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var page offerPage
+	var page offerPage[heldOffer]
 	return read(opOffers, resp, &page)
 }
 

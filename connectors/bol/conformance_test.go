@@ -114,6 +114,14 @@ func harness(wrap wrapper) connectortest.Harness {
 				o, ok := fake.Offer(string(sku))
 				return ok && !o.OnHold && o.Stock > 0
 			},
+			Vanish: func(sku pim.SKU) {
+				for id, o := range fake.Offers() {
+					if o.Reference == string(sku) {
+						fake.RemoveOffer(id)
+					}
+				}
+			},
+			Alter:      func(sku pim.SKU, _ pim.Lane) { fake.Alter(string(sku), 7) },
 			Violations: fake.Forgive,
 			Heal: func() {
 				fake.Up()

@@ -25,8 +25,8 @@ type heldOffer struct {
 	Countries []country `json:"countryAvailabilities"`
 }
 
-type offerPage struct {
-	Offers []heldOffer `json:"offers"`
+type offerPage[T any] struct {
+	Offers []T `json:"offers"`
 	Page   struct {
 		Next string `json:"nextCursor"`
 	} `json:"page"`
@@ -42,14 +42,19 @@ func offersPath(more ...string) []string { return append([]string{"retailer", "o
 
 // list reads all offers that a query finds.
 func (c *Connector) list(ctx context.Context, query url.Values) ([]heldOffer, error) {
+	return pages[heldOffer](ctx, c, query)
+}
+
+// pages is list with as much of each offer as T has.
+func pages[T any](ctx context.Context, c *Connector, query url.Values) ([]T, error) {
 	query.Set("page-size", fmt.Sprint(pageSize))
-	var all []heldOffer
+	var all []T
 	for range maxPages {
 		resp, err := c.do(ctx, request{op: opOffers, path: offersPath(), query: query})
 		if err != nil {
 			return nil, err
 		}
-		var page offerPage
+		var page offerPage[T]
 		if err := read(opOffers, resp, &page); err != nil {
 			return nil, err
 		}

@@ -91,10 +91,11 @@ func TestConformance(t *testing.T) {
 				Echo: "your user was sluice, password " + password + ", secret " + hookSecret,
 			}, func(c *tryton.Config) { c.PriceList, c.HookSecret = "default", hookSecret })
 			var rejected []pim.SKU
+			reads := false
 			// A push looks up before it writes. What a lost, failed or hanging look-up
 			// leaves is certain; the suite asks about writes.
 			onWrites := func(k trytontest.FaultKind) func() {
-				return func() { fake.Script(trytontest.Fault{Kind: k, Writes: true}) }
+				return func() { fake.Script(trytontest.Fault{Kind: k, Writes: !reads}) }
 			}
 			refuse := func(refuse bool) {
 				if err := fake.Refuse(refuse); err != nil {
@@ -120,6 +121,17 @@ func TestConformance(t *testing.T) {
 					p, ok := fake.Product(sku)
 					return ok && p.Active
 				},
+				Vanish: func(sku pim.SKU) { // nobody deletes in an ERP
+					if err := fake.SetActive(sku, false); err != nil {
+						t.Error(err)
+					}
+				},
+				Alter: func(sku pim.SKU, _ pim.Lane) {
+					if err := fake.Rename(sku, "of theirs"); err != nil {
+						t.Error(err)
+					}
+				},
+				MeetReads:  func() { reads = true },
 				Violations: fake.Violations,
 				Heal: func() {
 					fake.Up()

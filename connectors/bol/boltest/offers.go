@@ -427,6 +427,19 @@ func (f *Fake) AddOffer(o Offer) string {
 	return o.ID
 }
 
+// Alter changes the stock of a reference's offers as if by bol's console.
+func (f *Fake) Alter(reference string, stock int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, o := range f.offers {
+		if o.Reference == reference {
+			o.Stock, o.modified = stock, time.Now()
+			f.touch(o)
+		}
+	}
+	f.bump()
+}
+
 // RemoveOffer takes an offer away as if by bol's console.
 func (f *Fake) RemoveOffer(id string) {
 	f.mu.Lock()

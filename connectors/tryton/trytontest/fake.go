@@ -308,6 +308,23 @@ func (f *Fake) SetActive(sku pim.SKU, active bool) error {
 	})
 }
 
+// Rename changes a product's name in all languages, as somebody in the ERP does.
+func (f *Fake) Rename(sku pim.SKU, name string) error {
+	for _, language := range []string{"en", "de"} {
+		err := f.changeIn(language, func(tx *tx) error {
+			r := f.bySKU(sku)
+			if r == nil {
+				return fmt.Errorf("renaming: there is no product %s", sku)
+			}
+			return tx.write("product.template", r["template"].(int64), map[string]any{"name": name})
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // SetSalable makes a product's template salable or not, as somebody in the ERP
 // does. It moves the template's write_date only.
 func (f *Fake) SetSalable(sku pim.SKU, salable bool) error {
@@ -321,10 +338,13 @@ func (f *Fake) SetSalable(sku pim.SKU, salable bool) error {
 }
 
 // change is a transaction from inside.
-func (f *Fake) change(work func(*tx) error) error {
+func (f *Fake) change(work func(*tx) error) error { return f.changeIn("en", work) }
+
+// changeIn is change for texts of a language.
+func (f *Fake) changeIn(language string, work func(*tx) error) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	tx := f.begin(words{"company": float64(companyID), "language": "en"})
+	tx := f.begin(words{"company": float64(companyID), "language": language})
 	if err := work(tx); err != nil {
 		tx.rollback()
 		return err
