@@ -136,3 +136,28 @@ func sellingOut(r *run) {
 	}
 	r.reads("back again", tombstone, false)
 }
+
+func withdrawal(r *run) {
+	r.ok(r.withdraw("UNKNOWN", 1))
+	for _, l := range r.lanes() {
+		r.ok(r.upsert(l, "A", 1), r.upsert(l, "B", 1))
+	}
+	before := map[pim.Lane]string{}
+	for _, l := range r.lanes() {
+		before[l] = r.Held("A", l)
+	}
+	r.ok(r.upsert(pim.Content, "B", 2), r.withdraw("A", 2), r.upsert(pim.Content, "C", 1))
+	for _, l := range r.lanes() {
+		r.withdrawn("A", l, before[l])
+		if r.Held("B", l) == "" {
+			r.Errorf("lane %s: the neighbour is gone", l)
+		}
+	}
+	if r.Held("C", pim.Content) == "" {
+		r.Error("the third item of the call did not arrive")
+	}
+	r.ok(r.upsert(pim.Content, "A", 3))
+	if r.Held("A", pim.Content) == "" {
+		r.Error("it cannot come back after a withdrawal")
+	}
+}
