@@ -270,3 +270,35 @@ func TestWithdrawalIsChecked(t *testing.T) {
 		}
 	}
 }
+
+// A parent that comes back before its variants' contents had their turn takes
+// back what was told of the variants' offers meanwhile.
+func TestVariantsComeBackWithTheirParent(t *testing.T) {
+	t.Parallel()
+	r := newRoad(t)
+	fake := r.channel("shop", webhooktest.Options{}, func(s *jobs.ChannelSpec) { s.Policy.Withdrawal = pim.WithdrawZeroStock })
+	r.work()
+	family, by, parent := "thing", "by-colour", pim.SKU("P")
+	for _, e := range []postgres.Edit{
+		{SKU: "P", Mode: postgres.Merge, Family: &family, FamilyVariant: &by, Values: title("P")},
+		{SKU: "V", Mode: postgres.Merge, Family: &family, Parent: &parent, Values: pim.Values{"colour": "red"}},
+	} {
+		if res, err := r.store.Edit(r.ctx, "test", []postgres.Edit{e}); err != nil || res[0].Err != nil {
+			t.Fatal(res, err)
+		}
+	}
+	r.offer("V", "5", 7)
+	r.settled("shop")
+	now := time.Now().UTC()
+	texts := pim.Window{Lanes: []string{"content"}, From: now.Add(3 * time.Hour).Format("15:04"), To: now.Add(4 * time.Hour).Format("15:04")}
+	r.update("shop", func(s *jobs.ChannelSpec) {
+		s.Policy.Withdrawal, s.Policy.Flow.Windows = pim.WithdrawZeroStock, []pim.Window{texts}
+	})
+	r.enable("P", false)
+	r.wait(fake, func(s webhooktest.State) bool { return s.SoldOut("V") })
+	r.enable("P", true)
+	r.withdraws("shop", pim.WithdrawZeroStock) // and no windows any more
+	if l, _ := fake.Listing("V", pim.Offer); fake.SoldOut("V") || !strings.Contains(string(l.Document), `"stock":7`) {
+		t.Errorf("back as %s", l.Document)
+	}
+}

@@ -35,7 +35,10 @@ type Marked struct {
 // the bulk of an import or a new channel; what is not sold out any more goes as
 // what has changed that. A ticket that is out is asked for when it was to be:
 // what is wanted meanwhile waits for its end. What leaves the channel goes as what
-// is sold out, for where it is told so it does not wait for its content.
+// is sold out, for where it is told so it does not wait for its content. A parent's
+// prices and stock are its own, but one that comes back, of which a row has content
+// and offer together, brings its variants' along: of theirs may have been told that
+// none is left, which their contents need not have come to know.
 const sqlFanout = `
 with fence as (
     select from consumer where kind = 'fanout' and channel_id = 0 and lane = 0 and epoch = @epoch and not released for key share
@@ -50,7 +53,7 @@ touched as (
         select t.product_id, t.lanes, t.priority, t.at, p.deleted_at is not null or not p.enabled as gone
         from taken t join product p on p.id = t.product_id
         union all
-        select v.id, t.lanes & ~2, least(t.priority, 1), t.at, not p.enabled
+        select v.id, case when t.lanes & 3 = 3 then t.lanes else t.lanes & ~2 end, least(t.priority, 1), t.at, not p.enabled
         from taken t join product p on p.id = t.product_id join product v on v.parent_id = t.product_id and v.deleted_at is null
     ) t group by product_id
 ),
