@@ -1,15 +1,18 @@
 package connectortest
 
 import (
+	"bytes"
 	"context"
 	"fmt"
-	"net"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/sluicehub/sluice/connectors/fakeworks"
 )
 
 // Faulty serves a fake target on loopback and lets its calls go wrong: it has
@@ -18,11 +21,10 @@ import (
 type Faulty struct {
 	t       testing.TB
 	handler http.Handler
-	address string
+	port    *fakeworks.Port
 
 	mu      sync.Mutex
 	changed *sync.Cond
-	server  *http.Server // nil: connections are refused
 	fault   func(w http.ResponseWriter, r *http.Request)
 	calls   int
 	hanging int
@@ -34,42 +36,30 @@ func Serve(t testing.TB, fake http.Handler) *Faulty {
 	t.Helper()
 	f := &Faulty{t: t, handler: fake, healed: make(chan struct{})}
 	f.changed = sync.NewCond(&f.mu)
-	f.listen("127.0.0.1:0")
+	port, err := fakeworks.Listen("the fake target", "", http.HandlerFunc(f.serve), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.port = port
 	t.Cleanup(func() {
-		f.Heal()
-		f.close()
+		if err := port.Shut(f.release, nil); err != nil {
+			t.Error(err)
+		}
 	})
 	return f
 }
 
 // URL is the target's address, without a slash at its end.
-func (f *Faulty) URL() string { return "http://" + f.address }
-
-func (f *Faulty) listen(address string) {
-	f.t.Helper()
-	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", address)
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	f.address = l.Addr().String()
-	server := &http.Server{Handler: http.HandlerFunc(f.serve), ReadHeaderTimeout: time.Minute}
-	f.mu.Lock()
-	f.server = server
-	f.mu.Unlock()
-	go func() { _ = server.Serve(l) }()
-}
-
-func (f *Faulty) close() {
-	f.mu.Lock()
-	server := f.server
-	f.server = nil
-	f.mu.Unlock()
-	if server != nil {
-		_ = server.Close()
-	}
-}
+func (f *Faulty) URL() string { return f.port.URL() }
 
 func (f *Faulty) serve(w http.ResponseWriter, r *http.Request) {
+	// A request that breaks off has not arrived: nobody is to be blamed for half of one. And a sender that leaves
+	// is only noticed when all was read.
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRecorded))
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
 	f.mu.Lock()
 	f.calls++
 	fault := f.fault
@@ -94,22 +84,34 @@ func (f *Faulty) Calls() int {
 	return f.calls
 }
 
+// release ends the fault, and lets go on what hangs.
+func (f *Faulty) release() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.fault = nil
+	close(f.healed)
+	f.healed = make(chan struct{})
+}
+
 // Heal ends every fault.
 func (f *Faulty) Heal() {
 	f.t.Helper()
-	f.set(nil)
-	f.mu.Lock()
-	close(f.healed)
-	f.healed = make(chan struct{})
-	closed := f.server == nil
-	f.mu.Unlock()
-	if closed {
-		f.listen(f.address)
-	}
+	f.release()
+	f.refuse(false)
 }
 
 // Refuse closes the port.
-func (f *Faulty) Refuse() { f.close() }
+func (f *Faulty) Refuse() {
+	f.t.Helper()
+	f.refuse(true)
+}
+
+func (f *Faulty) refuse(yes bool) {
+	f.t.Helper()
+	if err := f.port.Refuse(yes); err != nil {
+		f.t.Fatal(err)
+	}
+}
 
 // apply lets the fake do its work, and keeps what it says.
 func (f *Faulty) apply(r *http.Request) *httptest.ResponseRecorder {
@@ -191,7 +193,9 @@ func (f *Faulty) Hang() {
 		}()
 		select {
 		case <-healed:
-			f.handler.ServeHTTP(w, r)
+			if r.Context().Err() == nil { // of the two, that its sender has left counts
+				f.handler.ServeHTTP(w, r)
+			}
 		case <-r.Context().Done():
 		}
 	})

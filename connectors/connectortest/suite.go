@@ -346,14 +346,33 @@ func cancelled(r *run) {
 
 func hanging(r *run) {
 	r.Hang()
-	ctx, cancel := context.WithTimeout(r.ctx, 2*time.Second) // for the request to get there, on a slow machine too
-	defer cancel()
-	_, err := r.push(ctx, r.upsert(pim.Content, "A", 1))
-	r.isError(err, connectors.Unavailable, true)
-	if r.ctx.Err() != nil {
-		r.Fatal("the call outlived its deadline")
+	hangs, stop := context.WithCancel(r.ctx)
+	defer stop()
+	there := make(chan struct{})
+	go func() {
+		if r.WaitHanging(hangs) == nil {
+			close(there)
+		}
+	}()
+	// Only a request that got there says anything, and how long that takes is the machine's affair.
+	for wait := 200 * time.Millisecond; ; wait *= 2 {
+		ctx, cancel := context.WithTimeout(r.ctx, wait)
+		_, err := r.push(ctx, r.upsert(pim.Content, "A", 1))
+		cancel()
+		if r.ctx.Err() != nil {
+			r.Fatal("the call outlived its deadline, or does not come to the target")
+		}
+		select {
+		case <-there:
+			r.isError(err, connectors.Unavailable, true)
+			r.recovers()
+			return
+		default:
+			if err == nil {
+				r.Fatal("the push of a hanging target succeeds")
+			}
+		}
 	}
-	r.recovers()
 }
 
 func cancelHanging(r *run) {

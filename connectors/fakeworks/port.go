@@ -20,6 +20,7 @@ type Port struct {
 	addr string
 	http *http.Server // nil while it refuses
 	l    net.Listener
+	keep func() // gives up the port, which nobody else may have while it refuses
 	end  bool
 }
 
@@ -71,13 +72,14 @@ func (p *Port) Refuse(refuse bool) error {
 	}
 	if refuse {
 		err := p.close()
-		p.http = nil
+		p.http, p.keep = nil, reserve(p.addr)
 		return err
 	}
+	p.keep()
 	var err error
-	// Another process may hold the free port for a moment as its own end of a
-	// connection.
-	for range 50 {
+	// Where it could not be reserved, another process may hold the port for a moment
+	// as its own end of a connection.
+	for range 300 {
 		if err = p.listen(); err == nil {
 			return nil
 		}
@@ -101,6 +103,7 @@ func (p *Port) Shut(before, after func()) error {
 		defer after()
 	}
 	if p.http == nil {
+		p.keep()
 		return nil
 	}
 	if err := p.close(); err != nil {
