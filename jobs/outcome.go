@@ -203,6 +203,7 @@ func (r *round) plan(t *task) (outcome postgres.Outcome, send bool) {
 	lives := t.lane != pim.Content || t.item.Action.Withdraws() || t.Born > 0 && !t.SoldOut
 	if !t.doubt() && lives && bytes.Equal(t.hash, t.AckedHash) {
 		o.Ack, o.Hash, o.Attempts = true, t.hash, 0
+		o.Wakes = t.item.Action.Withdraws() // what was claimed meanwhile waits for what is not coming
 		return o, false
 	}
 	return o, true
@@ -220,6 +221,7 @@ func (r *round) withdraw(t *task, o postgres.Outcome, never bool) (outcome postg
 		// What is deleted can be neither hidden nor sold, and what is hidden is not shown
 		// again to say that it is sold out.
 		o.Ack, o.Hash, o.Attempts = true, t.AckedHash, 0
+		o.Wakes = true // what was claimed meanwhile waits for what is not coming
 		return o, true
 	case r.withdrawal == pim.WithdrawZeroStock:
 		o.Ack, o.Hash, o.SettleAt, o.Status, o.Attempts = true, t.AckedHash, r.settleUntil(t), string(pim.StateSoldOut), 0

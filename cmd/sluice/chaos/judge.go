@@ -159,6 +159,10 @@ func (r *run) checkRecords(ctx context.Context, v *verdict) {
 			d := doubts{now: time.Now().UnixNano(), settle: r.pace.settle, vanished: map[pim.Lane][]time.Time{}}
 			for _, lane := range []pim.Lane{pim.Content, pim.Offer} {
 				d.vanished[lane] = r.watch.vanishings(t.id, lane)
+				if t.dead { // what was sent to it came to nobody, and may have come to it as far as its sender knows
+					d.vanished[lane] = append(d.vanished[lane], r.healed)
+					slices.SortFunc(d.vanished[lane], time.Time.Compare)
+				}
 				vanished += len(d.vanished[lane])
 			}
 			n, empty := checkEmpty(t.spec.Code, all, d)
@@ -173,7 +177,7 @@ func (r *run) checkRecords(ctx context.Context, v *verdict) {
 		}
 	}
 	// Each listing that was in the vanished holder's hands is sent once, and once more to confirm it.
-	inFlight := min(len(r.products), r.targets[0].spec.Batch*r.targets[0].spec.Concurrency*claimsInFlight)
+	inFlight := min(len(r.products), r.targets[1].spec.Batch*r.targets[1].spec.Concurrency*claimsInFlight)
 	v.bound = 2 * inFlight * vanished
 	if v.repeats.takeover > v.bound {
 		r.violated("no empty work", nil, "%d requests were repeated after takeovers, more than %d", v.repeats.takeover, v.bound)

@@ -140,7 +140,7 @@ func itemsOf(body []byte) []item {
 	list := make([]item, len(call.Items))
 	for i, it := range call.Items {
 		h := fnv.New64a()
-		_, _ = h.Write(it.Document) // never fails
+		_, _ = h.Write(append([]byte(it.Action), it.Document...)) // never fails
 		list[i] = item{sku: it.SKU, lane: it.Lane, revision: it.Revision, withdraw: it.Document == nil, document: h.Sum64()}
 		if it.Lane == pim.Offer {
 			var o offer

@@ -123,9 +123,9 @@ func markOf(n int) string { return fmt.Sprintf("m%d", n) }
 // openTargets starts the fakes and makes their channels.
 func openTargets(ctx context.Context, channels *jobs.Channels, p *pace) (list []*target, err error) {
 	for _, open := range []func(context.Context, *jobs.Channels, *pace) (*target, error){
-		plain("plain", webhooktest.Options{}), plain("versioned", webhooktest.Options{Versioned: true, Answer: connectors.Live}),
-		plain("later", webhooktest.Options{Async: &webhooktest.Async{Delay: 300 * time.Millisecond}}), openShop, openBol, openStore,
-		plain("dead", webhooktest.Options{}),
+		plain("plain", webhooktest.Options{}, ""), plain("versioned", webhooktest.Options{Versioned: true, Answer: connectors.Live}, pim.WithdrawDisable),
+		plain("later", webhooktest.Options{Async: &webhooktest.Async{Delay: 300 * time.Millisecond}}, pim.WithdrawZeroStock), openShop, openBol, openStore,
+		plain("dead", webhooktest.Options{}, pim.WithdrawDelete),
 	} {
 		t, err := open(ctx, channels, p)
 		if t != nil {
@@ -138,8 +138,8 @@ func openTargets(ctx context.Context, channels *jobs.Channels, p *pace) (list []
 	return list, nil
 }
 
-// plain opens a webhook target.
-func plain(code pim.ChannelCode, o webhooktest.Options) func(context.Context, *jobs.Channels, *pace) (*target, error) {
+// plain opens a webhook target; gone is its channel's policy for what leaves it.
+func plain(code pim.ChannelCode, o webhooktest.Options, gone pim.Withdrawal) func(context.Context, *jobs.Channels, *pace) (*target, error) {
 	return func(ctx context.Context, channels *jobs.Channels, p *pace) (*target, error) {
 		o.History = 1 << 16
 		f, err := webhooktest.New(o)
@@ -164,7 +164,7 @@ func plain(code pim.ChannelCode, o webhooktest.Options) func(context.Context, *j
 			_ = f.Wait(context.Background(), func(s webhooktest.State) bool { n = s.Waiting(); return true }) // true at once
 			return n
 		}
-		t.held = func(p *product) string { return heldWebhook(f, p.sku) }
+		t.held = func(p *product) string { return heldWebhook(f, p.sku, gone) }
 		t.history = func(sku pim.SKU) (lines []string) {
 			for _, e := range f.Log(sku, 40) {
 				lines = append(lines, fmt.Sprintf("%s %s %s revision %d %s: %s late=%t lost=%t fault=%s", stamp(e.At), e.Lane, e.Action, e.Revision, e.Document, e.Outcome, e.Late, e.Lost, e.Fault))
@@ -175,7 +175,10 @@ func plain(code pim.ChannelCode, o webhooktest.Options) func(context.Context, *j
 		t.spec = jobs.ChannelSpec{Code: code, Connector: "webhook", Mapping: &connectors.Mapping{
 			Content: map[string]string{"sku": "sku", "title": "values.name", "mark": "'" + markOf(0) + "'"},
 			Offer:   map[string]string{"price": "number(price.amount)", "currency": "price.currency", "stock": "stock.available"},
-		}, Batch: 10, Concurrency: 2}
+		}, Batch: 10, Concurrency: 2, Policy: pim.Policy{Withdrawal: gone}}
+		if code == "plain" {
+			t.spec.Concurrency = 1 // so that its requests come in the order of their claims
+		}
 		config := map[string]any{"url": port.URL() + webhooktest.ItemsPath, "secret": f.Secret()}
 		if t.later {
 			config["status_url"] = port.URL() + webhooktest.StatusPath
@@ -184,12 +187,15 @@ func plain(code pim.ChannelCode, o webhooktest.Options) func(context.Context, *j
 	}
 }
 
-// heldWebhook is what a fake holds in both lanes.
-func heldWebhook(f *webhooktest.Fake, sku pim.SKU) string {
+// heldWebhook is what a fake shows in both lanes. What has left it by the policy gone is nothing.
+func heldWebhook(f *webhooktest.Fake, sku pim.SKU, gone pim.Withdrawal) string {
 	content, is := f.Listing(sku, pim.Content)
 	offered, also := f.Listing(sku, pim.Offer)
-	if !is && !also {
-		return nothing
+	switch hidden, soldOut := f.Hidden(sku), f.SoldOut(sku); {
+	case !is && !also, hidden && gone == pim.WithdrawDisable, gone == pim.WithdrawZeroStock && (soldOut || !also):
+		return nothing // what never had a price and stock sells as little
+	case hidden || soldOut:
+		return fmt.Sprintf("hidden %t, sold out for ever %t", hidden, soldOut)
 	}
 	var c struct{ Title, Mark string }
 	var o offer
