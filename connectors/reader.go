@@ -19,7 +19,8 @@ type Presence string
 // What a target can hold.
 const (
 	Absent Presence = "absent" // nothing of it, or, to an item that is a tombstone, just what that leaves there
-	Hidden Presence = "held"   // it is there, and is not shown, or the target does not say
+	Kept   Presence = "held"   // it is there, and whether it is shown the target does not say
+	Hidden Presence = "hidden" // it is there, and nobody is shown it
 	Shown  Presence = "live"   // the target shows it
 )
 

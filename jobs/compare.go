@@ -191,6 +191,9 @@ func (c *Channels) named(ctx context.Context, t *Target, list []*expectation) er
 	return nil
 }
 
+// ignoreHidden stands among the fields that may differ for whether it is shown.
+const ignoreHidden = "shown"
+
 // comparison says what the target's answer means for the listing.
 func (e *expectation) comparison(policy pim.Reconcile) postgres.Comparison {
 	k := postgres.Comparison{Product: e.v.Product, Lane: e.v.Lane, Want: e.v.Want, AckedAt: *e.v.AckedAt}
@@ -224,6 +227,10 @@ func (e *expectation) comparison(policy pim.Reconcile) postgres.Comparison {
 			}
 			k.Fields = append(k.Fields, pim.DriftField{Field: f.Field, Sent: bounded(f.Old), Held: bounded(f.New)})
 			issue("drift.field", f.Field, "The target holds %s where it had acknowledged %s.", shortened(f.New), shortened(f.Old))
+		}
+		if k.Kind == "" && e.v.Lane == pim.Content && e.held.Presence == connectors.Hidden && pim.ListingState(e.v.Status) == pim.StateLive && !policy.Ignores(e.v.Lane, ignoreHidden) {
+			k.Kind = pim.DriftHidden
+			issue("drift.hidden", "", "The target holds it and shows it to nobody, though it had said that it does.")
 		}
 	}
 	return k

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/sluicehub/sluice/connectors"
 	"github.com/sluicehub/sluice/connectors/webhook/webhooktest"
 	"github.com/sluicehub/sluice/jobs"
 	"github.com/sluicehub/sluice/pim"
@@ -362,5 +363,31 @@ func TestSampled(t *testing.T) {
 	}
 	if n, every := jobs.Sampled(pim.DefaultProductsPerHour, 100); every.Minutes() < 4 || n > 100 {
 		t.Errorf("by default %d every %s: idle channels are to cost little", n, every)
+	}
+}
+
+// What was shown, and is shown to nobody any more, was unpublished there: that is
+// drift, though no field differs, and a repair has it shown again.
+func TestReconcileFindsWhatIsHidden(t *testing.T) {
+	t.Parallel()
+	r := newRoad(t)
+	fake := r.readable("shop", webhooktest.Options{Answer: connectors.Live}, pim.ReconcileReport)
+	r.work()
+	all := skus(2)
+	r.put(all, title("A"))
+	r.settled("shop")
+	r.byAnother(fake, connectors.Item{SKU: all[0], Lane: pim.Content, Revision: 2, Action: connectors.Disable, Document: json.RawMessage("{}")})
+	if run := r.reconciled("shop", false); run.Drifted != 1 {
+		t.Errorf("%+v", run)
+	}
+	found := r.drifts("shop")
+	if l := r.listing("shop", all[0], pim.Content); len(found) != 1 || found[0].SKU != all[0] || found[0].Kind != pim.DriftHidden || !slices.Equal(codes(l), []string{"drift.hidden"}) {
+		t.Errorf("%+v, %+v", found, l)
+	}
+	r.reconciled("shop", true)
+	r.settled("shop")
+	r.until(func() bool { return len(r.drifts("shop")) == 0 })
+	if fake.Hidden(all[0]) {
+		t.Error("it is still hidden")
 	}
 }

@@ -10,7 +10,7 @@ import (
 type Drift struct {
 	SKU        SKU          `json:"sku"`
 	Lane       Lane         `json:"lane"`
-	Kind       DriftKind    `json:"kind" enum:"changed,absent,present" doc:"changed: fields differ; absent: the target does not hold it any more; present: it holds what it had dropped"`
+	Kind       DriftKind    `json:"kind" enum:"changed,hidden,absent,present" doc:"changed: fields differ; hidden: the target had shown it, and shows it to nobody; absent: it does not hold it any more; present: it holds what it had dropped"`
 	Fields     []DriftField `json:"fields" doc:"Those that differ, at most 50"`
 	FoundAt    time.Time    `json:"found_at"`
 	LookedAt   time.Time    `json:"looked_at" doc:"When it was seen last"`
@@ -26,6 +26,7 @@ const (
 	DriftChanged DriftKind = "changed"
 	DriftAbsent  DriftKind = "absent"
 	DriftPresent DriftKind = "present"
+	DriftHidden  DriftKind = "hidden"
 )
 
 // DriftField is a field of a document that differs at the target.

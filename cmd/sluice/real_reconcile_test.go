@@ -35,14 +35,15 @@ func (h *hub) readsBack(t *testing.T) {
 		} `json:"variants"`
 	}
 	shop := pagesOf[held](h.shop, "/admin/products", url.Values{"fields": {"id,external_id,variants.id,variants.sku"}})
-	if len(shop) < 3 {
+	if len(shop) < 4 {
 		t.Fatalf("the shop has %d products", len(shop))
 	}
-	texts, prices, gone := shop[0], shop[1], shop[2]
+	texts, prices, gone, hidden := shop[0], shop[1], shop[2], shop[3]
 	var ignored json.RawMessage
 	h.shop.ask(http.MethodPost, "/admin/products/"+texts.ID, nil, map[string]any{"title": "Somebody's own words"}, &ignored)
 	h.shop.ask(http.MethodPost, "/admin/products/"+prices.ID+"/variants/"+prices.Variants[0].ID, nil,
 		map[string]any{"prices": []map[string]any{{"currency_code": "eur", "amount": 1}, {"currency_code": "usd", "amount": 2}}}, &ignored)
+	h.shop.ask(http.MethodPost, "/admin/products/"+hidden.ID, nil, map[string]any{"status": "draft"}, &ignored)
 	h.shop.ask(http.MethodDelete, "/admin/products/"+gone.ID, nil, nil, &ignored)
 
 	run = h.reconcile(t, all)
@@ -59,8 +60,9 @@ func (h *hub) readsBack(t *testing.T) {
 	has(texts.External, "content", pim.DriftChanged, "title")
 	has(prices.Variants[0].SKU, "offer", pim.DriftChanged, "prices")
 	has(gone.External, "content", pim.DriftAbsent, "")
+	has(hidden.External, "content", pim.DriftHidden, "")
 	touched := func(d pim.Drift) bool {
-		return slices.ContainsFunc([]held{texts, prices, gone}, func(p held) bool {
+		return slices.ContainsFunc([]held{texts, prices, gone, hidden}, func(p held) bool {
 			return string(d.SKU) == p.External || slices.ContainsFunc(p.Variants, func(v struct {
 				ID  string `json:"id"`
 				SKU string `json:"sku"`

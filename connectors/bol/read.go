@@ -95,7 +95,7 @@ func (h *shownOffer) presence() connectors.Presence {
 	if slices.ContainsFunc(h.Countries, func(c country) bool { return c.ForSale }) {
 		return connectors.Shown
 	}
-	return connectors.Hidden
+	return connectors.Kept
 }
 
 // expected is the offer that an item should have made; nil of one that is to be

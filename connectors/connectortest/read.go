@@ -32,7 +32,7 @@ func (r *run) readOK(c connectors.Reader, items ...connectors.Item) []connectors
 			r.Fatalf("read of %s (item %d): %v", items[i].SKU, i, held[i].Err)
 		}
 		switch held[i].Presence {
-		case connectors.Absent, connectors.Hidden, connectors.Shown:
+		case connectors.Absent, connectors.Kept, connectors.Hidden, connectors.Shown:
 		default:
 			r.Fatalf("item %d has the presence %q", i, held[i].Presence)
 		}

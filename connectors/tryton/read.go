@@ -63,7 +63,7 @@ func (p *push) held(i int, r *record) connectors.Held {
 		if r == nil || !r.Active || p.Withdraw == "keep" && it.Action == connectors.Withdraw {
 			return connectors.Held{Presence: connectors.Absent, Exact: true}
 		}
-		return connectors.Held{Presence: connectors.Hidden}
+		return connectors.Held{Presence: connectors.Kept}
 	}
 	wanted := d.Active == nil || *d.Active
 	if r == nil || !r.Active && wanted {
@@ -102,7 +102,7 @@ func (p *push) held(i int, r *record) connectors.Held {
 	if err != nil {
 		return connectors.Held{Err: &connectors.Error{Verdict: connectors.Permanent, Err: err}}
 	}
-	return connectors.Held{Presence: connectors.Hidden, Document: document, Exact: exact && same["active"] && (r.Template.Active || !r.Active)}
+	return connectors.Held{Presence: connectors.Kept, Document: document, Exact: exact && same["active"] && (r.Template.Active || !r.Active)}
 }
 
 var _ connectors.Reader = (*Connector)(nil)

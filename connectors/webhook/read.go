@@ -122,7 +122,7 @@ func (c *Connector) heldOf(item connectors.Item, a *told) (h connectors.Held) {
 	case "live":
 		h.Presence = connectors.Shown
 	case "accepted":
-		h.Presence = connectors.Hidden
+		h.Presence = connectors.Kept
 	case "absent":
 		h.Presence, h.Exact = connectors.Absent, item.Action.Tombstone()
 		return h
