@@ -41,7 +41,29 @@ const (
 )
 
 // reconciler is the consumer of one channel's comparisons.
-type reconciler struct{ r *Runner }
+type reconciler struct {
+	r     *Runner
+	again time.Time // when to look again for what was sent since it differed
+}
+
+// againShare is for how many times its own length no second look for what was
+// sent since it differed follows one in vain: it reads all of a channel's drift,
+// of which there may be much.
+const againShare = 20
+
+// sentAgain gives the products that were sent again since they differed.
+func (c *reconciler) sentAgain(ctx context.Context, t *Target, limit int) ([]int64, error) {
+	began := time.Now()
+	if began.Before(c.again) {
+		return nil, nil
+	}
+	ids, err := c.r.store.ReconcileAgain(ctx, t.ID, t.Settle, limit)
+	if len(ids) == 0 {
+		now := time.Now()
+		c.again = now.Add(againShare * now.Sub(began))
+	}
+	return ids, err
+}
 
 // reads is the channel's connector as a reader, and the lanes that it reads; nil
 // where it cannot.
@@ -163,7 +185,7 @@ func (c *reconciler) page(ctx context.Context, t *Target, state *postgres.Reconc
 	limit := min(max(t.Batch, 1), reconcilePage)
 	store := c.r.store
 	var err error
-	if p.ids, err = store.ReconcileAgain(ctx, t.ID, t.Settle, limit); err != nil {
+	if p.ids, err = c.sentAgain(ctx, t, limit); err != nil {
 		return nil, err
 	}
 	if len(p.ids) > 0 {

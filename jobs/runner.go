@@ -141,7 +141,7 @@ func New(c Config) (*Runner, error) {
 		err = errors.Join(err, add(postgres.Reconcile, 100, func() error { // as drains
 			return river.AddWorkerSafely(rc.Workers, river.WorkFunc(func(ctx context.Context, job *river.Job[reconcileArgs]) error {
 				c := postgres.Consumer{Kind: postgres.Reconcile, Channel: pim.ChannelID(job.Args.Channel)}
-				return consume(ctx, r, job, c, job.Args.Gen, &reconciler{r})
+				return consume(ctx, r, job, c, job.Args.Gen, &reconciler{r: r})
 			}))
 		}))
 		derive := &deriver{r: r}
