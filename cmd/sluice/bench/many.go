@@ -15,9 +15,11 @@ import (
 const (
 	// idleProducts are the products of the many channels.
 	idleProducts = 50
-	// idleFor is how long transactions are counted: the server's processes tell
-	// of theirs after up to ten seconds.
-	idleFor = 30 * time.Second
+	// idleFor is how long transactions are counted, and idleBefore how long before
+	// that nothing is done: the server's processes tell of theirs after up to ten
+	// seconds.
+	idleFor    = 30 * time.Second
+	idleBefore = 12 * time.Second
 
 	sqlAllReleased = `
 select not exists (select from consumer where not released) and not exists (select from outbox) and not exists (select from listing where dirty)
@@ -40,6 +42,11 @@ func (b *bench) idle(ctx context.Context) error {
 		return err
 	}
 	b.say("count transactions")
+	select {
+	case <-time.After(min(idleBefore, 2*b.span())):
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	stop, err := b.profile(ctx, measureIdle)
 	if err != nil {
 		return err

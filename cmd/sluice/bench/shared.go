@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/sluicehub/sluice/cmd/sluice/node"
@@ -117,16 +118,15 @@ func (w *worker) close() error {
 }
 
 // laborious is a mapping that makes the worker the limit: each product costs it
-// several times what the road costs, as rich descriptions for a marketplace do.
+// many times what the road costs, as rich descriptions for a marketplace do.
 func laborious() *connectors.Mapping {
 	m := connectors.DefaultMapping()
-	for i := range laboriousFields {
-		m.Content[fmt.Sprintf("teaser_%d", i)] = fmt.Sprintf("stripTags(values.description).truncate(%d)", 40+i)
-	}
+	long := strings.Repeat(" + values.description", laboriousTimes)[len(" + "):]
+	m.Content["teaser"] = fmt.Sprintf("stripTags(%s).truncate(200)", long)
 	return &m
 }
 
-const laboriousFields = 6
+const laboriousTimes = 16
 
 const sqlAllClean = `select not exists (select from channel where mark_after is not null and deleted_at is null) and not exists (
     select from channel c where c.deleted_at is null
@@ -150,7 +150,7 @@ func (b *bench) shared(ctx context.Context) error {
 	}
 	n := products * busyChannels * b.rounds()
 	b.report.beside("pushed by two worker processes", perSecond(n, took[2]), "listings/s", "by one", perSecond(n, took[1]), atLeast(1.6),
-		fmt.Sprintf("%d channels, a processor for each process, a mapping that takes tags out of %d texts a product", busyChannels, laboriousFields))
+		fmt.Sprintf("%d channels, a processor for each process, a mapping that takes the tags out of %d descriptions a product", busyChannels, laboriousTimes))
 	return nil
 }
 
@@ -165,7 +165,7 @@ func (b *bench) sharedBy(ctx context.Context, n int) (took time.Duration, err er
 	}
 	var numbers []int
 	for i := range busyChannels {
-		number, err := b.house.open(ctx, fmt.Sprintf("bench-%d", i), outlet{target: i % targets, paused: true, batch: 20, calls: 4, mapping: laborious()}, b.sink)
+		number, err := b.house.open(ctx, fmt.Sprintf("bench-%d", i), outlet{target: i % targets, paused: true, batch: 100, calls: 4, mapping: laborious()}, b.sink)
 		if err != nil {
 			return 0, err
 		}
