@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/sluicehub/sluice/cmd/sluice/node"
@@ -76,6 +77,9 @@ func startWorker(h *house) (*worker, error) {
 	}
 	w := &worker{cmd: exec.Command(self, workerArgs...)}
 	w.cmd.Env = append(os.Environ(), "GOMAXPROCS=1")
+	// In a session of its own, as in a container: where the machine is busy, Linux
+	// shares processors among sessions (sched(7), autogroup).
+	w.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	w.cmd.Stderr = os.Stderr
 	in, err := w.cmd.StdinPipe()
 	if err != nil {
