@@ -52,6 +52,7 @@ type Target struct {
 	Program   *connectors.Program
 
 	calls atomic.Int64 // concurrency that the last claim saw
+	fits  atomic.Int64 // listings of one call, where the channel's rate is too low for a batch; 0: a batch
 	links atomic.Bool  // its connector said that it takes no files with these settings
 }
 
@@ -59,6 +60,25 @@ type Target struct {
 func (t *Target) allowed() int { return int(t.calls.Load()) }
 
 func (t *Target) allow(n int) { t.calls.Store(int64(min(n, t.Concurrency))) }
+
+// batch is how many listings one call has.
+func (t *Target) batch() int {
+	if n := int(t.fits.Load()); n > 0 {
+		return min(n, t.Batch)
+	}
+	return t.Batch
+}
+
+// tooMany has calls be smaller, of which one with n listings was given up halfway
+// for the channel's rate: one that is has to begin anew, and would never end.
+func (t *Target) tooMany(n int) { t.fits.Store(int64(max(1, n/2))) }
+
+// ended lets calls grow again, one of which came to its end.
+func (t *Target) ended() {
+	if n := t.fits.Load(); n > 0 && n < int64(t.Batch) {
+		t.fits.CompareAndSwap(n, n+1)
+	}
+}
 
 // Scope is the channel's view of a product at now.
 func (t *Target) Scope(now time.Time) connectors.Scope {

@@ -3,7 +3,9 @@ package jobs
 import (
 	"context"
 	"errors"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -35,6 +37,16 @@ const (
 	flowFor = 5 * time.Second
 	// claimMost bounds the listings of one claim, and so a step's memory.
 	claimMost = 2000
+	// stepMost bounds a step, so that its job ends long before River ends it, and
+	// leaves the outcome of its calls unknown; requests of ours wait for at most
+	// passMost of it.
+	stepMost = 8*time.Minute + 30*time.Second
+	passMost = 6 * time.Minute
+	// jobMost is when River ends a job.
+	jobMost = 10 * time.Minute
+	// pressEvery is how often a drain that sends in bulk looks whether something
+	// has come that goes before it.
+	pressEvery = 250 * time.Millisecond
 )
 
 // drainer is hop three and four of the main road: it claims due listings of
@@ -48,13 +60,16 @@ func newDrainer(r *Runner) *drainer { return &drainer{r: r} }
 // step implements worker: one claim, or, while claims come back full, several
 // overlapping ones, so that the target works while the database does.
 func (d *drainer) step(ctx context.Context, l postgres.Lease) (next, error) {
-	f := &flow{d: d, l: l, inflight: map[int64]bool{}}
+	f := &flow{d: d, l: l, inflight: map[int64]bool{}, looked: time.Now()}
 	f.ended = sync.NewCond(&f.mu)
+	end := time.Now().Add(flowFor)
 	n, full, err := f.step(ctx)
 	if err != nil || !full {
 		return n, err
 	}
-	end := time.Now().Add(flowFor)
+	if time.Now().After(end) { // it is a slow channel: a job is to be over in time
+		return next{again: true}, nil
+	}
 	g, ctx := errgroup.WithContext(ctx)
 	for range overlap {
 		g.Go(func() error {
@@ -82,12 +97,37 @@ type flow struct {
 	inflight map[int64]bool
 	trouble  atomic.Bool // the target told some step to leave it alone
 	calls    int         // in flight, of all steps together
+	first    int         // calls that wait for their turn, and are not bulk
 	ended    *sync.Cond  // some call has
+
+	look   sync.Mutex
+	looked time.Time // whether something goes before bulk
+	press  bool      // it does, and was not claimed since
 }
 
-// begin waits until the channel may have another call in flight; end gives its
-// place back.
-func (f *flow) begin(ctx context.Context, t *Target) error {
+// pressed reports whether something waits that goes before bulk: then no call in
+// bulk begins any more, and what it was to send stays as it is for another claim.
+func (f *flow) pressed(ctx context.Context) bool {
+	f.look.Lock()
+	defer f.look.Unlock()
+	if f.press || time.Since(f.looked) < f.d.r.pressEvery {
+		return f.press
+	}
+	waits, err := f.d.r.store.Pressing(ctx, f.l, f.inHand())
+	f.press, f.looked = err == nil && waits, time.Now()
+	return f.press
+}
+
+// inHand are the products that some step has claimed and not yet stored receipts of.
+func (f *flow) inHand() []int64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Collect(maps.Keys(f.inflight))
+}
+
+// begin waits until the channel may have another call in flight, and one in bulk
+// until no other waits; end gives its place back.
+func (f *flow) begin(ctx context.Context, t *Target, bulk bool) error {
 	defer context.AfterFunc(ctx, func() {
 		f.mu.Lock()
 		defer f.mu.Unlock()
@@ -95,7 +135,14 @@ func (f *flow) begin(ctx context.Context, t *Target) error {
 	})()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for ctx.Err() == nil && f.calls >= max(1, t.allowed()) {
+	if !bulk {
+		f.first++
+		defer func() {
+			f.first--
+			f.ended.Broadcast()
+		}()
+	}
+	for ctx.Err() == nil && (f.calls >= max(1, t.allowed()) || bulk && f.first > 0) {
 		f.ended.Wait()
 	}
 	if ctx.Err() != nil {
@@ -129,7 +176,7 @@ func (f *flow) step(ctx context.Context) (n next, full bool, err error) {
 		return next{idle: true}, false, d.unusable(ctx, l.Channel, err)
 	}
 	options := postgres.ClaimOptions{
-		Limit: min(t.Batch*max(t.allowed(), 1)*callsPerStep, claimMost), Waits: l.Lane != pim.Content && t.Program.Lanes().Has(pim.Content),
+		Limit: min(t.batch()*max(t.allowed(), 1)*callsPerStep, claimMost), Waits: l.Lane != pim.Content && t.Program.Lanes().Has(pim.Content),
 	}
 	options.Parents = l.Lane == pim.Content && t.Kind.ParentField != ""
 	in := t.Program.Inputs(l.Lane)
@@ -184,7 +231,7 @@ func (f *flow) step(ctx context.Context) (n next, full bool, err error) {
 	if s.stopped() {
 		full = false
 	}
-	n.again = n.again || full || s.probed
+	n.again = n.again || full || s.probed || s.yielded.Load()
 	return n, full, err
 }
 
@@ -192,12 +239,9 @@ func (f *flow) step(ctx context.Context) (n next, full bool, err error) {
 func (f *flow) claim(ctx context.Context, o postgres.ClaimOptions) (*postgres.Claim, time.Time, error) {
 	f.claims.Lock()
 	defer f.claims.Unlock()
-	f.mu.Lock()
-	o.Inflight = make([]int64, 0, len(f.inflight))
-	for id := range f.inflight {
-		o.Inflight = append(o.Inflight, id)
-	}
-	f.mu.Unlock()
+	f.look.Lock()
+	o.Inflight, f.press = f.inHand(), false
+	f.look.Unlock()
 	claim, err := f.d.r.store.Claim(ctx, f.l, o)
 	started := time.Now()
 	if err != nil {

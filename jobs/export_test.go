@@ -91,5 +91,8 @@ func (c *Channels) ExchangeRoom(bytes int) {
 	c.exchanges.room = bytes
 }
 
+// PressEvery sets how often a drain that sends in bulk looks for what goes before.
+func (r *Runner) PressEvery(d time.Duration) { r.pressEvery = d }
+
 // TidyEvery sets how often old rows are thrown away.
 func (r *Runner) TidyEvery(d time.Duration) { r.tidyEvery = d }

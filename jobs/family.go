@@ -52,13 +52,13 @@ func (s *step) families(sends []*task) (batches [][]*task) {
 	var batch []*task
 	for _, t := range ordered {
 		family := append([]*task{t}, children[t.SKU]...)
-		if room := s.t.Batch - len(batch); len(family) > room && len(family) > 1 || room == 0 {
+		if room := s.t.batch() - len(batch); len(family) > room && len(family) > 1 || room == 0 {
 			if len(batch) > 0 {
 				batches = append(batches, batch)
 			}
 			batch = nil
 		}
-		fit := min(len(family), s.t.Batch)
+		fit := min(len(family), s.t.batch())
 		for _, late := range family[fit:] {
 			s.waitForParent(late)
 		}
@@ -102,7 +102,7 @@ func (s *step) inBatches(sends []*task) [][]*task {
 		return s.families(sends)
 	}
 	var batches [][]*task
-	for batch := range chunks(sends, s.t.Batch) {
+	for batch := range chunks(sends, s.t.batch()) {
 		batches = append(batches, batch)
 	}
 	return batches

@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"context"
+	"errors"
 
 	"github.com/sluicehub/sluice/connectors"
 )
@@ -13,11 +14,11 @@ import (
 // counts, which includes that nothing is there which the push would empty
 // (Held.Exact). Of a conflict it asks once, before the listing is sent again.
 // Whatever else is said, and whatever goes wrong, the listing is sent as ever. It
-// gives the tasks that are to be sent.
-func (s *step) lookUp(ctx context.Context, tasks []*task) []*task {
+// gives the tasks that are to be sent, and says whether the target was asked.
+func (s *step) lookUp(ctx context.Context, tasks []*task) (left []*task, asked bool) {
 	reader, lanes := s.t.reads()
 	if !lanes.Has(s.l.Lane) {
-		return tasks
+		return tasks, false
 	}
 	var doubtful []*task
 	var items []connectors.Item
@@ -30,7 +31,7 @@ func (s *step) lookUp(ctx context.Context, tasks []*task) []*task {
 		}
 	}
 	if len(items) == 0 {
-		return tasks
+		return tasks, false
 	}
 	var held []connectors.Held
 	_, err := s.call(s.errandFor(errandRead, doubtful).on(ctx), errandRead, len(items), func(ctx context.Context) ([]connectors.Result, error) {
@@ -43,7 +44,7 @@ func (s *step) lookUp(ctx context.Context, tasks []*task) []*task {
 		return results, err
 	})
 	if err != nil {
-		return tasks
+		return tasks, !errors.Is(err, errLeaveAlone)
 	}
 	s.isWell()
 	sure := map[*task]bool{}
@@ -62,13 +63,13 @@ func (s *step) lookUp(ctx context.Context, tasks []*task) []*task {
 		sure[t] = true
 		s.add("looked_up", s.took(t, res, pollEvery))
 	}
-	left := make([]*task, 0, len(tasks)-len(sure))
+	left = make([]*task, 0, len(tasks)-len(sure))
 	for _, t := range tasks {
 		if !sure[t] {
 			left = append(left, t)
 		}
 	}
-	return left
+	return left, true
 }
 
 // revisionMost bounds the revisions that are outbid: more counts nothing.

@@ -33,6 +33,9 @@ const (
 	grantFor = 100 * time.Millisecond
 	// grantMost bounds what a process that ends leaves unused of a quota.
 	grantMost = 50
+	// rateFloor is what a target's throttles leave of a rate: a call of several
+	// requests would else never end.
+	rateFloor = 0.01
 )
 
 // pacer lets the requests of one channel pass, in this process.
@@ -54,10 +57,7 @@ func flowOf(ch *postgres.Channel, kind *connectors.Kind) pim.Flow {
 // pass waits until the channel may make one more request for ctx's errand.
 func (p *pacer) pass(ctx context.Context, store *postgres.Store, id pim.ChannelID, f pim.Flow) error {
 	e := errandOf(ctx)
-	most := waitNext
-	if e.passed.CompareAndSwap(false, true) {
-		most = waitFirst
-	}
+	most := e.waits(time.Now())
 	at, g, err := time.Time{}, e.grant.Load(), error(nil)
 	if g == nil {
 		at, g, err = p.ask(ctx, store, id, f, e, most)
@@ -86,6 +86,18 @@ func (p *pacer) pass(ctx context.Context, store *postgres.Store, id pim.ChannelI
 	return nil
 }
 
+// waits is for how long the errand's next request may wait for its turn.
+func (e *errand) waits(now time.Time) time.Duration {
+	most := waitNext
+	if e.passed.CompareAndSwap(false, true) {
+		most = waitFirst
+	}
+	if e.until.IsZero() {
+		return most
+	}
+	return max(0, min(most, e.until.Sub(now))) // else the job would be ended, and leave the call in doubt
+}
+
 // ask takes a credit, of those that are there or of a new grant, and says from
 // when on it counts. A grant back: there is none, for its reason.
 func (p *pacer) ask(ctx context.Context, store *postgres.Store, id pim.ChannelID, f pim.Flow, e *errand, most time.Duration) (time.Time, *postgres.Grant, error) {
@@ -103,6 +115,7 @@ func (p *pacer) ask(ctx context.Context, store *postgres.Store, id pim.ChannelID
 		begins, _ := f.Day(now)
 		g, err := store.Grant(ctx, postgres.GrantRequest{
 			Channel: id, N: n, Rate: f.RequestsPerSecond, Burst: f.Burst, Quota: e.quota(f, now), Day: begins, Rises: f.QuotaRises(e.lane, now), Wait: most,
+			Floor: min(f.RequestsPerSecond, rateFloor),
 		})
 		if err != nil { // nothing was sent; the cause is for the log
 			e.failed.CompareAndSwap(nil, &err)

@@ -55,3 +55,20 @@ func TestPatience(t *testing.T) {
 		}
 	})
 }
+
+// A job of a slow channel is over before River would end it, whatever its calls
+// wait for: the shift, two steps that overlap it for a moment, and one to its end.
+func TestJobsEndByThemselves(t *testing.T) {
+	t.Parallel()
+	if most := shift + 2*flowFor + stepMost; most >= jobMost || passMost >= stepMost {
+		t.Errorf("a job may take %v, River's limit is %v", most, jobMost)
+	}
+	now := time.Now()
+	e := newErrand(errandPush, pim.Content)
+	e.until = now.Add(time.Minute)
+	for i, c := range []struct{ at, want time.Duration }{{0, waitFirst}, {0, time.Minute}, {50 * time.Second, 10 * time.Second}, {2 * time.Minute, 0}} {
+		if got := e.waits(now.Add(c.at)); got != c.want {
+			t.Errorf("request %d waits for %v, want %v", i+1, got, c.want)
+		}
+	}
+}

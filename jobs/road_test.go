@@ -42,6 +42,7 @@ type road struct {
 
 	texts        *jobs.Texts // nil: no texts are made
 	beforeFinish func(postgres.Consumer)
+	presses      bool // drains look before each call in bulk whether something goes before it
 }
 
 // newRoad opens a store on a database of its own with the small schema of
@@ -107,6 +108,9 @@ func (r *road) work() (stop func()) {
 		r.Fatal(err)
 	}
 	runner.BeforeFinish(r.beforeFinish)
+	if r.presses {
+		runner.PressEvery(0)
+	}
 	if r.tidy > 0 {
 		runner.TidyEvery(r.tidy)
 	}

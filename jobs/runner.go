@@ -65,7 +65,8 @@ type Runner struct {
 	lease    time.Duration
 	every    time.Duration // between sweeps
 
-	tidyEvery time.Duration
+	tidyEvery  time.Duration
+	pressEvery time.Duration
 
 	tally      tally
 	notifiers  *Notifiers
@@ -86,7 +87,7 @@ func New(c Config) (*Runner, error) {
 		store: c.Store, channels: c.Channels, log: c.Log, holder: c.Holder, works: c.Work, media: c.Media,
 		lease: cmp.Or(c.Lease, leaseFor), every: cmp.Or(c.Sweep, sweepEvery),
 		notifiers: c.Notifiers, watchEvery: cmp.Or(c.Watch, watchEvery), gather: cmp.Or(c.Gather, gatherFor),
-		tidyEvery: tidyEvery, hub: newHub(), stop: make(chan struct{}), metrics: newMetrics(c.Metrics, c.Store),
+		tidyEvery: tidyEvery, pressEvery: pressEvery, hub: newHub(), stop: make(chan struct{}), metrics: newMetrics(c.Metrics, c.Store),
 	}
 	if c.Channels != nil {
 		c.Channels.exchanges.tells(c.Log, c.Metrics)
@@ -98,10 +99,10 @@ func New(c Config) (*Runner, error) {
 		// The wake of an idle consumer waits this long; a poked one does not.
 		FetchCooldown:     10 * time.Millisecond,
 		FetchPollInterval: time.Second,
-		// Longer than any step may take. A dead job's row stays as long; it
+		// Longer than any shift with its last step may take: stepMost. A dead job's row stays as long; it
 		// holds nothing up, since its generation is over.
-		JobTimeout:                  10 * time.Minute,
-		RescueStuckJobsAfter:        10 * time.Minute,
+		JobTimeout:                  jobMost,
+		RescueStuckJobsAfter:        jobMost,
 		CompletedJobRetentionPeriod: time.Minute,
 		CancelledJobRetentionPeriod: time.Minute,
 		DiscardedJobRetentionPeriod: time.Minute,
@@ -138,7 +139,7 @@ func New(c Config) (*Runner, error) {
 				return consume(ctx, r, job, c, job.Args.Gen, &puller{r})
 			}))
 		}))
-		err = errors.Join(err, add(postgres.Reconcile, 100, func() error { // as drains
+		err = errors.Join(err, add(postgres.Reconcile, 1000, func() error { // as drains
 			return river.AddWorkerSafely(rc.Workers, river.WorkFunc(func(ctx context.Context, job *river.Job[reconcileArgs]) error {
 				c := postgres.Consumer{Kind: postgres.Reconcile, Channel: pim.ChannelID(job.Args.Channel)}
 				return consume(ctx, r, job, c, job.Args.Gen, &reconciler{r: r})

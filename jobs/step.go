@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -41,6 +40,7 @@ type step struct {
 	asking   bool            // it was a poll's
 	well     bool
 	made     atomic.Int64 // requests
+	yielded  atomic.Bool  // some of its bulk was left to a later claim
 }
 
 func (s *step) run(ctx context.Context, claim *postgres.Claim, items []postgres.Claimed) (next, error) {
@@ -94,7 +94,7 @@ func (s *step) run(ctx context.Context, claim *postgres.Claim, items []postgres.
 	for _, batch := range s.inBatches(sends) {
 		g.Go(func() error { return s.push(gctx, batch) })
 	}
-	for batch := range chunks(polls, s.t.Batch) {
+	for batch := range chunks(polls, s.t.batch()) {
 		g.Go(func() error { return s.poll(gctx, batch) })
 	}
 	for _, batch := range s.inBatches(bulk) {
@@ -200,12 +200,13 @@ func (s *step) push(ctx context.Context, tasks []*task) error {
 	}
 	var results []connectors.Result
 	var errand *errand
+	var asked bool
 	tasks, err := s.upload(ctx, tasks)
 	if _, told := errors.AsType[*connectors.Error](err); err != nil && !told && !errors.Is(err, errLeaveAlone) && ctx.Err() == nil {
 		return err // the store's
 	}
 	if err == nil {
-		tasks = s.lookUp(ctx, tasks)
+		tasks, asked = s.lookUp(ctx, tasks)
 	}
 	if err == nil && len(tasks) == 0 {
 		return nil // no call was made that says how the target is
@@ -216,6 +217,7 @@ func (s *step) push(ctx context.Context, tasks []*task) error {
 			items[i] = t.item
 		}
 		errand = s.errandFor(errandPush, tasks)
+		errand.passed.Store(asked) // it goes on with what was begun, and waits for its requests
 		results, err = s.call(errand.on(ctx), errandPush, len(items), func(ctx context.Context) ([]connectors.Result, error) {
 			return s.t.Connector.Push(ctx, items)
 		})
@@ -226,6 +228,7 @@ func (s *step) push(ctx context.Context, tasks []*task) error {
 	if errors.Is(err, errLeaveAlone) {
 		return nil
 	}
+	s.fits(errand, results, err, len(tasks))
 	if err == nil {
 		for i, t := range tasks {
 			if results[i].Err != nil {
@@ -287,7 +290,9 @@ const forbiddenTwice = 2
 // the tasks says, and the others would wait for it in vain: the probe, which says
 // nothing of any product, tells the two apart.
 func (s *step) credentials(ctx context.Context, tasks []*task, e *connectors.Error) error {
-	_, err := s.call(newErrand(errandProbe, s.l.Lane).on(ctx), errandProbe, 1, func(ctx context.Context) ([]connectors.Result, error) {
+	probe := newErrand(errandProbe, s.l.Lane)
+	probe.passed.Store(true) // it goes on with what was begun
+	_, err := s.call(probe.on(ctx), errandProbe, 1, func(ctx context.Context) ([]connectors.Result, error) {
 		return []connectors.Result{{}}, s.t.Connector.Probe(ctx)
 	})
 	switch {
@@ -310,53 +315,6 @@ func (s *step) allDown(tasks []*task, e *connectors.Error) {
 	for _, t := range tasks {
 		s.add(string(e.Verdict), s.down(t, e))
 	}
-}
-
-// errLeaveAlone: the call did not begin, for the target is in trouble.
-var errLeaveAlone = errors.New("the target is to be left alone")
-
-// call makes one call with the channel's time limit, and holds the connector
-// to its promise of one result per item.
-func (s *step) call(ctx context.Context, what string, n int, do func(context.Context) ([]connectors.Result, error)) ([]connectors.Result, error) {
-	if err := s.f.begin(ctx, s.t); err != nil {
-		return nil, err // the caller sees that ctx has ended
-	}
-	defer s.f.end()
-	if s.stopped() {
-		return nil, errLeaveAlone
-	}
-	began := time.Now()
-	cctx, cancel := withPatience(ctx, s.t.Timeout)
-	defer cancel()
-	e := errandOf(ctx)
-	e.patience = cctx
-	results, err := shielded(cctx, do)
-	e.over(results, err)
-	s.made.Add(e.made.Load())
-	if g := e.grant.Load(); g != nil {
-		s.rests(g, what)
-	}
-	if cause := e.failed.Load(); cause != nil {
-		s.d.r.log.ErrorContext(ctx, "look at a channel's rate", "channel", s.t.Code, "err", *cause)
-	}
-	s.d.r.metrics.called(s.t.Code, s.l.Lane, what, time.Since(began))
-	if err == nil && len(results) != n {
-		err = &connectors.Error{
-			Verdict: connectors.Unavailable, Uncertain: true,
-			Err: fmt.Errorf("connector %s gave %d results for %d items", s.t.Kind.Name, len(results), n),
-		}
-	}
-	return results, err
-}
-
-// shielded keeps a connector's panic from ending the process.
-func shielded(ctx context.Context, do func(context.Context) ([]connectors.Result, error)) (results []connectors.Result, err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			err = &connectors.Error{Verdict: connectors.Unavailable, Uncertain: true, Err: fmt.Errorf("the connector panicked: %v", v)}
-		}
-	}()
-	return do(ctx)
 }
 
 func (s *step) isWell() {

@@ -26,8 +26,10 @@ type errand struct {
 	held  []heldExchange // until it is over, at most heldMost
 	ended bool
 
-	soldOut  bool // all of them are
-	settles  bool // it reads instead of sending again
+	soldOut  bool      // all of them are
+	settles  bool      // it reads instead of sending again
+	bulk     bool      // all of them are, and wait for what is not
+	until    time.Time // no request of it waits for longer; zero: as long as it takes
 	patience *patience
 	passed   atomic.Bool                    // one of its requests may have been made
 	made     atomic.Int64                   // requests that were let pass
@@ -69,7 +71,7 @@ const (
 
 // newErrand makes an errand; lane 0 is of none. Who makes one says when it is over.
 func newErrand(what string, lane pim.Lane, skus ...pim.SKU) *errand {
-	return &errand{what: what, lane: lane, skus: skus}
+	return &errand{what: what, lane: lane, skus: skus, until: time.Now().Add(passMost)}
 }
 
 type errandKey struct{}
@@ -99,6 +101,8 @@ func (s *step) errandFor(what string, tasks []*task) *errand {
 	e := newErrand(what, s.l.Lane, skus...)
 	e.soldOut = s.laneHeld && what != errandPoll
 	e.settles = what == errandRead
+	e.bulk = what != errandPoll && !slices.ContainsFunc(tasks, func(t *task) bool { return t.Priority > postgres.PriorityBulk })
+	e.until = time.Now().Add(passMost - s.elapsed())
 	return e
 }
 

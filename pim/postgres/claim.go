@@ -255,6 +255,27 @@ func (s *Store) Claim(ctx context.Context, l Lease, o ClaimOptions) (*Claim, err
 	return out, nil
 }
 
+const sqlPressing = `
+select exists (select from (values (1::smallint), (2)) q (turn) cross join lateral (
+    select from listing l
+    where l.channel_id = @channel and l.lane = @lane and l.dirty and ` + turn + ` = q.turn and l.due_at <= now() and l.product_id <> all(@inflight::bigint[])
+    order by l.due_at limit 1
+) l)`
+
+// Pressing reports whether a listing of the lane is due that goes before bulk, and
+// is not among those that are worked on.
+func (s *Store) Pressing(ctx context.Context, l Lease, inflight []int64) (waits bool, err error) {
+	args := l.args()
+	args["inflight"] = inflight
+	if inflight == nil {
+		args["inflight"] = []int64{}
+	}
+	if err := s.work.QueryRow(ctx, sqlPressing, args).Scan(&waits); err != nil {
+		return false, fmt.Errorf("look what goes first for %v: %w", l.Consumer, err)
+	}
+	return waits, nil
+}
+
 const sqlNextDue = `
 select min(l.due_at) - now() from consumer k cross join (values (0::smallint), (1), (2), (3)) q (turn) cross join lateral (
     select l.due_at from listing l
