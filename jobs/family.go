@@ -49,16 +49,17 @@ func (s *step) families(sends []*task) (batches [][]*task) {
 			s.waitForParent(t)
 		}
 	}
+	most := s.t.batch() // which a call that ends meanwhile may change
 	var batch []*task
 	for _, t := range ordered {
 		family := append([]*task{t}, children[t.SKU]...)
-		if room := s.t.batch() - len(batch); len(family) > room && len(family) > 1 || room == 0 {
+		if room := most - len(batch); len(family) > room && len(family) > 1 || room == 0 {
 			if len(batch) > 0 {
 				batches = append(batches, batch)
 			}
 			batch = nil
 		}
-		fit := min(len(family), s.t.batch())
+		fit := min(len(family), most)
 		for _, late := range family[fit:] {
 			s.waitForParent(late)
 		}
