@@ -61,8 +61,8 @@ fence as (
 )`
 
 // sqlLockListings comes first, in the receipt's transaction: it locks what the
-// two statements after it write, in everybody's order. The fence stands in each
-// of the three, so that a holder who lost its lease locks and writes nothing.
+// statements after it write, in everybody's order. The fence stands in each
+// of them, so that a holder who lost its lease locks and writes nothing.
 //
 // Who puts an offer to wait for its content locks that content, too. A content's
 // receipt marks the offers that it sees, and an offer's receipt looks whether
@@ -72,7 +72,8 @@ fence as (
 const sqlLockListings = `
 with ` + fenceOfDrain + `
 select from listing l
-where exists (select from fence) and l.product_id = any(@product::bigint[] || @parents::bigint[]) and l.channel_id = @channel
+where exists (select from fence) and l.channel_id = @channel
+  and l.product_id = any(@product::bigint[] || @parents::bigint[] || array(select v.id from product v where @lane = 1 and v.parent_id = any(@reborn::bigint[])))
   and (l.lane = @lane or l.lane = 1 and @waiting or l.lane in (2, 4) and l.product_id = any(@reborn::bigint[]))
 order by l.product_id, l.channel_id, l.lane for update`
 

@@ -285,3 +285,43 @@ func TestForgettingReachesTickets(t *testing.T) {
 		}
 	}
 }
+
+// A parent's receipt wakes the variants that wait for it, and locks them where
+// everybody does: in their order among all else that it writes.
+func TestReceiptLocksWaitingVariantsInOrder(t *testing.T) {
+	t.Parallel()
+	l := newLane(t, pim.Content)
+	l.do(thing("B", Put, `{}`))
+	l.do(thing("C", Put, `{}`))
+	l.fanOut(l.fan)
+	l.exec(`update product set parent_id = (select id from product where sku = 'A') where sku = 'B'`)
+	c, err := l.Claim(l.ctx, l.drain, ClaimOptions{Limit: 10})
+	if err != nil || len(c.Items) != 3 {
+		t.Fatal(c, err)
+	}
+	l.exec(`update listing set due_at = now() + interval '10 minutes' from product p where p.id = product_id and p.sku = 'B'`)
+	var outcomes []Outcome
+	for _, it := range c.Items {
+		if it.SKU != "B" {
+			outcomes = append(outcomes, Outcome{Product: it.Product, Want: it.Want, Heard: true, Ack: true, Rev: 1, Hash: []byte("x"), Born: 1, Wakes: it.SKU == "A"})
+		}
+	}
+	const lock = `select from listing l join product p on p.id = l.product_id where p.sku = $1 and l.lane = 1 for update of l`
+	other := l.begin() // fan-out, say
+	if _, err := other.Exec(l.ctx, lock, "B"); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { _, _, err := l.Receive(l.ctx, l.drain, outcomes); done <- err }()
+	l.blocked(1)
+	if _, err := other.Exec(l.ctx, lock, "C"); err != nil {
+		t.Error("the receipt holds what comes later:", err)
+	}
+	_ = other.Rollback(l.ctx)
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if n := l.number(`select count(*) from listing where lane = 1 and dirty and due_at <= now()`); n != 1 {
+		t.Errorf("%d variants are due", n)
+	}
+}

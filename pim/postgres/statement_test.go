@@ -99,7 +99,7 @@ var (
 	locksInOrder   = regexp.MustCompile(`order by (product_id, channel_id, lane|l\.product_id, l\.channel_id, l\.lane)( limit \d+)? for update`)
 	marksListing   = regexp.MustCompile(`insert into listing\b`)
 	marksInOrder   = regexp.MustCompile(`order by [tp]\.(product_)?id, c\.id, lane\.lane\s+on conflict`)
-	lockedBefore   = map[string]bool{"sqlReceipt": true, "sqlReborn": true, "sqlCompared": true} // in their transaction, by sqlLockListings and sqlLockCompared
+	lockedBefore   = map[string]bool{"sqlReceipt": true, "sqlReborn": true, "sqlOrphans": true, "sqlCompared": true} // in their transaction, by sqlLockListings and sqlLockCompared
 )
 
 // Whatever writes many listings locks them in the order product,
@@ -225,6 +225,7 @@ func (h *house) checkPlans(of string) {
 		"poison":    {sqlPoison, "outbox_order", "consumer"},
 		"receipt":   {sqlReceipt, "", "consumer"},
 		"reborn":    {sqlReborn, "", "consumer"},
+		"orphans":   {sqlOrphans, "", "consumer"},
 		"edit":      {sqlEdit, "product_pkey", "catalogue"},
 		"current":   {sqlCurrent, "product_sku_key", ""},
 		"lock":      {sqlLockProducts, "product_sku_key", ""},
