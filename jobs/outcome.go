@@ -145,7 +145,9 @@ func (r *round) plan(t *task) (outcome postgres.Outcome, send bool) {
 	o := t.keep()
 	never := t.AckedHash == nil && (t.Status == "" || t.Status == string(pim.StateNone)) && !t.doubt() && (t.lane != pim.Content || t.Born <= 0)
 	switch {
-	case r.sellsOut(t) && !never:
+	case r.sellsOut(t) && (!never || t.Status != "" && t.Born > 0):
+		// Of an offer that counts as none, the target may have kept the stock with what
+		// it was told to hide, and show both again.
 		if t.document == nil {
 			t.document = json.RawMessage("{}")
 		}

@@ -302,3 +302,25 @@ func TestVariantsComeBackWithTheirParent(t *testing.T) {
 		t.Errorf("back as %s", l.Document)
 	}
 }
+
+// What was hidden with its stock under another policy, came back, and left again
+// before its offer had its turn, is shown there with that stock: it is sold out.
+func TestSoldOutWhereOffersWereForgotten(t *testing.T) {
+	t.Parallel()
+	r, fake := onSale(t, pim.WithdrawDisable)
+	r.enable("A", false)
+	r.settled("shop")
+	now := time.Now().UTC()
+	prices := pim.Window{Lanes: []string{"offer"}, From: now.Add(3 * time.Hour).Format("15:04"), To: now.Add(4 * time.Hour).Format("15:04")}
+	r.update("shop", func(s *jobs.ChannelSpec) {
+		s.Policy.Withdrawal, s.Policy.Flow.Windows = pim.WithdrawZeroStock, []pim.Window{prices}
+	})
+	r.enable("A", true)
+	r.wait(fake, func(s webhooktest.State) bool { return !s.Hidden("A") })
+	r.enable("A", false)
+	r.until(func() bool { return r.listing("shop", "A", pim.Content).State == pim.StateSoldOut })
+	r.withdraws("shop", pim.WithdrawZeroStock) // and no windows any more
+	if l, _ := fake.Listing("A", pim.Offer); !fake.SoldOut("A") {
+		t.Errorf("it is sold as %s", l.Document)
+	}
+}
