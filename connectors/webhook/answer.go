@@ -54,7 +54,7 @@ var verdicts = map[string]struct {
 // list finds the items of a 2xx body. None means that the target says nothing
 // of single items; the error that it began to and broke off.
 func list(body []byte) ([]said, error) {
-	body = bytes.TrimSpace(body)
+	body = bytes.TrimSpace(bytes.TrimPrefix(body, []byte("\ufeff"))) // which no JSON reader takes
 	switch {
 	case len(body) == 0:
 		return nil, nil

@@ -94,7 +94,7 @@ func (c *Connector) held(ctx context.Context, items []connectors.Item) ([]connec
 	var answer struct {
 		Items []told `json:"items"`
 	}
-	if err := json.Unmarshal(bytes.TrimSpace(resp.Body), &answer); err != nil || answer.Items == nil {
+	if err := json.Unmarshal(bytes.TrimSpace(bytes.TrimPrefix(resp.Body, []byte("\ufeff"))), &answer); err != nil || answer.Items == nil {
 		return nil, &connectors.Error{Verdict: connectors.Unavailable, Err: errors.New("the answer to what is held is not the JSON that was agreed")}
 	}
 	by := make(map[pim.SKU]*told, len(answer.Items))

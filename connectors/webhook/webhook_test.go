@@ -308,6 +308,18 @@ func TestPageIsNoAnswer(t *testing.T) {
 	}
 }
 
+// Some platforms begin whatever they answer with a byte order mark: it hides
+// neither a page nor what is said of items.
+func TestByteOrderMark(t *testing.T) {
+	for _, body := range []string{`{"items":[{"sku":"A","status":"error","code":"validation","message":"no"}]}`, "<html>Sign in</html>"} {
+		c := answering(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "\ufeff"+body) })
+		results, err := c.Push(t.Context(), []connectors.Item{item("A", 1)})
+		if err == nil && results[0].Err == nil {
+			t.Errorf("%s counts as %s", body, results[0].Status)
+		}
+	}
+}
+
 // TestConfig: every problem of a config is told at once, with its place and
 // without a value.
 func TestConfig(t *testing.T) {
