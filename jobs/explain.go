@@ -50,6 +50,7 @@ type LaneExplanation struct {
 	OnTarget OnTarget         `json:"on_target" enum:"live,accepted,no,uncertain"`
 	Because
 	Ahead int         `json:"ahead,omitempty" doc:"Of what is queued: how many of the lane's listings go before it at most; 10000 is that many or more"`
+	ETA   *time.Time  `json:"eta,omitempty" doc:"Of what is queued: when it is done, at the pace that the channel's forecast reckons with; absent where that is not known, or more are before it than were counted"`
 	Chain Explanatory `json:"chain" doc:"How it came to be so, from the edit to the answer"`
 }
 
@@ -148,6 +149,11 @@ func (c *Channels) Explain(ctx context.Context, code pim.ChannelCode, sku pim.SK
 		x := LaneExplanation{Lane: l.Lane, State: listingState(l), OnTarget: onTarget(l), Because: because(e, l), Chain: chain(e, l, program)}
 		if x.Reason == ReasonQueued {
 			x.Ahead = l.Ahead
+			if l.Ahead < postgres.MaxAhead { // by a pace that is read now, beside the snapshot: it is a guess anyway
+				if x.ETA, _, err = c.ETA(ctx, e.Channel, l.Lane, int64(l.Ahead)); err != nil {
+					return nil, err
+				}
+			}
 		}
 		if first && l.Mapped {
 			out.OnTarget, first = x.OnTarget, false

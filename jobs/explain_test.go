@@ -429,8 +429,18 @@ func TestExplainsTheQueueAndAttempts(t *testing.T) {
 	r.put(list, title("first"))
 	r.wait(fake, func(s webhooktest.State) bool { return s.Counts().Hanging == 1 })
 	l, _ := r.is(list[19], pim.Content, jobs.ReasonQueued)
-	if l.Ahead != 19 { // all became due together
+	if l.Ahead != 19 || l.ETA != nil { // all became due together, and nobody knows a pace
 		t.Errorf("%+v", l)
+	}
+	for minutes := range 3 { // a listing a second
+		if _, err := r.store.Pool().Exec(r.ctx, `insert into pace (channel_id, lane, minute, began, done)
+select $1, 1, m, m, 60 from (select date_trunc('minute', now()) - $2 * interval '1 minute') t (m)
+on conflict (channel_id, lane, minute) do update set done = 60, began = excluded.began`, r.of("shop").ID, minutes+1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if l, at := r.is(list[19], pim.Content, jobs.ReasonQueued); l.ETA == nil || l.ETA.Before(at.Add(15*time.Second)) || l.ETA.After(at.Add(time.Minute)) {
+		t.Errorf("at %s: %v", at, l.ETA)
 	}
 	fake.Up()
 	r.settled("shop")

@@ -59,6 +59,9 @@ func explained(x *jobs.Explanation) string {
 			fmt.Fprintf(&b, "  %-8s %s\n", link, fmt.Sprintf(format, args...))
 		}
 		line("why", "%s", reasonOf(x.At, l.Because))
+		if l.ETA != nil {
+			line("", "it is done by %s at the pace of the last minutes: in %s", local(*l.ETA), l.ETA.Sub(x.At).Round(time.Second))
+		}
 		if k := l.Chain.Edit; k != nil {
 			what := ""
 			if len(k.Attributes) > 0 {
