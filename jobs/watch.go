@@ -210,12 +210,11 @@ func wrongWith(c *postgres.Watched, now time.Time) map[pim.AlertKind]string {
 	case !c.Marking:
 		var late []string
 		for i, lane := range pim.AllLanes {
-			open, _ := c.Policy.Flow.Open(lane, now)
 			due := c.Due[i]
-			if len(c.Policy.Flow.Windows) > 0 { // what waited for the window to open is not late yet
-				due = min(due, now.Sub(c.Policy.Flow.OpenSince(lane, now)))
+			if len(c.Policy.Flow.Windows) > 0 { // what waited for a window to open was not late meanwhile
+				due = c.Policy.Flow.OpenWithin(lane, now.Add(-due), now)
 			}
-			if open && due > c.Policy.Alerts.Stale() {
+			if due > c.Policy.Alerts.Stale() {
 				late = append(late, fmt.Sprintf("%s for %s", lane, due.Round(time.Minute)))
 			}
 		}

@@ -103,6 +103,7 @@ func TestWhatIsWrong(t *testing.T) {
 		"not yet stale":  {postgres.Watched{Enabled: true, Due: [3]time.Duration{0, time.Minute, 0}}, ""},
 		"window open":    {postgres.Watched{Enabled: true, Due: [3]time.Duration{0, 9 * time.Hour, 0}, Policy: since("09:09")}, ""},
 		"open for long":  {postgres.Watched{Enabled: true, Due: [3]time.Duration{0, 9 * time.Hour, 0}, Policy: since("05:00")}, pim.AlertStale},
+		"short windows":  {postgres.Watched{Enabled: true, Due: [3]time.Duration{0, 72 * time.Hour, 0}, Policy: pim.Policy{Flow: pim.Flow{Windows: []pim.Window{{From: "09:00", To: "09:15"}}}}}, pim.AlertStale},
 		"window closed":  {postgres.Watched{Enabled: true, Due: [3]time.Duration{0, 9 * time.Hour, 0}, Policy: since("09:30")}, ""},
 		"being marked":   {postgres.Watched{Enabled: true, Marking: true, Due: [3]time.Duration{0, time.Hour, 0}}, ""},
 		"rejecting":      {postgres.Watched{Enabled: true, Rejected: 101}, pim.AlertRejecting},

@@ -47,32 +47,23 @@ func (f Flow) Open(lane Lane, now time.Time) (open bool, until time.Time) {
 	return false, begins
 }
 
-// OpenSince is since when the lane may be sent without a pause, of a lane that may
-// be now; zero: for a week or more, or always.
-func (f Flow) OpenSince(lane Lane, now time.Time) time.Time {
-	windows := slices.DeleteFunc(slices.Clone(f.Windows), func(w Window) bool {
-		return len(w.Lanes) > 0 && !slices.Contains(w.Lanes, lane.String())
-	})
-	if len(windows) == 0 {
-		return time.Time{}
+// OpenWithin is how long the lane could be sent between two times, of which the
+// last month counts at most.
+func (f Flow) OpenWithin(lane Lane, from, to time.Time) (total time.Duration) {
+	if month := to.AddDate(0, -1, 0); from.Before(month) {
+		from = month
 	}
-	since := now.Add(1)                                     // this moment may be a window's first
-	for week := now.AddDate(0, 0, -7); since.After(week); { // one window may begin where another ends
-		local := since.Add(-1).In(f.zone())
-		begun := since
-		for _, w := range windows {
-			for day := -1; day <= 0; day++ {
-				if from, to, ok := w.on(local, day); ok && !local.Before(from) && local.Before(to) && from.Before(begun) {
-					begun = from
-				}
-			}
+	for from.Before(to) {
+		open, until := f.Open(lane, from)
+		if until.IsZero() || until.After(to) {
+			until = to
 		}
-		if begun.Equal(since) {
-			return since
+		if open {
+			total += until.Sub(from)
 		}
-		since = begun
+		from = until
 	}
-	return time.Time{}
+	return total
 }
 
 // on is the window of the day that many days from local's; false: it has none.

@@ -45,24 +45,26 @@ func TestWindows(t *testing.T) {
 	}
 }
 
-func TestOpenSince(t *testing.T) {
+func TestOpenWithin(t *testing.T) {
 	t.Parallel()
-	at := func(day, hour, minute int) time.Time { return time.Date(2026, 11, day, hour, minute, 0, 0, time.UTC) } // the 23rd is a Monday
-	joined := pim.Flow{Windows: []pim.Window{{From: "22:00", To: "02:00"}, {From: "02:00", To: "06:00"}, {From: "09:00", To: "10:00", Lanes: []string{"offer"}}}}
+	at := func(day, hour, minute int) time.Time { return time.Date(2026, 11, day, hour, minute, 0, 0, time.UTC) }
+	joined := pim.Flow{Windows: []pim.Window{{From: "22:00", To: "02:00"}, {From: "02:00", To: "06:00"}, {From: "09:00", To: "09:05", Lanes: []string{"offer"}}}}
 	for name, c := range map[string]struct {
-		flow pim.Flow
-		lane pim.Lane
-		now  time.Time
-		want time.Time
+		flow     pim.Flow
+		lane     pim.Lane
+		from, to time.Time
+		want     time.Duration
 	}{
-		"no window":                   {pim.Flow{}, pim.Content, at(23, 9, 0), time.Time{}},
-		"a lane that no window names": {pim.Flow{Windows: joined.Windows[2:]}, pim.Content, at(23, 9, 0), time.Time{}},
-		"its first moment":            {joined, pim.Offer, at(23, 9, 0), at(23, 9, 0)},
-		"within":                      {joined, pim.Offer, at(23, 9, 59), at(23, 9, 0)},
-		"windows that join":           {joined, pim.Content, at(23, 5, 0), at(22, 22, 0)},
-		"windows without end":         {pim.Flow{Windows: []pim.Window{{From: "00:00", To: "12:00"}, {From: "12:00", To: "00:00"}}}, pim.Content, at(23, 5, 0), time.Time{}},
+		"no window":                   {pim.Flow{}, pim.Content, at(23, 9, 0), at(24, 9, 0), 24 * time.Hour},
+		"a lane that no window names": {pim.Flow{Windows: joined.Windows[2:]}, pim.Content, at(23, 9, 0), at(23, 10, 0), time.Hour},
+		"closed":                      {joined, pim.Content, at(23, 9, 0), at(23, 10, 0), 0},
+		"just opened":                 {joined, pim.Content, at(23, 9, 0), at(23, 22, 1), time.Minute},
+		"windows that join":           {joined, pim.Content, at(22, 9, 0), at(23, 9, 0), 8 * time.Hour},
+		"short windows":               {joined, pim.Offer, at(20, 8, 0), at(23, 9, 2), 3*8*time.Hour + 3*5*time.Minute + 2*time.Minute},
+		"a month counts":              {pim.Flow{}, pim.Content, at(1, 0, 0).AddDate(-1, 0, 0), at(1, 0, 0), 31 * 24 * time.Hour},
+		"backwards":                   {pim.Flow{}, pim.Content, at(2, 0, 0), at(1, 0, 0), 0},
 	} {
-		if got := c.flow.OpenSince(c.lane, c.now); !got.Equal(c.want) {
+		if got := c.flow.OpenWithin(c.lane, c.from, c.to); got != c.want {
 			t.Errorf("%s: %v, want %v", name, got, c.want)
 		}
 	}
