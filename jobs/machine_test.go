@@ -23,14 +23,22 @@ type machine struct {
 	fake  *webhooktest.Server
 	stop  func()
 	model map[pim.SKU]*wanted
+
+	flowing pim.Flow       // the channel's
+	gone    pim.Withdrawal // the channel's
+
+	conflicts int
 }
 
 // wanted is the model's product.
 type wanted struct {
-	exists, offered bool
-	title           string
-	stock           int64
+	exists, offered, disabled bool
+	title                     string
+	stock                     int64
 }
+
+// shown reports whether a target is to show it.
+func (w *wanted) shown() bool { return w.exists && !w.disabled }
 
 func (m *machine) sku(t *rapid.T) pim.SKU {
 	return rapid.SampledFrom(skus(4)).Draw(t, "sku")
@@ -56,7 +64,7 @@ func (m *machine) remove(t *rapid.T) {
 	if err != nil || res[0].Err != nil {
 		m.Fatal(res, err)
 	}
-	m.model[sku].exists = false
+	m.model[sku].exists, m.model[sku].disabled = false, false
 }
 
 func (m *machine) sell(t *rapid.T) {
@@ -70,6 +78,7 @@ func (m *machine) sell(t *rapid.T) {
 func (m *machine) fault(t *rapid.T) {
 	kind := rapid.SampledFrom([]webhooktest.FaultKind{
 		webhooktest.Lose, webhooktest.Fail, webhooktest.Reset, webhooktest.Garbage, webhooktest.Slow, webhooktest.Throttle,
+		webhooktest.Unauthorized, webhooktest.Hang,
 	}).Draw(t, "fault")
 	m.fake.Script(webhooktest.Fault{
 		Kind: kind, Times: rapid.IntRange(1, 2).Draw(t, "times"), Apply: rapid.Bool().Draw(t, "apply"), After: 20 * time.Millisecond,
@@ -80,6 +89,9 @@ func (m *machine) fault(t *rapid.T) {
 func (m *machine) late(t *rapid.T) {
 	m.quiet()
 	sku := m.sku(t)
+	if m.model[sku].disabled {
+		return // nothing is sent of it
+	}
 	m.fake.Script(webhooktest.Fault{Kind: webhooktest.Late, Times: 1})
 	began := time.Now()
 	m.set(sku, "late")
@@ -109,9 +121,35 @@ func (m *machine) loseJobs(*rapid.T) {
 	}
 }
 
+// quiet lets all be well: nothing is held up, refused or parked any more.
 func (m *machine) quiet() {
 	m.fake.Up()
-	m.settled("shop")
+	for sku := range m.model {
+		m.fake.Accept(sku)
+	}
+	if m.flowing.RequestsPerSecond+m.flowing.DebounceSeconds+float64(m.flowing.RequestsPerDay+len(m.flowing.Windows)) > 0 {
+		m.flowing = pim.Flow{}
+		m.settings()
+	}
+	if err := m.store.ResumeChannel(m.ctx, "shop"); err != nil {
+		m.Fatal(err)
+	}
+	m.runner.WakeChannel(m.of("shop").ID)
+	for m.settled("shop"); ; m.settled("shop") {
+		if n, err := m.store.RetryListings(m.ctx, postgres.ListingChoice{Channel: "shop"}); err != nil {
+			m.Fatal(err)
+		} else if n == 0 {
+			return
+		}
+	}
+}
+
+// left reports whether the target shows and sells nothing of a product that left the
+// channel, however that was withdrawn at the time.
+func (m *machine) left(sku pim.SKU) bool {
+	_, content := m.fake.Listing(sku, pim.Content)
+	_, offer := m.fake.Listing(sku, pim.Offer)
+	return !content && !offer || m.fake.Hidden(sku) || m.fake.SoldOut(sku) || m.gone == pim.WithdrawZeroStock && !offer
 }
 
 // check compares the target with the model.
@@ -119,6 +157,15 @@ func (m *machine) check(t *rapid.T) {
 	m.quiet()
 	for sku, w := range m.model {
 		content, offer := "", ""
+		if !w.shown() {
+			if !m.left(sku) {
+				t.Errorf("%s has left the channel by %q, and is still there", sku, m.gone)
+			}
+			continue
+		}
+		if m.fake.Hidden(sku) || m.fake.SoldOut(sku) {
+			t.Errorf("%s is hidden (%t) or sold out for ever (%t)", sku, m.fake.Hidden(sku), m.fake.SoldOut(sku))
+		}
 		if w.exists {
 			content = fmt.Sprintf(`{"categories":[],"family":"thing","sku":"%s","values":{"name":"%s"}}`, sku, w.title)
 			if w.offered {
@@ -130,6 +177,9 @@ func (m *machine) check(t *rapid.T) {
 			if got := string(l.Document); got != want && (got != "{}" || want != "" || !w.exists) {
 				// An empty document is as good as none: in doubt it is sent, to be sure.
 				t.Errorf("%s %s: the target holds %s, wanted is %s", sku, lane, l.Document, want)
+				for _, e := range m.fake.Log(sku, 20) {
+					t.Logf("%s %s %s revision %d %s: %s, late %t, lost %t, %s", e.At.Format("05.000"), e.Lane, e.Action, e.Revision, e.Document, e.Outcome, e.Late, e.Lost, e.Fault)
+				}
 			}
 		}
 	}
@@ -145,6 +195,7 @@ func TestMachine(t *testing.T) {
 	r.lease, r.sweep = time.Second, 100*time.Millisecond
 	fake := r.channel("shop", webhooktest.Options{}, nil)
 	m := &machine{road: r, fake: fake, stop: r.work(), model: map[pim.SKU]*wanted{}}
+	m.settings()
 	for _, sku := range skus(4) {
 		m.model[sku] = &wanted{}
 	}
@@ -163,6 +214,8 @@ func TestMachine(t *testing.T) {
 		t.Repeat(map[string]func(*rapid.T){
 			"edit": m.edit, "edit again": m.edit, "remove": m.remove, "sell": m.sell, "fault": m.fault, "fault again": m.fault,
 			"late": m.late, "die": m.die, "lose jobs": m.loseJobs,
+			"bound": m.bound, "withdrawal": m.withdrawal, "disable": m.disable, "pause": m.pause, "refuse": m.refuse, "again": m.again,
+			"drift": m.drift, "conflict": m.conflict, "restore": m.restore,
 		})
 		m.check(t)
 	})

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/sluicehub/sluice/connectors"
@@ -190,7 +191,31 @@ func skus(n int) []pim.SKU {
 // settled waits until no listing of the channels is waiting or pending.
 func (r *road) settled(channels ...pim.ChannelCode) {
 	r.Helper()
+	defer func() {
+		if r.ctx.Err() != nil {
+			r.Log(strings.Join(r.undone(), "\n"))
+		}
+	}()
 	r.until(func() bool { return r.busy(channels...) == 0 })
+}
+
+// undone says what is still on its way, when nothing else can be asked any more.
+func (r *road) undone() (lines []string) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	rows, err := r.store.Pool().Query(ctx, `
+select 'changes ' || count(*)::text from outbox
+union all select 'channel ' || to_jsonb(c) - '{secrets,mapping,config}'::text[] from channel c
+union all select 'listing ' || to_jsonb(l)::text from listing l where dirty or token is not null
+union all select 'consumer ' || to_jsonb(c)::text from consumer c
+union all select 'job ' || state || ' ' || args::text from river_job where state <> 'completed'`)
+	if err == nil {
+		lines, err = pgx.CollectRows(rows, pgx.RowTo[string])
+	}
+	if err != nil {
+		lines = append(lines, err.Error())
+	}
+	return lines
 }
 
 // busy counts what is still on its way to the channels.
