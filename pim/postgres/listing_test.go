@@ -126,7 +126,7 @@ func TestLaneStats(t *testing.T) {
 	for _, s := range pim.ListingStates {
 		got = append(got, fmt.Sprint(s, all[0].States[s]))
 	}
-	if want := "[waiting1 pending1 accepted1 live1 verified0 rejected1 withdrawn1 none2]"; fmt.Sprint(got) != want {
+	if want := "[waiting1 pending1 accepted1 live1 verified0 rejected1 withdrawn1 sold_out0 none2]"; fmt.Sprint(got) != want {
 		t.Errorf("%v, want %s", got, want)
 	}
 	if all[1].Channel != "bb" || all[1].Lane != pim.Content || all[1].States[pim.StateWaiting] != 8 || all[1].Oldest < 90*time.Second || all[1].Oldest > 3*time.Minute {
