@@ -67,3 +67,27 @@ func TestWireHearsWithoutSecrets(t *testing.T) {
 		t.Errorf("no answer: %v, heard %+v", err, wire.all[len(wire.all)-1])
 	}
 }
+
+// What is confided is told to nobody, though how much it was is.
+func TestConfidedBodiesStayUntold(t *testing.T) {
+	t.Parallel()
+	target := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte(`["5e55i0n"]`)) // no field's name gives it away
+	}))
+	defer target.Close()
+	wire := &heard{}
+	c := httpx.New(httpx.Options{AllowPrivate: true, Wire: wire})
+	for _, ctx := range []context.Context{t.Context(), connectors.Confide(t.Context())} {
+		req, _ := http.NewRequest(http.MethodPost, target.URL, strings.NewReader(`["s3cret"]`))
+		if _, err := c.Do(ctx, req); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if asked, answered := wire.all[0].Bodies(); asked != `["s3cret"]` || answered != `["5e55i0n"]` {
+		t.Errorf("what is not confided: %q, %q", asked, answered)
+	}
+	x := wire.all[1]
+	if asked, answered := x.Bodies(); asked != "" || answered != "" || x.Sent != 10 || x.Received != 11 {
+		t.Errorf("confided: %q of %d bytes, %q of %d", asked, x.Sent, answered, x.Received)
+	}
+}
