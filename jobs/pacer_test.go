@@ -236,6 +236,7 @@ func TestRefusedCredentialsStopTheChannel(t *testing.T) {
 	r := newRoad(t)
 	fake := r.channel("shop", webhooktest.Options{}, flowing(pim.Flow{}))
 	fake.Script(webhooktest.Fault{Kind: webhooktest.Unauthorized})
+	began := time.Now()
 	r.work()
 	all := skus(5)
 	r.put(all, title("A"))
@@ -243,8 +244,11 @@ func TestRefusedCredentialsStopTheChannel(t *testing.T) {
 	r.fannedOut()
 	calls := fake.Counts().Calls
 	ch := r.of("shop")
-	if wait := time.Until(*ch.NextProbeAt); wait < 5*time.Minute {
+	if wait := ch.NextProbeAt.Sub(began); wait < 5*time.Minute {
 		t.Errorf("asks again in %v", wait)
+	}
+	if why, _ := ch.Rests(time.Now()); why != postgres.HoldAuth {
+		t.Errorf("it rests for %q, with %d failures", why, ch.Fails)
 	}
 	r.put(all, title("B"))
 	r.fannedOut()
