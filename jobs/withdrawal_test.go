@@ -324,3 +324,27 @@ func TestSoldOutWhereOffersWereForgotten(t *testing.T) {
 		t.Errorf("it is sold as %s", l.Document)
 	}
 }
+
+// An offer that has its turn before the content that brings its product back stays
+// sold out until then, and is woken by it.
+func TestBackOnSaleBehindItsContent(t *testing.T) {
+	t.Parallel()
+	r, fake := onSale(t, pim.WithdrawZeroStock)
+	r.enable("A", false)
+	r.settled("shop")
+	now := time.Now().UTC()
+	texts := pim.Window{Lanes: []string{"content"}, From: now.Add(3 * time.Hour).Format("15:04"), To: now.Add(4 * time.Hour).Format("15:04")}
+	r.update("shop", func(s *jobs.ChannelSpec) {
+		s.Policy.Withdrawal, s.Policy.Flow.Windows = pim.WithdrawZeroStock, []pim.Window{texts}
+	})
+	r.enable("A", true)
+	r.fannedOut()
+	r.until(func() bool { return r.listing("shop", "A", pim.Offer).State == pim.StateSoldOut }) // and not waiting
+	if !fake.SoldOut("A") {
+		t.Error("it is sold before its content is back")
+	}
+	r.withdraws("shop", pim.WithdrawZeroStock) // and no windows any more
+	if l, _ := fake.Listing("A", pim.Offer); fake.SoldOut("A") {
+		t.Errorf("its content is back, and its offer is %s", l.Document)
+	}
+}
