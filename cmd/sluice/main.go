@@ -33,7 +33,7 @@ type cli struct {
 	LogLevel  string `enum:"auto,debug,info,warn,error" default:"auto" env:"SLUICE_LOG_LEVEL" help:"What is logged, to stderr: debug, info, warn or error. By default info for serve, warn for all others."`
 	LogFormat string `enum:"text,json" default:"text" env:"SLUICE_LOG_FORMAT" help:"How it is logged: text or json."`
 
-	Demo       demoCmd       `cmd:"" help:"Run all of Sluice on this machine, with five channels on fake targets and a demo catalogue."`
+	Demo       demoCmd       `cmd:"" help:"Run all of Sluice on this machine, with six channels on fake targets and a demo catalogue."`
 	Serve      serveCmd      `cmd:"" help:"Run the API, the workers, or both."`
 	Migrate    migrateCmd    `cmd:"" help:"Bring the database to the schema of this version."`
 	Channel    channelCmd    `cmd:"" help:"List, create and run channels."`

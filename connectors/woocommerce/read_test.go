@@ -11,7 +11,7 @@ import (
 // What is only the same in the shop's eyes is no drift, and settles no doubt.
 func TestReadIsExactToTheLetter(t *testing.T) {
 	const (
-		content = `{"sku":"A","name":"Tea","description":"<p>Of the <b>North</b></p>","weight":"1.50","dimensions":{"length":"2.0"},` +
+		content = `{"sku":"A","name":"Tea","slug":"tea-of-ours","description":"<p>Of the <b>North</b></p>","weight":"1.50","dimensions":{"length":"2.0"},` +
 			`"meta_data":[{"key":"note","value":"<i>new</i>"}],"attributes":{"Leaf":["whole","cut"]}}`
 		offer = `{"regular_price":"19.90","stock":3}`
 		media = `{"images":[{"src":"https://pictures.example/a.jpg","alt":"A cup"}]}`
@@ -39,6 +39,7 @@ func TestReadIsExactToTheLetter(t *testing.T) {
 		"price":       {pim.Offer, offer, func(p *woocommercetest.Product) { p.RegularPrice = "19.9" }, false},
 		"alt":         {pim.Media, media, func(p *woocommercetest.Product) { p.Images[0].Alt = "A mug" }, false},
 		"other name":  {pim.Content, content, func(p *woocommercetest.Product) { p.Name = "Coffee" }, true},
+		"other slug":  {pim.Content, content, func(p *woocommercetest.Product) { p.Slug = "tea" }, true},
 		"other price": {pim.Offer, offer, func(p *woocommercetest.Product) { p.RegularPrice = "19.91" }, true},
 	} {
 		t.Run(name, func(t *testing.T) {

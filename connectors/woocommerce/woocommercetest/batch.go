@@ -155,7 +155,9 @@ func (f *Fake) create(row map[string]json.RawMessage, parent *int64) (*Product, 
 		return nil, bad
 	}
 	p.ID = f.next()
-	p.Slug = slug(p.Name)
+	if p.Slug == "" {
+		p.Slug = slug(p.Name)
+	}
 	p.Permalink = fmt.Sprintf("https://shop.example/?p=%d", p.ID)
 	if p.Name == "" && of == nil {
 		f.violated("a product without a name: the shop calls it Product")
