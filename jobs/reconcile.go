@@ -116,7 +116,13 @@ func (c *reconciler) step(ctx context.Context, l postgres.Lease) (next, error) {
 		return c.rest(ctx, l, state, reconcileRests, err.Error())
 	}
 	mode := t.mode()
-	if _, lanes := t.reads(); lanes == 0 || mode == pim.ReconcileOff && state.RunAfter == nil {
+	if _, lanes := t.reads(); lanes == 0 && state.RunAfter != nil { // asked for by somebody who could not know
+		n, err := c.rest(ctx, l, state, reconcileRests, "the connector cannot tell what the target holds, with these settings")
+		if err == nil {
+			_, err = store.CancelReconcile(ctx, t.Code)
+		}
+		return n, err
+	} else if lanes == 0 || mode == pim.ReconcileOff && state.RunAfter == nil {
 		return c.rest(ctx, l, state, reconcileRests, "")
 	}
 	if state.Waiting || state.Channel.Fails > 0 {

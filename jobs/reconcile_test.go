@@ -391,3 +391,23 @@ func TestReconcileFindsWhatIsHidden(t *testing.T) {
 		t.Error("it is still hidden")
 	}
 }
+
+// A reading that was asked for where nothing can be read comes to an end, and says
+// why.
+func TestReconcileOfWhatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	r := newRoad(t)
+	r.channel("shop", webhooktest.Options{}, nil)
+	r.work()
+	if err := r.store.StartReconcile(r.ctx, "shop", nil, false, "test"); err != nil {
+		t.Fatal(err)
+	}
+	r.wakeReconcile("shop")
+	r.until(func() bool {
+		s, err := r.store.ReconcileStatus(r.ctx, "shop")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s.Run.State == "cancelled" && s.Run.EndedAt != nil && s.Error != ""
+	})
+}

@@ -72,6 +72,9 @@ func (r reconcileCmd) Run(ctx context.Context, c console, log *slog.Logger) erro
 	if err != nil {
 		return err
 	}
+	if r.Wait && st.Run.State == "cancelled" && st.Error != "" {
+		return fmt.Errorf("channel %s: %s", r.Channel, st.Error)
+	}
 	if r.JSON {
 		return printJSON(c.out, st.Run)
 	}
