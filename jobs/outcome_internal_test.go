@@ -12,8 +12,12 @@ import (
 func TestWhatStaysAwayWakesWhatWaits(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ was, policy pim.Withdrawal }{
-		{"", ""}, {pim.WithdrawDelete, pim.WithdrawDelete}, {pim.WithdrawDisable, pim.WithdrawDisable},
-		{pim.WithdrawDelete, pim.WithdrawDisable}, {pim.WithdrawDelete, pim.WithdrawZeroStock}, {pim.WithdrawDisable, pim.WithdrawZeroStock},
+		{"", ""},
+		{pim.WithdrawDelete, pim.WithdrawDelete},
+		{pim.WithdrawDisable, pim.WithdrawDisable},
+		{pim.WithdrawDelete, pim.WithdrawDisable},
+		{pim.WithdrawDelete, pim.WithdrawZeroStock},
+		{pim.WithdrawDisable, pim.WithdrawZeroStock},
 	} {
 		for _, gone := range []bool{true, false} { // or the mapping makes nothing of it
 			content := &task{lane: pim.Content, Claimed: &postgres.Claimed{Gone: gone, AckedHash: withdrawnAs(c.was), Status: string(pim.StateWithdrawn), Born: -7}}
