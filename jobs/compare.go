@@ -33,6 +33,7 @@ type expectation struct {
 	v    *postgres.Surveyed
 	item connectors.Item
 	out  bool // nothing can be said of it
+	moot bool // and what was said of an earlier acknowledgement is over
 	held connectors.Held
 }
 
@@ -83,11 +84,15 @@ func (c *Channels) expected(ctx context.Context, t *Target, survey *postgres.Sur
 	for i, lanes := range products {
 		for k := range lanes {
 			v := &lanes[k]
-			if v.AckedAt == nil || v.AckedHash == nil {
+			if v.AckedAt == nil {
 				continue
 			}
 			e := &expectation{v: v, item: connectors.Item{SKU: v.SKU, Lane: v.Lane, Revision: max(v.Acked, 1), Action: connectors.Upsert}}
 			list = append(list, e)
+			if v.AckedHash == nil { // it went along with its content, or is on the road again
+				e.out, e.moot = true, !v.Dirty && v.Token == "" && v.Error == ""
+				continue
+			}
 			if !atRest(v, survey.Now, t.Settle) {
 				e.out = true
 				continue
@@ -99,7 +104,8 @@ func (c *Channels) expected(ctx context.Context, t *Target, survey *postgres.Sur
 				return nil, err
 			}
 			// Of a document without fields nothing can differ but what nobody sent.
-			e.out = e.item.Document == nil || string(e.item.Document) == "{}"
+			e.moot = string(e.item.Document) == "{}"
+			e.out = e.item.Document == nil || e.moot
 		}
 	}
 	return list, c.named(ctx, t, list)
@@ -201,7 +207,8 @@ func (e *expectation) comparison(policy pim.Reconcile) postgres.Comparison {
 		k.Issues = append(k.Issues, pim.Issue{Code: code, Severity: pim.SeverityWarning, Attribute: attribute, Text: fmt.Sprintf(format, args...)})
 	}
 	withdrawn := e.item.Action.Tombstone()
-	absent := e.held.Presence == connectors.Absent
+	// Of what the target hides nothing is sold, whatever stock it has.
+	absent := e.held.Presence == connectors.Absent || e.item.Action == connectors.SellOut && e.held.Presence == connectors.Hidden
 	switch {
 	case withdrawn && !absent:
 		k.Kind = pim.DriftPresent

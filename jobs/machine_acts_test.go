@@ -35,8 +35,8 @@ func (m *machine) bound(t *rapid.T) {
 	now := time.Now().UTC() // hours away from the bounds, so that no clock comes to them
 	m.flowing = rapid.SampledFrom([]pim.Flow{
 		{},
-		{Windows: []pim.Window{{From: now.Add(3 * time.Hour).Format("15:04"), To: now.Add(4 * time.Hour).Format("15:04")}}},
-		{Windows: []pim.Window{{From: now.Add(3 * time.Hour).Format("15:04"), To: now.Add(4 * time.Hour).Format("15:04"), Lanes: []string{"content"}}}},
+		{Windows: []pim.Window{shut()}},
+		{Windows: []pim.Window{shut("content")}},
 		{RequestsPerDay: 2, DayBegins: now.Add(-3 * time.Hour).Format("15:04")},
 		{RequestsPerSecond: 20, Burst: 1},
 		{DebounceSeconds: 0.2},
@@ -127,15 +127,25 @@ func (m *machine) drift(t *rapid.T) {
 	if run := m.reconciled("shop", true); run.Drifted == 0 {
 		t.Fatalf("nothing is found of what somebody did to %s: %+v", sku, run)
 	}
+	m.nothingElse(t, sku)
 	m.check(t)
 	m.reconciled("shop", false)
-	for _, d := range m.drifts("shop") {
-		if d.SKU == sku {
-			t.Errorf("after the repair: %+v", d)
-		}
-	}
+	m.nothingElse(t, "")
 	if l := m.listing("shop", sku, pim.Content); l.State != pim.StateVerified {
 		t.Errorf("%s was repaired and read back, and is %s", sku, l.State)
+	}
+}
+
+// nothingElse checks that nothing is told to differ but what somebody did to sku.
+func (m *machine) nothingElse(t *rapid.T, sku pim.SKU) {
+	for _, d := range m.drifts("shop") {
+		if d.SKU == sku {
+			continue
+		}
+		t.Errorf("nobody did anything to it, or it was repaired: %+v", d)
+		for _, e := range m.fake.Log(d.SKU, 20) {
+			t.Logf("%s %s %s revision %d %s: %s, late %t, lost %t, %s", e.At.Format("05.000"), e.Lane, e.Action, e.Revision, e.Document, e.Outcome, e.Late, e.Lost, e.Fault)
+		}
 	}
 }
 

@@ -257,6 +257,9 @@ func (c *reconciler) survey(ctx context.Context, t *Target, p *comparing, survey
 		for _, e := range expected {
 			switch {
 			case e.v.Lane != lane:
+			case e.moot:
+				p.List = append(p.List, postgres.Comparison{Product: e.v.Product, Lane: lane, Want: e.v.Want, AckedAt: *e.v.AckedAt, Moot: true})
+				p.count(lane, "left_out")
 			case e.out || absent[e.v.Product]:
 				p.LeftOut++
 				p.count(lane, "left_out")

@@ -33,6 +33,12 @@ func (r *road) withdraws(code pim.ChannelCode, w pim.Withdrawal) {
 	r.settled(code)
 }
 
+// shut is a window of the lanes, of all if none is named, that is hours away.
+func shut(lanes ...string) pim.Window {
+	now := time.Now().UTC()
+	return pim.Window{Lanes: lanes, From: now.Add(3 * time.Hour).Format("15:04"), To: now.Add(4 * time.Hour).Format("15:04")}
+}
+
 // sent are the actions that a target received of a SKU, in order.
 func sent(fake *webhooktest.Server, sku pim.SKU) (list []string) {
 	var entries []webhooktest.Entry
@@ -182,10 +188,8 @@ func TestWithdrawalChanges(t *testing.T) {
 func TestSoldOutOnLeaving(t *testing.T) {
 	t.Parallel()
 	r, fake := onSale(t, pim.WithdrawZeroStock)
-	now := time.Now().UTC()
-	window := pim.Window{From: now.Add(3 * time.Hour).Format("15:04"), To: now.Add(4 * time.Hour).Format("15:04")}
 	r.update("shop", func(s *jobs.ChannelSpec) {
-		s.Policy.Withdrawal, s.Policy.Flow.Windows, s.Policy.Flow.DebounceSeconds = pim.WithdrawZeroStock, []pim.Window{window}, 60
+		s.Policy.Withdrawal, s.Policy.Flow.Windows, s.Policy.Flow.DebounceSeconds = pim.WithdrawZeroStock, []pim.Window{shut()}, 60
 	})
 	before := len(sent(fake, "A"))
 	if res, err := r.store.Edit(r.ctx, "test", []postgres.Edit{{SKU: "A", Mode: postgres.Delete}}); err != nil || res[0].Err != nil {
@@ -289,10 +293,8 @@ func TestVariantsComeBackWithTheirParent(t *testing.T) {
 	}
 	r.offer("V", "5", 7)
 	r.settled("shop")
-	now := time.Now().UTC()
-	texts := pim.Window{Lanes: []string{"content"}, From: now.Add(3 * time.Hour).Format("15:04"), To: now.Add(4 * time.Hour).Format("15:04")}
 	r.update("shop", func(s *jobs.ChannelSpec) {
-		s.Policy.Withdrawal, s.Policy.Flow.Windows = pim.WithdrawZeroStock, []pim.Window{texts}
+		s.Policy.Withdrawal, s.Policy.Flow.Windows = pim.WithdrawZeroStock, []pim.Window{shut("content")}
 	})
 	r.enable("P", false)
 	r.wait(fake, func(s webhooktest.State) bool { return s.SoldOut("V") })
@@ -310,10 +312,8 @@ func TestSoldOutWhereOffersWereForgotten(t *testing.T) {
 	r, fake := onSale(t, pim.WithdrawDisable)
 	r.enable("A", false)
 	r.settled("shop")
-	now := time.Now().UTC()
-	prices := pim.Window{Lanes: []string{"offer"}, From: now.Add(3 * time.Hour).Format("15:04"), To: now.Add(4 * time.Hour).Format("15:04")}
 	r.update("shop", func(s *jobs.ChannelSpec) {
-		s.Policy.Withdrawal, s.Policy.Flow.Windows = pim.WithdrawZeroStock, []pim.Window{prices}
+		s.Policy.Withdrawal, s.Policy.Flow.Windows = pim.WithdrawZeroStock, []pim.Window{shut("offer")}
 	})
 	r.enable("A", true)
 	r.wait(fake, func(s webhooktest.State) bool { return !s.Hidden("A") })
@@ -332,10 +332,8 @@ func TestBackOnSaleBehindItsContent(t *testing.T) {
 	r, fake := onSale(t, pim.WithdrawZeroStock)
 	r.enable("A", false)
 	r.settled("shop")
-	now := time.Now().UTC()
-	texts := pim.Window{Lanes: []string{"content"}, From: now.Add(3 * time.Hour).Format("15:04"), To: now.Add(4 * time.Hour).Format("15:04")}
 	r.update("shop", func(s *jobs.ChannelSpec) {
-		s.Policy.Withdrawal, s.Policy.Flow.Windows = pim.WithdrawZeroStock, []pim.Window{texts}
+		s.Policy.Withdrawal, s.Policy.Flow.Windows = pim.WithdrawZeroStock, []pim.Window{shut("content")}
 	})
 	r.enable("A", true)
 	r.fannedOut()

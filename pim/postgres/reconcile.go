@@ -127,6 +127,7 @@ type Comparison struct {
 	Want    int64
 	AckedAt time.Time
 	Kind    pim.DriftKind // "": the target holds what it acknowledged
+	Moot    bool          // it was not looked at, for nothing can differ any more: a drift of it is over
 	Fields  []pim.DriftField
 	Issues  []pim.Issue // of the drift
 	Repair  bool        // put it on the road again
@@ -171,18 +172,19 @@ order by l.product_id, l.channel_id, l.lane for update`
 	// which offers and media come again (see the born rule in jobs/outcome.go).
 	sqlCompared = `
 with r as (
-    select * from unnest(@product::bigint[], @lane::smallint[], @want::bigint[], @acked_at::timestamptz[], @kind::text[], @fields::jsonb[], @issues::jsonb[], @repair::boolean[])
-    as r (product_id, lane, want, acked_at, kind, fields, issues, repair)
+    select * from unnest(@product::bigint[], @lane::smallint[], @want::bigint[], @acked_at::timestamptz[], @kind::text[], @moot::boolean[], @fields::jsonb[], @issues::jsonb[], @repair::boolean[])
+    as r (product_id, lane, want, acked_at, kind, moot, fields, issues, repair)
 ),
 held as (
     select l.ctid as at, r.*, r.repair and (d.repairs is null or d.repairs < @most or d.repaired_at < now() - @again::interval) as repairs
     from r join listing l on l.product_id = r.product_id and l.channel_id = @channel and l.lane = r.lane
         and not l.dirty and l.want = r.want and l.acked_at = r.acked_at
     left join drift d on d.channel_id = @channel and d.product_id = r.product_id and d.lane = r.lane
+    where not r.moot or d.product_id is not null
 ),
 updated as (
     update listing l set
-        verified_at = case when h.kind is null then now() end,
+        verified_at = case when h.moot then l.verified_at when h.kind is null then now() end,
         issues = case when h.issues is null and (l.issues is null or not l.issues @? '$[*] ? (@.code starts with "drift.")') then l.issues
                       else nullif(coalesce((select jsonb_agg(i) from jsonb_array_elements(l.issues) i where not starts_with(i ->> 'code', 'drift.')), '[]')
                                   || coalesce(h.issues, '[]'), '[]') end,
@@ -202,7 +204,7 @@ found as (
 gone as (
     delete from drift d using held h where h.kind is null and (d.channel_id, d.product_id, d.lane) = (@channel, h.product_id, h.lane)
 )
-select count(*) filter (where kind is null), count(*) filter (where kind is not null), count(*) filter (where repairs) from held`
+select count(*) filter (where kind is null and not moot), count(*) filter (where kind is not null), count(*) filter (where repairs) from held`
 	// sqlReread keeps what was left out or could not be read from being the next
 	// page, too: it comes again with its next acknowledgement, or with the sample.
 	sqlReread = `
@@ -233,10 +235,10 @@ func (s *Store) Reconciled(ctx context.Context, l Lease, c Comparisons) (out Com
 		acked          = make([]time.Time, n)
 		kind           = make([]*string, n)
 		fields, issues = make([][]byte, n), make([][]byte, n)
-		repair         = make([]bool, n)
+		repair, moot   = make([]bool, n), make([]bool, n)
 	)
 	for i, v := range c.List {
-		product[i], want[i], lane[i], acked[i], repair[i] = int64(v.Product), v.Want, int16(v.Lane), v.AckedAt, v.Repair && v.Kind != ""
+		product[i], want[i], lane[i], acked[i], repair[i], moot[i] = int64(v.Product), v.Want, int16(v.Lane), v.AckedAt, v.Repair && v.Kind != "", v.Moot
 		kind[i], fields[i] = optional(string(v.Kind)), []byte("[]")
 		if v.Fields != nil {
 			fields[i] = []byte(storable(string(mustJSON(v.Fields))))
@@ -249,7 +251,7 @@ func (s *Store) Reconciled(ctx context.Context, l Lease, c Comparisons) (out Com
 	}
 	args := l.args()
 	for k, v := range map[string]any{
-		"product": product, "want": want, "lane": lane, "acked_at": acked, "kind": kind, "fields": fields, "issues": issues, "repair": repair,
+		"product": product, "want": want, "lane": lane, "acked_at": acked, "kind": kind, "moot": moot, "fields": fields, "issues": issues, "repair": repair,
 		"most": repairsMost, "again": repairAgain,
 	} {
 		args[k] = v
