@@ -60,9 +60,10 @@ touched as (
 marked as (
     insert into listing as l (channel_id, lane, product_id, dirty_at, due_at, priority)
     select c.id, lane.lane, t.product_id, t.at,
-           case when lane.lane = 2 and (t.priority = 2 or t.gone) then now() else now() + c.debounce * interval '1 second' end,
-           case when lane.lane <> 2 then least(t.priority, 1) when t.gone then 2 else t.priority end
+           case when q.priority = 2 then now() else now() + c.debounce * interval '1 second' end, q.priority
     from channel c cross join (values (1::smallint), (2::smallint), (4::smallint)) lane (lane) cross join touched t
+    cross join lateral (select t.product_id, c.id as channel_id) l
+    cross join lateral (select case when lane.lane = 2 and t.gone then 2 when t.priority < 2 or lane.lane = 2 and ` + soldOut + ` then t.priority else 1 end::smallint as priority) q
     where c.deleted_at is null
       and ((t.lanes & 1 <> 0 and c.marks_content & lane.lane <> 0) or (t.lanes & 2 <> 0 and c.marks_offer & lane.lane <> 0)
            or (t.lanes & 4 <> 0 and c.marks_media & lane.lane <> 0)

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"fmt"
 	"strconv"
 	"testing"
 	"time"
@@ -199,6 +200,25 @@ func TestSoldOutStaysFirstWhenBornAnew(t *testing.T) {
 		l.stands("before its content is born", c.then)
 		content.receive(published, Outcome{Ack: true, Born: 1, Wakes: true})
 		l.stands("after its content was born", c.wantAfter)
+	}
+}
+
+// What is sold out and there again before fan-out looks goes as what has changed
+// that, through no closed window.
+func TestSoldOutForAMomentIsAnEdit(t *testing.T) {
+	t.Parallel()
+	l := newLane(t, pim.Offer)
+	l.receive(l.claim(), Outcome{Ack: true})
+	for _, c := range []struct {
+		stock []int64
+		then  string
+	}{{[]int64{0, 3}, "edit"}, {[]int64{0}, "first"}} {
+		for _, n := range c.stock {
+			l.stocked("A", n)
+		}
+		l.fanOut(l.fan)
+		l.stands(fmt.Sprint("with stock ", c.stock), c.then)
+		l.receive(l.claim(), Outcome{Ack: true})
 	}
 }
 
