@@ -138,6 +138,7 @@ func (s *server) register() {
 	s.registerListings()
 	s.registerExchanges()
 	s.registerExplain()
+	s.registerReadiness()
 	s.registerHooks()
 	s.registerImports()
 	s.registerAssets()

@@ -73,6 +73,8 @@ var allowed = map[string][]Role{
 	"get-product-history":   everyone,
 	"list-product-listings": everyone,
 
+	"get-product-completeness": everyone,
+
 	"set-prices": offers,
 	"set-stock":  offers,
 

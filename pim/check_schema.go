@@ -108,6 +108,13 @@ func (s *Schema) CheckFamily(f *Family, pointer string) []Problem {
 			ps.add(at, "attribute.duplicate", fmt.Sprintf("attribute %s stands more than once", quote(fa.Code)))
 		}
 		members[fa.Code] = true
+		for j, channel := range fa.RequiredFor {
+			at := "/attributes/" + strconv.Itoa(i) + "/required_for/" + strconv.Itoa(j)
+			ps.note(at, "channel.code", ValidCode("channel", string(channel)))
+			if slices.Contains(fa.RequiredFor[:j], channel) {
+				ps.add(at, "channel.duplicate", fmt.Sprintf("channel %s stands more than once", quote(string(channel))))
+			}
+		}
 	}
 	if len(f.Variants) > maxFamilyVariants {
 		ps.add("/variants", "family.variants", fmt.Sprintf("a family has at most %d variants", maxFamilyVariants))
@@ -149,29 +156,6 @@ func (s *Schema) axes(ps *problems, pointer string, axes []string, members map[s
 			ps.add(at, "axis.scope", "an axis has one value, not one per locale or channel")
 		}
 	}
-}
-
-// Completeness counts the required attributes of a family, and those of them
-// that have a value for one channel and locale; missing are the others' codes, in
-// the family's order. Empty text and an empty array are no value. An unknown
-// family requires nothing.
-func Completeness(s *Schema, family string, values Values, channel ChannelCode, locale Locale) (filled, required int, missing []string) {
-	f := s.Families[family]
-	if f == nil {
-		return 0, 0, nil
-	}
-	for _, fa := range f.Attributes {
-		if !fa.Required {
-			continue
-		}
-		required++
-		if a := s.Attributes[fa.Code]; a != nil && isFilled(scopeOf(a, values[fa.Code], channel, locale)) {
-			filled++
-		} else {
-			missing = append(missing, fa.Code)
-		}
-	}
-	return filled, required, missing
 }
 
 // scopeOf finds an attribute's value for one channel and locale; nil: none.

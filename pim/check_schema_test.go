@@ -2,7 +2,6 @@ package pim
 
 import (
 	"encoding/json"
-	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -169,27 +168,5 @@ func TestParseAmount(t *testing.T) {
 		if d, err := ParseAmount(in); err == nil {
 			t.Errorf("ParseAmount(%s) = %s", in, d)
 		}
-	}
-}
-
-func TestCompleteness(t *testing.T) {
-	s := testSchema() // requires name per locale, slogan per channel and locale, images
-	for _, c := range []struct {
-		values  string
-		filled  int
-		missing []string
-	}{
-		{`{}`, 0, []string{"name", "slogan", "images"}},
-		{`{"name":{"de-DE":"x"},"slogan":{"erp":{"en-GB":"x"}},"images":[]}`, 0, []string{"name", "slogan", "images"}},
-		{`{"name":{"en-GB":" \n"},"slogan":{"shop":{"en-GB":"x"}},"images":"a"}`, 2, []string{"name"}},
-		{`{"name":{"en-GB":"x"},"slogan":{"shop":{"en-GB":"x"}},"images":["a"],"title":"y"}`, 3, nil},
-	} {
-		filled, required, missing := Completeness(s, "all", mustValues(t, c.values), "shop", "en-GB")
-		if filled != c.filled || required != 3 || !reflect.DeepEqual(missing, c.missing) {
-			t.Errorf("Completeness(%s) = %d of %d, missing %v", c.values, filled, required, missing)
-		}
-	}
-	if _, required, _ := Completeness(s, "none", nil, "shop", "en-GB"); required != 0 {
-		t.Error("an unknown family requires something")
 	}
 }

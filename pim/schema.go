@@ -1,5 +1,7 @@
 package pim
 
+import "slices"
+
 // AttributeType says what an attribute's values are. See Attribute for the
 // JSON shape of each.
 type AttributeType string
@@ -55,7 +57,16 @@ func (a *Attribute) Lane() Lane {
 // FamilyAttribute is an attribute's place in a family.
 type FamilyAttribute struct {
 	Code     string `json:"code"`
-	Required bool   `json:"required,omitempty" doc:"Counts for completeness; a draft without it can be stored"`
+	Required bool   `json:"required,omitempty" doc:"Counts for completeness on every channel; a draft without it can be stored"`
+	// RequiredFor are channels that may be made later, or be gone: nothing is
+	// sent by it, so nothing breaks.
+	RequiredFor []ChannelCode `json:"required_for,omitempty" maxItems:"1000" doc:"Channels on which it counts for completeness where it does not on all"`
+}
+
+// RequiredOn reports whether the attribute counts for completeness on a channel;
+// on "", which is none, only what counts on all.
+func (a FamilyAttribute) RequiredOn(channel ChannelCode) bool {
+	return a.Required || channel != "" && slices.Contains(a.RequiredFor, channel)
 }
 
 // FamilyVariant says in which attributes the variants of one parent differ.

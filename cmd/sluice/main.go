@@ -49,6 +49,7 @@ type cli struct {
 	Text       textCmd       `cmd:"" help:"See how translated and written texts stand, and review them."`
 	Import     importCmd     `cmd:"" help:"Import products from a file of CSV, JSON Lines or a JSON array."`
 	Explain    explainCmd    `cmd:"" help:"Say why a product is or is not live on a channel."`
+	Readiness  readinessCmd  `cmd:"" name:"completeness" help:"Say what a product lacks for its channels, and what would be refused there."`
 	Exchanges  exchangesCmd  `cmd:"" help:"See what channels' targets were asked and answered."`
 	Notify     notifyCmd     `cmd:"" help:"Say who is told when a channel needs somebody, and list what is wrong now."`
 	Restored   restoredCmd   `cmd:"" help:"Say that the database was restored from a backup: revisions rise, and everything is sent anew."`

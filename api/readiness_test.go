@@ -1,0 +1,76 @@
+package api
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/sluicehub/sluice/pim"
+	"github.com/sluicehub/sluice/pim/postgres"
+)
+
+// What a product lacks is told for each channel in its locale, and so is what
+// would be refused there, before anything is sent.
+func TestCompleteness(t *testing.T) {
+	t.Parallel()
+	k := newKit(t).seed()
+	if _, err := k.store.ChangeSchema(t.Context(), postgres.SchemaChange{Families: []pim.Family{{
+		Code: "shoe", Variants: []pim.FamilyVariant{{Code: "by_color", Axes: []string{"color"}}},
+		Attributes: []pim.FamilyAttribute{
+			{Code: "name", Required: true}, {Code: "gtin", RequiredFor: []pim.ChannelCode{"market"}}, {Code: "strict_gtin"}, {Code: "weight"}, {Code: "count"}, {Code: "color", Required: true},
+		},
+	}}}); err != nil {
+		t.Fatal(err)
+	}
+	k.want(k.do(Editor, "PUT", "/v1/products/P", map[string]any{"family": "shoe", "family_variant": "by_color", "values": map[string]any{"name": map[string]any{"de-DE": "Schuh"}}}), 201, nil)
+	k.want(k.do(Editor, "PUT", "/v1/products/P%2FR", map[string]any{"family": "shoe", "parent": "P", "values": map[string]any{"color": "red"}}), 201, nil)
+	ask := func(path string) []readinessView {
+		t.Helper()
+		var body struct {
+			SKU      string
+			Channels []readinessView
+		}
+		k.want(k.do(Viewer, "GET", "/v1/products/"+path, nil), 200, &body)
+		return body.Channels
+	}
+	if got := ask("P/completeness"); len(got) != 0 {
+		t.Errorf("without channels: %+v", got)
+	}
+	if got := ask("P/completeness?locale=de-DE&locale=en-GB"); len(got) != 2 || got[0].Share != 1 || !slices.Equal(got[1].Missing, []string{"name"}) || got[1].Ready != nil {
+		t.Errorf("without channels: %+v", got)
+	}
+	k.want(k.channel("shop", "http://127.0.0.1:1"), 201, nil)
+	k.want(k.channel("market", "http://127.0.0.1:1"), 201, nil)
+	by := map[string]readinessView{}
+	for _, r := range ask("P%2FR/completeness") {
+		by[r.Channel] = r
+	}
+	shop, market := by["shop"], by["market"]
+	if len(by) != 2 || shop.Locale != "en-GB" || shop.Required != 2 || shop.Filled != 1 || shop.Share != 0.5 || !slices.Equal(shop.Missing, []string{"name"}) || shop.Ready == nil || *shop.Ready {
+		t.Errorf("%+v", shop)
+	}
+	if market.Required != 3 || market.Share != 0.33 || !slices.Equal(market.Missing, []string{"name", "gtin"}) {
+		t.Errorf("%+v", market)
+	}
+	k.want(k.do(Editor, "PATCH", "/v1/products/P", map[string]any{"values": map[string]any{"name": map[string]any{"en-GB": "Shoe"}}}), 200, nil)
+	if got := ask("P%2FR/completeness?channel=shop"); len(got) != 1 || got[0].Share != 1 || len(got[0].Missing) != 0 || got[0].Ready == nil || !*got[0].Ready {
+		t.Errorf("complete: %+v", got)
+	}
+	k.want(k.do(ChannelManager, "PATCH", "/v1/channels/shop", map[string]any{"mapping": map[string]any{
+		"content": map[string]any{"n": `int(sku)`},
+	}}), 200, nil)
+	if got := ask("P%2FR/completeness?channel=shop"); len(got) != 1 || got[0].Share != 1 || got[0].Ready == nil || *got[0].Ready || len(got[0].Issues) == 0 {
+		t.Errorf("complete, and not ready: %+v", got)
+	}
+	k.want(k.do(Viewer, "GET", "/v1/products/none/completeness", nil), 404, nil)
+	k.want(k.do(Viewer, "GET", "/v1/products/P/completeness?channel=none", nil), 404, nil)
+	k.refused(k.do(Viewer, "GET", "/v1/products/P/completeness?locale=xx-YY", nil), 422, "query.locale", "locale.unknown")
+}
+
+type readinessView struct {
+	Channel, Locale  string
+	Required, Filled int
+	Share            float64
+	Missing          []string
+	Ready            *bool
+	Issues           []pim.Issue
+}

@@ -1,0 +1,64 @@
+//go:build unix
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/sluicehub/sluice/jobs"
+	"github.com/sluicehub/sluice/pim"
+	"github.com/sluicehub/sluice/pim/postgres"
+)
+
+type readinessCmd struct {
+	keyset
+	SKU      pim.SKU           `arg:"" name:"sku" help:"The product's SKU."`
+	Channels []pim.ChannelCode `name:"channel" help:"Only these channels."`
+	Locales  []pim.Locale      `name:"locale" help:"In these locales instead of each channel's own."`
+	JSON     bool              `name:"json" help:"Print a JSON array."`
+}
+
+// Help is the command's longer text.
+func (readinessCmd) Help() string {
+	return `Tells, channel by channel, what the product lacks of what its family requires there, and what the channel's mapping, its connector's check and its target have against it. Nothing is sent.`
+}
+
+// Run tells how complete a product is.
+func (cmd readinessCmd) Run(ctx context.Context, c console) error {
+	return cmd.onChannels(ctx, func(_ *postgres.Store, channels *jobs.Channels) error {
+		list, err := channels.Readiness(ctx, cmd.SKU, cmd.Channels, cmd.Locales)
+		if err != nil {
+			return err
+		}
+		if cmd.JSON {
+			return printJSON(c.out, list)
+		}
+		_, err = fmt.Fprint(c.out, readiness(list))
+		return err
+	})
+}
+
+// readiness tells how complete a product is to people.
+func readiness(list []jobs.Readiness) string {
+	var b strings.Builder
+	for _, r := range list {
+		verdict := ""
+		switch {
+		case r.Ready == nil:
+		case *r.Ready:
+			verdict = ", ready"
+		default:
+			verdict = ", not ready"
+		}
+		fmt.Fprintf(&b, "%s %s: %.0f %% (%d of %d)%s\n", dash(string(r.Channel)), r.Locale, 100*r.Share, r.Filled, r.Required, verdict)
+		if len(r.Missing) > 0 {
+			fmt.Fprintf(&b, "  missing  %s\n", strings.Join(r.Missing, ", "))
+		}
+		for _, i := range r.Issues {
+			fmt.Fprintf(&b, "  %-8s %s %s\n", i.Severity, i.Code, oneLine(strings.TrimPrefix(i.Attribute+": "+i.Text, ": ")))
+		}
+	}
+	return b.String()
+}

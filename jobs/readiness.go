@@ -1,0 +1,104 @@
+package jobs
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/sluicehub/sluice/pim"
+	"github.com/sluicehub/sluice/pim/postgres"
+)
+
+// Readiness is whether a product is fit for a channel: it has what its family
+// requires there, and neither the mapping nor the connector's own check, nor the
+// target when it was last asked, has an error against it.
+type Readiness struct {
+	Channel pim.ChannelCode `json:"channel,omitempty" doc:"None in particular where the house has none"`
+	Locale  pim.Locale      `json:"locale"`
+	Share   float64         `json:"share" doc:"Filled of required, from 0 to 1, cut to two digits; 1 where nothing is required"`
+	pim.Completeness
+	Ready  *bool       `json:"ready,omitempty" doc:"Complete, and without an issue that is an error. Told in the channel's own locale alone: others are not sent there"`
+	Issues []pim.Issue `json:"issues,omitempty" doc:"What the mapping, the connector's check and the target have against it, told as ready is"`
+}
+
+// Readiness tells how complete a product is, and what its channels would have
+// against it, before anything is sent. channels and locales narrow it; without
+// locales each channel has its own. A variant has its parent's values under its
+// own. It changes nothing. ErrNotFound: there is no such product, or no such
+// channel.
+func (c *Channels) Readiness(ctx context.Context, sku pim.SKU, channels []pim.ChannelCode, locales []pim.Locale) ([]Readiness, error) {
+	p, err := c.store.Product(ctx, sku)
+	if err != nil {
+		return nil, err
+	}
+	all, err := c.store.Channels(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, code := range channels {
+		if !slices.ContainsFunc(all, func(ch *postgres.Channel) bool { return ch.Code == code }) {
+			return nil, fmt.Errorf("channel %s: %w", code, postgres.ErrNotFound)
+		}
+	}
+	schema, err := c.store.RefreshSchema(ctx)
+	if err != nil {
+		return nil, err
+	}
+	own, err := pim.DecodeStored(p.Values)
+	if err != nil {
+		return nil, fmt.Errorf("values of %s: %w", sku, err)
+	}
+	parent, err := pim.DecodeStored(p.ParentValues)
+	if err != nil {
+		return nil, fmt.Errorf("values of the parent of %s: %w", sku, err)
+	}
+	values := pim.MergeVariant(parent, own)
+	in := func(channel pim.ChannelCode, locale pim.Locale) Readiness {
+		r := Readiness{Channel: channel, Locale: locale, Completeness: schema.Completeness(p.Family, p.FamilyVariant, values, channel, locale)}
+		r.Share = r.Completeness.Share()
+		return r
+	}
+	list := []Readiness{}
+	for _, ch := range all {
+		if len(channels) > 0 && !slices.Contains(channels, ch.Code) {
+			continue
+		}
+		asked := locales
+		if len(asked) == 0 {
+			asked = []pim.Locale{ch.Locale}
+		}
+		for _, locale := range asked {
+			r := in(ch.Code, locale)
+			if locale == ch.Locale {
+				if err := c.preflight(ctx, sku, &r); err != nil {
+					return nil, err
+				}
+			}
+			list = append(list, r)
+		}
+	}
+	if len(all) == 0 {
+		for _, locale := range locales {
+			list = append(list, in("", locale))
+		}
+	}
+	return list, nil
+}
+
+// preflight asks what the channel has against the product as it is.
+func (c *Channels) preflight(ctx context.Context, sku pim.SKU, r *Readiness) error {
+	seen, err := c.Preview(ctx, r.Channel, sku, nil)
+	if err != nil {
+		return err
+	}
+	ready := r.Complete()
+	for _, lane := range seen.Lanes {
+		ready = ready && lane.Outlook != OutlookRefused
+		for _, i := range lane.Issues {
+			ready = ready && i.Severity != pim.SeverityError
+			r.Issues = append(r.Issues, i)
+		}
+	}
+	r.Ready = &ready
+	return nil
+}
