@@ -65,6 +65,10 @@ type Config struct {
 	Version    string // of the binary
 	MaxUpload  int64  // bytes of one import; 0 is 2 GiB
 	TempDir    string // where an upload waits until it is whole; "" is the system's
+	// Actor, where it is not empty, makes every request one of an admin of that name,
+	// without a key: for a program that calls the handler itself, and never for one
+	// that listens.
+	Actor string
 }
 
 // server is the API over its Config.

@@ -47,6 +47,9 @@ type cli struct {
 	TextRule   textRuleCmd   `cmd:"" help:"Say what machines translate and write."`
 	Glossary   glossaryCmd   `cmd:"" help:"Keep words with a translation of their own."`
 	Text       textCmd       `cmd:"" help:"See how translated and written texts stand, and review them."`
+	Apply      applyCmd      `cmd:"" help:"Make the house as YAML files say: attributes, families, channels, rules and so on."`
+	Diff       diffCmd       `cmd:"" help:"Say what applying YAML files would change."`
+	Dump       dumpCmd       `cmd:"" help:"Write what is set in the house as YAML files."`
 	Import     importCmd     `cmd:"" help:"Import products from a file of CSV, JSON Lines or a JSON array."`
 	Explain    explainCmd    `cmd:"" help:"Say why a product is or is not live on a channel."`
 	Readiness  readinessCmd  `cmd:"" name:"completeness" help:"Say what a product lacks for its channels, and what would be refused there."`
@@ -79,6 +82,7 @@ func main() {
 const (
 	exitFailed      = 1
 	exitUsage       = 2
+	exitDiffers     = 3 // of sluice diff
 	exitInterrupted = 130
 )
 
@@ -112,10 +116,16 @@ func run(ctx context.Context, args []string, c console) int {
 // errTold ends a command that has told already what is wrong.
 var errTold = errors.New("told already")
 
+// errDiffers ends a comparison that found something.
+var errDiffers = errors.New("it differs")
+
 // complain writes an error for people, each problem of an input on a line.
 func complain(ctx context.Context, w io.Writer, err error) int {
 	if errors.Is(err, errTold) {
 		return exitFailed
+	}
+	if errors.Is(err, errDiffers) {
+		return exitDiffers
 	}
 	if invalid, ok := errors.AsType[*pim.Invalid](err); ok {
 		fmt.Fprintln(w, "sluice: the input is not valid:")

@@ -1,0 +1,87 @@
+package ascode
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// Dump writes what there is as documents, one file for each kind, into a folder,
+// and gives the files' names. A file that is there is replaced. Secrets are not
+// told by the API: their places name environment variables.
+func (h *House) Dump(ctx context.Context, dir string) (files []string, err error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	for i := range Kinds {
+		k := &Kinds[i]
+		b, err := h.dump(ctx, k)
+		if err != nil {
+			return files, fmt.Errorf("dump %s: %w", k.Plural, err)
+		}
+		if len(b) == 0 {
+			continue
+		}
+		file := filepath.Join(dir, k.Plural+".yaml")
+		if err := os.WriteFile(file, b, 0o644); err != nil {
+			return files, err
+		}
+		files = append(files, file)
+	}
+	return files, nil
+}
+
+func (h *House) dump(ctx context.Context, k *Kind) ([]byte, error) {
+	codes, err := h.codes(ctx, k)
+	if err != nil {
+		return nil, err
+	}
+	slices.Sort(codes)
+	var documents [][]byte
+	for _, code := range codes {
+		r, err := h.find(ctx, k, code)
+		if err != nil {
+			return nil, err
+		}
+		if r == nil {
+			continue // deleted meanwhile
+		}
+		fields := map[string]any{}
+		for name, v := range r.fields {
+			if !isEmpty(v) || name == "enabled" { // what is paused must not come to life
+				fields[name] = v
+			}
+		}
+		for _, name := range r.secrets {
+			config, _ := fields["config"].(map[string]any)
+			if config == nil {
+				config = map[string]any{}
+				fields["config"] = config
+			}
+			config[name] = &Secret{Env: variable(k.Name, code, name)}
+		}
+		b, err := write(k, code, fields)
+		if err != nil {
+			return nil, err
+		}
+		documents = append(documents, b)
+	}
+	return bytes.Join(documents, []byte("---\n")), nil
+}
+
+// variable names the environment variable of a secret.
+func variable(parts ...string) string {
+	return "SLUICE_" + strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z':
+			return r - 'a' + 'A'
+		case r >= 'A' && r <= 'Z', r >= '0' && r <= '9':
+			return r
+		}
+		return '_'
+	}, strings.Join(parts, "_"))
+}
