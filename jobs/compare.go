@@ -40,8 +40,7 @@ type expectation struct {
 // atRest reports whether nothing of the listing is under way.
 func atRest(v *postgres.Surveyed, now time.Time, settle time.Duration) bool {
 	return v.Listed && !v.Dirty && v.Token == "" && v.SettleAt == nil && !v.Unsure && v.Error == "" &&
-		v.AckedAt != nil && v.AckedHash != nil && now.Sub(*v.AckedAt) > settle &&
-		(!v.Gone || leaves(v)) // else fan-out has yet to come to it
+		v.AckedAt != nil && v.AckedHash != nil && now.Sub(*v.AckedAt) > settle
 }
 
 // leaves reports whether a listing was told to leave its channel, or is to stay
@@ -89,7 +88,7 @@ func (c *Channels) expected(ctx context.Context, t *Target, survey *postgres.Sur
 			}
 			e := &expectation{v: v, item: connectors.Item{SKU: v.SKU, Lane: v.Lane, Revision: max(v.Acked, 1), Action: connectors.Upsert}}
 			list = append(list, e)
-			if v.AckedHash == nil { // it went along with its content, or is on the road again
+			if v.AckedHash == nil || v.Gone && !leaves(v) { // it went along with its content, or is on the road again
 				e.out, e.moot = true, !v.Dirty && v.Token == "" && v.Error == ""
 				continue
 			}

@@ -161,8 +161,13 @@ func (r *round) plan(t *task) (outcome postgres.Outcome, send bool) {
 		o.Ack, o.Hash, o.SettleAt = true, t.AckedHash, r.settleUntil(t)
 		return o, false
 	case t.Gone && t.lane != pim.Content:
-		// It goes with the content's withdrawal. If it comes back it is born anew.
-		o.Ack, o.Hash, o.SettleAt, o.Status = true, nil, r.settleUntil(t), string(pim.StateNone)
+		// It goes with the content's withdrawal. If it comes back it is born anew. What
+		// the target keeps with what it hides is not forgotten: should nothing of the
+		// lane be wanted by then, that has to be told.
+		o.Ack, o.SettleAt, o.Status = true, r.settleUntil(t), string(pim.StateNone)
+		if r.withdrawal != pim.WithdrawDelete {
+			o.Hash = t.AckedHash
+		}
 		return o, false
 	case t.Gone:
 		if outcome, done := r.withdraw(t, o, never); done {

@@ -201,6 +201,33 @@ func TestSoldOutOnLeaving(t *testing.T) {
 	}
 }
 
+// What the target kept of a hidden product, and is not wanted any more when that
+// comes back, is emptied: no old price is shown again.
+func TestBackWithoutWhatWasHidden(t *testing.T) {
+	t.Parallel()
+	for _, policy := range []pim.Withdrawal{pim.WithdrawDisable, ""} {
+		r, fake := onSale(t, policy)
+		r.enable("A", false)
+		r.settled("shop")
+		if _, err := r.store.SetPrices(r.ctx, "test", []pim.PriceRow{{SKU: "A", Price: price("9.99"), Delete: true}}, postgres.Idempotency{}); err != nil {
+			t.Fatal(err)
+		}
+		r.put([]pim.SKU{"A"}, pim.Values{"picture": nil})
+		r.exec(`delete from stock`)
+		r.settled("shop")
+		r.enable("A", true)
+		r.settled("shop")
+		for _, lane := range []pim.Lane{pim.Offer, pim.Media} {
+			if l, ok := fake.Listing("A", lane); ok && string(l.Document) != "{}" {
+				t.Errorf("%q: back with the %s %s", policy, lane, l.Document)
+			}
+		}
+		if fake.Hidden("A") {
+			t.Errorf("%q: it is hidden", policy)
+		}
+	}
+}
+
 // What the mapping makes nothing of any more leaves the channel as what is
 // deleted does.
 func TestWithdrawalOfWhatIsFilteredOut(t *testing.T) {
