@@ -81,6 +81,7 @@ type server struct {
 	ready   readiness
 	intake  chan struct{} // holds one for each file that is being looked at
 	sending chan struct{} // and for each that is being sent
+	exports chan struct{} // and for each export
 	openapi []byte        // the description as JSON
 }
 
@@ -114,7 +115,7 @@ func build(c Config) (*server, error) {
 	}
 	s := &server{
 		Config: c, keys: newKeyring(c.Store), metrics: m, mux: http.NewServeMux(),
-		intake: make(chan struct{}, maxIntake), sending: make(chan struct{}, maxSending),
+		intake: make(chan struct{}, maxIntake), sending: make(chan struct{}, maxSending), exports: make(chan struct{}, exportsMost),
 	}
 	tameHuma()
 	s.api = huma.NewAPI(description(), humago.NewAdapter(s.mux, ""))
@@ -135,6 +136,7 @@ func (s *server) register() {
 	s.registerHouse()
 	s.registerSchema()
 	s.registerProducts()
+	s.registerExport()
 	s.registerOffers()
 	s.registerChannels()
 	s.registerReconcile()

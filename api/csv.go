@@ -82,26 +82,31 @@ func answersCSV(o huma.Operation) huma.Operation {
 	return o
 }
 
-// csvStream is where a CSV file is written to, for as long as the client takes it.
-type csvStream struct {
+// fileStream is where a file is written to, for as long as the client takes it.
+type fileStream struct {
 	unhurried
 	begun bool
 }
 
 // Write implements io.Writer.
-func (c *csvStream) Write(b []byte) (int, error) {
+func (c *fileStream) Write(b []byte) (int, error) {
 	c.begun = true
 	return c.unhurried.Write(b)
 }
 
-// streamCSV answers with what write writes. An error before its first bytes is
+// streamCSV answers with the CSV file that write writes, as stream does.
+func (s *server) streamCSV(ctx context.Context, name string, write func(*fileStream) error) *huma.StreamResponse {
+	return s.stream(ctx, name, typeCSV+"; charset=utf-8", write)
+}
+
+// stream answers with what write writes. An error before its first bytes is
 // a problem; later, the answer is cut off: it must not look whole.
-func (s *server) streamCSV(ctx context.Context, name string, write func(*csvStream) error) *huma.StreamResponse {
+func (s *server) stream(ctx context.Context, name, mediaType string, write func(*fileStream) error) *huma.StreamResponse {
 	return &huma.StreamResponse{Body: func(c huma.Context) {
 		_, w := humago.Unwrap(c)
-		w.Header().Set("Content-Type", typeCSV+"; charset=utf-8")
+		w.Header().Set("Content-Type", mediaType)
 		w.Header().Set("Content-Disposition", `attachment; filename="`+name+`"`)
-		out := &csvStream{unhurried: unhurried{w, http.NewResponseController(w), time.Now().Add(sendMost)}}
+		out := &fileStream{unhurried: unhurried{w, http.NewResponseController(w), time.Now().Add(sendMost)}}
 		err := write(out)
 		switch {
 		case err == nil:

@@ -66,7 +66,7 @@ func (s *server) registerGlossary() {
 			if err != nil {
 				return nil, err
 			}
-			return s.streamCSV(ctx, "glossary.csv", func(w *csvStream) error {
+			return s.streamCSV(ctx, "glossary.csv", func(w *fileStream) error {
 				_, err := t.ExportGlossary(ctx, w, in.filter())
 				return err
 			}), nil

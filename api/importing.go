@@ -44,7 +44,7 @@ type createImport struct {
 	PriceList    string `query:"price_list" maxLength:"100" doc:"Price list that prices go to; without it default"`
 	Location     string `query:"location" maxLength:"100" doc:"Location of stock whose column names none; without it default"`
 	AssetBase    string `query:"asset_base" maxLength:"2000" doc:"Address that file names of pictures are put behind, e.g. https://img.example/"`
-	Layout       string `query:"layout" maxLength:"40" doc:"Whose columns they are: woocommerce, shopify, vendure, medusa; without it known by the header. plain takes columns as they are."`
+	Layout       string `query:"layout" maxLength:"40" doc:"Whose columns they are: sluice (an export of ours), woocommerce, shopify, vendure, medusa; without it known by the header. plain takes columns as they are."`
 	Format       string `query:"format" maxLength:"40" doc:"What the file is: csv, tsv, json, jsonl, xlsx; without it found out"`
 	Delimiter    string `query:"delimiter" maxLength:"40" doc:"Of CSV: comma, semicolon, tab, pipe or another character; without it found out"`
 	Quote        string `query:"quote" maxLength:"40" doc:"none: a quote in CSV is a character as others are"`

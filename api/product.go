@@ -57,6 +57,11 @@ type editAnswer struct {
 
 type listProducts struct {
 	Paging
+	ProductChoice
+}
+
+// ProductChoice are the parameters that leave products out.
+type ProductChoice struct {
 	Family       string    `query:"family" maxLength:"100"`
 	Parent       string    `query:"parent" maxLength:"128" doc:"Variants of this SKU"`
 	Category     string    `query:"category" maxLength:"100"`
@@ -111,18 +116,19 @@ func (s *server) registerProducts() {
 	handle(s, op("list-product-listings", http.MethodGet, "/v1/products/{sku}/listings", tagProducts, "List where a product stands on every channel"), s.productListings)
 }
 
+func (c *ProductChoice) filter() postgres.ProductFilter {
+	f := postgres.ProductFilter{Family: c.Family, Parent: pim.SKU(c.Parent), Category: c.Category, SKUPrefix: c.SKUPrefix, Search: c.Search}
+	if c.Enabled != "" {
+		f.Enabled = new(c.Enabled == "true")
+	}
+	if !c.UpdatedSince.IsZero() {
+		f.UpdatedSince = &c.UpdatedSince
+	}
+	return f
+}
+
 func (s *server) listProducts(ctx context.Context, in *listProducts) (*answer[page[*Product]], error) {
-	f := postgres.ProductFilter{
-		Family: in.Family, Parent: pim.SKU(in.Parent), Category: in.Category, SKUPrefix: in.SKUPrefix, Search: in.Search,
-	}
-	if in.Enabled != "" {
-		enabled := in.Enabled == "true"
-		f.Enabled = &enabled
-	}
-	if !in.UpdatedSince.IsZero() {
-		f.UpdatedSince = &in.UpdatedSince
-	}
-	list, next, err := s.Store.Products(ctx, f, in.page())
+	list, next, err := s.Store.Products(ctx, in.filter(), in.page())
 	if err != nil {
 		return nil, inCursor(err)
 	}

@@ -66,6 +66,7 @@ var allowed = map[string][]Role{
 	"put-location":     catalogue,
 
 	"list-products":         everyone,
+	"export-products":       everyone,
 	"get-product":           everyone,
 	"put-product":           catalogue,
 	"patch-product":         catalogue,

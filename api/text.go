@@ -130,7 +130,7 @@ func (s *server) registerTexts() {
 			if err != nil {
 				return nil, err
 			}
-			return s.streamCSV(ctx, "texts.csv", func(w *csvStream) error {
+			return s.streamCSV(ctx, "texts.csv", func(w *fileStream) error {
 				_, err := t.ExportTexts(ctx, w, in.filter())
 				return err
 			}), nil

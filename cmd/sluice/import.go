@@ -28,7 +28,7 @@ type importCmd struct {
 	Map       []string   `sep:"none" placeholder:"KEY=CEL" help:"Make sku, parent, price:EUR, sale:EUR, stock:LOCATION or an attribute by a CEL expression over row; can be repeated. Example: --map \"sku=regexFind(row.image, '/([0-9]+)_')\""`
 	Family    string     `placeholder:"CODE" help:"Family of the products. Without it and without --map, one is made from the file's name and columns."`
 	Locale    pim.Locale `placeholder:"TAG" help:"Locale of columns for localizable attributes that name none themselves."`
-	Layout    string     `placeholder:"NAME" help:"Whose columns they are: plain, woocommerce, shopify, vendure or medusa. By default known by the header; plain takes columns as they are."`
+	Layout    string     `placeholder:"NAME" help:"Whose columns they are: plain, sluice (an export), woocommerce, shopify, vendure or medusa. By default known by the header; plain takes columns as they are."`
 	Currency  string     `placeholder:"CODE" help:"Currency of prices whose column names none; without it such a column becomes an attribute."`
 	PriceList string     `placeholder:"CODE" help:"Price list that prices go to. By default default."`
 	Location  string     `placeholder:"CODE" help:"Location of stock whose column names none. By default default."`

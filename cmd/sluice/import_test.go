@@ -70,9 +70,30 @@ func importSmall(t *testing.T, a announced, env []string) {
 	if o := imported(); o.Created != 0 || o.Changed != 0 || o.Unchanged != 2 || o.Rejected != 1 {
 		t.Errorf("second import: %+v", o)
 	}
+	exportSmall(t, env, dir)
 	waitFor(t, a, "select not exists (select from outbox) and not exists (select from listing l join product p on p.id = l.product_id where p.sku like 'CUP-%' and l.dirty)")
 	if _, err := db.Exec(t.Context(), "delete from import"); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// exportSmall exports what importSmall has imported, and takes it back.
+func exportSmall(t *testing.T, env []string, dir string) {
+	t.Helper()
+	file := filepath.Join(dir, "out.xlsx")
+	if _, stderr, status := output(t, env, "export", file, "--family", "cups"); status != 0 || !strings.Contains(stderr, "2 products") {
+		t.Fatalf("status %d: %s", status, stderr)
+	}
+	var o outcome
+	stdout, stderr, status := output(t, env, "import", file, "--json", "--report", filepath.Join(dir, "back.csv"))
+	if err := json.Unmarshal([]byte(stdout), &o); err != nil || status != 0 || o.Unchanged != 2 || o.Rows != 2 {
+		t.Errorf("the export taken back: %d %s %s", status, stdout, stderr)
+	}
+	if stdout, _, status = output(t, env, "export", "--format", "jsonl", "--sku-prefix", "CUP-2"); status != 0 || !strings.HasPrefix(stdout, `{"sku":"CUP-2"`) || strings.Count(stdout, "\n") != 1 {
+		t.Errorf("to standard output: %d %q", status, stdout)
+	}
+	if _, stderr, status = output(t, env, "export", filepath.Join(dir, "none", "x.csv")); status == 0 {
+		t.Errorf("into a folder that is not there: %s", stderr)
 	}
 }
 

@@ -134,9 +134,15 @@ func (c *converter) item(it *item, id identity, again bool) made {
 		note(rec, pim.SeverityWarning, problem{column: c.skuName, value: id.sku, code: "sku.space", text: "spaces around the SKU were taken off"})
 	}
 	e := &postgres.Edit{SKU: pim.SKU(id.sku), Mode: postgres.Merge, Family: &c.family, KeepFamily: c.made, Values: make(pim.Values, len(c.targets))}
-	c.values(it, e.Values, refuse)
+	if c.surveyed.layout == &own {
+		m.offers = c.ownItem(rec, e, refuse)
+	} else {
+		c.values(it, e.Values, refuse)
+	}
 	c.structure(it, id, e, refuse)
-	if it.level != product || c.surveyed.reading.rows == eachRow {
+	if c.surveyed.layout == &own {
+		// its offers are there already
+	} else if it.level != product || c.surveyed.reading.rows == eachRow {
 		for _, r := range it.records {
 			offers, errs, warnings := c.offers(e.SKU, r, c.row(r))
 			for _, p := range errs {
@@ -186,7 +192,9 @@ func (c *converter) structure(it *item, id identity, e *postgres.Edit, refuse fu
 		}
 	case variant:
 		sku, ok := pim.SKU(plainSKU(it.key)), true
-		if r.linked() {
+		if r.layout == &own {
+			sku = pim.SKU(plainSKU(id.parent))
+		} else if r.linked() {
 			sku, ok = c.surveyed.parentSKU(id.parent)
 		}
 		e.Parent, e.ParentAhead = &sku, it.nth > 0 || c.seen.has(string(sku))

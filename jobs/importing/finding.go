@@ -66,6 +66,9 @@ func (p *plan) outcome(row int64, e *postgres.Edit, res *postgres.EditResult) []
 			if t := p.placeOf(pr.Pointer); t != nil {
 				f.column = t.name
 				v := e.Values[t.attr.Code]
+				if m, ok := v.(map[string]any); ok && t.channel != "" {
+					v = m[t.channel]
+				}
 				if m, ok := v.(map[string]any); ok && t.locale != "" {
 					v = m[t.locale]
 				}

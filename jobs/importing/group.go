@@ -111,6 +111,17 @@ func (g *grouper) trim(r *record) {
 	if g.layout == &plainLayout || r.bad != nil {
 		return
 	}
+	if g.layout == &own {
+		if t := g.in.columns(); !t.csv || t.sheet {
+			return
+		}
+		for i, v := range r.cells {
+			if s, ok := v.(string); ok {
+				r.cells[i] = bareCell(s)
+			}
+		}
+		return
+	}
 	for i, v := range r.cells {
 		s, ok := v.(string)
 		if !ok {

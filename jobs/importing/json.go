@@ -158,7 +158,10 @@ type lineReader struct {
 }
 
 func newLines(r *bufio.Reader) *lineReader {
-	return &lineReader{r: r, objects: objects{t: newTable(false)}}
+	l := &lineReader{r: r, objects: objects{t: newTable(false)}}
+	head, _ := r.Peek(r.Size()) // a fault of the file is met again where it is read
+	l.t.knowOwn(head)
+	return l
 }
 
 func (l *lineReader) next(r *record) error {

@@ -68,7 +68,7 @@ const (
 )
 
 // layouts are the vendors' that are known by their header.
-var layouts = []*layout{&woocommerce, &shopify, &vendure, &medusa}
+var layouts = []*layout{&own, &woocommerce, &shopify, &vendure, &medusa}
 
 var plainLayout = layout{name: plainName, role: plainRole}
 
@@ -88,8 +88,8 @@ func chooseLayout(asked string, t *table) (l *layout, guessed bool) {
 			return l, false
 		}
 	}
-	if asked == plainName || !t.csv {
-		return &plainLayout, false
+	if asked == plainName || !t.csv && len(t.names) == 0 {
+		return &plainLayout, false // JSON names its columns as it goes, but for our own
 	}
 	has := func(names ...string) bool {
 		return !slices.ContainsFunc(names, func(n string) bool {

@@ -42,7 +42,7 @@ type Options struct {
 	PriceList    string            `json:"price_list,omitempty" doc:"Price list that prices go to; without it default"`
 	Location     string            `json:"location,omitempty" doc:"Location of stock whose column names none; without it default"`
 	AssetBase    string            `json:"asset_base,omitempty" doc:"Address that file names of pictures are put behind, e.g. https://img.example/"`
-	Layout       string            `json:"layout,omitempty" enum:"plain,woocommerce,shopify,vendure,medusa" doc:"Whose columns they are; without it known by the header. plain takes columns as they are."`
+	Layout       string            `json:"layout,omitempty" enum:"plain,sluice,woocommerce,shopify,vendure,medusa" doc:"Whose columns they are; without it known by the header. plain takes columns as they are."`
 	Format       string            `json:"format,omitempty" enum:"csv,tsv,json,jsonl,xlsx" doc:"What the file is; without it found out"`
 	Delimiter    string            `json:"delimiter,omitempty" doc:"Of CSV: comma, semicolon, tab, pipe or another character; without it found out"`
 	Quote        string            `json:"quote,omitempty" enum:"double,none" doc:"none: a quote in CSV is a character as others are"`

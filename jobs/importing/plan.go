@@ -12,16 +12,17 @@ import (
 
 // target is one place in products' values, and where it comes from.
 type target struct {
-	column int         // -1: from expr, or from a pair
-	more   []int       // columns whose values are put to it
-	expr   *expression // of Options.Map
-	name   string      // of the column, mapped field or pair, for the report
-	attr   *pim.Attribute
-	locale string // of a localizable attribute
-	perRow bool   // … whose locale the row says
-	own    bool   // of a variant, not of the product
-	list   string // separators of several links
-	pair   bool   // its values come with pairs
+	column  int         // -1: from expr, or from a pair
+	more    []int       // columns whose values are put to it
+	expr    *expression // of Options.Map
+	name    string      // of the column, mapped field or pair, for the report
+	attr    *pim.Attribute
+	locale  string // of a localizable attribute
+	channel string // of a scopable attribute; in our own layout only
+	perRow  bool   // … whose locale the row says
+	own     bool   // of a variant, not of the product
+	list    string // separators of several links
+	pair    bool   // its values come with pairs
 }
 
 // plan is how records become edits.
@@ -45,7 +46,8 @@ type plan struct {
 	pairs     map[string]int    // name → target
 	variants  map[string]string // family variants by the names of their axes
 	parent    *expression
-	ignored   []string // columns that the layout has no use for
+	ignored   []string    // columns that the layout has no use for
+	own       []ownColumn // of our own layout
 }
 
 // planner makes a plan. It is deterministic: made again after a crash, with
@@ -62,6 +64,9 @@ type planner struct {
 }
 
 func makePlan(schema *pim.Schema, s *survey, o Options, fields map[string]*expression, filename string) (*plan, error) {
+	if s.layout == &own {
+		return ownPlan(schema, s, &o, fields)
+	}
 	p := &planner{
 		plan: plan{
 			skuColumn: -1, before: schema, surveyed: s, opts: &o, parent: fields[MapParent], places: map[string]int{},

@@ -1,0 +1,119 @@
+package importing
+
+import (
+	"encoding/json"
+	"regexp"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/sluicehub/sluice/pim"
+)
+
+// Whatever a cell holds, it comes back, and no spreadsheet runs it.
+func TestHarmlessCellComesBack(t *testing.T) {
+	t.Parallel()
+	number := regexp.MustCompile(`^-[0-9.eE+-]+$`)
+	rapid.Check(t, func(t *rapid.T) {
+		cell := rapid.OneOf(rapid.String(), rapid.StringMatching(`'{0,3}[=+\-@\t\r'a1]{0,3}[0-9.e]{0,4}`)).Draw(t, "cell")
+		safe := HarmlessCell(cell)
+		if got := bareCell(safe); got != cell {
+			t.Fatalf("%q became %q, and %q", cell, safe, got)
+		}
+		if safe != "" && strings.ContainsAny(safe[:1], "=+-@\t\r") && !number.MatchString(safe) {
+			t.Fatalf("%q would be run", safe)
+		}
+	})
+}
+
+// The header is what an own file is known by, and JSON Lines by how they begin.
+func TestOwnLayoutIsKnown(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"sku,parent,family,family_variant,enabled,categories\nA,,,,,\n":                                          OwnName,
+		"sku,parent,family,enabled,categories\nA,,,,\n":                                                          plainName,
+		`{"sku":"A","parent":null,"family":"f","family_variant":null,"enabled":true,"categories":[],"x":1}`:      OwnName,
+		`{"sku":"A","parent":null,"family":"f","family_variant":null,"enabled":true,"tags":[],"categories":[]}`:  plainName,
+		`{"sku":"A","family":"f","parent":null,"family_variant":null,"enabled":true,"categories":[],"sku":"B"}`:  plainName,
+		`{"sku":"A","parent":null,"family":"f","family_variant":{"sku":1},"enabled":true,"categories":["a","b"]`: OwnName,
+	} {
+		in, err := open(strings.NewReader(text), form{})
+		if err != nil {
+			t.Fatal(text, err)
+		}
+		l, _ := chooseLayout("", in.columns())
+		if in.close(); l.name != want {
+			t.Errorf("%s: taken for %s, not %s", text, l.name, want)
+		}
+	}
+}
+
+// What our own layout cannot take is told with its place, and the rest is taken.
+func TestOwnLayoutProblems(t *testing.T) {
+	t.Parallel()
+	store := openStore(t)
+	im := importer(store)
+	runImport(t, im, "things.csv", Options{}, "sku,name,weight\nA,Apple,1\n")
+	head := "sku,parent,family,family_variant,enabled,categories,name,weight,ghost,price:default:EUR,price:none:EUR,stock:default,reserved:default,prices\n"
+	run, found := runImport(t, im, "own.csv", Options{}, head+
+		"A,,,,,,Pear,,,1.50,,5,,\n"+ // no family said: it keeps its own
+		"B,,things,,true,\"a,b\",Bee,2,,,,,,\"[{\"\"currency\"\":\"\"EUR\"\",\"\"min_quantity\"\":10,\"\"amount\"\":\"\"2.50\"\"}]\"\n"+
+		"C,,things,,,,,heavy,,,,,,\n"+
+		"D,,things,,,,,,,abc,,,,\n"+
+		"E,,things,,,,,,,,,1.5,,\n"+
+		"F,,things,,,,,,,,,,-1,\n"+
+		"G,,things,,,,,,,,,,,[{]\n"+
+		"H,,nowhere,,,,,,,,,,,\n"+
+		"A,,,,,,,,,,,,,\n")
+	if run.Created != 1 || run.Changed != 1 || run.Rejected != 7 {
+		t.Errorf("%+v", run)
+	}
+	var got []string
+	for _, f := range found {
+		got = append(got, f.SKU+" "+f.Column+" "+f.Code)
+	}
+	want := []string{
+		" ghost column.unknown", " price:none:EUR column.unknown", "C weight value.type", "D price:default:EUR price.amount", "E stock:default stock.number",
+		"F stock:default stock.range", "G prices json", "H  family.unknown", "A sku sku.duplicate",
+	}
+	if strings.Join(got, "\n") != strings.Join(want, "\n") {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	p, err := store.Product(t.Context(), "B")
+	if err != nil || len(p.Categories) != 2 || len(p.Prices) != 1 || p.Prices[0].MinQuantity != 10 {
+		t.Errorf("%+v %v", p, err)
+	}
+	if p, err = store.Product(t.Context(), "A"); err != nil || p.Family != "things" || p.Prices[0].Amount.String() != "1.50" || p.Stock[0].OnHand != 5 {
+		t.Errorf("%+v %v", p, err)
+	}
+	run, _ = runImport(t, im, "own.csv", Options{Map: map[string]string{"name": "row.name"}}, head)
+	if run.State != "failed" || !strings.Contains(run.Error, "own layout") {
+		t.Errorf("with a map: %+v", run)
+	}
+}
+
+// Of what a cell of a list holds, everything comes back by the attribute's type.
+func TestOwnValues(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		a         pim.Attribute
+		cell, out string
+	}{
+		{pim.Attribute{Type: pim.TypeNumber, Unit: "kg"}, "1e-7 g", `{"amount":1e-7,"unit":"g"}`},
+		{pim.Attribute{Type: pim.TypeNumber, Unit: "kg"}, "2,5kg", `{"amount":"2.5","unit":"kg"}`},
+		{pim.Attribute{Type: pim.TypeNumber, Unit: "kg"}, "3", `{"amount":"3","unit":"kg"}`},
+		{pim.Attribute{Type: pim.TypeBoolean}, "TRUE", `true`},
+		{pim.Attribute{Type: pim.TypeOptions}, "a,b", `["a","b"]`},
+		{pim.Attribute{Type: pim.TypeOptions}, "a", `["a"]`},
+		{pim.Attribute{Type: pim.TypeMedia}, "https://x.example/a|b", `"https://x.example/a|b"`},
+		{pim.Attribute{Type: pim.TypeMedia}, "a\nb", `["a","b"]`},
+		{pim.Attribute{Type: pim.TypeReference}, `"[x]"`, `"[x]"`},
+		{pim.Attribute{Type: pim.TypeReference}, `["x"]`, `["x"]`},
+	} {
+		raw, err := json.Marshal(ownValue(&c.a, c.cell))
+		if err != nil || string(raw) != c.out {
+			t.Errorf("%s %q: %s %v, want %s", c.a.Type, c.cell, raw, err, c.out)
+		}
+	}
+}

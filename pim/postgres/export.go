@@ -1,0 +1,177 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/sluicehub/sluice/pim"
+)
+
+// ValuePlace is a place in products' values: an attribute, of a scopable one
+// also the channel, of a localizable one also the locale.
+type ValuePlace struct {
+	Attribute string
+	Channel   pim.ChannelCode
+	Locale    pim.Locale
+}
+
+// PricePlace is where a plain price lies: one for a single piece, without a window.
+type PricePlace struct {
+	List     string
+	Currency pim.Currency
+}
+
+// ProductPlaces are the places that some product of an export fills, so that a
+// table has no empty columns. Each list is in the order of its members.
+type ProductPlaces struct {
+	Values   []ValuePlace
+	Prices   []PricePlace
+	Others   bool     // some price is for more pieces, or has a window
+	Stock    []string // locations
+	Reserved []string // locations at which something is reserved
+}
+
+// Snapshot is products as they stand at one moment, whoever edits them
+// meanwhile. It is good within the call that lends it, and used by one goroutine.
+type Snapshot struct {
+	tx     pgx.Tx
+	schema *pim.Schema
+	filter ProductFilter
+}
+
+const snapshotPage = 200
+
+// InSnapshot lends the products that f leaves to do. Everything that is read
+// through it is of one moment. An open snapshot keeps dead rows alive in the
+// database, so do should not dawdle: one that asks for nothing for 30 seconds
+// loses it. The error is do's, or the database's.
+func (s *Store) InSnapshot(ctx context.Context, f ProductFilter, do func(*Snapshot) error) error {
+	opts := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
+	return pgx.BeginTxFunc(ctx, s.pool, opts, func(tx pgx.Tx) error {
+		schema, err := s.loadSchema(ctx, tx)
+		if err != nil {
+			return err
+		}
+		return do(&Snapshot{tx: tx, schema: schema, filter: f})
+	})
+}
+
+// Schema is what the snapshot's values were checked against.
+func (s *Snapshot) Schema() *pim.Schema { return s.schema }
+
+// Products gives the products to each in the order of their creation, until
+// that returns an error, which it returns as it is. It holds one page of them.
+func (s *Snapshot) Products(ctx context.Context, each func(*FullProduct) error) error {
+	args := s.filter.args()
+	for after := int64(0); ; {
+		args["after"], args["limit"] = after, snapshotPage
+		rows, err := s.tx.Query(ctx, sqlProducts, args)
+		if err != nil {
+			return fmt.Errorf("read products for export: %w", err)
+		}
+		list, err := pgx.CollectRows(rows, scanProduct)
+		if err != nil {
+			return fmt.Errorf("read products for export: %w", err)
+		}
+		for _, p := range list {
+			if err := each(p); err != nil {
+				return err
+			}
+		}
+		if len(list) < snapshotPage {
+			return nil
+		}
+		after = int64(list[len(list)-1].ID)
+	}
+}
+
+// chosenProducts are the products of a ProductFilter, as in sqlProducts.
+const chosenProducts = `
+chosen as (
+    select p.id, p.values from product p left join product parent on parent.id = p.parent_id
+    where p.deleted_at is null
+      and (@family = '' or p.family = @family)
+      and (@parent = '' or parent.sku = @parent)
+      and (@category = '' or p.categories @> array[@category])
+      and (@enabled::boolean is null or p.enabled = @enabled)
+      and (@prefix = '' or starts_with(p.sku, @prefix))
+      and (@search = '' or p.sku ilike @search or p.values::text ilike @search)
+      and (@since::timestamptz is null or p.updated_at >= @since)
+)`
+
+const (
+	// An attribute in @scoped has a level of channels, one in @local one of locales.
+	sqlValuePlaces = `
+with ` + chosenProducts + `
+select distinct v.key, coalesce(s.key, ''), coalesce(l.key, '')
+from chosen c cross join lateral jsonb_each(c.values) v
+left join lateral jsonb_each(case when v.key = any(@scoped::text[]) and jsonb_typeof(v.value) = 'object' then v.value end) s on true
+left join lateral jsonb_object_keys(case when v.key = any(@local::text[]) and jsonb_typeof(coalesce(s.value, v.value)) = 'object'
+    then coalesce(s.value, v.value) end) l (key) on true
+order by 1, 2, 3`
+	sqlPricePlaces = `
+with ` + chosenProducts + `
+select distinct price_list, currency, min_quantity = 1 and valid_from = '-infinity' and valid_to = 'infinity'
+from price where product_id in (select id from chosen) order by 1, 2`
+	sqlStockPlaces = `
+with ` + chosenProducts + `
+select location, bool_or(reserved <> 0) from stock where product_id in (select id from chosen) group by location order by location`
+)
+
+// Places finds what the snapshot's products fill.
+func (s *Snapshot) Places(ctx context.Context) (ProductPlaces, error) {
+	var out ProductPlaces
+	args := s.filter.args()
+	scoped, local := []string{}, []string{}
+	for code, a := range s.schema.Attributes {
+		if a.Scopable {
+			scoped = append(scoped, code)
+		}
+		if a.Localizable {
+			local = append(local, code)
+		}
+	}
+	args["scoped"], args["local"] = scoped, local
+	rows, err := s.tx.Query(ctx, sqlValuePlaces, args)
+	if err == nil {
+		out.Values, err = pgx.CollectRows(rows, pgx.RowToStructByPos[ValuePlace])
+	}
+	if err != nil {
+		return out, fmt.Errorf("find what products fill: %w", err)
+	}
+	var price PricePlace
+	var plain bool
+	if rows, err = s.tx.Query(ctx, sqlPricePlaces, args); err == nil {
+		_, err = pgx.ForEachRow(rows, []any{&price.List, &price.Currency, &plain}, func() error {
+			if plain {
+				out.Prices = append(out.Prices, price)
+			}
+			out.Others = out.Others || !plain
+			return nil
+		})
+	}
+	if err != nil {
+		return out, fmt.Errorf("find what prices there are: %w", err)
+	}
+	var location string
+	var reserved bool
+	if rows, err = s.tx.Query(ctx, sqlStockPlaces, args); err == nil {
+		_, err = pgx.ForEachRow(rows, []any{&location, &reserved}, func() error {
+			if out.Stock = append(out.Stock, location); reserved {
+				out.Reserved = append(out.Reserved, location)
+			}
+			return nil
+		})
+	}
+	if err != nil {
+		return out, fmt.Errorf("find where stock is: %w", err)
+	}
+	return out, nil
+}
+
+// PlainPrice reports a price for one piece without a window.
+func PlainPrice(p *pim.Price) bool {
+	return p.MinQuantity <= 1 && p.ValidFrom == nil && p.ValidTo == nil
+}
