@@ -135,6 +135,7 @@ func build(c Config) (*server, error) {
 func (s *server) register() {
 	s.registerHouse()
 	s.registerSchema()
+	s.registerCategories()
 	s.registerProducts()
 	s.registerExport()
 	s.registerOffers()

@@ -14,7 +14,7 @@ import (
 type Choice struct {
 	SKU      []string  `query:"sku,explode" maxItems:"1000" doc:"Only these products"`
 	Family   string    `query:"family" maxLength:"100" doc:"Only products of this family"`
-	Category string    `query:"category" maxLength:"100" doc:"Only products that are in this category themselves"`
+	Category string    `query:"category" maxLength:"100" doc:"Only products in this category, or in one below it"`
 	Lane     string    `query:"lane" enum:"content,offer,media"`
 	Updated  time.Time `query:"updated_since" doc:"Only products that were changed since: their texts, categories or status"`
 	Issue    string    `query:"issue" maxLength:"200" doc:"Only listings with an issue of this code"`

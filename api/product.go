@@ -64,7 +64,7 @@ type listProducts struct {
 type ProductChoice struct {
 	Family       string    `query:"family" maxLength:"100"`
 	Parent       string    `query:"parent" maxLength:"128" doc:"Variants of this SKU"`
-	Category     string    `query:"category" maxLength:"100"`
+	Category     string    `query:"category" maxLength:"100" doc:"In this category, or in one below it"`
 	Enabled      string    `query:"enabled" enum:"true,false"`
 	SKUPrefix    string    `query:"sku_prefix" maxLength:"128"`
 	Search       string    `query:"search" maxLength:"200" doc:"Text in the SKU or in any value, in either case"`

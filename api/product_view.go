@@ -51,7 +51,7 @@ type Product struct {
 	StockRevision   int64         `json:"stock_revision"`
 	OfferRevision   int64         `json:"offer_revision" doc:"Rises with each change of price or stock"`
 	MediaRevision   int64         `json:"media_revision"`
-	Warnings        []pim.Problem `json:"warnings" doc:"Doubts about stored values, e.g. a GTIN whose check digit is wrong"`
+	Warnings        []pim.Problem `json:"warnings" doc:"Doubts about what is stored, e.g. a GTIN whose check digit is wrong, a category that is in no tree"`
 	CreatedAt       time.Time     `json:"created_at"`
 	UpdatedAt       time.Time     `json:"updated_at"`
 }
@@ -129,10 +129,12 @@ func warningsOf(p *postgres.FullProduct, schema *pim.Schema) (warnings []pim.Pro
 		return []pim.Problem{{Pointer: "/values", Code: "values.stored", Detail: "the stored values cannot be read"}}, false
 	}
 	_, warnings, err = schema.CheckValues(p.Family, values, "/values")
+	unknown := schema.CheckCategories(p.Categories, "/categories")
+	warnings = append(warnings, unknown...)
 	if invalid, ok := errors.AsType[*pim.Invalid](err); ok {
 		return append(warnings, invalid.Problems...), false
 	}
-	return warnings, true
+	return warnings, len(unknown) == 0
 }
 
 // none turns nil into an empty array, as JSON has it.

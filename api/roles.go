@@ -65,6 +65,13 @@ var allowed = map[string][]Role{
 	"list-locations":   everyone,
 	"put-location":     catalogue,
 
+	"list-categories":   everyone,
+	"get-category-tree": everyone,
+	"get-category":      everyone,
+	"put-category":      catalogue,
+	"delete-category":   catalogue,
+	"import-categories": catalogue,
+
 	"list-products":         everyone,
 	"export-products":       everyone,
 	"get-product":           everyone,

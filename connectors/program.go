@@ -78,6 +78,7 @@ type Program struct {
 	fields map[pim.Lane][]field
 	loops  pim.Lanes // lanes with an expression that loops
 	inputs map[pim.Lane]pim.Lanes
+	tree   pim.Lanes // see Tree
 	reads  reading
 }
 
@@ -149,6 +150,9 @@ func Compile(m Mapping) (*Program, error) {
 				p.fields[lane] = append(p.fields[lane], f)
 				p.inputs[lane] |= c.found.inputs
 				p.reads.add(c.found.reads)
+				if c.found.tree {
+					p.tree |= pim.Lanes(lane)
+				}
 				if c.found.loops {
 					p.loops |= pim.Lanes(lane)
 				}
@@ -176,6 +180,10 @@ func (p *Program) Lanes() pim.Lanes { return p.lanes }
 // lane: a content mapping that mentions price has to be rendered again when a
 // price changes. It always has lane itself.
 func (p *Program) Inputs(lane pim.Lane) pim.Lanes { return p.inputs[lane] | pim.Lanes(lane) }
+
+// Tree are the lanes whose documents show what the product's categories are
+// called, or where they stand.
+func (p *Program) Tree() pim.Lanes { return p.tree }
 
 // size is the bytes of all names and expressions.
 func (m Mapping) size() (n int) {

@@ -31,6 +31,7 @@ var mappingVariables = []struct {
 	{"enabled", cel.BoolType},
 	{"categories", cel.ListType(cel.StringType)},
 	{"targetCategories", cel.ListType(cel.StringType)},
+	{"categoryPaths", cel.ListType(cel.MapType(cel.StringType, cel.DynType))},
 	{"values", cel.MapType(cel.StringType, cel.DynType)},
 	{"raw", cel.MapType(cel.StringType, cel.DynType)},
 	{"locale", cel.StringType},

@@ -195,3 +195,53 @@ func TestTablesAgainstSchema(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+// categoryPaths shows what the product's categories are called and where they
+// stand; who reads it is told of by Tree.
+func TestCategoryPaths(t *testing.T) {
+	t.Parallel()
+	s, schema := sample(t), *sampleSchema() // in kitchen and gifts
+	planted, err := schema.Tree.With([]pim.CategoryEdit{
+		{Code: "home", Labels: map[pim.Locale]string{sampleScope().Locale: "Home"}},
+		{Code: "kitchen", Parent: "home", Labels: map[pim.Locale]string{sampleScope().Locale: "Kitchen", "fr-FR": "Cuisine"}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	schema.Tree = planted.Tree
+	bare := *s
+	bare.Categories = nil
+	for expression, want := range map[string]string{
+		"categoryPaths.map(c, c.path.join(' > '))":                      `{"x":["Home > Kitchen","gifts"]}`,
+		"categoryPaths.filter(c, c.codes[0] == 'home').map(c, c.label)": `{"x":["Kitchen"]}`,
+		"categoryPaths[0].labels":                                       `{"x":{"` + string(sampleScope().Locale) + `":"Kitchen","fr-FR":"Cuisine"}}`,
+		"firstOf(categoryPaths.map(c, c.codes))":                        `{"x":["home","kitchen"]}`,
+	} {
+		p, err := Compile(Mapping{Content: map[string]string{"x": expression, "sku": "sku"}, Offer: map[string]string{"p": "price.amount"}})
+		if err != nil {
+			t.Errorf("%s: %v", expression, err)
+			continue
+		}
+		if p.Tree() != pim.LanesOf(pim.Content) {
+			t.Errorf("%s is shown in lanes %v", expression, p.Tree())
+		}
+		p, err = Compile(tabled(expression, ""))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := p.Project(t.Context(), pim.Content, s, &schema, sampleScope())
+		if err != nil || string(got.Document) != want {
+			t.Errorf("%s: %s %v, want %s", expression, got.Document, err, want)
+		}
+	}
+	p, err := Compile(tabled("firstOf(categoryPaths.map(c, c.label))", ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := p.Project(t.Context(), pim.Content, &bare, &schema, sampleScope()); err != nil || len(got.Document) != 0 || len(got.Issues) != 0 {
+		t.Errorf("in no category: %s %v %v", got.Document, got.Issues, err)
+	}
+	if p, err = Compile(tabled("categories", "")); err != nil || p.Tree() != 0 {
+		t.Errorf("codes alone: %v", err)
+	}
+}

@@ -34,6 +34,7 @@ type surveyed struct {
 	unnamed bool      // calls mapped without naming one
 	lane    pim.Lane
 	reads   reading        // see Program.Reads
+	tree    bool           // see Program.Tree
 	picked  map[int64]bool // variables of values of which one is selected
 }
 
@@ -76,6 +77,7 @@ func (s *surveyed) walk(e ast.Expr, exact bool) {
 			s.exact[e.ID()] = true
 		}
 		s.inputs |= s.inputOf(e.AsIdent())
+		s.tree = s.tree || e.AsIdent() == "categoryPaths"
 		s.reads.all = s.reads.all || isValues(e) && !s.picked[e.ID()]
 	case ast.SelectKind:
 		operand := e.AsSelect().Operand()
@@ -163,7 +165,7 @@ func (s *surveyed) inputOf(name string) pim.Lanes {
 			return pim.LanesOf(pim.Content)
 		}
 		return pim.LanesOf(pim.Content, pim.Media)
-	case "sku", "parent", "family", "enabled", "categories", "targetCategories", "axes":
+	case "sku", "parent", "family", "enabled", "categories", "targetCategories", "categoryPaths", "axes":
 		return pim.LanesOf(pim.Content)
 	}
 	return 0

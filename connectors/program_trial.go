@@ -119,6 +119,7 @@ var trialKinds = []any{
 func trialView(lane pim.Lane, tables *Mapping, codes []string, value any) *view {
 	s := &Subject{SKU: "SKU-1", Parent: "SKU", Family: "family", Enabled: true, Values: pim.Values{}}
 	schema := &pim.Schema{Attributes: map[string]*pim.Attribute{}}
+	var categories []*pim.Category
 	set := func(code string, t pim.AttributeType, v any) {
 		s.Values[code] = v
 		schema.Attributes[code] = &pim.Attribute{Code: code, Type: t}
@@ -129,6 +130,7 @@ func trialView(lane pim.Lane, tables *Mapping, codes []string, value any) *view 
 	for i := range trialMany {
 		code := fmt.Sprintf("category_%d", i)
 		s.Categories = append(s.Categories, code)
+		categories = append(categories, trialCategory(code))
 		set(fmt.Sprintf("picture_%d", i), pim.TypeMedia, "https://media.example/"+code+".jpg")
 		s.Prices = append(s.Prices, pim.Price{Currency: "EUR", MinQuantity: i, Amount: decimal.MustNew(1990, 2)})
 		s.Stock = append(s.Stock, pim.Stock{Location: code, OnHand: 10, Reserved: 1})
@@ -136,8 +138,18 @@ func trialView(lane pim.Lane, tables *Mapping, codes []string, value any) *view 
 	for _, code := range codes {
 		set(code, pim.TypeText, value)
 	}
+	schema.Tree = pim.NewTree(1, categories)
 	s.Variant = "variant"
 	schema.Families = map[string]*pim.Family{"family": {Code: "family", Variants: []pim.FamilyVariant{{Code: "variant", Axes: codes}}}}
 	scope := &Scope{Channel: "channel", Locale: "en-GB", Currency: "EUR", Now: time.Unix(0, 0)}
 	return &view{lane: lane, subject: s, schema: schema, scope: scope, mapping: tables}
+}
+
+// trialCategory is an invented category, deep in a tree.
+func trialCategory(code string) *pim.Category {
+	path := make([]string, 10, 11)
+	for i := range path {
+		path[i] = fmt.Sprintf("a_category_above_%d", i)
+	}
+	return &pim.Category{Code: code, Labels: map[pim.Locale]string{"en-GB": "A category with a long name"}, Path: append(path, code)}
 }

@@ -69,6 +69,8 @@ func (v *view) ResolveName(name string) (any, bool) {
 		return v.subject.Categories, true
 	case "targetCategories":
 		return v.allTargetCategories(), true
+	case "categoryPaths":
+		return v.categoryPaths(), true
 	case "values":
 		return v.allValues(), true
 	case "raw":
@@ -132,6 +134,28 @@ func (v *view) allAxes() map[string]any {
 		}
 	}
 	return v.axes
+}
+
+// categoryPaths is the variable of that name: for each of the product's
+// categories, in its order, what it is called and where it stands. What is in no
+// tree stands alone, under its code.
+func (v *view) categoryPaths() []any {
+	list := make([]any, len(v.subject.Categories))
+	for i, code := range v.subject.Categories {
+		codes, labels := []string{code}, map[string]any{}
+		if c := v.schema.Tree.Category(code); c != nil {
+			codes = c.Path
+			for locale, label := range c.Labels {
+				labels[string(locale)] = label
+			}
+		}
+		path := make([]string, len(codes))
+		for j, at := range codes {
+			path[j] = v.schema.Tree.Label(at, v.scope.Locale)
+		}
+		list[i] = map[string]any{"code": code, "label": path[len(path)-1], "path": path, "codes": codes, "labels": labels}
+	}
+	return list
 }
 
 // allRaw are the values as they are stored.

@@ -94,6 +94,7 @@ type Schema struct {
 	Channels   map[ChannelCode]bool // scopes of scopable attributes
 	PriceLists map[string]bool
 	Locations  map[string]bool
+	Tree       *Tree // the categories; nil: none
 
 	cache schemaCache // lookup tables of CheckValues
 }

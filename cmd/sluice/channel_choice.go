@@ -16,7 +16,7 @@ import (
 type choice struct {
 	SKU      []pim.SKU `name:"sku" sep:"none" help:"Only this product; can be repeated."`
 	Family   string    `help:"Only products of this family."`
-	Category string    `help:"Only products that are in this category themselves."`
+	Category string    `help:"Only products in this category, or in one below it."`
 	Lane     string    `enum:",content,offer,media" default:"" help:"Only this lane: content, offer or media."`
 	Since    time.Time `placeholder:"TIME" help:"Only products whose texts, categories or status were changed since, as 2026-11-21T08:00:00Z."`
 	Issue    string    `help:"Only listings with an issue of this code."`

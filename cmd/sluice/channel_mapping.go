@@ -77,7 +77,7 @@ type channelDryRunCmd struct {
 
 	Mapping      string     `placeholder:"FILE" type:"path" help:"Try the mapping in this JSON file, without saving it; - is standard input."`
 	Family       string     `help:"Only products of this family."`
-	Category     string     `help:"Only products in this category."`
+	Category     string     `help:"Only products in this category, or in one below it."`
 	Parent       pim.SKU    `help:"Only variants of this SKU."`
 	SKUPrefix    string     `name:"sku-prefix" help:"Only products whose SKU begins so."`
 	UpdatedSince *time.Time `placeholder:"TIME" help:"Only products whose content changed at or after this time, such as 2026-11-27T09:00:00Z."`

@@ -50,6 +50,7 @@ type cli struct {
 	Apply      applyCmd      `cmd:"" help:"Make the house as YAML files say: attributes, families, channels, rules and so on."`
 	Diff       diffCmd       `cmd:"" help:"Say what applying YAML files would change."`
 	Dump       dumpCmd       `cmd:"" help:"Write what is set in the house as YAML files."`
+	Category   categoryCmd   `cmd:"" help:"Keep trees of categories."`
 	Import     importCmd     `cmd:"" help:"Import products from a file of CSV, JSON Lines or a JSON array."`
 	Export     exportCmd     `cmd:"" help:"Write products as a file, which an import takes back."`
 	Explain    explainCmd    `cmd:"" help:"Say why a product is or is not live on a channel."`

@@ -16,7 +16,7 @@ type ListingChoice struct {
 	Channel  pim.ChannelCode
 	SKUs     []pim.SKU // 1000 at most
 	Family   string
-	Category string // its own products, not those of the categories below it
+	Category string // with those of the categories below it
 	Lane     pim.Lane
 	State    pim.ListingState
 	Issue    string    // code of an issue that it has
@@ -38,7 +38,7 @@ const chosen = `
 picked as (
     select l.product_id, l.channel_id, l.lane
     from span p join listing l on l.product_id = p.id and l.channel_id = (select id from c)
-    where (@family = '' or p.family = @family) and (@category = '' or @category = any(p.categories)) and p.updated_at >= @updated
+    where (@family = '' or p.family = @family) and ` + inCategory + ` and p.updated_at >= @updated
       and (@lane::smallint = 0 or l.lane = @lane) and (@state = '' or ` + stateOf + ` = @state)
       and (@issue = '' or l.issues @> jsonb_build_array(jsonb_build_object('code', @issue::text)))
       and (not @parked or not l.dirty and l.error is not null)

@@ -153,6 +153,9 @@ func (w *editor) upsert(at int, e *Edit, was *current, exists bool, result *Edit
 		}
 	}
 	result.Warnings = append(slices.Clone(e.Known), warnings...)
+	if e.Categories != nil {
+		result.Warnings = append(result.Warnings, w.schema.CheckCategories(next.Categories, "/categories")...)
+	}
 	axis := w.axis(e.SKU, &next, axes, func(pointer, code, format string, args ...any) {
 		if !told(problems, pointer) {
 			add(pointer, code, format, args...)

@@ -66,7 +66,7 @@ marked as (
     cross join lateral (select case when lane.lane = 2 and t.gone then 2 when t.priority < 2 or lane.lane = 2 and ` + soldOut + ` then t.priority else 1 end::smallint as priority) q
     where c.deleted_at is null
       and ((t.lanes & 1 <> 0 and c.marks_content & lane.lane <> 0) or (t.lanes & 2 <> 0 and c.marks_offer & lane.lane <> 0)
-           or (t.lanes & 4 <> 0 and c.marks_media & lane.lane <> 0)
+           or (t.lanes & 4 <> 0 and c.marks_media & lane.lane <> 0) or (t.lanes & 8 <> 0 and c.marks_tree & lane.lane <> 0)
            or (t.gone and t.lanes & 1 <> 0 and lane.lane = 2 and (c.marks_content | c.marks_offer | c.marks_media) & 2 <> 0 and c.policy ->> 'withdrawal' = 'zero_stock'))
     order by t.product_id, c.id, lane.lane
     on conflict (product_id, channel_id, lane) do update set

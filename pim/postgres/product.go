@@ -110,7 +110,7 @@ from product p left join product parent on parent.id = p.parent_id left join pro
 where p.deleted_at is null and p.id > @after
   and (@family = '' or p.family = @family)
   and (@parent = '' or parent.sku = @parent)
-  and (@category = '' or p.categories @> array[@category])
+  and ` + inCategory + `
   and (@enabled::boolean is null or p.enabled = @enabled)
   and (@prefix = '' or starts_with(p.sku, @prefix))
   and (@search = '' or p.sku ilike @search or p.values::text ilike @search)

@@ -36,7 +36,9 @@ select c.version,
        coalesce((select jsonb_agg(definition order by code) from family), '[]'),
        array(select code from locale), array(select code from currency),
        array(select code from price_list), array(select code from location),
-       array(select code from channel where deleted_at is null)
+       array(select code from channel where deleted_at is null), c.tree,
+       case when c.tree <> @tree then coalesce((select jsonb_agg(jsonb_build_object('code', code, 'parent', coalesce(parent, ''), 'position', position,
+           'labels', labels, 'path', path, 'rev', rev, 'updated_at', updated_at)) from category), '[]') end
 from catalogue c`
 
 // loadSchema reads through q, which in a transaction is the transaction: a
@@ -45,17 +47,30 @@ from catalogue c`
 func (s *Store) loadSchema(ctx context.Context, q querier) (*pim.Schema, error) {
 	var (
 		version                                         int64
-		attributes, families                            []byte
+		attributes, families, categories                []byte
+		tree                                            int64
 		locales, currencies, lists, locations, channels []string
 	)
-	err := q.QueryRow(ctx, sqlSchema).Scan(&version, &attributes, &families, &locales, &currencies, &lists, &locations, &channels)
+	known := &pim.Tree{Version: -1}
+	if old := s.schema.Load(); old != nil && old.Tree != nil {
+		known = old.Tree
+	}
+	err := q.QueryRow(ctx, sqlSchema, pgx.NamedArgs{"tree": known.Version}).
+		Scan(&version, &attributes, &families, &locales, &currencies, &lists, &locations, &channels, &tree, &categories)
 	if err != nil {
 		return nil, fmt.Errorf("read the schema of values: %w", err)
 	}
 	out := &pim.Schema{
 		Version: version, Attributes: map[string]*pim.Attribute{}, Families: map[string]*pim.Family{},
 		Locales: set[pim.Locale](locales), Currencies: set[pim.Currency](currencies),
-		PriceLists: set[string](lists), Locations: set[string](locations), Channels: set[pim.ChannelCode](channels),
+		PriceLists: set[string](lists), Locations: set[string](locations), Channels: set[pim.ChannelCode](channels), Tree: known,
+	}
+	if categories != nil {
+		var list []*pim.Category
+		if err := json.Unmarshal(categories, &list); err != nil {
+			return nil, fmt.Errorf("decode categories: %w", err)
+		}
+		out.Tree = pim.NewTree(tree, list)
 	}
 	var as []*pim.Attribute
 	var fs []*pim.Family
