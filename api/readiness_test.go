@@ -61,6 +61,12 @@ func TestCompleteness(t *testing.T) {
 	if got := ask("P%2FR/completeness?channel=shop"); len(got) != 1 || got[0].Share != 1 || got[0].Ready == nil || *got[0].Ready || len(got[0].Issues) == 0 {
 		t.Errorf("complete, and not ready: %+v", got)
 	}
+	var family FamilyCompleteness
+	k.want(k.do(Viewer, "GET", "/v1/families/shoe/completeness?channel=market", nil), 200, &family)
+	if len(family.Channels) != 1 || family.Channels[0].Products != 2 || family.Channels[0].Complete != 0 || len(family.Channels[0].Missing) != 1 || family.Channels[0].Missing[0].Products != 2 {
+		t.Errorf("of the family: %+v", family)
+	}
+	k.want(k.do(Viewer, "GET", "/v1/families/none/completeness", nil), 404, nil)
 	k.want(k.do(Viewer, "GET", "/v1/products/none/completeness", nil), 404, nil)
 	k.want(k.do(Viewer, "GET", "/v1/products/P/completeness?channel=none", nil), 404, nil)
 	k.refused(k.do(Viewer, "GET", "/v1/products/P/completeness?locale=xx-YY", nil), 422, "query.locale", "locale.unknown")

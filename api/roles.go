@@ -82,6 +82,7 @@ var allowed = map[string][]Role{
 	"list-product-listings": everyone,
 
 	"get-product-completeness": everyone,
+	"get-family-completeness":  everyone,
 
 	"set-prices": offers,
 	"set-stock":  offers,

@@ -4,7 +4,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"math"
 	"strings"
 
 	"github.com/sluicehub/sluice/jobs"
@@ -14,7 +16,8 @@ import (
 
 type readinessCmd struct {
 	keyset
-	SKU      pim.SKU           `arg:"" name:"sku" help:"The product's SKU."`
+	SKU      pim.SKU           `arg:"" name:"sku" optional:"" help:"The product's SKU."`
+	Family   string            `help:"All products of this family, counted, instead of one."`
 	Channels []pim.ChannelCode `name:"channel" help:"Only these channels."`
 	Locales  []pim.Locale      `name:"locale" help:"In these locales instead of each channel's own."`
 	JSON     bool              `name:"json" help:"Print a JSON array."`
@@ -27,6 +30,12 @@ func (readinessCmd) Help() string {
 
 // Run tells how complete a product is.
 func (cmd readinessCmd) Run(ctx context.Context, c console) error {
+	if (cmd.SKU == "") == (cmd.Family == "") {
+		return errors.New("name a product, or a family with --family")
+	}
+	if cmd.Family != "" {
+		return cmd.family(ctx, c)
+	}
 	return cmd.onChannels(ctx, func(_ *postgres.Store, channels *jobs.Channels) error {
 		list, err := channels.Readiness(ctx, cmd.SKU, cmd.Channels, cmd.Locales)
 		if err != nil {
@@ -38,6 +47,29 @@ func (cmd readinessCmd) Run(ctx context.Context, c console) error {
 		_, err = fmt.Fprint(c.out, readiness(list))
 		return err
 	})
+}
+
+// family counts what a family's products lack.
+func (cmd readinessCmd) family(ctx context.Context, c console) error {
+	store, err := openStore(ctx, few)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	list, err := store.FamilyCompleteness(ctx, cmd.Family, cmd.Channels)
+	if err != nil {
+		return err
+	}
+	if cmd.JSON {
+		return printJSON(c.out, list)
+	}
+	for _, f := range list {
+		fmt.Fprintf(c.out, "%s %s: %d of %d products are complete, %.0f %% in the mean\n", f.Channel, f.Locale, f.Complete, f.Products, math.Floor(100*f.Share))
+		for _, m := range f.Missing {
+			fmt.Fprintf(c.out, "  %-8d lack %s\n", m.Products, m.Attribute)
+		}
+	}
+	return nil
 }
 
 // readiness tells how complete a product is to people.

@@ -43,6 +43,7 @@ func TestCompletenessCommand(t *testing.T) {
 		{[]string{"completeness", "A-1"}, 0, "x en-GB: 50 % (1 of 2), not ready\n  missing  ean\n"},
 		{[]string{"completeness", "A-1", "--locale", "de-DE"}, 0, "x de-DE: 50 % (1 of 2)\n"},
 		{[]string{"completeness", "A-1", "--channel", "x", "--json"}, 0, `"share": 0.5`},
+		{[]string{"completeness", "--family", "f"}, 0, "x en-GB: 0 of 1 products are complete, 50 % in the mean\n  1        lack ean\n"},
 	} {
 		if stdout, stderr, status := output(t, env, c.args...); status != c.status || !strings.Contains(stdout, c.want) {
 			t.Errorf("%v: %d, %s%s", c.args, status, stdout, stderr)
