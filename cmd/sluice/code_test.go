@@ -39,6 +39,20 @@ attributes:
   - {code: name, required: true}
   - {code: weight, required_for: [shop]}
 ---
+resource: category
+code: boots
+parent: shoes
+position: 0
+---
+resource: category
+code: shoes
+labels: {en-GB: Shoes}
+---
+resource: category
+code: sandals
+parent: shoes
+position: 1
+---
 resource: attribute
 code: name
 type: text
@@ -134,17 +148,17 @@ func TestHouseAsCode(t *testing.T) {
 	env, dir := codeHouse(t), t.TempDir()
 	document(t, dir, "house.yaml", houseAsCode)
 	if said := commanded(t, env, 3, "diff", "-f", dir); !strings.Contains(said, "+ channel shop") || !strings.Contains(said, `secret: "(secret)"`) || strings.Contains(said, "whsec_") ||
-		strings.Index(said, "+ attribute name") > strings.Index(said, "+ family shoe") || !strings.Contains(said, "10 to change, 0 as they are wanted") {
+		strings.Index(said, "+ attribute name") > strings.Index(said, "+ family shoe") || !strings.Contains(said, "13 to change, 0 as they are wanted") {
 		t.Fatal(said)
 	}
 	if said := commanded(t, env, 1, "apply", "-f", dir); !strings.Contains(said, "give --yes") {
 		t.Fatal(said)
 	}
-	if said := commanded(t, env, 0, "apply", "-f", dir, "--yes"); !strings.Contains(said, "10 changes made") {
+	if said := commanded(t, env, 0, "apply", "-f", dir, "--yes"); !strings.Contains(said, "13 changes made") {
 		t.Fatal(said)
 	}
 	for _, command := range [][]string{{"diff", "-f", dir}, {"apply", "-f", dir, "--yes"}} {
-		if said := commanded(t, env, 0, command...); !strings.Contains(said, "0 to change, 10 as they are wanted") {
+		if said := commanded(t, env, 0, command...); !strings.Contains(said, "0 to change, 13 as they are wanted") {
 			t.Fatal(said)
 		}
 	}
@@ -156,16 +170,17 @@ func TestHouseAsCode(t *testing.T) {
 	commanded(t, other, 0, "apply", "-f", first, "--yes")
 	commanded(t, other, 0, "dump", second)
 	a, b := texts(t, first), texts(t, second)
-	if !maps.Equal(a, b) || len(a) != 12 || strings.Contains(strings.Join(slices.Collect(maps.Values(a)), ""), "whsec_") {
+	if !maps.Equal(a, b) || len(a) != 13 || strings.Contains(strings.Join(slices.Collect(maps.Values(a)), ""), "whsec_") {
 		t.Errorf("dumped\n%v\nand elsewhere\n%v", a, b)
 	}
 	// One field, and one resource less.
 	changed := strings.Replace(houseAsCode, "withdrawal: disable", "withdrawal: delete", 1)
 	changed = changed[:strings.Index(changed, "resource: text-rule")] + changed[strings.Index(changed, "resource: provider"):]
-	changed += "---\nresource: text-rule\ncode: fr-en\naction: translate\nfrom: fr-FR\nto: [en-GB]\nattributes: [name]\nproviders: [pseudo]\n"
+	changed = changed[:strings.Index(changed, "resource: category\ncode: boots")] + changed[strings.Index(changed, "resource: attribute\ncode: name"):]
+	changed += "---\nresource: category\ncode: hats\n---\nresource: text-rule\ncode: fr-en\naction: translate\nfrom: fr-FR\nto: [en-GB]\nattributes: [name]\nproviders: [pseudo]\n"
 	document(t, dir, "house.yaml", changed)
 	said := commanded(t, env, 3, "diff", "-f", filepath.Join(dir, "house.yaml"), "--prune")
-	for _, want := range []string{"~ channel shop", `policy.withdrawal: "disable" → "delete"`, "+ text-rule fr-en", "- text-rule en-fr", "3 to change"} {
+	for _, want := range []string{"~ channel shop", `policy.withdrawal: "disable" → "delete"`, "+ text-rule fr-en", "- text-rule en-fr", "- category boots", "- category shoes", "+ category hats", "7 to change"} {
 		if !strings.Contains(said, want) {
 			t.Errorf("%q is not in\n%s", want, said)
 		}

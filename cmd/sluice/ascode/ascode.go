@@ -16,6 +16,7 @@ type Kind struct {
 	Name   string // as documents name it: resource: attribute
 	Plural string // the last part of its address, and the name of its file in a dump
 	view   string // the member of what GET answers that PUT takes; "" is all of it
+	above  string // the field that names another of the kind, which is made before it
 }
 
 // Kinds are in the order in which they are made: what others refer to comes first.
@@ -27,6 +28,7 @@ var Kinds = []Kind{
 	{Name: "location", Plural: "locations"},
 	{Name: "attribute", Plural: "attributes"},
 	{Name: "family", Plural: "families"},
+	{Name: "category", Plural: "categories", above: "parent"},
 	{Name: "rendition", Plural: "renditions", view: "definition"},
 	{Name: "import-profile", Plural: "import-profiles"},
 	{Name: "channel", Plural: "channels"},

@@ -3,6 +3,7 @@ package ascode
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -52,8 +53,13 @@ func (h *House) dump(ctx context.Context, k *Kind) ([]byte, error) {
 		}
 		fields := map[string]any{}
 		for name, v := range r.fields {
-			if !isEmpty(v) || name == "enabled" { // what is paused must not come to life
+			switch v.(type) {
+			case bool, json.Number: // what is paused must not come to life, nor what is first go last
 				fields[name] = v
+			default:
+				if !isEmpty(v) {
+					fields[name] = v
+				}
 			}
 		}
 		for _, name := range r.secrets {

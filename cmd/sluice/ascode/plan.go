@@ -103,10 +103,14 @@ func (h *House) Compare(ctx context.Context, documents []*Document, o Options) (
 		if err != nil {
 			return nil, err
 		}
-		for _, code := range codes {
-			if !named[k][code] {
-				plan.Changes = append(plan.Changes, Change{Action: Delete, Resource: k.Name, Code: code, kind: k})
+		gone := slices.DeleteFunc(codes, func(code string) bool { return named[k][code] })
+		if k.above != "" {
+			if gone, err = h.below(ctx, k, gone); err != nil {
+				return nil, err
 			}
+		}
+		for _, code := range gone {
+			plan.Changes = append(plan.Changes, Change{Action: Delete, Resource: k.Name, Code: code, kind: k})
 		}
 	}
 	return plan, nil
@@ -118,9 +122,47 @@ func inOrder(documents []*Document) []*Document {
 	for i := range Kinds {
 		place[&Kinds[i]] = i
 	}
+	named := map[string]*Document{}
+	for _, d := range documents {
+		named[d.String()] = d
+	}
+	depth := func(d *Document) (n int) {
+		for d.Kind.above != "" && n <= len(documents) { // a ring is for the API to refuse
+			above, _ := d.Fields[d.Kind.above].(string)
+			next := named[(&Document{Kind: d.Kind, Code: above}).String()]
+			if next == nil {
+				break
+			}
+			d, n = next, n+1
+		}
+		return n
+	}
 	list := slices.Clone(documents)
-	slices.SortStableFunc(list, func(a, b *Document) int { return cmp.Compare(place[a.Kind], place[b.Kind]) })
+	slices.SortStableFunc(list, func(a, b *Document) int {
+		return cmp.Or(cmp.Compare(place[a.Kind], place[b.Kind]), cmp.Compare(depth(a), depth(b)))
+	})
 	return list
+}
+
+// below sorts codes so that what stands below another goes first.
+func (h *House) below(ctx context.Context, k *Kind, codes []string) ([]string, error) {
+	documents := make([]*Document, len(codes))
+	for i, code := range codes {
+		was, err := h.find(ctx, k, code)
+		if err != nil {
+			return nil, err
+		}
+		documents[i] = &Document{Kind: k, Code: code}
+		if was != nil {
+			documents[i].Fields = was.fields
+		}
+	}
+	documents = inOrder(documents)
+	slices.Reverse(documents)
+	for i, d := range documents {
+		codes[i] = d.Code
+	}
+	return codes, nil
 }
 
 // onto lays the document over the resource as it stands, and says what differs.
