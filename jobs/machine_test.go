@@ -131,17 +131,34 @@ func (m *machine) quiet() {
 		m.flowing = pim.Flow{}
 		m.settings()
 	}
-	if err := m.store.ResumeChannel(m.ctx, "shop"); err != nil {
-		m.Fatal(err)
-	}
-	m.runner.WakeChannel(m.of("shop").ID)
-	for m.settled("shop"); ; m.settled("shop") {
+	m.resume()
+	for m.settles(); ; m.settles() {
 		if n, err := m.store.RetryListings(m.ctx, postgres.ListingChoice{Channel: "shop"}); err != nil {
 			m.Fatal(err)
 		} else if n == 0 {
 			return
 		}
 	}
+}
+
+func (m *machine) resume() {
+	if err := m.store.ResumeChannel(m.ctx, "shop"); err != nil {
+		m.Fatal(err)
+	}
+	m.runner.WakeChannel(m.of("shop").ID)
+}
+
+// settles waits until nothing is left to do. A call that was under way when all
+// became well may yet be told that its credentials are refused, which stops the
+// channel for long.
+func (m *machine) settles() {
+	defer m.saysUndone()
+	m.until(func() bool {
+		if m.of("shop").Hold == postgres.HoldAuth {
+			m.resume()
+		}
+		return m.busy("shop") == 0
+	})
 }
 
 // left reports whether the target shows and sells nothing of a product that left the

@@ -191,12 +191,15 @@ func skus(n int) []pim.SKU {
 // settled waits until no listing of the channels is waiting or pending.
 func (r *road) settled(channels ...pim.ChannelCode) {
 	r.Helper()
-	defer func() {
-		if r.ctx.Err() != nil {
-			r.Log(strings.Join(r.undone(), "\n"))
-		}
-	}()
+	defer r.saysUndone()
 	r.until(func() bool { return r.busy(channels...) == 0 })
+}
+
+// saysUndone says what is still on its way, where the test's time is over.
+func (r *road) saysUndone() {
+	if r.ctx.Err() != nil {
+		r.Log(strings.Join(r.undone(), "\n"))
+	}
 }
 
 // undone says what is still on its way, when nothing else can be asked any more.
@@ -205,7 +208,7 @@ func (r *road) undone() (lines []string) {
 	defer cancel()
 	rows, err := r.store.Pool().Query(ctx, `
 select 'changes ' || count(*)::text from outbox
-union all select 'channel ' || to_jsonb(c) - '{secrets,mapping,config}'::text[] from channel c
+union all select 'channel ' || (to_jsonb(c) - '{secrets,mapping,config}'::text[])::text from channel c
 union all select 'listing ' || to_jsonb(l)::text from listing l where dirty or token is not null
 union all select 'consumer ' || to_jsonb(c)::text from consumer c
 union all select 'job ' || state || ' ' || args::text from river_job where state <> 'completed'`)
