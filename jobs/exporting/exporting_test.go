@@ -317,6 +317,21 @@ func TestOneMoment(t *testing.T) {
 	}
 }
 
+// The columns are of the same products as the rows: those below a category, too.
+func TestFilterBelowCategory(t *testing.T) {
+	t.Parallel()
+	store := open(t)
+	fill(t, store)
+	if _, err := store.PutCategories(t.Context(), []pim.CategoryEdit{{Code: "kitchen"}, {Code: "mugs", Parent: "kitchen"}}); err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	n, err := exporting.Write(t.Context(), store, &b, exporting.CSV, postgres.ProductFilter{Category: "kitchen"})
+	if err != nil || n != 1 || !strings.Contains(b.String(), "\nFULL,,all") || !strings.Contains(b.String(), ",slogan:shop:de-DE,") {
+		t.Errorf("%d %v\n%s", n, err, b.String())
+	}
+}
+
 // A reading that is cut off is an error, never a shorter file.
 func TestCutOff(t *testing.T) {
 	t.Parallel()

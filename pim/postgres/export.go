@@ -94,7 +94,7 @@ chosen as (
     where p.deleted_at is null
       and (@family = '' or p.family = @family)
       and (@parent = '' or parent.sku = @parent)
-      and (@category = '' or p.categories @> array[@category])
+      and ` + inCategory + `
       and (@enabled::boolean is null or p.enabled = @enabled)
       and (@prefix = '' or starts_with(p.sku, @prefix))
       and (@search = '' or p.sku ilike @search or p.values::text ilike @search)
