@@ -18,12 +18,13 @@ import (
 	"github.com/sluicehub/sluice/connectors/all"
 	"github.com/sluicehub/sluice/jobs"
 	"github.com/sluicehub/sluice/jobs/importing"
+	"github.com/sluicehub/sluice/jobs/importing/akeneo"
 	"github.com/sluicehub/sluice/pim"
 	"github.com/sluicehub/sluice/pim/postgres"
 )
 
 type importCmd struct {
-	File      string     `arg:"" help:"The file: CSV, JSON Lines or a JSON array, gzipped or not, or an XLSX workbook; - is standard input."`
+	File      string     `arg:"" help:"The file: CSV, JSON Lines or a JSON array, gzipped or not, or an XLSX workbook; - is standard input. With --profile akeneo, the folder of an Akeneo export."`
 	SKUColumn string     `name:"sku-column" placeholder:"COLUMN" help:"Column with the SKU. By default one that is called so, else one that is called GTIN, EAN or barcode."`
 	Map       []string   `sep:"none" placeholder:"KEY=CEL" help:"Make sku, parent, price:EUR, sale:EUR, stock:LOCATION or an attribute by a CEL expression over row; can be repeated. Example: --map \"sku=regexFind(row.image, '/([0-9]+)_')\""`
 	Family    string     `placeholder:"CODE" help:"Family of the products. Without it and without --map, one is made from the file's name and columns."`
@@ -41,11 +42,14 @@ type importCmd struct {
 	Quote     string     `placeholder:"double|none" help:"With none, a quote in CSV is a character as others are."`
 	Encoding  string     `placeholder:"NAME" help:"Of texts, such as utf-8, utf-16le, windows-1252. By default found out."`
 	Sheet     string     `placeholder:"NAME" help:"Of a workbook: a sheet's name, or its number. By default the first."`
-	Profile   string     `placeholder:"NAME" help:"Saved options; flags beside it count more."`
+	Profile   string     `placeholder:"NAME" help:"Saved options; flags beside it count more. akeneo takes a folder that an Akeneo PIM has exported."`
 	Save      string     `name:"save-profile" placeholder:"NAME" help:"Save these options, for --profile."`
 	DryRun    bool       `help:"Check and report, store no product."`
 	Report    string     `placeholder:"FILE" type:"path" help:"Where the report goes, as CSV. By default FILE.report.csv in the working directory."`
 	JSON      bool       `name:"json" help:"Print the outcome as one JSON object."`
+	files
+
+	counts *akeneo.Counts // of a folder
 }
 
 // Help is the command's longer text.
@@ -69,6 +73,8 @@ type outcome struct {
 	Seconds   float64 `json:"seconds"`
 	Report    string  `json:"report"` // path of a CSV file with a line per rejected or doubtful value
 	Error     string  `json:"error,omitempty"`
+	// Folder is of --profile akeneo.
+	Folder *akeneo.Counts `json:"akeneo,omitempty"`
 }
 
 // options turns the flags into what the import's row keeps.
@@ -96,6 +102,9 @@ func (i importCmd) options() (importing.Options, error) {
 
 // Run imports the file.
 func (i importCmd) Run(ctx context.Context, c console, log *slog.Logger) error {
+	if i.isFolder() {
+		return i.folder(ctx, c, log)
+	}
 	opts, err := i.options()
 	if err != nil {
 		return err
@@ -132,7 +141,7 @@ func (i importCmd) Run(ctx context.Context, c console, log *slog.Logger) error {
 		}
 		return err
 	}
-	if err := writeReport(ctx, store, id, report); err != nil {
+	if err := writeReport(ctx, store, id, report, nil); err != nil {
 		return err
 	}
 	return i.finish(c, run, report, time.Since(began))
@@ -150,7 +159,7 @@ func (i importCmd) readable() error {
 	defer f.Close()
 	st, err := f.Stat()
 	if err == nil && st.IsDir() {
-		err = fmt.Errorf("%s is a folder", i.File)
+		err = fmt.Errorf("%s is a folder; one that an Akeneo PIM has exported is taken with --profile %s", i.File, profileAkeneo)
 	}
 	return err
 }
@@ -288,7 +297,7 @@ func (i importCmd) finish(c console, run postgres.ImportRun, report string, took
 	o := outcome{
 		Import: run.ID, File: i.File, State: run.State, DryRun: i.DryRun, Rows: run.RowsDone,
 		Created: run.Created, Changed: run.Changed, Unchanged: run.Unchanged, Rejected: run.Rejected, Warnings: run.Warnings,
-		Seconds: took.Seconds(), Report: report, Error: run.Error,
+		Seconds: took.Seconds(), Report: report, Error: run.Error, Folder: i.counts,
 	}
 	var err error
 	if i.JSON {

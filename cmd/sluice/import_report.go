@@ -63,14 +63,21 @@ func away(err error) bool {
 	return !ofFile && !errors.Is(err, postgres.ErrNotFound)
 }
 
-// writeReport writes an import's findings as CSV, the header always.
-func writeReport(ctx context.Context, store *postgres.Store, id int64, path string) error {
+// writeReport writes an import's findings as CSV behind those that were made
+// before it, the header always. 0 is no import's id.
+func writeReport(ctx context.Context, store *postgres.Store, id int64, path string, first []postgres.ImportFinding) error {
 	f, err := os.Create(path)
 	if err != nil {
 		return fmt.Errorf("write the report: %w", err)
 	}
 	w := csv.NewWriter(f)
 	err = w.Write([]string{"row", "severity", "sku", "column", "value", "code", "problem"})
+	row := func(x postgres.ImportFinding) error {
+		return w.Write([]string{strconv.FormatInt(x.Row, 10), string(x.Severity), x.SKU, x.Column, x.Value, x.Code, x.Problem})
+	}
+	for _, x := range first {
+		err = errors.Join(err, row(x))
+	}
 	for page := (postgres.Page{Limit: 1000}); err == nil; {
 		var list []postgres.ImportFinding
 		err = outlast(ctx, io.Discard, func() (err error) {
@@ -81,7 +88,7 @@ func writeReport(ctx context.Context, store *postgres.Store, id int64, path stri
 			break
 		}
 		for _, x := range list {
-			if err = w.Write([]string{strconv.FormatInt(x.Row, 10), string(x.Severity), x.SKU, x.Column, x.Value, x.Code, x.Problem}); err != nil {
+			if err = row(x); err != nil {
 				break
 			}
 		}

@@ -1,0 +1,399 @@
+// Package akeneo reads the folder that an Akeneo PIM exports, as it stands, and
+// turns it into what the store takes: a change of the schema, and products in
+// Sluice's own import layout. What lives here: Akeneo's files, their columns and
+// what they mean. What does not: storing anything, and files' contents, which
+// whoever runs the import keeps.
+//
+// The files and their columns are those of Akeneo's own CSV exports
+// (https://docs.akeneo.com, "Import and export your data"): separated by
+// semicolons, in UTF-8, a column being attribute[-locale][-channel].
+//
+// Memory grows with the attributes, options, families and product models, not
+// with the products.
+package akeneo
+
+import (
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/sluicehub/sluice/pim"
+	"github.com/sluicehub/sluice/pim/postgres"
+)
+
+// Finding is something in the folder that people should know of. Of one that is
+// true of many rows the first is named, with how many there are.
+type Finding struct {
+	File     string
+	Line     int // of the file; 0: the file as a whole
+	SKU      string
+	Column   string
+	Value    string
+	Code     string
+	Text     string
+	Severity pim.Severity
+}
+
+// Counts says what a folder holds, and what became of it.
+type Counts struct {
+	Families         int `json:"families"`
+	FamilyVariants   int `json:"family_variants"`
+	Attributes       int `json:"attributes"`
+	Options          int `json:"options"`
+	Categories       int `json:"categories"`
+	Channels         int `json:"channels"`
+	Locales          int `json:"locales"`
+	Currencies       int `json:"currencies"`
+	AssociationTypes int `json:"association_types"`
+	ProductModels    int `json:"product_models"`
+	Folded           int `json:"folded_models"` // models below a model: their values are their variants'
+	Products         int `json:"products"`
+	Media            int `json:"media"` // paths that products name
+	MediaMissing     int `json:"media_missing"`
+}
+
+// Folder is an Akeneo export that was looked through once.
+type Folder struct {
+	Counts   Counts
+	Findings []Finding
+
+	fsys       fs.FS
+	attributes map[string]*attribute
+	order      []string // of the attributes
+	families   map[string]*family
+	famOrder   []string
+	variants   map[string]*variant
+	channels   []string
+	assoc      map[string]bool // association types
+	categories []pim.CategoryEdit
+	catLines   map[string]int // code → line
+	locales    map[string]pim.Locale
+	currencies []pim.Currency
+	models     map[string]*model // by code in small letters
+	modelOrder []string
+	used       map[string]map[string]bool // family → attributes that its products fill
+	filled     map[string]map[string]bool // scopable attribute → channels with a value
+	orphans    int                        // products without a family
+	assets     map[string]string          // path → asset code
+	missing    map[string]bool            // paths of no file
+	noted      map[string]*Finding        // that stand for many
+	times      map[string]int
+}
+
+// OtherFamily is the family of products that have none in Akeneo.
+const OtherFamily = "akeneo_other"
+
+// Fault is an error of the folder: it cannot be worked with. Its text says where.
+type Fault struct{ text string }
+
+// Error says what is wrong, and in which file.
+func (f *Fault) Error() string { return f.text }
+
+func faultf(format string, args ...any) error { return &Fault{fmt.Sprintf(format, args...)} }
+
+// maxModels bounds the product models that are kept in memory.
+const maxModels = 1_000_000
+
+// Open looks a folder through: what it defines is kept, products are only
+// surveyed. Its error is a *Fault, or fsys'.
+func Open(fsys fs.FS) (*Folder, error) {
+	f := &Folder{
+		fsys: fsys, attributes: map[string]*attribute{}, families: map[string]*family{}, variants: map[string]*variant{}, assoc: map[string]bool{}, catLines: map[string]int{},
+		locales: map[string]pim.Locale{}, models: map[string]*model{}, used: map[string]map[string]bool{}, filled: map[string]map[string]bool{},
+		assets: map[string]string{}, missing: map[string]bool{}, noted: map[string]*Finding{}, times: map[string]int{},
+	}
+	for _, step := range []struct {
+		file   string
+		needed bool
+		read   func(*line) error
+	}{
+		{"channels.csv", false, f.channel},
+		{"attributes.csv", true, f.attribute},
+		{"attribute_options.csv", false, f.option},
+		{"families.csv", true, f.family},
+		{"family_variants.csv", false, f.variant},
+		{"categories.csv", false, f.category},
+		{"association_types.csv", false, func(l *line) error { f.assoc[l.get("code")] = true; f.Counts.AssociationTypes++; return nil }},
+		{"product_models.csv", false, f.model},
+		{"products.csv", true, f.survey},
+	} {
+		if err := f.each(step.file, step.needed, step.read); err != nil {
+			return nil, err
+		}
+	}
+	f.foldModels()
+	f.Counts.Attributes, f.Counts.Families, f.Counts.FamilyVariants = len(f.order), len(f.families), len(f.variants)
+	f.Counts.Locales, f.Counts.Currencies, f.Counts.Channels = len(f.locales), len(f.currencies), len(f.channels)
+	f.Counts.ProductModels = len(f.models)
+	if len(f.channels) > 0 {
+		f.note(Finding{
+			File: "channels.csv", Code: "akeneo.channel", Severity: pim.SeverityWarning, Value: strings.Join(f.channels, ", "),
+			Text: "channels are no targets: none is created. Values of a channel are in attributes of their own, such as description_print; what a channel requires counts for a channel of the same code, when there is one",
+		})
+	}
+	return f, nil
+}
+
+// line is a record of a file.
+type line struct {
+	file  string
+	at    int
+	names []string
+	index map[string]int
+	cells []string
+	cols  []column // of products and models, once they were worked out
+}
+
+// get is a cell without spaces around it; "" where there is no such column.
+func (l *line) get(name string) string {
+	if i, ok := l.index[name]; ok {
+		return strings.TrimSpace(l.cells[i])
+	}
+	return ""
+}
+
+func (l *line) list(name string) []string {
+	return slices.DeleteFunc(strings.Split(l.get(name), ","), func(s string) bool { return s == "" })
+}
+
+// labels are the label columns' texts by the store's locales.
+func (l *line) labels() map[pim.Locale]string {
+	var out map[pim.Locale]string
+	for i, name := range l.names {
+		code, is := strings.CutPrefix(name, "label-")
+		if !is || strings.TrimSpace(l.cells[i]) == "" {
+			continue
+		}
+		if locale, ok := localeOf(code); ok {
+			if out == nil {
+				out = map[pim.Locale]string{}
+			}
+			out[locale] = strings.TrimSpace(l.cells[i])
+		}
+	}
+	return out
+}
+
+// each reads a file of the folder, record by record.
+func (f *Folder) each(name string, needed bool, do func(*line) error) error {
+	file, err := f.fsys.Open(name)
+	if errors.Is(err, fs.ErrNotExist) && !needed {
+		return nil
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return faultf("the folder has no %s: it is no Akeneo export", name)
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { _ = file.Close() }() // it was only read
+	r := csv.NewReader(file)
+	r.Comma, r.FieldsPerRecord, r.ReuseRecord = ';', -1, true
+	header, err := r.Read()
+	if err != nil && !errors.Is(err, io.EOF) {
+		return faultf("%s cannot be read: %v", name, err)
+	}
+	l := &line{file: name, names: slices.Clone(header), index: map[string]int{}}
+	for i, n := range l.names {
+		n = strings.TrimPrefix(n, "\ufeff")
+		if _, twice := l.index[n]; twice {
+			return faultf("%s has two columns %q", name, n)
+		}
+		l.names[i], l.index[n] = n, i
+	}
+	for {
+		l.cells, err = r.Read()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return faultf("%s cannot be read: %v", name, err)
+		}
+		l.at, _ = r.FieldPos(0)
+		if len(l.cells) != len(l.names) {
+			return faultf("%s, line %d: the record has %d fields, the header has %d", name, l.at, len(l.cells), len(l.names))
+		}
+		for i, c := range l.cells {
+			if !utf8.ValidString(c) {
+				return faultf("%s, line %d: column %s is not in UTF-8; export it in UTF-8", name, l.at, l.names[i])
+			}
+		}
+		if err := do(l); err != nil {
+			return err
+		}
+	}
+}
+
+// note adds a finding.
+func (f *Folder) note(x Finding) {
+	if x.Severity == "" {
+		x.Severity = pim.SeverityWarning
+	}
+	f.Findings = append(f.Findings, x)
+}
+
+// noteOnce adds a finding that stands for all of its kind; Finish says how many.
+func (f *Folder) noteOnce(kind string, x Finding) {
+	if f.times[kind]++; f.noted[kind] == nil {
+		if x.Severity == "" {
+			x.Severity = pim.SeverityWarning
+		}
+		f.noted[kind] = &x
+	}
+}
+
+// Report gives all findings, once the products were written.
+func (f *Folder) Report() []Finding {
+	out := slices.Clone(f.Findings)
+	kinds := make([]string, 0, len(f.noted))
+	for kind := range f.noted {
+		kinds = append(kinds, kind)
+	}
+	slices.Sort(kinds)
+	for _, kind := range kinds {
+		x := *f.noted[kind]
+		if n := f.times[kind]; n > 1 {
+			x.Text += fmt.Sprintf(" (so %d times, this being the first)", n)
+		}
+		out = append(out, x)
+	}
+	return out
+}
+
+// localeOf makes the store's locale of Akeneo's: de_DE is de-DE.
+func localeOf(code string) (pim.Locale, bool) {
+	l := pim.Locale(strings.ReplaceAll(code, "_", "-"))
+	return l, pim.ValidLocale(l) == nil
+}
+
+func (f *Folder) channel(l *line) error {
+	f.channels = append(f.channels, l.get("code"))
+	for _, code := range l.list("locales") {
+		if locale, ok := localeOf(code); ok {
+			f.locales[code] = locale
+		} else {
+			f.note(Finding{File: l.file, Line: l.at, Column: "locales", Value: code, Code: "locale", Text: "the locale is no BCP 47 tag: its texts are not taken"})
+		}
+	}
+	for _, code := range l.list("currencies") {
+		f.currency(l, pim.Currency(code))
+	}
+	return nil
+}
+
+func (f *Folder) currency(l *line, c pim.Currency) bool {
+	if slices.Contains(f.currencies, c) {
+		return true
+	}
+	if err := pim.ValidCurrency(c); err != nil {
+		f.noteOnce("currency "+string(c), Finding{File: l.file, Line: l.at, Value: string(c), Code: "currency", Text: err.Error() + ": its prices are not taken"})
+		return false
+	}
+	f.currencies = append(f.currencies, c)
+	return true
+}
+
+// Change is what the store's schema lacks: what is there stays as it is, but
+// for options, family attributes and family variants that are added. ok is
+// false where nothing is lacking.
+func (f *Folder) Change(have *pim.Schema) (change postgres.SchemaChange, ok bool) {
+	for _, code := range f.order {
+		for _, want := range f.attributes[code].wanted(f) {
+			if own := have.Attributes[want.Code]; own == nil {
+				change.Attributes = append(change.Attributes, want)
+			} else if more := withOptions(*own, want.Options); len(more.Options) > len(own.Options) {
+				change.Attributes = append(change.Attributes, more)
+			}
+		}
+	}
+	for code := range f.assoc {
+		if have.Attributes[code] == nil && f.associated(code) {
+			change.Attributes = append(change.Attributes, pim.Attribute{Code: code, Type: pim.TypeReference, Group: "associations"})
+		}
+	}
+	slices.SortStableFunc(change.Attributes, func(a, b pim.Attribute) int { return strings.Compare(a.Code, b.Code) })
+	for _, fam := range f.wantedFamilies() {
+		if own := have.Families[fam.Code]; own != nil {
+			more, grown := grownFamily(*own, fam)
+			if !grown {
+				continue
+			}
+			fam = more
+		}
+		change.Families = append(change.Families, fam)
+	}
+	for _, l := range f.locales {
+		if !have.Locales[l] && !slices.Contains(change.Locales, l) {
+			change.Locales = append(change.Locales, l)
+		}
+	}
+	slices.Sort(change.Locales)
+	for _, c := range f.currencies {
+		if !have.Currencies[c] {
+			change.Currencies = append(change.Currencies, c)
+		}
+	}
+	return change, len(change.Attributes)+len(change.Families)+len(change.Locales)+len(change.Currencies) > 0
+}
+
+func (f *Folder) category(l *line) error {
+	f.Counts.Categories++
+	code := l.get("code")
+	if !isCode("category", code) || f.catLines[code] > 0 {
+		f.note(Finding{File: l.file, Line: l.at, Column: "code", Value: code, Code: "category.code", Text: "the category cannot be called so, or is there twice: it is not taken"})
+		return nil
+	}
+	if len(f.categories) == pim.MaxCategories {
+		return faultf("%s has more than %d categories", l.file, pim.MaxCategories)
+	}
+	f.catLines[code] = l.at
+	f.categories = append(f.categories, pim.CategoryEdit{Code: code, Parent: l.get("parent"), Labels: l.labels()})
+	return nil
+}
+
+// Categories are the categories that the store's trees lack; those that are
+// there stay where and as they are. One whose parent is nowhere becomes a root.
+func (f *Folder) Categories(have *pim.Tree) (edits []pim.CategoryEdit) {
+	for _, c := range f.categories {
+		if have.Category(c.Code) != nil {
+			continue
+		}
+		if c.Parent != "" && f.catLines[c.Parent] == 0 && have.Category(c.Parent) == nil {
+			f.note(Finding{File: "categories.csv", Line: f.catLines[c.Code], Column: "parent", Value: c.Parent, Code: "category.parent", Text: "there is no category of that code: " + c.Code + " is a root"})
+			c.Parent = ""
+		}
+		edits = append(edits, c)
+	}
+	return edits
+}
+
+func withOptions(a pim.Attribute, more []pim.Option) pim.Attribute {
+	a.Options = slices.Clone(a.Options)
+	for _, o := range more {
+		if !slices.ContainsFunc(a.Options, func(h pim.Option) bool { return h.Code == o.Code }) {
+			a.Options = append(a.Options, o)
+		}
+	}
+	return a
+}
+
+func grownFamily(own, want pim.Family) (pim.Family, bool) {
+	own.Attributes, own.Variants = slices.Clone(own.Attributes), slices.Clone(own.Variants)
+	n := len(own.Attributes) + len(own.Variants)
+	for _, a := range want.Attributes {
+		if !slices.ContainsFunc(own.Attributes, func(h pim.FamilyAttribute) bool { return h.Code == a.Code }) {
+			own.Attributes = append(own.Attributes, a)
+		}
+	}
+	for _, v := range want.Variants {
+		if !slices.ContainsFunc(own.Variants, func(h pim.FamilyVariant) bool { return h.Code == v.Code }) {
+			own.Variants = append(own.Variants, v)
+		}
+	}
+	return own, len(own.Attributes)+len(own.Variants) > n
+}
