@@ -138,6 +138,7 @@ func (s *server) register() {
 	s.registerCategories()
 	s.registerProducts()
 	s.registerExport()
+	s.registerRevisions()
 	s.registerOffers()
 	s.registerChannels()
 	s.registerReconcile()

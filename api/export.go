@@ -15,7 +15,7 @@ const exportsMost = 2
 
 // ExportParams are the parameters of an export.
 type ExportParams struct {
-	ProductChoice
+	ProductFilterParams
 	Format string `query:"format" enum:"csv,xlsx,jsonl" default:"csv"`
 }
 
@@ -34,6 +34,10 @@ func (s *server) registerExport() {
 		if err != nil {
 			return nil, badParameter("query.format", "format", "the format is one of csv, xlsx, jsonl")
 		}
+		f, err := s.fitting(ctx, in.filter)
+		if err != nil {
+			return nil, err
+		}
 		return s.stream(ctx, "products."+string(format), format.MediaType(), func(w *fileStream) error {
 			select {
 			case s.exports <- struct{}{}:
@@ -41,7 +45,7 @@ func (s *server) registerExport() {
 			default:
 				return problem(http.StatusServiceUnavailable, "busy", "two exports run already").with("Retry-After", "10")
 			}
-			_, err := exporting.Write(ctx, s.Store, w, format, in.filter())
+			_, err := exporting.Write(ctx, s.Store, w, format, f)
 			return err
 		}), nil
 	})

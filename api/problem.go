@@ -28,6 +28,9 @@ type Problem struct {
 	Detail   string  `json:"detail,omitempty"`
 	Instance string  `json:"instance,omitempty" format:"uri" doc:"Names the request in the log of the server"`
 	Errors   []Fault `json:"errors,omitempty" doc:"Every fault of the request, at most 100"`
+	// Of a product's 412.
+	Revision int64             `json:"revision,omitempty" doc:"The revision there is, as ETag says it"`
+	Changes  []pim.FieldChange `json:"changes,omitempty" doc:"What others changed since the revision that If-Match names, where that is known"`
 
 	header http.Header
 }
@@ -36,6 +39,7 @@ type Problem struct {
 type Fault struct {
 	Pointer   *string `json:"pointer,omitempty" doc:"JSON pointer (RFC 6901) into the request's body; empty is the body as a whole"`
 	Parameter string  `json:"parameter,omitempty" doc:"Of a fault outside the body: path.sku, query.limit, header.If-Match"`
+	Offset    *int    `json:"offset,omitempty" doc:"Of a fault within a filter: where it is, in bytes from the filter's start"`
 	Code      string  `json:"code" doc:"Stable code, e.g. attribute.unknown"`
 	Detail    string  `json:"detail"`
 }
@@ -68,6 +72,13 @@ func inParameter(name, code, detail string) Fault {
 // badParameter is the problem of one wrong parameter.
 func badParameter(name, code, detail string) *Problem {
 	return problem(http.StatusUnprocessableEntity, "invalid", "the request has a parameter that is not right", inParameter(name, code, detail))
+}
+
+// badFilter is the problem of a filter, with its place.
+func badFilter(e *pim.FilterError) *Problem {
+	f := inParameter("query.filter", e.Code, e.Detail)
+	f.Offset = &e.At
+	return problem(http.StatusUnprocessableEntity, "invalid", "the request has a parameter that is not right", f)
 }
 
 func (p *Problem) with(name, value string) *Problem {
@@ -158,6 +169,9 @@ func (s *server) problem(ctx context.Context, err error) *Problem {
 	}
 	if invalid, ok := errors.AsType[*pim.Invalid](err); ok {
 		return fromInvalid(invalid)
+	}
+	if e, ok := errors.AsType[*pim.FilterError](err); ok {
+		return badFilter(e)
 	}
 	if e, ok := errors.AsType[*jobs.ClosedError](err); ok {
 		return problem(http.StatusConflict, "channel-closed", "the channel cannot be opened: "+e.Err.Error())

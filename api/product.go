@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -46,6 +45,8 @@ type EditAnswer struct {
 	Created  bool          `json:"created"`
 	Changed  bool          `json:"changed" doc:"false: it stood so already, and nothing is sent to anybody"`
 	Warnings []pim.Problem `json:"warnings" doc:"Doubts that do not keep values out"`
+	// Of a PATCH from an older revision.
+	Unseen []pim.FieldChange `json:"unseen,omitempty" doc:"What others changed since the revision that If-Match named, and this PATCH did not touch; then there is no ETag, for the client has not seen all of the product"`
 }
 
 type editAnswer struct {
@@ -53,22 +54,6 @@ type editAnswer struct {
 	ETag     string `header:"ETag" doc:"The content revision"`
 	Location string `header:"Location"`
 	Body     EditAnswer
-}
-
-type listProducts struct {
-	Paging
-	ProductChoice
-}
-
-// ProductChoice are the parameters that leave products out.
-type ProductChoice struct {
-	Family       string    `query:"family" maxLength:"100"`
-	Parent       string    `query:"parent" maxLength:"128" doc:"Variants of this SKU"`
-	Category     string    `query:"category" maxLength:"100" doc:"In this category, or in one below it"`
-	Enabled      string    `query:"enabled" enum:"true,false"`
-	SKUPrefix    string    `query:"sku_prefix" maxLength:"128"`
-	Search       string    `query:"search" maxLength:"200" doc:"Text in the SKU or in any value, in either case"`
-	UpdatedSince time.Time `query:"updated_since" doc:"Content changed at or after this time"`
 }
 
 type getProduct struct{ SKUPath }
@@ -97,7 +82,8 @@ type productHistory struct {
 }
 
 func (s *server) registerProducts() {
-	handle(s, op("list-products", http.MethodGet, "/v1/products", tagProducts, "List products in the order of their creation"), s.listProducts)
+	handle(s, op("list-products", http.MethodGet, "/v1/products", tagProducts, "List products",
+		says("In the order of their creation, or of sort. filter is the language of docs/finding.md; all parameters narrow each other.")), s.listProducts)
 	handle(s, op("get-product", http.MethodGet, "/v1/products/{sku}", tagProducts, "Get a product",
 		says("The ETag names the content revision only. Prices and stock have revisions of their own and change without it, so there is no 304.")), s.getProduct)
 	handle(s, op("put-product", http.MethodPut, "/v1/products/{sku}", tagProducts, "Make a product equal to the body, creating it when there is none", creates,
@@ -114,29 +100,6 @@ func (s *server) registerProducts() {
 	handle(s, op("get-product-history", http.MethodGet, "/v1/products/{sku}/history", tagProducts, "List a product's changes, newest first",
 		says("Also of a deleted product.")), s.productHistory)
 	handle(s, op("list-product-listings", http.MethodGet, "/v1/products/{sku}/listings", tagProducts, "List where a product stands on every channel"), s.productListings)
-}
-
-func (c *ProductChoice) filter() postgres.ProductFilter {
-	f := postgres.ProductFilter{Family: c.Family, Parent: pim.SKU(c.Parent), Category: c.Category, SKUPrefix: c.SKUPrefix, Search: c.Search}
-	if c.Enabled != "" {
-		f.Enabled = new(c.Enabled == "true")
-	}
-	if !c.UpdatedSince.IsZero() {
-		f.UpdatedSince = &c.UpdatedSince
-	}
-	return f
-}
-
-func (s *server) listProducts(ctx context.Context, in *listProducts) (*answer[page[*Product]], error) {
-	list, next, err := s.Store.Products(ctx, in.filter(), in.page())
-	if err != nil {
-		return nil, inCursor(err)
-	}
-	items, err := s.viewProducts(ctx, list...)
-	if err != nil {
-		return nil, err
-	}
-	return pageOf(items, next), nil
 }
 
 func (p Paging) page() postgres.Page { return postgres.Page{After: p.Cursor, Limit: p.Limit} }
@@ -176,16 +139,24 @@ func (s *server) edit(ctx context.Context, sku string, mode postgres.EditMode, i
 		return nil, err
 	}
 	e.IfNoneMatch = ifNone
-	r, err := s.apply(ctx, e, ifMatch)
+	return s.answerEdit(ctx, e, ifMatch)
+}
+
+// answerEdit applies an edit and says what became of it.
+func (s *server) answerEdit(ctx context.Context, e postgres.Edit, ifMatch string) (*editAnswer, error) {
+	r, unseen, err := s.apply(ctx, e, ifMatch)
 	if err != nil {
 		return nil, err
 	}
 	a := &editAnswer{
 		Status: http.StatusOK, ETag: etag(r.Rev),
-		Body: EditAnswer{SKU: r.SKU, Revision: r.Rev, Created: r.Created, Changed: r.Changed, Warnings: none(r.Warnings)},
+		Body: EditAnswer{SKU: r.SKU, Revision: r.Rev, Created: r.Created, Changed: r.Changed, Warnings: none(r.Warnings), Unseen: unseen},
+	}
+	if len(unseen) > 0 {
+		a.ETag = ""
 	}
 	if r.Created {
-		a.Status, a.Location = http.StatusCreated, "/v1/products/"+url.PathEscape(sku)
+		a.Status, a.Location = http.StatusCreated, "/v1/products/"+url.PathEscape(string(e.SKU))
 	}
 	return a, nil
 }
@@ -195,7 +166,7 @@ func (s *server) deleteProduct(ctx context.Context, in *deleteProduct) (*struct{
 	if err != nil {
 		return nil, err
 	}
-	_, err = s.apply(ctx, postgres.Edit{SKU: sku, Mode: postgres.Delete}, in.IfMatch)
+	_, _, err = s.apply(ctx, postgres.Edit{SKU: sku, Mode: postgres.Delete}, in.IfMatch)
 	return nil, err
 }
 
@@ -205,50 +176,57 @@ const maxRaces = 10
 
 // apply runs one edit under its precondition. The store compares one revision
 // in the edit's own statement; for * and lists the current one is looked up
-// first, and looked up again when it has moved since.
-func (s *server) apply(ctx context.Context, e postgres.Edit, ifMatch string) (postgres.EditResult, error) {
+// first, and looked up again when it has moved since. A merge patch from an older
+// revision goes through where nothing that it names has changed since; unseen is
+// then what did.
+func (s *server) apply(ctx context.Context, e postgres.Edit, ifMatch string) (r postgres.EditResult, unseen []pim.FieldChange, err error) {
 	want, p := parseIfMatch(ifMatch)
 	if p != nil {
-		return postgres.EditResult{}, p
+		return r, nil, p
 	}
 	exact := want.given && !want.any && len(want.revisions) == 1
+	var seen int64
 	if exact {
-		e.IfMatch = want.revisions[0]
+		seen = want.revisions[0]
+		e.IfMatch = seen
 	}
 	for race := 0; ; race++ {
 		if want.given && !exact {
 			rev, err := s.Store.ProductRevision(ctx, e.SKU)
 			switch {
 			case errors.Is(err, postgres.ErrNotFound) && e.Mode == postgres.Put:
-				return postgres.EditResult{}, problem(http.StatusPreconditionFailed, "stale", "there is no such product")
+				return r, nil, problem(http.StatusPreconditionFailed, "stale", "there is no such product")
 			case err != nil:
-				return postgres.EditResult{}, err
+				return r, nil, err
 			case !want.any && !slices.Contains(want.revisions, rev):
-				return postgres.EditResult{}, stale(rev)
+				return r, nil, stale(rev)
 			}
 			e.IfMatch = rev
 		}
 		results, err := s.Store.Edit(ctx, callOf(ctx).key.Name, []postgres.Edit{e})
 		if err != nil {
-			return postgres.EditResult{}, err
+			return r, nil, err
 		}
-		r := results[0]
-		if errors.Is(r.Err, postgres.ErrStale) && want.given && !exact && race < maxRaces {
-			continue
+		if r = results[0]; !errors.Is(r.Err, postgres.ErrStale) || !want.given || race == maxRaces {
+			return r, unseen, s.refused(ctx, e, seen, r.Err)
 		}
-		return r, s.refused(ctx, e, r.Err)
+		if exact {
+			if unseen, err = s.rebase(ctx, &e, seen); err != nil {
+				return r, nil, err
+			}
+			if unseen == nil {
+				return r, nil, s.refused(ctx, e, seen, r.Err)
+			}
+		}
 	}
 }
 
-// refused adds to a refusal what the client needs next: the revision there is.
-func (s *server) refused(ctx context.Context, e postgres.Edit, err error) error {
+// refused adds to a refusal what the client needs next: the revision there is,
+// and what changed since the one that it saw.
+func (s *server) refused(ctx context.Context, e postgres.Edit, seen int64, err error) error {
 	switch {
 	case errors.Is(err, postgres.ErrStale):
-		rev, at := s.Store.ProductRevision(ctx, e.SKU)
-		if at != nil {
-			return problem(http.StatusPreconditionFailed, "stale", "there is no such product")
-		}
-		return stale(rev)
+		return s.staleEdit(ctx, e, seen)
 	case errors.Is(err, postgres.ErrExists):
 		return problem(http.StatusPreconditionFailed, "exists", "there is a product of this SKU already")
 	case errors.Is(err, postgres.ErrInUse):

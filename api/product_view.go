@@ -54,6 +54,9 @@ type Product struct {
 	Warnings        []pim.Problem `json:"warnings" doc:"Doubts about what is stored, e.g. a GTIN whose check digit is wrong, a category that is in no tree"`
 	CreatedAt       time.Time     `json:"created_at"`
 	UpdatedAt       time.Time     `json:"updated_at"`
+	Deleted         bool          `json:"deleted,omitempty" doc:"In the list of deleted products: updated_at says when"`
+
+	only *selection // nil: all of it
 }
 
 // Price is one price of a product.
@@ -103,7 +106,7 @@ func viewProduct(p *postgres.FullProduct, warnings []pim.Problem) *Product {
 		Categories: p.Categories, Values: object(p.Values), InheritedValues: object(p.ParentValues),
 		Prices: make([]Price, len(p.Prices)), Stock: make([]Stock, len(p.Stock)), Revision: p.Rev,
 		PriceRevision: p.PriceRev, StockRevision: p.StockRev, OfferRevision: p.OfferRev, MediaRevision: p.MediaRev,
-		Warnings: none(warnings), CreatedAt: p.CreatedAt, UpdatedAt: p.UpdatedAt,
+		Warnings: none(warnings), CreatedAt: p.CreatedAt, UpdatedAt: p.UpdatedAt, Deleted: p.Deleted,
 	}
 	if v.Categories == nil {
 		v.Categories = []string{}

@@ -83,6 +83,12 @@ var allowed = map[string][]Role{
 
 	"get-product-completeness": everyone,
 	"get-family-completeness":  everyone,
+	"get-product-revision":     everyone,
+	"diff-product":             everyone,
+	"restore-product-revision": catalogue,
+	"restore-product":          catalogue,
+	"get-history-retention":    everyone,
+	"put-history-retention":    admins,
 
 	"set-prices": offers,
 	"set-stock":  offers,

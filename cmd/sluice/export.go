@@ -20,6 +20,7 @@ import (
 type exportCmd struct {
 	File         string     `arg:"" default:"-" help:"Where it goes; - is standard output (the default)."`
 	Format       string     `placeholder:"NAME" help:"csv, xlsx or jsonl. By default what the file's name ends with, else csv."`
+	Filter       string     `short:"f" placeholder:"CONDITION" help:"Only products that fit it, such as: values.color = red and enabled = true. docs/finding.md has the language."`
 	Family       string     `placeholder:"CODE" help:"Only products of this family."`
 	Parent       pim.SKU    `placeholder:"SKU" help:"Only variants of this product."`
 	Category     string     `placeholder:"CODE" help:"Only products in this category."`
@@ -55,6 +56,11 @@ func (e exportCmd) Run(ctx context.Context, c console) error {
 	}
 	if e.Enabled != "" {
 		f.Enabled = new(e.Enabled == "true")
+	}
+	if e.Filter != "" {
+		if f.Where, err = pim.ParseFilter(e.Filter); err != nil {
+			return err
+		}
 	}
 	store, err := openStore(ctx, few)
 	if err != nil {

@@ -51,6 +51,7 @@ type cli struct {
 	Diff       diffCmd       `cmd:"" help:"Say what applying YAML files would change."`
 	Dump       dumpCmd       `cmd:"" help:"Write what is set in the house as YAML files."`
 	Category   categoryCmd   `cmd:"" help:"Keep trees of categories."`
+	Product    productCmd    `cmd:"" help:"Find products, see how they changed, and bring them back."`
 	Import     importCmd     `cmd:"" help:"Import products from a file of CSV, JSON Lines or a JSON array."`
 	Export     exportCmd     `cmd:"" help:"Write products as a file, which an import takes back."`
 	Explain    explainCmd    `cmd:"" help:"Say why a product is or is not live on a channel."`

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"maps"
 
 	"github.com/jackc/pgx/v5"
 
@@ -39,6 +40,8 @@ type Snapshot struct {
 	tx     pgx.Tx
 	schema *pim.Schema
 	filter ProductFilter
+	where  string // filter's conditions, and their arguments
+	args   pgx.NamedArgs
 }
 
 const snapshotPage = 200
@@ -54,7 +57,12 @@ func (s *Store) InSnapshot(ctx context.Context, f ProductFilter, do func(*Snapsh
 		if err != nil {
 			return err
 		}
-		return do(&Snapshot{tx: tx, schema: schema, filter: f})
+		lent := &Snapshot{tx: tx, schema: schema, filter: f, args: pgx.NamedArgs{}}
+		lent.filter.Sort = nil // it reads on by the order of creation
+		if lent.where, err = f.conditions(schema, lent.args); err != nil {
+			return err
+		}
+		return do(lent)
 	})
 }
 
@@ -64,10 +72,14 @@ func (s *Snapshot) Schema() *pim.Schema { return s.schema }
 // Products gives the products to each in the order of their creation, until
 // that returns an error, which it returns as it is. It holds one page of them.
 func (s *Snapshot) Products(ctx context.Context, each func(*FullProduct) error) error {
-	args := s.filter.args()
-	for after := int64(0); ; {
-		args["after"], args["limit"] = after, snapshotPage
-		rows, err := s.tx.Query(ctx, sqlProducts, args)
+	args := maps.Clone(s.args)
+	args["limit"] = snapshotPage
+	for page := (Page{}); ; {
+		sql, err := s.filter.query(s.where, page, args)
+		if err != nil {
+			return err
+		}
+		rows, err := s.tx.Query(ctx, sql, pgx.QueryExecModeDescribeExec, args) // see Products of the Store
 		if err != nil {
 			return fmt.Errorf("read products for export: %w", err)
 		}
@@ -83,47 +95,39 @@ func (s *Snapshot) Products(ctx context.Context, each func(*FullProduct) error) 
 		if len(list) < snapshotPage {
 			return nil
 		}
-		after = int64(list[len(list)-1].ID)
+		page.After = placeOf(s.filter.sorting(), list[len(list)-1])
 	}
 }
 
-// chosenProducts are the products of a ProductFilter, as in sqlProducts.
-const chosenProducts = `
-chosen as (
-    select p.id, p.values from product p left join product parent on parent.id = p.parent_id
-    where p.deleted_at is null
-      and (@family = '' or p.family = @family)
-      and (@parent = '' or parent.sku = @parent)
-      and ` + inCategory + `
-      and (@enabled::boolean is null or p.enabled = @enabled)
-      and (@prefix = '' or starts_with(p.sku, @prefix))
-      and (@search = '' or p.sku ilike @search or p.values::text ilike @search)
-      and (@since::timestamptz is null or p.updated_at >= @since)
+// chosen are the snapshot's products, for a statement that begins with them.
+func (s *Snapshot) chosen() string {
+	return `
+with chosen as (
+    select p.id, p.values from product p left join product parent on parent.id = p.parent_id where p.deleted_at is ` + s.where + `
 )`
+}
 
+// These stand behind chosen.
 const (
 	// An attribute in @scoped has a level of channels, one in @local one of locales.
-	sqlValuePlaces = `
-with ` + chosenProducts + `
+	valuePlaces = `
 select distinct v.key, coalesce(s.key, ''), coalesce(l.key, '')
 from chosen c cross join lateral jsonb_each(c.values) v
 left join lateral jsonb_each(case when v.key = any(@scoped::text[]) and jsonb_typeof(v.value) = 'object' then v.value end) s on true
 left join lateral jsonb_object_keys(case when v.key = any(@local::text[]) and jsonb_typeof(coalesce(s.value, v.value)) = 'object'
     then coalesce(s.value, v.value) end) l (key) on true
 order by 1, 2, 3`
-	sqlPricePlaces = `
-with ` + chosenProducts + `
+	pricePlaces = `
 select distinct price_list, currency, min_quantity = 1 and valid_from = '-infinity' and valid_to = 'infinity'
 from price where product_id in (select id from chosen) order by 1, 2`
-	sqlStockPlaces = `
-with ` + chosenProducts + `
+	stockPlaces = `
 select location, bool_or(reserved <> 0) from stock where product_id in (select id from chosen) group by location order by location`
 )
 
 // Places finds what the snapshot's products fill.
 func (s *Snapshot) Places(ctx context.Context) (ProductPlaces, error) {
 	var out ProductPlaces
-	args := s.filter.args()
+	args := maps.Clone(s.args)
 	scoped, local := []string{}, []string{}
 	for code, a := range s.schema.Attributes {
 		if a.Scopable {
@@ -134,7 +138,7 @@ func (s *Snapshot) Places(ctx context.Context) (ProductPlaces, error) {
 		}
 	}
 	args["scoped"], args["local"] = scoped, local
-	rows, err := s.tx.Query(ctx, sqlValuePlaces, args)
+	rows, err := s.tx.Query(ctx, s.chosen()+valuePlaces, pgx.QueryExecModeDescribeExec, args)
 	if err == nil {
 		out.Values, err = pgx.CollectRows(rows, pgx.RowToStructByPos[ValuePlace])
 	}
@@ -143,7 +147,7 @@ func (s *Snapshot) Places(ctx context.Context) (ProductPlaces, error) {
 	}
 	var price PricePlace
 	var plain bool
-	if rows, err = s.tx.Query(ctx, sqlPricePlaces, args); err == nil {
+	if rows, err = s.tx.Query(ctx, s.chosen()+pricePlaces, pgx.QueryExecModeDescribeExec, args); err == nil {
 		_, err = pgx.ForEachRow(rows, []any{&price.List, &price.Currency, &plain}, func() error {
 			if plain {
 				out.Prices = append(out.Prices, price)
@@ -157,7 +161,7 @@ func (s *Snapshot) Places(ctx context.Context) (ProductPlaces, error) {
 	}
 	var location string
 	var reserved bool
-	if rows, err = s.tx.Query(ctx, sqlStockPlaces, args); err == nil {
+	if rows, err = s.tx.Query(ctx, s.chosen()+stockPlaces, pgx.QueryExecModeDescribeExec, args); err == nil {
 		_, err = pgx.ForEachRow(rows, []any{&location, &reserved}, func() error {
 			if out.Stock = append(out.Stock, location); reserved {
 				out.Reserved = append(out.Reserved, location)

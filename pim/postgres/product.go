@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -80,65 +79,6 @@ func scanProduct(row pgx.CollectableRow) (*FullProduct, error) {
 		}
 	}
 	return &p, nil
-}
-
-// ProductFilter narrows Products; zero fields do not.
-type ProductFilter struct {
-	Family       string
-	Parent       pim.SKU
-	Category     string
-	Enabled      *bool
-	SKUPrefix    string
-	Search       string // words in the SKU or in any value, case-insensitive
-	UpdatedSince *time.Time
-}
-
-func (f ProductFilter) args() pgx.NamedArgs {
-	search := ""
-	if f.Search != "" {
-		search = "%" + likeEscaper.Replace(f.Search) + "%"
-	}
-	return pgx.NamedArgs{
-		"family": f.Family, "parent": f.Parent, "category": f.Category, "enabled": f.Enabled,
-		"prefix": f.SKUPrefix, "search": search, "since": f.UpdatedSince,
-	}
-}
-
-const sqlProducts = `
-select ` + productColumns + `, ` + pricesOf + `, ` + stockOf + `
-from product p left join product parent on parent.id = p.parent_id left join product_offer o on o.product_id = p.id
-where p.deleted_at is null and p.id > @after
-  and (@family = '' or p.family = @family)
-  and (@parent = '' or parent.sku = @parent)
-  and ` + inCategory + `
-  and (@enabled::boolean is null or p.enabled = @enabled)
-  and (@prefix = '' or starts_with(p.sku, @prefix))
-  and (@search = '' or p.sku ilike @search or p.values::text ilike @search)
-  and (@since::timestamptz is null or p.updated_at >= @since)
-order by p.id limit @limit`
-
-// Products reads one page in the order of creation, and the cursor of the
-// next; "" after the last.
-func (s *Store) Products(ctx context.Context, f ProductFilter, page Page) (list []*FullProduct, next string, err error) {
-	after, err := cursor(page.After)
-	if err != nil {
-		return nil, "", err
-	}
-	args := f.args()
-	args["after"], args["limit"] = after, page.limit()+1
-	rows, err := s.pool.Query(ctx, sqlProducts, args)
-	if err != nil {
-		return nil, "", fmt.Errorf("list products: %w", err)
-	}
-	list, err = pgx.CollectRows(rows, scanProduct)
-	if err != nil {
-		return nil, "", fmt.Errorf("list products: %w", err)
-	}
-	if len(list) > page.limit() {
-		list = list[:page.limit()]
-		next = strconv.FormatInt(int64(list[len(list)-1].ID), 10)
-	}
-	return list, next, nil
 }
 
 // cursor reads a cursor that is a row's number.

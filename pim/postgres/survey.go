@@ -37,21 +37,12 @@ type Survey struct {
 	Next   string                 // cursor of the next page; "" after the last
 }
 
-// sqlSurvey is sqlClaim for readers: of one snapshot, but of any products and
-// all lanes, whoever holds them.
+// A survey is sqlClaim for readers: of one snapshot, but of any products and
+// all lanes, whoever holds them. surveyNext takes a ProductFilter's conditions.
 const (
-	sqlSurvey = surveyed + `
+	surveyNext = surveyed + `
     select p.* from product p left join product parent on parent.id = p.parent_id
-    where p.id > @after and p.deleted_at is null
-      and (@family = '' or p.family = @family)
-      and (@parent = '' or parent.sku = @parent)
-      and ` + inCategory + `
-      and (@enabled::boolean is null or p.enabled = @enabled)
-      and (@prefix = '' or starts_with(p.sku, @prefix))
-      and (@search = '' or p.sku ilike @search or p.values::text ilike @search)
-      and (@since::timestamptz is null or p.updated_at >= @since)
-    order by p.id limit @limit
-` + surveyedOf
+    where p.id > @after and p.deleted_at is `
 	// Of one product by its SKU alone, with a plan of its own: deleted ones, too.
 	sqlSurveyOne = surveyed + `select * from product where sku = @sku` + surveyedOf
 )
@@ -91,9 +82,12 @@ func (s *Store) Survey(ctx context.Context, channel pim.ChannelID, f ProductFilt
 	if err != nil {
 		return nil, err
 	}
-	args := f.args()
-	args["channel"], args["after"], args["limit"] = channel, after, page.limit()
-	out, err := s.survey(ctx, sqlSurvey, args)
+	args := pgx.NamedArgs{"channel": channel, "after": after, "limit": page.limit()}
+	where, err := s.conditions(ctx, &f, args)
+	if err != nil {
+		return nil, err
+	}
+	out, err := s.survey(ctx, surveyNext+where+"\norder by p.id limit @limit"+surveyedOf, args)
 	if err != nil {
 		return nil, err
 	}
@@ -122,7 +116,7 @@ func (s *Survey) products() (n int) {
 }
 
 func (s *Store) survey(ctx context.Context, sql string, args pgx.NamedArgs) (*Survey, error) {
-	rows, err := s.pool.Query(ctx, sql, args)
+	rows, err := s.pool.Query(ctx, sql, pgx.QueryExecModeDescribeExec, args) // planned for its values: see Products
 	if err != nil {
 		return nil, fmt.Errorf("survey products: %w", err)
 	}
