@@ -267,3 +267,19 @@ func TestIcecatDemo(t *testing.T) {
 		t.Errorf("again: %+v\n%+v", run, found)
 	}
 }
+
+// Models that are below each other in a circle end as one with others below it.
+func TestCircleOfModels(t *testing.T) {
+	t.Parallel()
+	fsys := small()
+	fsys["product_models.csv"].Data = []byte("code;family_variant;parent\na;by_color_size;b\nb;by_color_size;c\nc;by_color_size;a\n")
+	fsys["products.csv"].Data = []byte("sku;family;parent\nX;;b\n")
+	f := open(t, fsys)
+	var b bytes.Buffer
+	if err := f.Write(&b); err != nil {
+		t.Fatal(err)
+	}
+	if lines := strings.Split(strings.TrimSpace(b.String()), "\n"); len(lines) != 2 || !strings.HasPrefix(lines[0], `{"sku":"a"`) || !strings.HasPrefix(lines[1], `{"sku":"X","parent":"a"`) || f.Counts.Folded != 2 {
+		t.Errorf("%d folded\n%s", f.Counts.Folded, b.String())
+	}
+}
