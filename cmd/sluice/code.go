@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net/http"
 	"os"
 	"os/user"
 	"strings"
@@ -41,7 +40,7 @@ type houseFlags struct {
 // on opens the house for do.
 func (f houseFlags) on(ctx context.Context, log *slog.Logger, do func(*ascode.House) error) error {
 	if f.URL != "" {
-		house, err := ascode.Open(ctx, &http.Client{Timeout: apiTimeout}, f.URL, os.Getenv("SLUICE_API_KEY"))
+		house, err := ascode.Open(ctx, ascode.NewClient(apiTimeout), f.URL, os.Getenv("SLUICE_API_KEY"))
 		if err != nil {
 			return err
 		}

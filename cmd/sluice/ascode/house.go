@@ -8,10 +8,12 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"mime"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 )
 
 // maxAnswer bounds an answer of the API, in bytes.
@@ -20,6 +22,13 @@ const maxAnswer = 64 << 20
 // Doer sends a request to the API; an *http.Client is one.
 type Doer interface {
 	Do(*http.Request) (*http.Response, error)
+}
+
+// NewClient is a Doer for a house elsewhere; timeout bounds one request. It follows
+// no redirect: that would make a PUT, POST or DELETE a GET, whose answer says
+// nothing of the change.
+func NewClient(timeout time.Duration) *http.Client {
+	return &http.Client{Timeout: timeout, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 }
 
 // House is a house behind its API.
@@ -233,7 +242,15 @@ func (h *House) ask(ctx context.Context, method, path, etag string, body []byte,
 		r := &Refusal{Status: resp.StatusCode, Detail: http.StatusText(resp.StatusCode)}
 		_ = json.Unmarshal(raw, r) // else a proxy's page: the status says enough
 		r.Status = resp.StatusCode
+		if to := resp.Header.Get("Location"); to != "" && resp.StatusCode < http.StatusBadRequest {
+			r.Detail = fmt.Sprintf("%s %s is redirected to %s, and a redirect is not followed: give that address", method, h.base+path, to)
+		}
 		return "", r
+	}
+	// What a proxy answers itself, such as the page of a login, is no change made.
+	media, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	if method != http.MethodGet && resp.StatusCode != http.StatusNoContent && (err != nil || media != "application/json") {
+		return "", fmt.Errorf("what answers %s %s is not the API: it says %d, and no JSON", method, h.base+path, resp.StatusCode)
 	}
 	if out != nil {
 		d := json.NewDecoder(bytes.NewReader(raw))

@@ -180,33 +180,48 @@ func (d *Document) onto(was *resource, o Options) (fields map[string]any, differ
 }
 
 // told leaves out the secrets that are set, and reads those that are none: the API
-// shows them.
+// shows them. shown is what it shows at their place.
 func told(fields, shown map[string]any, set []string, o Options) (map[string]any, error) {
 	out := make(map[string]any, len(fields))
 	for name, v := range fields {
-		switch at := v.(type) {
-		case *Secret:
-			if slices.Contains(set, name) && !o.Secrets {
-				continue
-			}
-			if shown[name] != nil {
-				value, err := at.read()
-				if err != nil {
-					return nil, fmt.Errorf("%s: %w", name, err)
-				}
-				v = value
-			}
-		case map[string]any:
-			inner, _ := shown[name].(map[string]any)
-			value, err := told(at, inner, set, o)
-			if err != nil {
-				return nil, err
-			}
-			v = value
+		if _, ok := v.(*Secret); ok && slices.Contains(set, name) && !o.Secrets {
+			continue
 		}
-		out[name] = v
+		value, err := toldOne(v, shown[name], set, o)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		out[name] = value
 	}
 	return out, nil
+}
+
+func toldOne(v, shown any, set []string, o Options) (any, error) {
+	switch v := v.(type) {
+	case *Secret:
+		if shown != nil {
+			return v.read()
+		}
+	case map[string]any:
+		inner, _ := shown.(map[string]any)
+		return told(v, inner, set, o)
+	case []any:
+		inner, _ := shown.([]any)
+		out := make([]any, len(v))
+		for i, at := range v {
+			var there any
+			if i < len(inner) {
+				there = inner[i]
+			}
+			value, err := toldOne(at, there, set, o)
+			if err != nil {
+				return nil, fmt.Errorf("%d: %w", i, err)
+			}
+			out[i] = value
+		}
+		return out, nil
+	}
+	return v, nil
 }
 
 // merge is a JSON merge patch (RFC 7396).
@@ -354,6 +369,16 @@ func reveal(v any) (any, error) {
 				return nil, fmt.Errorf("%s: %w", name, err)
 			}
 			out[name] = value
+		}
+		return out, nil
+	case []any:
+		out := make([]any, len(v))
+		for i, at := range v {
+			value, err := reveal(at)
+			if err != nil {
+				return nil, fmt.Errorf("%d: %w", i, err)
+			}
+			out[i] = value
 		}
 		return out, nil
 	}

@@ -36,11 +36,17 @@ func fault(file string, n *yaml.Node, format string, args ...any) error {
 
 // Load reads the documents of a file, or of all files below a folder that end in
 // .yaml or .yml, in the order of their names. It tells all that is wrong, each
-// with file, line and column.
+// with file, line and column. path may be a symbolic link; one to a folder below it
+// is a fault, as what it holds would be missed.
 func Load(path string) (list []*Document, err error) {
 	var faults []error
 	seen := map[string]*Document{}
 	files := 0
+	root, err := filepath.EvalSymlinks(path) // the walk follows none
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", path, err)
+	}
+	path = root
 	walk := func(file string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -50,6 +56,16 @@ func Load(path string) (list []*Document, err error) {
 				return fs.SkipDir
 			}
 			return nil
+		}
+		if entry.Type()&fs.ModeSymlink != 0 && !strings.HasPrefix(entry.Name(), ".") {
+			to, err := os.Stat(file)
+			if err != nil {
+				return err
+			}
+			if to.IsDir() {
+				faults = append(faults, fmt.Errorf("%s: is a symbolic link to a folder, which is not followed", file))
+				return nil
+			}
 		}
 		if file != path && !slices.Contains([]string{".yaml", ".yml"}, filepath.Ext(file)) {
 			return nil
