@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -23,7 +24,7 @@ type ProductFilterParams struct {
 	Category     string    `query:"category" maxLength:"100" doc:"In this category, or in one below it"`
 	Enabled      string    `query:"enabled" enum:"true,false"`
 	SKUPrefix    string    `query:"sku_prefix" maxLength:"128"`
-	Search       string    `query:"search" maxLength:"200" doc:"Text in the SKU or in any value, in either case"`
+	Search       string    `query:"search" maxLength:"200" doc:"Text in the SKU or in any value, in either case, which reads every product; where a locale can be given and is, what docs/finding.md says"`
 	UpdatedSince time.Time `query:"updated_since" doc:"Content changed at or after this time"`
 }
 
@@ -57,10 +58,58 @@ func (s *server) fitting(ctx context.Context, read func() (postgres.ProductFilte
 	return f, err
 }
 
+// SearchParams make search a search for words.
+type SearchParams struct {
+	Locale string `query:"locale" maxLength:"35" doc:"With search: a SKU, a GTIN, the beginning of one, or words of this locale's texts, the best first"`
+}
+
+// found makes f's text a search where a locale is given; nil where none is.
+func (s *server) found(p SearchParams, f *postgres.ProductFilter) (*postgres.Search, error) {
+	if p.Locale == "" || strings.TrimSpace(f.Search) == "" {
+		return nil, nil
+	}
+	if !s.Store.Schema().Locales[pim.Locale(p.Locale)] {
+		return nil, badParameter("query.locale", "locale.unknown", fmt.Sprintf("locale %q is not known", clip(p.Locale)))
+	}
+	q := &postgres.Search{Text: f.Search, Locale: pim.Locale(p.Locale)}
+	f.Search = ""
+	return q, nil
+}
+
+type listFacets struct {
+	ProductFilterParams
+	SearchParams
+	Facet string `query:"facet" required:"true" maxLength:"2000" doc:"Fields with commas between them, at most 20: family, category, values.ATTRIBUTE of attributes with options"`
+}
+
+// maxFacets is how many facets one question may have.
+const maxFacets = 20
+
+func (s *server) listFacets(ctx context.Context, in *listFacets) (*answer[*postgres.Facets], error) {
+	f, err := in.filter()
+	if err != nil {
+		return nil, err
+	}
+	q, err := s.found(in.SearchParams, &f)
+	if err != nil {
+		return nil, err
+	}
+	fields := strings.Split(in.Facet, ",")
+	if len(fields) > maxFacets {
+		return nil, badParameter("query.facet", "facet", fmt.Sprintf("at most %d facets are counted at once", maxFacets))
+	}
+	out, err := s.Store.Facets(ctx, q, f, fields)
+	if e, ok := errors.AsType[*pim.FilterError](err); ok && e.Code == "facet" {
+		return nil, badParameter("query.facet", "facet", e.Detail)
+	}
+	return &answer[*postgres.Facets]{out}, err
+}
+
 type listProducts struct {
 	Cursor string `query:"cursor" maxLength:"1000" doc:"next_cursor of the page before, which had the same sort"`
 	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
 	ProductFilterParams
+	SearchParams
 	Deleted bool   `query:"deleted" doc:"The deleted products, and no others"`
 	Sort    string `query:"sort" maxLength:"100" doc:"Columns with commas between them, - before those that go down: sku, family, created_at, updated_at. By default created_at."`
 	Fields  string `query:"fields" maxLength:"2000" doc:"Only these members, with commas between them, such as sku,values.name,prices"`
@@ -80,7 +129,23 @@ func (s *server) listProducts(ctx context.Context, in *listProducts) (*answer[pa
 		return nil, badParameter("query.fields", "fields", err.Error())
 	}
 	f.NoOffers = only != nil && !only.has("prices") && !only.has("stock")
-	list, next, err := s.Store.Products(ctx, f, postgres.Page{After: in.Cursor, Limit: in.Limit})
+	q, err := s.found(in.SearchParams, &f)
+	if err != nil {
+		return nil, err
+	}
+	at := postgres.Page{After: in.Cursor, Limit: in.Limit}
+	var (
+		list []*postgres.FullProduct
+		hits []postgres.Hit
+		next string
+	)
+	if q == nil {
+		list, next, err = s.Store.Products(ctx, f, at)
+	} else if hits, next, err = s.Store.Search(ctx, *q, f, at); err == nil {
+		for _, h := range hits {
+			list = append(list, h.FullProduct)
+		}
+	}
 	if err != nil {
 		return nil, inCursor(err)
 	}
@@ -88,11 +153,16 @@ func (s *server) listProducts(ctx context.Context, in *listProducts) (*answer[pa
 	if err != nil {
 		return nil, err
 	}
-	for _, p := range items {
-		p.only = only
+	for i, p := range items {
+		if p.only = only; hits != nil {
+			p.Match = matches[hits[i].Match]
+		}
 	}
 	return pageOf(items, next), nil
 }
+
+// matches name how products were found.
+var matches = map[postgres.Match]string{postgres.MatchCode: "code", postgres.MatchPrefix: "prefix", postgres.MatchWords: "words"}
 
 // selection is the members of a product that a reader wants: of the objects
 // values and inherited_values, also single ones.

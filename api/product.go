@@ -84,6 +84,8 @@ type productHistory struct {
 func (s *server) registerProducts() {
 	handle(s, op("list-products", http.MethodGet, "/v1/products", tagProducts, "List products",
 		says("In the order of their creation, or of sort. filter is the language of docs/finding.md; all parameters narrow each other.")), s.listProducts)
+	handle(s, op("list-product-facets", http.MethodGet, "/v1/product-facets", tagProducts, "Count the products that a filter and a search find, by fields",
+		says("Counts are of the first 10,000 products found; capped says whether there are more. Of each field the 50 most frequent values are told.")), s.listFacets)
 	handle(s, op("get-product", http.MethodGet, "/v1/products/{sku}", tagProducts, "Get a product",
 		says("The ETag names the content revision only. Prices and stock have revisions of their own and change without it, so there is no 304.")), s.getProduct)
 	handle(s, op("put-product", http.MethodPut, "/v1/products/{sku}", tagProducts, "Make a product equal to the body, creating it when there is none", creates,

@@ -55,6 +55,7 @@ type Product struct {
 	CreatedAt       time.Time     `json:"created_at"`
 	UpdatedAt       time.Time     `json:"updated_at"`
 	Deleted         bool          `json:"deleted,omitempty" doc:"In the list of deleted products: updated_at says when"`
+	Match           string        `json:"match,omitempty" enum:"code,prefix,words" doc:"In the answer to a search with locale: what fitted, the SKU or a GTIN, the beginning of one, or words"`
 
 	only *selection // nil: all of it
 }

@@ -28,7 +28,7 @@ type familyCompleteness struct {
 
 // FamilyCompleteness is how complete a family's products are, channel by channel.
 type FamilyCompleteness struct {
-	Family   string                        `json:"family"`
+	Family   string                         `json:"family"`
 	Channels []postgres.ChannelCompleteness `json:"channels"`
 }
 

@@ -73,6 +73,7 @@ var allowed = map[string][]Role{
 	"import-categories": catalogue,
 
 	"list-products":         everyone,
+	"list-product-facets":   everyone,
 	"export-products":       everyone,
 	"get-product":           everyone,
 	"put-product":           catalogue,

@@ -249,6 +249,7 @@ func (r *Runner) Start(ctx context.Context) error {
 	r.running.Go(func() { r.sweep(ctx) })
 	r.running.Go(func() { r.tidy(ctx) })
 	r.running.Go(func() { r.watch(ctx) })
+	r.running.Go(func() { r.index(ctx) })
 	if r.notifiers != nil {
 		r.running.Go(func() { r.telling(ctx) })
 	}

@@ -22,11 +22,13 @@ type productCmd struct {
 }
 
 type productListCmd struct {
-	Filter string `short:"f" help:"A condition, such as: values.color in (red, blue) and listing.shop.state = rejected. docs/finding.md has the language."`
-	Sort   string `help:"Columns with commas between them, - before those that go down: sku, family, created_at, updated_at."`
-	Limit  int    `default:"100" help:"How many at most; 0: all."`
-	Gone   bool   `name:"deleted" help:"The deleted products, and no others."`
-	JSON   bool   `name:"json" help:"Print a JSON array."`
+	Filter string     `short:"f" help:"A condition, such as: values.color in (red, blue) and listing.shop.state = rejected. docs/finding.md has the language."`
+	Search string     `help:"A SKU, a GTIN, the beginning of one, or words; the best first."`
+	Locale pim.Locale `help:"Whose texts are searched."`
+	Sort   string     `help:"Columns with commas between them, - before those that go down: sku, family, created_at, updated_at."`
+	Limit  int        `default:"100" help:"How many at most; 0: all."`
+	Gone   bool       `name:"deleted" help:"The deleted products, and no others."`
+	JSON   bool       `name:"json" help:"Print a JSON array."`
 }
 
 // productLine is a product in a list for people and scripts.
@@ -54,7 +56,7 @@ func (l productListCmd) Run(ctx context.Context, c console) error {
 	}
 	header := []string{"SKU", "FAMILY", "PARENT", "ENABLED", "CATEGORIES", "REVISION", "UPDATED"}
 	return list(ctx, c, l.JSON, header, func(ctx context.Context, store *postgres.Store) ([]productLine, error) {
-		return productLines(ctx, store, f, l.Limit)
+		return productLines(ctx, store, postgres.Search{Text: l.Search, Locale: l.Locale}, f, l.Limit)
 	}, func(p productLine) []string {
 		return []string{
 			string(p.SKU), p.Family, dash(string(p.Parent)), strconv.FormatBool(p.Enabled), dash(strings.Join(p.Categories, " ")),
@@ -63,14 +65,26 @@ func (l productListCmd) Run(ctx context.Context, c console) error {
 	})
 }
 
+// findPage reads a page of a search, or of all products where there is none.
+func findPage(ctx context.Context, store *postgres.Store, q postgres.Search, f postgres.ProductFilter, page postgres.Page) (list []*postgres.FullProduct, next string, err error) {
+	if strings.TrimSpace(q.Text) == "" {
+		return store.Products(ctx, f, page)
+	}
+	hits, next, err := store.Search(ctx, q, f, page)
+	for _, h := range hits {
+		list = append(list, h.FullProduct)
+	}
+	return list, next, err
+}
+
 // productLines reads pages until there are limit products; 0: all.
-func productLines(ctx context.Context, store *postgres.Store, f postgres.ProductFilter, limit int) ([]productLine, error) {
+func productLines(ctx context.Context, store *postgres.Store, q postgres.Search, f postgres.ProductFilter, limit int) ([]productLine, error) {
 	lines := []productLine{}
 	for page := (postgres.Page{Limit: 1000}); ; {
 		if rest := limit - len(lines); limit > 0 && rest < 1000 {
 			page.Limit = rest
 		}
-		products, next, err := store.Products(ctx, f, page)
+		products, next, err := findPage(ctx, store, q, f, page)
 		if err != nil {
 			return nil, fmt.Errorf("find products: %w", err)
 		}

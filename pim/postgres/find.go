@@ -150,6 +150,11 @@ func (f *ProductFilter) query(where string, page Page, args pgx.NamedArgs) (stri
 	if f.NoOffers {
 		offers = "null::jsonb, null::jsonb"
 	}
+	return "select " + productColumns + ", " + offers + productsFrom + where + after + "\norder by " + orderOf(keys) + " limit @limit", nil
+}
+
+// orderOf is an order in SQL.
+func orderOf(keys []SortKey) string {
 	order := make([]string, len(keys))
 	for i, k := range keys {
 		order[i], _ = k.column()
@@ -157,7 +162,7 @@ func (f *ProductFilter) query(where string, page Page, args pgx.NamedArgs) (stri
 			order[i] += " desc"
 		}
 	}
-	return "select " + productColumns + ", " + offers + productsFrom + where + after + "\norder by " + strings.Join(order, ", ") + " limit @limit", nil
+	return strings.Join(order, ", ")
 }
 
 // afterOf is the condition of what lies behind a cursor: greater by the first

@@ -57,14 +57,17 @@ func (s *Store) Product(ctx context.Context, sku pim.SKU) (*FullProduct, error) 
 	return p, nil
 }
 
-func scanProduct(row pgx.CollectableRow) (*FullProduct, error) {
+func scanProduct(row pgx.CollectableRow) (*FullProduct, error) { return scanProductAnd(row) }
+
+// scanProductAnd also scans what stands behind the product.
+func scanProductAnd(row pgx.CollectableRow, more ...any) (*FullProduct, error) {
 	var (
 		p             FullProduct
 		prices, stock []byte
 	)
-	err := row.Scan(&p.ID, &p.SKU, &p.Parent, &p.Family, &p.FamilyVariant, &p.Enabled,
+	err := row.Scan(append([]any{&p.ID, &p.SKU, &p.Parent, &p.Family, &p.FamilyVariant, &p.Enabled,
 		&p.Categories, &p.Values, &p.ParentValues, &p.Rev, &p.MediaRev, &p.OfferRev, &p.PriceRev,
-		&p.StockRev, &p.Deleted, &p.CreatedAt, &p.UpdatedAt, &prices, &stock)
+		&p.StockRev, &p.Deleted, &p.CreatedAt, &p.UpdatedAt, &prices, &stock}, more...)...)
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,43 @@
+package pim
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestSearchDocuments(t *testing.T) {
+	t.Parallel()
+	s := &Schema{
+		Locales: map[Locale]bool{"en-GB": true, "de-DE": true},
+		Attributes: map[string]*Attribute{
+			"name":  {Code: "name", Type: TypeText, Localizable: true},
+			"brand": {Code: "brand", Type: TypeText},
+			"text":  {Code: "text", Type: TypeRichText, Localizable: true, Scopable: true},
+			"gtin":  {Code: "gtin", Type: TypeText, Check: CheckGTIN},
+			"wood":  {Code: "wood", Type: TypeOptions, Options: []Option{{Code: "oak", Labels: map[Locale]string{"de-DE": "Eiche"}}}},
+			"count": {Code: "count", Type: TypeNumber},
+		},
+	}
+	v, err := DecodeValues([]byte(`{"name":{"en-GB":"Lamp-1","xx-XX":"gone"},"brand":"O'Neill","text":{"shop":{"en-GB":"<p>A&amp;B<br>light</p>"}},
+		"gtin":"0012345678905","wood":["oak","none"],"count":7,"stale":"x"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	docs, codes := s.SearchDocuments("Sku/1", v)
+	if !slices.Equal(codes, []string{"0012345678905", "12345678905", "sku/1"}) {
+		t.Errorf("codes %q", codes)
+	}
+	var got []string
+	for _, d := range docs {
+		got = append(got, fmt.Sprintf("%s: %s | %s", d.Locale, strings.Join(strings.Fields(d.Names), " "), strings.Join(strings.Fields(d.Texts), " ")))
+	}
+	want := []string{": O Neill 0012345678905 oak | ", "de-DE: Eiche O Neill 0012345678905 oak | ", "en-GB: Lamp 1 O Neill 0012345678905 oak | A B light"}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if words := SearchWords("Lamp-1, LAMP 'o’neill' 1 2 3 4 5 6 7 8 9"); !slices.Equal(words, []string{"lamp", "1", "o", "neill", "2", "3", "4", "5"}) {
+		t.Errorf("%q", words)
+	}
+}
