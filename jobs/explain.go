@@ -149,7 +149,7 @@ func (c *Channels) Explain(ctx context.Context, code pim.ChannelCode, sku pim.SK
 		x := LaneExplanation{Lane: l.Lane, State: listingState(l), OnTarget: onTarget(l), Because: because(e, l), Chain: chain(e, l, program)}
 		if x.Reason == ReasonQueued {
 			x.Ahead = l.Ahead
-			if l.Ahead < postgres.MaxAhead { // by a pace that is read now, beside the snapshot: it is a guess anyway
+			if l.Ahead < postgres.MaxAhead && !l.Urgent { // what is sold out passes what others wait for; by a pace that is read now, beside the snapshot: it is a guess anyway
 				if x.ETA, _, err = c.ETA(ctx, e.Channel, l.Lane, int64(l.Ahead)); err != nil {
 					return nil, err
 				}

@@ -143,9 +143,7 @@ func (m *machine) nothingElse(t *rapid.T, sku pim.SKU) {
 			continue
 		}
 		t.Errorf("nobody did anything to it, or it was repaired: %+v", d)
-		for _, e := range m.fake.Log(d.SKU, 20) {
-			t.Logf("%s %s %s revision %d %s: %s, late %t, lost %t, %s", e.At.Format("05.000"), e.Lane, e.Action, e.Revision, e.Document, e.Outcome, e.Late, e.Lost, e.Fault)
-		}
+		m.tell(t, d.SKU)
 	}
 }
 

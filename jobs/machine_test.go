@@ -169,6 +169,17 @@ func (m *machine) left(sku pim.SKU) bool {
 	return !content && !offer || m.fake.Hidden(sku) || m.fake.SoldOut(sku) || m.gone == pim.WithdrawZeroStock && !offer
 }
 
+// tell says what the target was sent of a product, and how that is believed to stand.
+func (m *machine) tell(t *rapid.T, sku pim.SKU) {
+	for _, e := range m.fake.Log(sku, 20) {
+		t.Logf("%s %s %s revision %d %s: %s, late %t, lost %t, %s", e.At.Format("05.000"), e.Lane, e.Action, e.Revision, e.Document, e.Outcome, e.Late, e.Lost, e.Fault)
+	}
+	for _, lane := range pim.AllLanes {
+		l := m.listing("shop", sku, lane)
+		t.Logf("%s: %s, revision %d, acknowledged %v", lane, l.State, l.Acked, l.AckedAt)
+	}
+}
+
 // check compares the target with the model.
 func (m *machine) check(t *rapid.T) {
 	m.quiet()
@@ -177,11 +188,13 @@ func (m *machine) check(t *rapid.T) {
 		if !w.shown() {
 			if !m.left(sku) {
 				t.Errorf("%s has left the channel by %q, and is still there", sku, m.gone)
+				m.tell(t, sku)
 			}
 			continue
 		}
 		if m.fake.Hidden(sku) || m.fake.SoldOut(sku) {
 			t.Errorf("%s is hidden (%t) or sold out for ever (%t)", sku, m.fake.Hidden(sku), m.fake.SoldOut(sku))
+			m.tell(t, sku)
 		}
 		if w.exists {
 			content = fmt.Sprintf(`{"categories":[],"family":"thing","sku":"%s","values":{"name":"%s"}}`, sku, w.title)
@@ -194,9 +207,7 @@ func (m *machine) check(t *rapid.T) {
 			if got := string(l.Document); got != want && (got != "{}" || want != "" || !w.exists) {
 				// An empty document is as good as none: in doubt it is sent, to be sure.
 				t.Errorf("%s %s: the target holds %s, wanted is %s", sku, lane, l.Document, want)
-				for _, e := range m.fake.Log(sku, 20) {
-					t.Logf("%s %s %s revision %d %s: %s, late %t, lost %t, %s", e.At.Format("05.000"), e.Lane, e.Action, e.Revision, e.Document, e.Outcome, e.Late, e.Lost, e.Fault)
-				}
+				m.tell(t, sku)
 			}
 		}
 	}

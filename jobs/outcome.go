@@ -139,15 +139,24 @@ func (r *round) sellsOut(t *task) bool {
 	return t.lane == pim.Offer && r.withdrawal == pim.WithdrawZeroStock && (t.Gone || t.SoldOut)
 }
 
+// kept is what stays known of an offer or a picture whose product left the channel:
+// what was acknowledged, unless the target was told to delete the product.
+func (r *round) kept(t *task) []byte {
+	if r.withdrawal == pim.WithdrawDelete {
+		return nil
+	}
+	return t.AckedHash
+}
+
 // plan decides whether the task is to be sent. If not, the outcome says what
 // becomes of it. The document is rendered already, unless the product is gone.
 func (r *round) plan(t *task) (outcome postgres.Outcome, send bool) {
 	o := t.keep()
 	never := t.AckedHash == nil && (t.Status == "" || t.Status == string(pim.StateNone)) && !t.doubt() && (t.lane != pim.Content || t.Born <= 0)
 	switch {
-	case r.sellsOut(t) && (!never || t.Status != "" && t.Born > 0):
+	case r.sellsOut(t) && (t.doubt() || t.Born > 0 && (!never || t.Status != "") || t.SoldOut && !never):
 		// Of an offer that counts as none, the target may have kept the stock with what
-		// it was told to hide, and show both again.
+		// it was told to hide, and show both again. What stays hidden sells nothing.
 		if t.document == nil {
 			t.document = json.RawMessage("{}")
 		}
@@ -164,10 +173,7 @@ func (r *round) plan(t *task) (outcome postgres.Outcome, send bool) {
 		// It goes with the content's withdrawal. If it comes back it is born anew. What
 		// the target keeps with what it hides is not forgotten: should nothing of the
 		// lane be wanted by then, that has to be told.
-		o.Ack, o.SettleAt, o.Status = true, r.settleUntil(t), string(pim.StateNone)
-		if r.withdrawal != pim.WithdrawDelete {
-			o.Hash = t.AckedHash
-		}
+		o.Ack, o.Hash, o.SettleAt, o.Status = true, r.kept(t), r.settleUntil(t), string(pim.StateNone)
 		return o, false
 	case t.Gone:
 		if outcome, done := r.withdraw(t, o, never); done {
@@ -175,7 +181,7 @@ func (r *round) plan(t *task) (outcome postgres.Outcome, send bool) {
 		}
 	case t.lane != pim.Content && t.Born <= 0 && t.Unsent:
 		// Nothing of it is wanted there. Should its content be, that is born and wakes it.
-		o.Ack, o.Status = true, string(pim.StateNone)
+		o.Ack, o.Hash, o.Status = true, r.kept(t), string(pim.StateNone)
 		return o, false
 	case t.lane != pim.Content && t.Born <= 0:
 		o.Again, o.After = true, postgres.Forever

@@ -41,6 +41,9 @@ func (c *Channels) acknowledged(ctx context.Context, t *Target, v *postgres.Surv
 		return a, nil
 	}
 	switch {
+	case v.Lane != pim.Content && v.Status == string(pim.StateNone):
+		a.Reason = "it went along with the product's content, when that left the channel"
+		return a, nil
 	case v.AckedHash == nil:
 		a.Reason = "what the target holds is not certain: an answer was lost, or all is to be sent anew"
 		return a, nil

@@ -150,6 +150,24 @@ func TestWithdrawalByPolicy(t *testing.T) {
 	}
 }
 
+// What is not shown has nothing to be sold out.
+func TestWithdrawalToZeroStock(t *testing.T) {
+	t.Parallel()
+	for _, from := range []pim.Withdrawal{"", pim.WithdrawDelete, pim.WithdrawDisable} {
+		r, fake := onSale(t, from)
+		r.enable("A", false)
+		r.settled("shop")
+		before := len(sent(fake, "A"))
+		r.withdraws("shop", pim.WithdrawZeroStock)
+		if got := sent(fake, "A")[before:]; len(got) > 0 {
+			t.Errorf("what had left by %q is told %v", from, got)
+		}
+		if l := r.listing("shop", "A", pim.Offer); l.State == pim.StateSoldOut {
+			t.Errorf("what had left by %q is called %s", from, l.State)
+		}
+	}
+}
+
 // Another policy is told to the target of what was withdrawn by the old one, as far
 // as it can make a difference there.
 func TestWithdrawalChanges(t *testing.T) {
@@ -205,27 +223,71 @@ func TestSoldOutOnLeaving(t *testing.T) {
 // comes back, is emptied: no old price is shown again.
 func TestBackWithoutWhatWasHidden(t *testing.T) {
 	t.Parallel()
-	for _, policy := range []pim.Withdrawal{pim.WithdrawDisable, ""} {
-		r, fake := onSale(t, policy)
-		r.enable("A", false)
-		r.settled("shop")
-		if _, err := r.store.SetPrices(r.ctx, "test", []pim.PriceRow{{SKU: "A", Price: price("9.99"), Delete: true}}, postgres.Idempotency{}); err != nil {
-			t.Fatal(err)
-		}
-		r.put([]pim.SKU{"A"}, pim.Values{"picture": nil})
-		r.exec(`delete from stock`)
-		r.settled("shop")
-		r.enable("A", true)
-		r.settled("shop")
-		for _, lane := range []pim.Lane{pim.Offer, pim.Media} {
-			if l, ok := fake.Listing("A", lane); ok && string(l.Document) != "{}" {
-				t.Errorf("%q: back with the %s %s", policy, lane, l.Document)
-			}
-		}
-		if fake.Hidden("A") {
-			t.Errorf("%q: it is hidden", policy)
-		}
+	filtered := &connectors.Mapping{
+		Content: map[string]string{"name": "values.name == 'hide' ? dyn(null) : dyn(values.name)"},
+		Offer:   map[string]string{"price": "price.amount", "stock": "stock.available"},
+		Media:   map[string]string{"picture": "values.picture"},
 	}
+	for how, c := range map[string]struct {
+		policy      pim.Withdrawal
+		leave, back func(*road)
+		meanwhile   func(*road)
+		moves       bool // to another address of the target, for all we know with nothing there
+	}{
+		"disabled":         {policy: pim.WithdrawDisable},
+		"left":             {},
+		"filtered out":     {policy: pim.WithdrawDisable, leave: func(r *road) { r.put([]pim.SKU{"A"}, title("hide")) }, back: func(r *road) { r.put([]pim.SKU{"A"}, title("A")) }},
+		"and all is anew":  {policy: pim.WithdrawDisable, moves: true},
+		"and all is again": {policy: pim.WithdrawDisable, meanwhile: func(r *road) { r.anew("shop") }},
+	} {
+		t.Run(how, func(t *testing.T) {
+			t.Parallel()
+			r, fake := onSale(t, c.policy)
+			spec := func(s *jobs.ChannelSpec) { s.Mapping, s.Policy.Withdrawal = filtered, c.policy }
+			r.update("shop", spec)
+			r.settled("shop")
+			if c.leave == nil {
+				c.leave, c.back = func(r *road) { r.enable("A", false) }, func(r *road) { r.enable("A", true) }
+			}
+			c.leave(r)
+			r.settled("shop")
+			if c.meanwhile != nil {
+				c.meanwhile(r)
+			}
+			if c.moves {
+				r.update("shop", func(s *jobs.ChannelSpec) {
+					spec(s)
+					s.Config, _ = json.Marshal(map[string]any{"url": fake.URL() + "?moved=1", "secret": fake.Secret()})
+				})
+			}
+			r.settled("shop")
+			if _, err := r.store.SetPrices(r.ctx, "test", []pim.PriceRow{{SKU: "A", Price: price("9.99"), Delete: true}}, postgres.Idempotency{}); err != nil {
+				t.Fatal(err)
+			}
+			r.put([]pim.SKU{"A"}, pim.Values{"picture": nil})
+			r.exec(`delete from stock`)
+			r.settled("shop")
+			c.back(r)
+			r.settled("shop")
+			for _, lane := range []pim.Lane{pim.Offer, pim.Media} {
+				if l, ok := fake.Listing("A", lane); ok && string(l.Document) != "{}" {
+					t.Errorf("back with the %s %s: %v", lane, l.Document, sent(fake, "A"))
+				}
+			}
+			if fake.Hidden("A") {
+				t.Error("it is hidden")
+			}
+		})
+	}
+}
+
+// anew has everything sent whatever the target is believed to hold.
+func (r *road) anew(code pim.ChannelCode) {
+	r.Helper()
+	if err := r.store.ResyncChannel(r.ctx, code, true); err != nil {
+		r.Fatal(err)
+	}
+	r.runner.WakeChannel(r.of(code).ID)
 }
 
 // What the mapping makes nothing of any more leaves the channel as what is

@@ -189,7 +189,7 @@ func IsPoison(err error) bool {
 // shall look at everything again. A lane that a product has nothing for is not
 // marked unless it was before. With mark_anew what was acknowledged is forgotten,
 // of tickets, too, and contents begin a new life; what was withdrawn stays so,
-// unless it is 2. The last step, which finds fewer products than it could take,
+// unless it is 2, and what the target may have kept of it is not forgotten. The last step, which finds fewer products than it could take,
 // ends that.
 const sqlMarkChannel = `
 with fence as (
@@ -223,7 +223,8 @@ marked as (
         dirty_at = case when l.dirty then l.dirty_at else excluded.dirty_at end,
         due_at = case when not l.dirty then excluded.due_at when l.token is not null then l.due_at else least(l.due_at, excluded.due_at) end,
         priority = case when l.dirty then l.priority else 0 end,
-        acked_hash = case when (select mark_anew from c) <= (l.status is not distinct from 'withdrawn')::int then l.acked_hash end,
+        acked_hash = case when (select mark_anew from c) <= (l.status is not distinct from 'withdrawn')::int or l.lane <> 1 and l.status = 'none' and exists (
+            select from listing o where o.product_id = l.product_id and o.channel_id = l.channel_id and o.lane = 1 and o.status = 'withdrawn') then l.acked_hash end,
         sent_hash = case when (select mark_anew from c) = 0 then l.sent_hash end,
         born = case when (select mark_anew from c) = 0 then l.born else -abs(l.born) end
     returning channel_id, lane, due_at, ` + turn + ` as turn

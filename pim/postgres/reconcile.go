@@ -228,7 +228,7 @@ where channel_id = @channel`
 // Reconciled stores one page of comparisons under l, and where to go on.
 // ErrFenced: l was lost, and nothing was written.
 func (s *Store) Reconciled(ctx context.Context, l Lease, c Comparisons) (out Compared, err error) {
-	n := len(c.List)
+	n, asked := len(c.List), false
 	var (
 		product, want  = make([]int64, n), make([]int64, n)
 		lane           = make([]int16, n)
@@ -239,6 +239,7 @@ func (s *Store) Reconciled(ctx context.Context, l Lease, c Comparisons) (out Com
 	)
 	for i, v := range c.List {
 		product[i], want[i], lane[i], acked[i], repair[i], moot[i] = int64(v.Product), v.Want, int16(v.Lane), v.AckedAt, v.Repair && v.Kind != "", v.Moot
+		asked = asked || !v.Moot
 		kind[i], fields[i] = optional(string(v.Kind)), []byte("[]")
 		if v.Fields != nil {
 			fields[i] = []byte(storable(string(mustJSON(v.Fields))))
@@ -280,7 +281,7 @@ func (s *Store) Reconciled(ctx context.Context, l Lease, c Comparisons) (out Com
 			}
 			_, err = tx.Exec(ctx, sqlReconciled, named{
 				"channel": l.Channel, "after": c.After, "wakes": c.Wakes, "again": c.Again, "run": c.Run, "cursor": c.Cursor, "over": c.Over, "products": c.Products,
-				"same": out.Same, "drifted": out.Drifted, "repaired": out.Repaired, "answered": n > 0, "unread": c.Unread,
+				"same": out.Same, "drifted": out.Drifted, "repaired": out.Repaired, "answered": asked, "unread": c.Unread,
 				"left_out": int64(c.LeftOut+n) - out.Same - out.Drifted,
 			})
 			return err
