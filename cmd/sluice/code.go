@@ -184,7 +184,7 @@ type applyCmd struct {
 
 // Help is the command's longer text.
 func (applyCmd) Help() string {
-	return `Shows what the documents of YAML files would change, asks, and changes it: what others refer to first. It ends at the first change that the house refuses; those before it stay, and the next run goes on there. Applying twice changes nothing. docs/code.md says what documents look like.`
+	return `Shows what the documents of YAML files would change, asks, and changes it: what others refer to first. It ends at the first change that the house refuses; those before it stay, and the next run goes on there. A deletion of what is in use is passed over and told at the end. Applying twice changes nothing. docs/code.md says what documents look like.`
 }
 
 // Run applies.
@@ -202,16 +202,22 @@ func (a applyCmd) Run(ctx context.Context, c console, log *slog.Logger) error {
 				return errors.New("nothing was applied")
 			}
 		}
-		done := 0
+		done, same := 0, 0
 		err := house.Apply(ctx, plan, o, func(change ascode.Change) {
-			done++
+			if done++; change.Same {
+				same++
+				fmt.Fprintf(c.err, "%s %s is as it was: the house had already what is asked for\n", change.Resource, change.Code)
+			}
+			for _, w := range change.Warnings {
+				fmt.Fprintf(c.err, "%s %s: %s\n", change.Resource, change.Code, w)
+			}
 			log.InfoContext(ctx, "applied", "action", change.Action, "resource", change.Resource, "code", change.Code)
 		})
 		if err != nil {
-			return fmt.Errorf("%d of %d changes were made, then: %w", done, len(plan.Changes), err)
+			return fmt.Errorf("%d of %d changes were made, but not: %w", done-same, len(plan.Changes), err)
 		}
 		if !a.JSON {
-			fmt.Fprintf(c.out, "%d changes made\n", done)
+			fmt.Fprintf(c.out, "%d changes made\n", done-same)
 		}
 		return nil
 	})

@@ -147,7 +147,7 @@ func TestHouseAsCode(t *testing.T) {
 	t.Parallel()
 	env, dir := codeHouse(t), t.TempDir()
 	document(t, dir, "house.yaml", houseAsCode)
-	if said := commanded(t, env, 3, "diff", "-f", dir); !strings.Contains(said, "+ channel shop") || !strings.Contains(said, `secret: "(secret)"`) || strings.Contains(said, "whsec_") ||
+	if said := commanded(t, env, 3, "diff", "-f", dir); !strings.Contains(said, "+ channel shop") || !strings.Contains(said, `secret: "(from SHOP_SECRET)"`) || strings.Contains(said, "whsec_") ||
 		strings.Index(said, "+ attribute name") > strings.Index(said, "+ family shoe") || !strings.Contains(said, "13 to change, 0 as they are wanted") {
 		t.Fatal(said)
 	}
@@ -187,6 +187,70 @@ func TestHouseAsCode(t *testing.T) {
 	}
 	commanded(t, env, 0, "apply", "-f", filepath.Join(dir, "house.yaml"), "--prune", "--yes")
 	commanded(t, env, 0, "diff", "-f", filepath.Join(dir, "house.yaml"), "--prune")
+}
+
+// What is written down and is the default, or less than it, is made once; a secret
+// goes along to another address, and null takes it away.
+func TestHouseAsCodeStaysSo(t *testing.T) {
+	t.Parallel()
+	env, dir := codeHouse(t), t.TempDir()
+	const channel = `resource: locale
+codes: [fr-FR]
+---
+resource: channel
+code: shop
+connector: webhook
+locale: fr-FR
+currency: EUR
+config: {url: {from_env: SHOP_URL}, secret: {from_env: SHOP_SECRET}, authorization: {from_env: SHOP_SECRET}}
+batch: null
+mapping: null
+mapping_note: as it comes
+`
+	document(t, dir, "house.yaml", channel+`---
+resource: channel
+code: medusa
+connector: medusa
+locale: fr-FR
+currency: EUR
+config: {url: "https://medusa.example", api_key: {from_env: SHOP_SECRET}, sales_channel_id: sc_1, stock_location_id: sloc_1, create_categories: false}
+`)
+	stays := func() {
+		t.Helper()
+		commanded(t, env, 0, "apply", "-f", dir, "--yes")
+		if said := commanded(t, env, 0, "diff", "-f", dir); !strings.Contains(said, "0 to change") {
+			t.Fatal(said)
+		}
+	}
+	stays()
+	commanded(t, env, 0, "dump", filepath.Join(dir, "dumped"))
+	if said := texts(t, filepath.Join(dir, "dumped"))["channels.yaml"]; !strings.Contains(said, "create_categories: false") {
+		t.Error(said)
+	}
+	if err := os.RemoveAll(filepath.Join(dir, "dumped")); err != nil {
+		t.Fatal(err)
+	}
+	env = append(env, "SHOP_URL=https://elsewhere.example/items")
+	if said := commanded(t, env, 3, "diff", "-f", dir, "--json"); !strings.Contains(said, `"new": "(from SHOP_URL)"`) || strings.Contains(said, "elsewhere") {
+		t.Error(said)
+	}
+	stays()
+	document(t, dir, "house.yaml", strings.Replace(channel, "authorization: {from_env: SHOP_SECRET}", "authorization: null", 1))
+	if said := commanded(t, env, 3, "diff", "-f", dir); !strings.Contains(said, `config.authorization: "(secret)" → nothing`) {
+		t.Error(said)
+	}
+	stays()
+	document(t, dir, "house.yaml", strings.Replace(channel, "secret: {from_env: SHOP_SECRET}", "secret: whsec_QUJD", 1))
+	if said := commanded(t, env, 1, "diff", "-f", dir); !strings.Contains(said, "house.yaml:4: channel shop: config.secret is a secret") || strings.Contains(said, "whsec_") {
+		t.Error(said)
+	}
+	// What is in use is passed over, and the rest is deleted.
+	document(t, dir, "house.yaml", "resource: attribute\ncode: a\ntype: text\n---\nresource: attribute\ncode: b\ntype: text\n---\nresource: attribute\ncode: c\ntype: text\n---\nresource: family\ncode: f\nattributes: [{code: b}]\n")
+	stays()
+	document(t, dir, "house.yaml", "resource: attribute\ncode: d\ntype: text\n")
+	if said := commanded(t, env, 1, "apply", "-f", dir, "--prune", "--yes"); !strings.Contains(said, "3 of 4 changes were made, but not: delete attribute b: the API answers 409") {
+		t.Error(said)
+	}
 }
 
 // What is wrong with files is told with its place, and nothing is made of them.

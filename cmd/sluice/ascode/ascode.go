@@ -17,7 +17,18 @@ type Kind struct {
 	Plural string // the last part of its address, and the name of its file in a dump
 	view   string // the member of what GET answers that PUT takes; "" is all of it
 	above  string // the field that names another of the kind, which is made before it
+
+	shapes string   // the last part of the address of what shapes its config
+	by     string   // the field that names one of those
+	exact  []string // fields in which false, 0 and "" are not what an absent one is: the house keeps both
+	unseen []string // fields that PUT takes and GET never shows
+	keeps  []string // fields that PUT leaves as they are where it has none; all: every one
 }
+
+const (
+	memberConfig = "config"
+	all          = "*"
+)
 
 // Kinds are in the order in which they are made: what others refer to comes first.
 // Within one, documents are in the order of the files.
@@ -29,12 +40,15 @@ var Kinds = []Kind{
 	{Name: "attribute", Plural: "attributes"},
 	{Name: "family", Plural: "families"},
 	{Name: "category", Plural: "categories", above: "parent"},
-	{Name: "rendition", Plural: "renditions", view: "definition"},
+	{Name: "rendition", Plural: "renditions", view: "definition", unseen: []string{"preset"}},
 	{Name: "import-profile", Plural: "import-profiles"},
-	{Name: "channel", Plural: "channels"},
-	{Name: "provider", Plural: "providers"},
-	{Name: "text-rule", Plural: "text-rules"},
-	{Name: "notifier", Plural: "notifiers"},
+	{
+		Name: "channel", Plural: "channels", shapes: "connectors", by: "connector", exact: []string{memberConfig},
+		unseen: []string{"mapping_note"}, keeps: []string{"enabled", "test"},
+	},
+	{Name: "provider", Plural: "providers", shapes: "provider-kinds", by: "kind", exact: []string{memberConfig}, keeps: []string{all}},
+	{Name: "text-rule", Plural: "text-rules", exact: []string{"hold_minutes"}},
+	{Name: "notifier", Plural: "notifiers", shapes: "notifier-kinds", by: "kind", exact: []string{memberConfig}, keeps: []string{all}},
 }
 
 func kindNamed(name string) (*Kind, bool) {
@@ -62,11 +76,23 @@ func (d *Document) String() string { return d.Kind.Name + " " + d.Code }
 // at is the place of the document, for errors.
 func (d *Document) at() string { return fmt.Sprintf("%s:%d", d.File, d.Line) }
 
-// Secret is a value that no file has: it is read when it is sent.
+// Secret is a value that no file has: it is read when it is sent. It need not be
+// one that the API hides.
 type Secret struct {
 	Env  string // the environment variable that has it
 	File string // or the file; its last line break is not part of it
+
+	value *string // nil: it was not read yet
 }
 
-// MarshalJSON keeps a secret out of everything that is written down.
-func (*Secret) MarshalJSON() ([]byte, error) { return json.Marshal("(secret)") }
+// MarshalJSON keeps the value out of everything that is written down: it says where
+// it comes from.
+func (s *Secret) MarshalJSON() ([]byte, error) {
+	switch {
+	case s.Env != "":
+		return json.Marshal("(from " + s.Env + ")")
+	case s.File != "":
+		return json.Marshal("(from file " + s.File + ")")
+	}
+	return json.Marshal("(secret)") // one that the house has
+}

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -12,22 +14,27 @@ import (
 )
 
 // Dump writes what there is as documents, one file for each kind, into a folder,
-// and gives the files' names. A file that is there is replaced. Secrets are not
-// told by the API: their places name environment variables.
+// and gives the files' names. A file that is there is replaced, and removed where
+// there is nothing of its kind. Secrets are not told by the API: their places name
+// environment variables.
 func (h *House) Dump(ctx context.Context, dir string) (files []string, err error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
+	used := map[string]bool{}
 	for i := range Kinds {
 		k := &Kinds[i]
-		b, err := h.dump(ctx, k)
+		b, err := h.dump(ctx, k, used)
 		if err != nil {
 			return files, fmt.Errorf("dump %s: %w", k.Plural, err)
 		}
-		if len(b) == 0 {
+		file := filepath.Join(dir, k.Plural+".yaml")
+		if len(b) == 0 { // what an older dump has of it is there no more
+			if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return files, err
+			}
 			continue
 		}
-		file := filepath.Join(dir, k.Plural+".yaml")
 		if err := os.WriteFile(file, b, 0o644); err != nil {
 			return files, err
 		}
@@ -36,7 +43,8 @@ func (h *House) Dump(ctx context.Context, dir string) (files []string, err error
 	return files, nil
 }
 
-func (h *House) dump(ctx context.Context, k *Kind) ([]byte, error) {
+// dump writes a kind's documents. used are the variables that are named already.
+func (h *House) dump(ctx context.Context, k *Kind, used map[string]bool) ([]byte, error) {
 	codes, err := h.codes(ctx, k)
 	if err != nil {
 		return nil, err
@@ -57,7 +65,8 @@ func (h *House) dump(ctx context.Context, k *Kind) ([]byte, error) {
 			case bool, json.Number: // what is paused must not come to life, nor what is first go last
 				fields[name] = v
 			default:
-				if !isEmpty(v) {
+				config, _ := v.(map[string]any)
+				if !isEmpty(v) || len(config) > 0 && slices.Contains(k.exact, name) {
 					fields[name] = v
 				}
 			}
@@ -68,7 +77,7 @@ func (h *House) dump(ctx context.Context, k *Kind) ([]byte, error) {
 				config = map[string]any{}
 				fields["config"] = config
 			}
-			config[name] = &Secret{Env: variable(k.Name, code, name)}
+			config[name] = &Secret{Env: variable(used, k.Name, code, name)}
 		}
 		b, err := write(k, code, fields)
 		if err != nil {
@@ -79,9 +88,10 @@ func (h *House) dump(ctx context.Context, k *Kind) ([]byte, error) {
 	return bytes.Join(documents, []byte("---\n")), nil
 }
 
-// variable names the environment variable of a secret.
-func variable(parts ...string) string {
-	return "SLUICE_" + strings.Map(func(r rune) rune {
+// variable names the environment variable of a secret, by a name that is not used
+// yet.
+func variable(used map[string]bool, parts ...string) string {
+	base := "SLUICE_" + strings.Map(func(r rune) rune {
 		switch {
 		case r >= 'a' && r <= 'z':
 			return r - 'a' + 'A'
@@ -90,4 +100,10 @@ func variable(parts ...string) string {
 		}
 		return '_'
 	}, strings.Join(parts, "_"))
+	name := base
+	for n := 2; used[name]; n++ {
+		name = fmt.Sprintf("%s_%d", base, n)
+	}
+	used[name] = true
+	return name
 }

@@ -37,6 +37,8 @@ type House struct {
 	base  string // without a slash at its end
 	key   string // "" where the API asks for none
 	kinds map[*Kind]shape
+
+	shapes map[*Kind]map[string]shaped // by name; nil: not read yet
 }
 
 // shape is what the API's description says of a kind.
@@ -47,7 +49,7 @@ type shape struct {
 
 // Open reads the description of the API at base. key is sent with each request.
 func Open(ctx context.Context, api Doer, base, key string) (*House, error) {
-	h := &House{api: api, base: strings.TrimRight(base, "/"), key: key, kinds: map[*Kind]shape{}}
+	h := &House{api: api, base: strings.TrimRight(base, "/"), key: key, kinds: map[*Kind]shape{}, shapes: map[*Kind]map[string]shaped{}}
 	var described struct {
 		Paths      map[string]map[string]json.RawMessage `json:"paths"`
 		Components struct {
@@ -167,8 +169,9 @@ func (h *House) codes(ctx context.Context, k *Kind) (codes []string, err error) 
 
 func (k *Kind) path(code string) string { return "/v1/" + k.Plural + "/" + url.PathEscape(code) }
 
-// make creates or replaces a resource. was is what it replaces, or nil.
-func (h *House) make(ctx context.Context, k *Kind, code string, fields map[string]any, was *resource) error {
+// make creates or replaces a resource, and gives the API's warnings. was is what it
+// replaces, or nil.
+func (h *House) make(ctx context.Context, k *Kind, code string, fields map[string]any, was *resource) (warnings []string, err error) {
 	s := h.kinds[k]
 	method, path, etag := http.MethodPut, k.path(code), ""
 	if was == nil && s.post {
@@ -180,13 +183,16 @@ func (h *House) make(ctx context.Context, k *Kind, code string, fields map[strin
 	}
 	var body []byte
 	if len(s.fields) > 0 {
-		var err error
 		if body, err = json.Marshal(fields); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	_, err := h.ask(ctx, method, path, etag, body, nil)
-	return err
+	var answer map[string]any
+	if _, err := h.ask(ctx, method, path, etag, body, &answer); err != nil {
+		return nil, err
+	}
+	list, _ := answer["warnings"].([]any)
+	return warningsOf(list), nil
 }
 
 // Refusal is an answer of the API that is an error.
@@ -252,7 +258,7 @@ func (h *House) ask(ctx context.Context, method, path, etag string, body []byte,
 	if method != http.MethodGet && resp.StatusCode != http.StatusNoContent && (err != nil || media != "application/json") {
 		return "", fmt.Errorf("what answers %s %s is not the API: it says %d, and no JSON", method, h.base+path, resp.StatusCode)
 	}
-	if out != nil {
+	if out != nil && resp.StatusCode != http.StatusNoContent {
 		d := json.NewDecoder(bytes.NewReader(raw))
 		d.UseNumber()
 		if err := d.Decode(out); err != nil {

@@ -6,10 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
-	"net/http"
-	"os"
 	"reflect"
 	"slices"
 	"strings"
@@ -34,6 +31,8 @@ type Change struct {
 	Code        string       `json:"code"`
 	Place       string       `json:"place,omitempty"` // file:line of its document
 	Differences []Difference `json:"differences,omitempty"`
+	Warnings    []string     `json:"warnings,omitempty"` // what the API says of it once it is made
+	Same        bool         `json:"same,omitempty"`     // once it is made: the house had already what was asked for
 
 	document *Document
 	kind     *Kind
@@ -78,7 +77,15 @@ func (h *House) Compare(ctx context.Context, documents []*Document, o Options) (
 		if err != nil {
 			return nil, fmt.Errorf("look for %s: %w", d, err)
 		}
-		_, differences, err := d.onto(was, o)
+		shape, err := h.shapedBy(ctx, d, was)
+		if err != nil {
+			return nil, err
+		}
+		if err := d.check(shape); err != nil {
+			faults = append(faults, err)
+			continue
+		}
+		_, differences, err := d.onto(was, o, shape)
 		if err != nil {
 			faults = append(faults, fmt.Errorf("%s: %s: %w", d.at(), d, err))
 		}
@@ -166,45 +173,74 @@ func (h *House) below(ctx context.Context, k *Kind, codes []string) ([]string, e
 }
 
 // onto lays the document over the resource as it stands, and says what differs.
-func (d *Document) onto(was *resource, o Options) (fields map[string]any, differences []Difference, err error) {
-	before, wanted := map[string]any{}, d.Fields
-	if was != nil {
-		before = was.fields
-		if wanted, err = told(wanted, before, was.secrets, o); err != nil {
-			return nil, nil, err
+func (d *Document) onto(was *resource, o Options, s shaped) (fields map[string]any, differences []Difference, err error) {
+	if was == nil {
+		fields = merge(nil, d.Fields)
+		return fields, compare(nil, fields, d.Kind.exact), nil
+	}
+	set := was.secrets
+	wanted := make(map[string]any, len(d.Fields))
+	for name, v := range d.Fields {
+		if config, ok := v.(map[string]any); ok && name == memberConfig && !o.Secrets {
+			v = without(config, set)
+		}
+		if wanted[name], err = told(v, was.fields[name]); err != nil {
+			return nil, nil, fmt.Errorf("%s: %w", name, err)
 		}
 	}
-	fields = merge(before, wanted)
-	differ("", before, fields, &differences)
+	fields = merge(was.fields, wanted)
+	after := maps.Clone(fields)
+	for name, v := range wanted {
+		if v == nil && s.defaults[name] != nil {
+			after[name] = s.defaults[name]
+		}
+	}
+	for _, name := range d.Kind.unseen {
+		delete(after, name)
+	}
+	differences = compare(was.fields, after, d.Kind.exact)
+	config, _ := d.Fields[memberConfig].(map[string]any)
+	into, _ := fields[memberConfig].(map[string]any)
+	for _, name := range sorted(config) {
+		if config[name] == nil && slices.Contains(set, name) {
+			into[name] = nil // what is left out stays: null takes a secret away
+			differences = append(differences, Difference{memberConfig + "." + name, &Secret{}, nil})
+		}
+	}
 	return fields, differences, nil
 }
 
-// told leaves out the secrets that are set, and reads those that are none: the API
-// shows them. shown is what it shows at their place.
-func told(fields, shown map[string]any, set []string, o Options) (map[string]any, error) {
-	out := make(map[string]any, len(fields))
-	for name, v := range fields {
-		if _, ok := v.(*Secret); ok && slices.Contains(set, name) && !o.Secrets {
-			continue
+// without leaves out the secrets that are set already.
+func without(config map[string]any, set []string) map[string]any {
+	out := maps.Clone(config)
+	for _, name := range set {
+		if _, drawn := out[name].(*Secret); drawn {
+			delete(out, name)
 		}
-		value, err := toldOne(v, shown[name], set, o)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
-		}
-		out[name] = value
 	}
-	return out, nil
+	return out
 }
 
-func toldOne(v, shown any, set []string, o Options) (any, error) {
+// told reads what the API shows, so that it can be compared. shown is what it shows
+// in the place of v.
+func told(v, shown any) (any, error) {
+	var err error
 	switch v := v.(type) {
 	case *Secret:
-		if shown != nil {
-			return v.read()
+		if shown == nil {
+			return v, nil
 		}
+		value, err := v.read()
+		return &Secret{Env: v.Env, File: v.File, value: &value}, err
 	case map[string]any:
 		inner, _ := shown.(map[string]any)
-		return told(v, inner, set, o)
+		out := make(map[string]any, len(v))
+		for name, at := range v {
+			if out[name], err = told(at, inner[name]); err != nil {
+				return nil, fmt.Errorf("%s: %w", name, err)
+			}
+		}
+		return out, nil
 	case []any:
 		inner, _ := shown.([]any)
 		out := make([]any, len(v))
@@ -213,11 +249,9 @@ func toldOne(v, shown any, set []string, o Options) (any, error) {
 			if i < len(inner) {
 				there = inner[i]
 			}
-			value, err := toldOne(at, there, set, o)
-			if err != nil {
+			if out[i], err = told(at, there); err != nil {
 				return nil, fmt.Errorf("%d: %w", i, err)
 			}
-			out[i] = value
 		}
 		return out, nil
 	}
@@ -245,23 +279,33 @@ func merge(into, patch map[string]any) map[string]any {
 	return out
 }
 
-// differ adds what differs between two objects. What is empty is as good as
-// absent: the API leaves much of that out.
-func differ(at string, before, after map[string]any, list *[]Difference) {
-	both := slices.AppendSeq(slices.Collect(maps.Keys(before)), maps.Keys(after))
+// compare says what differs between a resource's fields.
+func compare(before, after map[string]any, exact []string) (list []Difference) {
+	for _, name := range names(before, after) {
+		differ(name, before[name], after[name], slices.Contains(exact, name), &list)
+	}
+	return list
+}
+
+func names(a, b map[string]any) []string {
+	both := slices.AppendSeq(slices.Collect(maps.Keys(a)), maps.Keys(b))
 	slices.Sort(both)
-	for _, name := range slices.Compact(both) {
-		was, is := before[name], after[name]
-		field := strings.TrimPrefix(at+"."+name, ".")
-		old, oldMap := was.(map[string]any)
-		now, nowMap := is.(map[string]any)
-		switch {
-		case isEmpty(was) && isEmpty(is):
-		case (oldMap || was == nil) && (nowMap || is == nil):
-			differ(field, old, now, list)
-		case !equal(was, is):
-			*list = append(*list, Difference{field, was, is})
+	return slices.Compact(both)
+}
+
+// differ adds what differs between two values of a field. What is empty is as good
+// as absent, as the API leaves much of that out, unless exact.
+func differ(field string, was, is any, exact bool, list *[]Difference) {
+	old, oldMap := was.(map[string]any)
+	now, nowMap := is.(map[string]any)
+	switch {
+	case was == nil && is == nil, !exact && isEmpty(was) && isEmpty(is):
+	case (oldMap || was == nil) && (nowMap || is == nil):
+		for _, name := range names(old, now) {
+			differ(field+"."+name, old[name], now[name], exact, list)
 		}
+	case !equal(was, is, exact):
+		*list = append(*list, Difference{field, was, is})
 	}
 }
 
@@ -291,7 +335,10 @@ func isEmpty(v any) bool {
 
 // equal compares JSON values; numbers by what they are worth, and objects within
 // lists as differ does.
-func equal(a, b any) bool {
+func equal(a, b any, exact bool) bool {
+	if drawn, ok := b.(*Secret); ok && drawn.value != nil {
+		b = *drawn.value
+	}
 	switch a := a.(type) {
 	case json.Number:
 		other, ok := b.(json.Number)
@@ -303,109 +350,16 @@ func equal(a, b any) bool {
 		return a == other || errX == nil && errY == nil && x.Cmp(y) == 0
 	case []any:
 		other, ok := b.([]any)
-		return ok && slices.EqualFunc(a, other, equal)
+		return ok && slices.EqualFunc(a, other, func(x, y any) bool { return equal(x, y, exact) })
 	case map[string]any:
 		other, ok := b.(map[string]any)
 		var list []Difference
 		if ok {
-			differ("", a, other, &list)
+			differ("", a, other, exact, &list)
 		}
 		return ok && len(list) == 0
 	}
 	return reflect.DeepEqual(a, b)
-}
-
-// Apply makes a plan's changes, one after the other, and tells each when it is
-// made. It ends with the first that cannot be made; those before it stay. What
-// somebody changed since the plan was made is looked at anew, so that nothing of it
-// is lost.
-func (h *House) Apply(ctx context.Context, plan *Plan, o Options, made func(Change)) error {
-	for _, c := range plan.Changes {
-		if err := h.apply(ctx, &c, o); err != nil {
-			place := ""
-			if c.Place != "" {
-				place = c.Place + ": "
-			}
-			return fmt.Errorf("%s%s %s %s: %w", place, c.Action, c.Resource, c.Code, err)
-		}
-		made(c)
-	}
-	return nil
-}
-
-func (h *House) apply(ctx context.Context, c *Change, o Options) error {
-	if c.Action == Delete {
-		_, err := h.ask(ctx, http.MethodDelete, c.kind.path(c.Code), "", nil, nil)
-		return err
-	}
-	was, err := h.find(ctx, c.kind, c.Code)
-	if err != nil {
-		return err
-	}
-	fields, differences, err := c.document.onto(was, o)
-	if err != nil || was != nil && len(differences) == 0 {
-		return err
-	}
-	body, err := reveal(fields)
-	if err != nil {
-		return err
-	}
-	return h.make(ctx, c.kind, c.Code, body.(map[string]any), was) // as fields is one
-}
-
-// maxSecret bounds a secret's file, in bytes.
-const maxSecret = 64 << 10
-
-// reveal puts secrets in the places of their names.
-func reveal(v any) (any, error) {
-	switch v := v.(type) {
-	case *Secret:
-		return v.read()
-	case map[string]any:
-		out := make(map[string]any, len(v))
-		for name, at := range v {
-			value, err := reveal(at)
-			if err != nil {
-				return nil, fmt.Errorf("%s: %w", name, err)
-			}
-			out[name] = value
-		}
-		return out, nil
-	case []any:
-		out := make([]any, len(v))
-		for i, at := range v {
-			value, err := reveal(at)
-			if err != nil {
-				return nil, fmt.Errorf("%d: %w", i, err)
-			}
-			out[i] = value
-		}
-		return out, nil
-	}
-	return v, nil
-}
-
-func (s *Secret) read() (string, error) {
-	if s.Env != "" {
-		v, ok := os.LookupEnv(s.Env)
-		if !ok {
-			return "", fmt.Errorf("the environment variable %s is not set", s.Env)
-		}
-		return v, nil
-	}
-	f, err := os.Open(s.File)
-	if err != nil {
-		return "", err
-	}
-	defer func() { _ = f.Close() }() // it was only read
-	b, err := io.ReadAll(io.LimitReader(f, maxSecret+1))
-	if err != nil {
-		return "", err
-	}
-	if len(b) > maxSecret {
-		return "", fmt.Errorf("%s is larger than %d KiB", s.File, maxSecret>>10)
-	}
-	return strings.TrimSuffix(strings.TrimSuffix(string(b), "\n"), "\r"), nil
 }
 
 func sorted(m map[string]any) []string { return slices.Sorted(maps.Keys(m)) }

@@ -75,9 +75,9 @@ func TestDiffer(t *testing.T) {
 		{`{"a":"1"}`, `{"a":1}`, []string{"a"}},
 		{`{"a":1e400}`, `{"a":1e401}`, []string{"a"}},
 		{`{"a":{"b":1}}`, `{"a":2}`, []string{"a"}},
+		{`{"config":{"b":false}}`, `{"config":{"c":0,"d":"","e":{}}}`, []string{"config.b", "config.c", "config.d"}},
 	} {
-		var list []Difference
-		differ("", object(t, c.before), object(t, c.after), &list)
+		list := compare(object(t, c.before), object(t, c.after), []string{"config"})
 		var fields []string
 		for _, d := range list {
 			fields = append(fields, d.Field)
