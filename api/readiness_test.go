@@ -61,6 +61,28 @@ func TestCompleteness(t *testing.T) {
 	if got := ask("P%2FR/completeness?channel=shop"); len(got) != 1 || got[0].Share != 1 || got[0].Ready == nil || *got[0].Ready || len(got[0].Issues) == 0 {
 		t.Errorf("complete, and not ready: %+v", got)
 	}
+	// What the target refused without saying why is an issue, too.
+	exec := func(sql string) {
+		t.Helper()
+		if tag, err := k.store.Pool().Exec(t.Context(), sql); err != nil || tag.RowsAffected() == 0 {
+			t.Fatal(tag, err)
+		}
+	}
+	exec(`insert into listing (channel_id, product_id, lane, dirty, error) select c.id, p.id, 1, false, 'no' from channel c, product p where c.code = 'market' and p.sku = 'P/R'
+on conflict (product_id, channel_id, lane) do update set dirty = false, error = 'no', issues = null`)
+	if got := ask("P%2FR/completeness?channel=market"); len(got) != 1 || *got[0].Ready || len(got[0].Issues) != 1 || got[0].Issues[0].Code != "lane.refused" ||
+		got[0].Issues[0].Text != "content: the target refused it, and nothing has changed since: no" {
+		t.Errorf("refused without an issue: %+v", got)
+	}
+	// A channel that cannot be opened is told as that; the others answer.
+	exec(`update channel set connector = 'gone', version = version + 1 where code = 'shop'`)
+	by = map[string]readinessView{}
+	for _, r := range ask("P%2FR/completeness") {
+		by[r.Channel] = r
+	}
+	if shop := by["shop"]; len(by) != 2 || shop.Share != 1 || shop.Ready == nil || *shop.Ready || len(shop.Issues) != 1 || shop.Issues[0].Code != "channel.closed" || shop.Issues[0].Severity != pim.SeverityError {
+		t.Errorf("closed: %+v", by)
+	}
 	var family FamilyCompleteness
 	k.want(k.do(Viewer, "GET", "/v1/families/shoe/completeness?channel=market", nil), 200, &family)
 	if len(family.Channels) != 1 || family.Channels[0].Products != 2 || family.Channels[0].Complete != 0 || len(family.Channels[0].Missing) != 1 || family.Channels[0].Missing[0].Products != 2 {

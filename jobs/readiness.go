@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -67,15 +68,24 @@ func (c *Channels) Readiness(ctx context.Context, sku pim.SKU, channels []pim.Ch
 		if len(asked) == 0 {
 			asked = []pim.Locale{ch.Locale}
 		}
+		var on []Readiness
 		for _, locale := range asked {
 			r := in(ch.Code, locale)
 			if locale == ch.Locale {
-				if err := c.preflight(ctx, sku, &r); err != nil {
+				err := c.preflight(ctx, sku, &r)
+				if errors.Is(err, postgres.ErrNotFound) {
+					if _, gone := c.store.Channel(ctx, ch.Code); errors.Is(gone, postgres.ErrNotFound) {
+						on = nil // deleted meanwhile
+						break
+					}
+				}
+				if err != nil {
 					return nil, err
 				}
 			}
-			list = append(list, r)
+			on = append(on, r)
 		}
+		list = append(list, on...)
 	}
 	if len(all) == 0 {
 		for _, locale := range locales {
@@ -88,12 +98,23 @@ func (c *Channels) Readiness(ctx context.Context, sku pim.SKU, channels []pim.Ch
 // preflight asks what the channel has against the product as it is.
 func (c *Channels) preflight(ctx context.Context, sku pim.SKU, r *Readiness) error {
 	seen, err := c.Preview(ctx, r.Channel, sku, nil)
+	if closed, ok := errors.AsType[*ClosedError](err); ok {
+		// The others' answers are not to be had for it.
+		ready := false
+		r.Ready, r.Issues = &ready, []pim.Issue{{Code: "channel.closed", Severity: pim.SeverityError, Text: "the channel cannot be opened: " + closed.Err.Error()}}
+		return nil
+	}
 	if err != nil {
 		return err
 	}
 	ready := r.Complete()
 	for _, lane := range seen.Lanes {
-		ready = ready && lane.Outlook != OutlookRefused
+		if lane.Outlook == OutlookRefused {
+			ready = false
+			if len(lane.Issues) == 0 { // else they say it
+				r.Issues = append(r.Issues, pim.Issue{Code: "lane.refused", Severity: pim.SeverityError, Text: lane.Lane.String() + ": " + lane.Reason})
+			}
+		}
 		for _, i := range lane.Issues {
 			ready = ready && i.Severity != pim.SeverityError
 			r.Issues = append(r.Issues, i)
