@@ -36,7 +36,10 @@ func (cmd readinessCmd) Run(ctx context.Context, c console) error {
 	if cmd.Family != "" {
 		return cmd.family(ctx, c)
 	}
-	return cmd.onChannels(ctx, func(_ *postgres.Store, channels *jobs.Channels) error {
+	return cmd.onChannels(ctx, func(store *postgres.Store, channels *jobs.Channels) error {
+		if err := knownLocales(ctx, store, cmd.Locales); err != nil {
+			return err
+		}
 		list, err := channels.Readiness(ctx, cmd.SKU, cmd.Channels, cmd.Locales)
 		if err != nil {
 			return err
@@ -47,6 +50,23 @@ func (cmd readinessCmd) Run(ctx context.Context, c console) error {
 		_, err = fmt.Fprint(c.out, readiness(list))
 		return err
 	})
+}
+
+// knownLocales refuses locales that the house has not, as the API does.
+func knownLocales(ctx context.Context, store *postgres.Store, locales []pim.Locale) error {
+	if len(locales) == 0 {
+		return nil
+	}
+	schema, err := store.RefreshSchema(ctx)
+	if err != nil {
+		return err
+	}
+	for _, l := range locales {
+		if !schema.Locales[l] {
+			return fmt.Errorf("locale %s is not known", l)
+		}
+	}
+	return nil
 }
 
 // family counts what a family's products lack.

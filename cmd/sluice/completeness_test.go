@@ -49,6 +49,9 @@ func TestCompletenessCommand(t *testing.T) {
 			t.Errorf("%v: %d, %s%s", c.args, status, stdout, stderr)
 		}
 	}
+	if _, stderr, status := output(t, env, "completeness", "A-1", "--locale", "xx-YY"); status != 1 || !strings.Contains(stderr, "locale xx-YY is not known") {
+		t.Errorf("%d, %s", status, stderr)
+	}
 	if _, stderr, status := output(t, env, "completeness", "B"); status != 1 || !strings.Contains(stderr, "product B") {
 		t.Errorf("%d, %s", status, stderr)
 	}
