@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"slices"
 	"testing"
 
@@ -92,6 +93,41 @@ on conflict (product_id, channel_id, lane) do update set dirty = false, error = 
 	k.want(k.do(Viewer, "GET", "/v1/products/none/completeness", nil), 404, nil)
 	k.want(k.do(Viewer, "GET", "/v1/products/P/completeness?channel=none", nil), 404, nil)
 	k.refused(k.do(Viewer, "GET", "/v1/products/P/completeness?locale=xx-YY", nil), 422, "query.locale", "locale.unknown")
+}
+
+// A channel that is deleted while the answer is made is left out of it.
+func TestCompletenessOfAChannelDeletedMeanwhile(t *testing.T) {
+	t.Parallel()
+	k := newKit(t).seed()
+	k.want(k.do(Editor, "PUT", "/v1/products/P", map[string]any{"family": "shoe", "values": map[string]any{}}), 201, nil)
+	k.want(k.channel("shop", "http://127.0.0.1:1"), 201, nil)
+	k.want(k.channel("market", "http://127.0.0.1:1"), 201, nil)
+	// The schema is read after the list of the channels: it waits for us there.
+	tx, err := k.store.Pool().Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback(context.WithoutCancel(t.Context())) }() // committed, if all went well
+	if _, err := tx.Exec(t.Context(), `lock table attribute in access exclusive mode`); err != nil {
+		t.Fatal(err)
+	}
+	answered := make(chan reply, 1)
+	go func() { answered <- k.do(Viewer, "GET", "/v1/products/P/completeness", nil) }()
+	for waits := false; !waits; {
+		if err := tx.QueryRow(t.Context(), `select exists (select from pg_locks where not granted and relation = 'attribute'::regclass and database = (select oid from pg_database where datname = current_database()))`).Scan(&waits); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if tag, err := tx.Exec(t.Context(), `update channel set deleted_at = now(), enabled = false where code = 'market'`); err != nil || tag.RowsAffected() != 1 {
+		t.Fatal(tag, err)
+	}
+	if err := tx.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var body struct{ Channels []readinessView }
+	if k.want(<-answered, 200, &body); len(body.Channels) != 1 || body.Channels[0].Channel != "shop" {
+		t.Errorf("%+v", body.Channels)
+	}
 }
 
 type readinessView struct {

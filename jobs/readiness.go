@@ -25,8 +25,9 @@ type Readiness struct {
 // Readiness tells how complete a product is, and what its channels would have
 // against it, before anything is sent. channels and locales narrow it; without
 // locales each channel has its own. A variant has its parent's values under its
-// own. It changes nothing. ErrNotFound: there is no such product, or no such
-// channel.
+// own. A channel that cannot be opened has that as its issue, and one that is
+// deleted meanwhile is left out. It changes nothing. ErrNotFound: there is no such
+// product, or no such channel.
 func (c *Channels) Readiness(ctx context.Context, sku pim.SKU, channels []pim.ChannelCode, locales []pim.Locale) ([]Readiness, error) {
 	p, err := c.store.Product(ctx, sku)
 	if err != nil {
