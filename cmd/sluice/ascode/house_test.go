@@ -244,7 +244,7 @@ func TestSecretInPlainText(t *testing.T) {
 	t.Parallel()
 	s := &stand{}
 	h := s.open(t)
-	for _, text := range []string{"resource: channel\ncode: c\nconnector: webhook\nconfig: {secret: hidden}\n", "resource: provider\ncode: c\nkind: webhook\nconfig: {secret: hidden}\n"} {
+	for _, text := range []string{"resource: channel\ncode: c\nconnector: webhook\nconfig: {secret: hidden}\n", "resource: provider\ncode: c\nkind: webhook\nconfig: {secret: hidden}\n", "resource: notifier\ncode: c\nkind: webhok\nconfig: {secret: hidden}\n"} {
 		_, err := h.Compare(t.Context(), documents(t, text), Options{})
 		if err == nil || !strings.Contains(err.Error(), "house.yaml:1: ") || !strings.Contains(err.Error(), "config.secret is a secret, and no file has one: write secret: {from_env: NAME}") || strings.Contains(err.Error(), "hidden") {
 			t.Error(err)

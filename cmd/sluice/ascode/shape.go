@@ -37,7 +37,12 @@ func (h *House) shapedBy(ctx context.Context, d *Document, was *resource) (shape
 	if name == "" && was != nil {
 		name, _ = was.fields[k.by].(string)
 	}
-	s := h.shapes[k][name]
+	s, known := h.shapes[k][name]
+	if !known { // the API refuses it, but a plan is shown before that
+		for _, other := range h.shapes[k] {
+			s.secrets = append(s.secrets, other.secrets...)
+		}
+	}
 	if was != nil {
 		s.secrets = slices.Concat(s.secrets, was.secrets)
 	}
