@@ -136,6 +136,7 @@ func (s *server) register() {
 	s.registerHouse()
 	s.registerSchema()
 	s.registerCategories()
+	s.registerGroups()
 	s.registerProducts()
 	s.registerExport()
 	s.registerRevisions()

@@ -48,6 +48,11 @@ var (
 // that needs no key declares that in the API's description instead; New
 // refuses an API whose operations and this table differ.
 var allowed = map[string][]Role{
+	"list-attribute-groups":  everyone,
+	"get-attribute-group":    everyone,
+	"put-attribute-group":    catalogue,
+	"delete-attribute-group": catalogue,
+
 	"list-attributes":  everyone,
 	"get-attribute":    everyone,
 	"put-attribute":    catalogue,

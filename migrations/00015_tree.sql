@@ -33,3 +33,18 @@ create table tree_change (
     lanes smallint not null,                         -- as in outbox
     codes text[] not null
 );
+
+-- Groups of attributes, for people. Those in use become groups, with codes where they were plain text.
+create table attribute_group (
+    code       text collate "C" primary key,
+    definition jsonb not null                        -- pim.AttributeGroup
+);
+create function group_code(name text) returns text language sql immutable as
+$$ select left(coalesce(nullif(trim(both '_-' from regexp_replace(name, '[^A-Za-z0-9_-]+', '_', 'g')), ''), 'group-' || left(md5(name), 8)), 100) $$;
+insert into attribute_group (code, definition)
+select code, jsonb_build_object('code', code, 'position', row_number() over (order by code collate "C") - 1)
+    || case when min(name) = code then '{}' else jsonb_build_object('labels', jsonb_build_object('en-GB', min(name))) end
+from (select distinct definition ->> 'group' as name, group_code(definition ->> 'group') as code from attribute where coalesce(definition ->> 'group', '') <> '') g group by code;
+update attribute set definition = jsonb_set(definition, '{group}', to_jsonb(group_code(definition ->> 'group')))
+where coalesce(definition ->> 'group', '') <> '' and definition ->> 'group' <> group_code(definition ->> 'group');
+drop function group_code(text);

@@ -27,7 +27,9 @@ func (s *Schema) CheckAttribute(a *Attribute, pointer string) []Problem {
 	if _, ok := typeShapes[a.Type]; !ok {
 		ps.add("/type", "attribute.type", fmt.Sprintf("attribute type %s is not known", quote(string(a.Type))))
 	}
-	ps.label("/group", a.Group, true)
+	if a.Group != "" && s.Groups[a.Group] == nil {
+		ps.add("/group", "attribute_group.unknown", fmt.Sprintf("there is no attribute group %s", quote(a.Group)))
+	}
 	ps.labels("/labels", a.Labels)
 	isText := a.Type == TypeText || a.Type == TypeRichText
 	if len(a.Options) > 0 && a.Type != TypeOption && a.Type != TypeOptions {
@@ -51,6 +53,18 @@ func (s *Schema) CheckAttribute(a *Attribute, pointer string) []Problem {
 	if a.Strict && a.Check == "" {
 		ps.add("/strict", "attribute.strict", "strict has no meaning without a check")
 	}
+	return ps.under(pointer)
+}
+
+// CheckGroup checks an attribute group. It gives every problem with its pointer
+// below pointer, where the group's JSON stands.
+func CheckGroup(g *AttributeGroup, pointer string) []Problem {
+	var ps problems
+	ps.note("/code", "attribute_group.code", ValidCode("attribute group", g.Code))
+	if g.Position < 0 || g.Position > maxPosition {
+		ps.add("/position", "attribute_group.position", fmt.Sprintf("a position is from 0 to %d", maxPosition))
+	}
+	ps.labels("/labels", g.Labels)
 	return ps.under(pointer)
 }
 

@@ -70,7 +70,7 @@ func TestCheckAttribute(t *testing.T) {
 		{Attribute{Code: "a", Type: TypeNumber, Check: CheckGTIN}, "attribute.check /x/check"},
 		{Attribute{Code: "a", Type: TypeText, Check: "isbn"}, "attribute.check /x/check"},
 		{Attribute{Code: "a", Type: TypeText, Labels: map[Locale]string{"en_GB": "A", "de-DE": "\x07", "nl-NL": ""}}, "text.control /x/labels/de-DE,locale.tag /x/labels/en_GB,label.empty /x/labels/nl-NL"},
-		{Attribute{Code: "a", Type: TypeText, Group: strings.Repeat("x", 256)}, "text.too_long /x/group"},
+		{Attribute{Code: "a", Type: TypeText, Group: strings.Repeat("x", 256)}, "attribute_group.unknown /x/group"},
 	} {
 		if got := strings.Join(problemCodes(s.CheckAttribute(&c.a, "/x")), ","); got != c.want {
 			t.Errorf("CheckAttribute(%+v) = %s, want %s", c.a, got, c.want)

@@ -35,7 +35,7 @@ const CheckGTIN = "gtin"
 type Attribute struct {
 	Code        string            `json:"code"`
 	Type        AttributeType     `json:"type"`
-	Group       string            `json:"group,omitempty" doc:"Attribute group, for people"`
+	Group       string            `json:"group,omitempty" doc:"Code of its attribute group, for people"`
 	Labels      map[Locale]string `json:"labels,omitempty"`
 	Localizable bool              `json:"localizable,omitempty"`
 	Scopable    bool              `json:"scopable,omitempty"`
@@ -52,6 +52,13 @@ func (a *Attribute) Lane() Lane {
 		return Media
 	}
 	return Content
+}
+
+// AttributeGroup is a heading that attributes are shown under.
+type AttributeGroup struct {
+	Code     string            `json:"code"`
+	Position int               `json:"position,omitempty" minimum:"0" doc:"Among the groups, the lowest first; equal ones stand by their codes"`
+	Labels   map[Locale]string `json:"labels,omitempty"`
 }
 
 // FamilyAttribute is an attribute's place in a family.
@@ -95,6 +102,7 @@ type Schema struct {
 	PriceLists map[string]bool
 	Locations  map[string]bool
 	Tree       *Tree // the categories; nil: none
+	Groups     map[string]*AttributeGroup
 
 	cache schemaCache // lookup tables of CheckValues
 }

@@ -50,6 +50,7 @@ type cli struct {
 	Apply      applyCmd      `cmd:"" help:"Make the house as YAML files say: attributes, families, channels, rules and so on."`
 	Diff       diffCmd       `cmd:"" help:"Say what applying YAML files would change."`
 	Dump       dumpCmd       `cmd:"" help:"Write what is set in the house as YAML files."`
+	Group      groupCmd      `cmd:"" name:"attribute-group" help:"Keep the groups that attributes are shown in."`
 	Category   categoryCmd   `cmd:"" help:"Keep trees of categories."`
 	Product    productCmd    `cmd:"" help:"Find products, see how they changed, and bring them back."`
 	Import     importCmd     `cmd:"" help:"Import products from a file of CSV, JSON Lines or a JSON array."`

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/jackc/pgx/v5"
@@ -36,7 +37,7 @@ select c.version,
        coalesce((select jsonb_agg(definition order by code) from family), '[]'),
        array(select code from locale), array(select code from currency),
        array(select code from price_list), array(select code from location),
-       array(select code from channel where deleted_at is null), c.tree,
+       array(select code from channel where deleted_at is null), coalesce((select jsonb_agg(definition order by code) from attribute_group), '[]'), c.tree,
        case when c.tree <> @tree then coalesce((select jsonb_agg(jsonb_build_object('code', code, 'parent', coalesce(parent, ''), 'position', position,
            'labels', labels, 'path', path, 'rev', rev, 'updated_at', updated_at)) from category), '[]') end
 from catalogue c`
@@ -47,7 +48,7 @@ from catalogue c`
 func (s *Store) loadSchema(ctx context.Context, q querier) (*pim.Schema, error) {
 	var (
 		version                                         int64
-		attributes, families, categories                []byte
+		attributes, families, groups, categories        []byte
 		tree                                            int64
 		locales, currencies, lists, locations, channels []string
 	)
@@ -56,14 +57,14 @@ func (s *Store) loadSchema(ctx context.Context, q querier) (*pim.Schema, error) 
 		known = old.Tree
 	}
 	err := q.QueryRow(ctx, sqlSchema, pgx.NamedArgs{"tree": known.Version}).
-		Scan(&version, &attributes, &families, &locales, &currencies, &lists, &locations, &channels, &tree, &categories)
+		Scan(&version, &attributes, &families, &locales, &currencies, &lists, &locations, &channels, &groups, &tree, &categories)
 	if err != nil {
 		return nil, fmt.Errorf("read the schema of values: %w", err)
 	}
 	out := &pim.Schema{
 		Version: version, Attributes: map[string]*pim.Attribute{}, Families: map[string]*pim.Family{},
 		Locales: set[pim.Locale](locales), Currencies: set[pim.Currency](currencies),
-		PriceLists: set[string](lists), Locations: set[string](locations), Channels: set[pim.ChannelCode](channels), Tree: known,
+		PriceLists: set[string](lists), Locations: set[string](locations), Channels: set[pim.ChannelCode](channels), Tree: known, Groups: map[string]*pim.AttributeGroup{},
 	}
 	if categories != nil {
 		var list []*pim.Category
@@ -79,6 +80,13 @@ func (s *Store) loadSchema(ctx context.Context, q querier) (*pim.Schema, error) 
 	}
 	if err := json.Unmarshal(families, &fs); err != nil {
 		return nil, fmt.Errorf("decode families: %w", err)
+	}
+	var gs []*pim.AttributeGroup
+	if err := json.Unmarshal(groups, &gs); err != nil {
+		return nil, fmt.Errorf("decode attribute groups: %w", err)
+	}
+	for _, g := range gs {
+		out.Groups[g.Code] = g
 	}
 	for _, a := range as {
 		out.Attributes[a.Code] = a
@@ -108,6 +116,7 @@ func set[K ~string](codes []string) map[K]bool {
 // SchemaChange adds to, or changes, what values are checked against. Codes
 // that are there already stay as they are; definitions are replaced.
 type SchemaChange struct {
+	Groups     []pim.AttributeGroup
 	Attributes []pim.Attribute
 	Families   []pim.Family
 	Locales    []pim.Locale
@@ -119,6 +128,9 @@ type SchemaChange struct {
 const (
 	sqlLockCatalogue = `select version from catalogue for update`
 	sqlBumpCatalogue = `update catalogue set version = version + 1`
+	sqlPutGroups     = `
+insert into attribute_group (code, definition) select d->>'code', d from unnest(@definitions::jsonb[]) d
+on conflict (code) do update set definition = excluded.definition`
 	sqlPutAttributes = `
 insert into attribute (code, definition) select d->>'code', d from unnest(@definitions::jsonb[]) d
 on conflict (code) do update set definition = excluded.definition`
@@ -151,6 +163,10 @@ func (s *Store) ChangeSchema(ctx context.Context, c SchemaChange) (*pim.Schema, 
 		if err := variantsInUse(ctx, tx, current, c.Families); err != nil {
 			return err
 		}
+		groups, err := marshalAll(c.Groups)
+		if err != nil {
+			return err
+		}
 		attributes, err := marshalAll(c.Attributes)
 		if err != nil {
 			return err
@@ -164,6 +180,7 @@ func (s *Store) ChangeSchema(ctx context.Context, c SchemaChange) (*pim.Schema, 
 		b.Queue(sqlPutCurrencies, pgx.NamedArgs{"codes": c.Currencies})
 		b.Queue(sqlPutPriceLists, pgx.NamedArgs{"codes": c.PriceLists})
 		b.Queue(sqlPutLocations, pgx.NamedArgs{"codes": c.Locations})
+		b.Queue(sqlPutGroups, pgx.NamedArgs{"definitions": groups})
 		b.Queue(sqlPutAttributes, pgx.NamedArgs{"definitions": attributes})
 		b.Queue(sqlPutFamilies, pgx.NamedArgs{"definitions": families})
 		b.Queue(sqlBumpCatalogue)
@@ -228,7 +245,7 @@ func checkChange(current *pim.Schema, c SchemaChange) error {
 		Attributes: map[string]*pim.Attribute{}, Families: map[string]*pim.Family{},
 		Locales: with(current.Locales, c.Locales), Currencies: with(current.Currencies, c.Currencies),
 		PriceLists: with(current.PriceLists, c.PriceLists), Locations: with(current.Locations, c.Locations),
-		Channels: current.Channels,
+		Channels: current.Channels, Groups: maps.Clone(current.Groups),
 	}
 	var problems []pim.Problem
 	for code, a := range current.Attributes {
@@ -243,10 +260,17 @@ func checkChange(current *pim.Schema, c SchemaChange) error {
 	}
 	named := map[string]bool{}
 	twice := func(code, at string) {
-		if named[at[:2]+code] { // "/a…" or "/f…"
+		if named[at[:2]+code] { // "/g…", "/a…" or "/f…"
 			problems = append(problems, pim.Problem{Pointer: at + "/code", Code: "code.twice", Detail: fmt.Sprintf("%s is defined twice", code)})
 		}
 		named[at[:2]+code] = true
+	}
+	for i := range c.Groups {
+		g := &c.Groups[i]
+		at := fmt.Sprintf("/groups/%d", i)
+		twice(g.Code, at)
+		problems = append(problems, pim.CheckGroup(g, at)...)
+		next.Groups[g.Code] = g
 	}
 	for i := range c.Attributes {
 		a := &c.Attributes[i]
@@ -307,6 +331,7 @@ func with[K comparable](have map[K]bool, more []K) map[K]bool {
 const (
 	sqlFamilyInUse = `select exists (select from product where family = @code)`
 	sqlDropFamily  = `delete from family where code = @code`
+	sqlDropGroup   = `delete from attribute_group where code = @code`
 	sqlDropAttr    = `delete from attribute where code = @code`
 )
 
@@ -315,6 +340,18 @@ func (s *Store) DeleteFamily(ctx context.Context, code string) error {
 	return s.drop(ctx, sqlDropFamily, code, func(ctx context.Context, tx pgx.Tx, _ *pim.Schema) (used bool, err error) {
 		err = tx.QueryRow(ctx, sqlFamilyInUse, pgx.NamedArgs{"code": code}).Scan(&used)
 		return used, err
+	})
+}
+
+// DeleteGroup removes an attribute group that no attribute names; ErrInUse, ErrNotFound.
+func (s *Store) DeleteGroup(ctx context.Context, code string) error {
+	return s.drop(ctx, sqlDropGroup, storable(code), func(_ context.Context, _ pgx.Tx, now *pim.Schema) (bool, error) {
+		for _, a := range now.Attributes {
+			if a.Group == code {
+				return true, nil
+			}
+		}
+		return false, nil
 	})
 }
 

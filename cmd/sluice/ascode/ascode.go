@@ -37,6 +37,7 @@ var Kinds = []Kind{
 	{Name: "currency", Plural: "currencies"},
 	{Name: "price-list", Plural: "price-lists"},
 	{Name: "location", Plural: "locations"},
+	{Name: "attribute-group", Plural: "attribute-groups"},
 	{Name: "attribute", Plural: "attributes"},
 	{Name: "family", Plural: "families"},
 	{Name: "category", Plural: "categories", above: "parent"},

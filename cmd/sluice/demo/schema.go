@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/sluicehub/sluice/pim"
 	"github.com/sluicehub/sluice/pim/postgres"
@@ -130,6 +131,9 @@ func defineCatalogue(ctx context.Context, s *postgres.Store) error {
 		Locales: []pim.Locale{"en-GB", "de-DE", "nl-NL", french}, Currencies: []pim.Currency{"EUR", "GBP"}, Locations: []string{north, south},
 	}
 	for _, a := range attributes() {
+		if schema.Groups[a.Group] == nil && !slices.ContainsFunc(change.Groups, func(g pim.AttributeGroup) bool { return g.Code == a.Group }) {
+			change.Groups = append(change.Groups, pim.AttributeGroup{Code: a.Group, Position: len(change.Groups)})
+		}
 		if schema.Attributes[a.Code] == nil {
 			change.Attributes = append(change.Attributes, a)
 		}
@@ -139,7 +143,7 @@ func defineCatalogue(ctx context.Context, s *postgres.Store) error {
 			change.Families = append(change.Families, f)
 		}
 	}
-	if len(change.Attributes)+len(change.Families) == 0 && schema.Locations[north] && schema.Locations[south] && schema.Locales[french] {
+	if len(change.Groups)+len(change.Attributes)+len(change.Families) == 0 && schema.Locations[north] && schema.Locations[south] && schema.Locales[french] {
 		return nil // a change of the schema makes every process read it anew
 	}
 	if _, err := s.ChangeSchema(ctx, change); err != nil {

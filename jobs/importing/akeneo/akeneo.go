@@ -70,6 +70,7 @@ type Folder struct {
 	variants   map[string]*variant
 	channels   []string
 	assoc      map[string]bool // association types
+	groups     []pim.AttributeGroup
 	categories []pim.CategoryEdit
 	catLines   map[string]int // code → line
 	locales    map[string]pim.Locale
@@ -113,6 +114,7 @@ func Open(fsys fs.FS) (*Folder, error) {
 		read   func(*line) error
 	}{
 		{"channels.csv", false, f.channel},
+		{"attribute_groups.csv", false, f.group},
 		{"attributes.csv", true, f.attribute},
 		{"attribute_options.csv", false, f.option},
 		{"families.csv", true, f.family},
@@ -338,7 +340,8 @@ func (f *Folder) Change(have *pim.Schema) (change postgres.SchemaChange, ok bool
 			change.Currencies = append(change.Currencies, c)
 		}
 	}
-	return change, len(change.Attributes)+len(change.Families)+len(change.Locales)+len(change.Currencies) > 0
+	change.Groups = f.lackedGroups(have, change.Attributes)
+	return change, len(change.Groups)+len(change.Attributes)+len(change.Families)+len(change.Locales)+len(change.Currencies) > 0
 }
 
 func (f *Folder) category(l *line) error {

@@ -35,6 +35,7 @@ func small() fstest.MapFS {
 			"since;Since;;t;0;;0;pim_catalog_date;", "color;Color;;t;0;;0;pim_catalog_simpleselect;", "size;Size;;t;0;;0;pim_catalog_simpleselect;",
 			"uses;Uses;;t;0;;0;pim_catalog_multiselect;", "image;Image;;m;0;;0;pim_catalog_image;", "ean;EAN;;erp;0;;0;pim_catalog_text;",
 		},
+		"attribute_groups.csv":  {"code;sort_order;label-en_US", "erp;1;ERP", "m;2;Marketing", "unused;3;", "two words;4;"},
 		"attribute_options.csv": {"code;label-en_US;attribute", "red;Red;color", "blue;Blue;color", "s;S;size", "m;M;size", "work;;uses", "sport;;uses"},
 		"families.csv": {
 			"code;label-en_US;attributes;requirements-print;requirements-shop",
@@ -101,7 +102,7 @@ func TestWrite(t *testing.T) {
 		got = append(got, strings.TrimSpace(x.Code+" "+x.SKU+" "+x.Column))
 	}
 	told := []string{
-		"unit.unknown  default_metric_unit", "media.missing shirt-red image", "family.missing orphan family", "akeneo.folded shirt-red parent", "akeneo.channel",
+		"attribute_group.code  code", "unit.unknown  default_metric_unit", "media.missing shirt-red image", "family.missing orphan family", "akeneo.folded shirt-red parent", "akeneo.channel",
 		"parent.case red-s parent", "parent.unknown lost parent", "column.unknown  unheard", "akeneo.group alone groups", "akeneo.newline Shirt text-en_US-print",
 	}
 	if diff := cmp.Diff(told, got); diff != "" {
@@ -182,6 +183,9 @@ func TestImportTwice(t *testing.T) {
 		t.Errorf("%+v %v", p, err)
 	}
 	schema := store.Schema()
+	if g := schema.Groups["m"]; len(schema.Groups) != 5 || g == nil || g.Position != 2 || g.Labels["en-US"] != "Marketing" || schema.Attributes["name"].Group != "m" {
+		t.Errorf("attribute groups %+v", schema.Groups)
+	}
 	if c := schema.Tree.Category("tops"); schema.Tree.Len() != 3 || c == nil || c.Parent != "master" || c.Labels["en-US"] != "Tops" || schema.Tree.Category("odd").Parent != "" {
 		t.Errorf("the tree: %+v", c)
 	}

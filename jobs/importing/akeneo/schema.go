@@ -71,6 +71,10 @@ func (f *Folder) attribute(l *line) error {
 	k, known := kinds[l.get("type")]
 	a := &attribute{kind: k, scopable: l.get("scopable") == "1", lines: l.get("type") == "pim_catalog_textarea", options: map[string]string{}}
 	a.Code, a.Group, a.Labels, a.Localizable = code, l.get("group"), l.labels(), l.get("localizable") == "1"
+	if a.Group != "" && !isCode("attribute group", a.Group) {
+		f.note(Finding{File: l.file, Line: l.at, Column: "group", Value: a.Group, Code: "attribute_group.code", Text: "no attribute group can be called so: the attribute is in none"})
+		a.Group = ""
+	}
 	if !isCode("attribute", code) {
 		f.note(Finding{File: l.file, Line: l.at, Column: "code", Value: code, Code: "attribute.code", Text: "no attribute can be called so: it is not taken"})
 		return nil
