@@ -53,8 +53,8 @@ func (s *step) lookUp(ctx context.Context, tasks []*task) (left []*task, asked b
 			continue
 		}
 		outbid(t, &held[i])
-		if !held[i].Exact {
-			continue
+		if !held[i].Exact || held[i].Presence == connectors.Hidden && !t.item.Action.Tombstone() {
+			continue // what is hidden with all its fields has yet to be shown
 		}
 		res := connectors.Result{Status: connectors.Accepted}
 		if held[i].Presence == connectors.Shown {

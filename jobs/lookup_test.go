@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/sluicehub/sluice/connectors/webhook/webhooktest"
+	"github.com/sluicehub/sluice/jobs"
 	"github.com/sluicehub/sluice/pim"
 )
 
@@ -59,5 +60,33 @@ func TestDoubtIsNotGuessed(t *testing.T) {
 	r.settled("shop")
 	if got := name(fake, sku[0]); got != "D" {
 		t.Errorf("the target holds %q", got)
+	}
+}
+
+// What the target hides, with just the fields that it is to have, is not what it is
+// to be: a look-up does not settle the doubt whether it was shown again.
+func TestLookUpFindsItHidden(t *testing.T) {
+	t.Parallel()
+	r := newRoad(t)
+	fake := r.readable("shop", webhooktest.Options{}, "")
+	r.update("shop", func(s *jobs.ChannelSpec) { s.Policy.Withdrawal, s.SettleSeconds = pim.WithdrawDisable, 0.05 })
+	r.work()
+	r.put(skus(1), title("A"))
+	r.settled("shop")
+	sku := skus(1)[0]
+	r.enable(sku, false)
+	r.settled("shop")
+	if !fake.Hidden(sku) {
+		t.Fatal("it is shown")
+	}
+	reads := fake.Counts().Reads
+	fake.Script(webhooktest.Fault{Kind: webhooktest.Fail, Times: 1})
+	r.enable(sku, true)
+	r.settled("shop")
+	if fake.Counts().Reads == reads {
+		t.Fatal("nothing was looked up: the test proves nothing")
+	}
+	if fake.Hidden(sku) {
+		t.Error("it is hidden still")
 	}
 }
