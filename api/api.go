@@ -157,6 +157,7 @@ func (s *server) register() {
 	s.registerProviders()
 	s.registerAlerts()
 	s.registerTextRules()
+	s.registerPriceRules()
 	s.registerGlossary()
 	s.registerTexts()
 	s.registerKeys()

@@ -63,8 +63,9 @@ func (b *binder) wrong(at, want string, v any) {
 }
 
 var (
-	typeTime = reflect.TypeFor[time.Time]()
-	typeRaw  = reflect.TypeFor[json.RawMessage]()
+	typeTime   = reflect.TypeFor[time.Time]()
+	typeRaw    = reflect.TypeFor[json.RawMessage]()
+	typeDigits = reflect.TypeFor[pim.Number]()
 )
 
 // value puts v, which stands at at, into dst.
@@ -93,6 +94,10 @@ func (b *binder) value(at string, v any, dst reflect.Value) {
 		}
 		dst.Set(reflect.ValueOf(t))
 		return
+	case typeDigits:
+		if n, ok := v.(json.Number); ok {
+			v = string(n)
+		}
 	}
 	if u, ok := dst.Addr().Interface().(encoding.TextUnmarshaler); ok {
 		text, isText := v.(string)

@@ -68,6 +68,7 @@ type Price struct {
 	Amount      string       `json:"amount" doc:"A decimal number, as text so that no digit is lost" example:"19.90"`
 	ValidFrom   *time.Time   `json:"valid_from,omitempty" doc:"Inclusive"`
 	ValidTo     *time.Time   `json:"valid_to,omitempty" doc:"Exclusive"`
+	Rules       []string     `json:"rules,omitempty" doc:"Of a derived price: the rules that made it, in the order in which they were applied"`
 }
 
 // Stock is a product's stock at one location.
@@ -115,7 +116,7 @@ func viewProduct(p *postgres.FullProduct, warnings []pim.Problem) *Product {
 	for i, at := range p.Prices {
 		v.Prices[i] = Price{
 			PriceList: at.PriceList, Currency: at.Currency, MinQuantity: at.MinQuantity, Amount: at.Amount.Trim(shownDecimals).Pad(shownDecimals).String(),
-			ValidFrom: at.ValidFrom, ValidTo: at.ValidTo,
+			ValidFrom: at.ValidFrom, ValidTo: at.ValidTo, Rules: at.Rules,
 		}
 	}
 	for i, at := range p.Stock {

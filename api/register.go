@@ -69,7 +69,7 @@ func says(text string) func(*huma.Operation) {
 }
 
 const (
-	metaSlow, metaCreates = "slow", "creates"
+	metaSlow, metaCreates, metaBodyless = "slow", "creates", "bodyless"
 	// patience is how long an operation may wait for the database.
 	patience = 30 * time.Second
 )
@@ -102,6 +102,14 @@ func takes(limit int64, schemas map[string]*huma.Schema) func(*huma.Operation) {
 // optional being required.
 func takesJSON[T any](s *server, optional ...string) func(*huma.Operation) {
 	return takes(maxEdit, map[string]*huma.Schema{typeJSON: schemaOf[T](s, optional...)})
+}
+
+// mayTakeJSON is takesJSON of a body that may be left out.
+func mayTakeJSON[T any](s *server, optional ...string) func(*huma.Operation) {
+	return func(o *huma.Operation) {
+		takesJSON[T](s, optional...)(o)
+		o.Metadata[metaBodyless] = true
+	}
 }
 
 func schemaOf[T any](s *server, optional ...string) *huma.Schema {
@@ -137,6 +145,7 @@ func handle[I, O any](s *server, o huma.Operation, h func(context.Context, *I) (
 	}
 	if body != nil {
 		delete(body.Content, "application/octet-stream") // huma's guess for a raw body
+		body.Required = o.Metadata[metaBodyless] == nil  // as is that there is one
 	}
 }
 

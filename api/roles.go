@@ -66,6 +66,7 @@ var allowed = map[string][]Role{
 	"list-currencies":  everyone,
 	"put-currency":     catalogue,
 	"list-price-lists": everyone,
+	"get-price-list":   everyone,
 	"put-price-list":   catalogue,
 	"list-locations":   everyone,
 	"put-location":     catalogue,
@@ -95,6 +96,10 @@ var allowed = map[string][]Role{
 	"restore-product":          catalogue,
 	"get-history-retention":    everyone,
 	"put-history-retention":    admins,
+	"list-price-rules":         everyone,
+	"get-price-rule":           everyone,
+	"put-price-rule":           catalogue,
+	"delete-price-rule":        catalogue,
 
 	"set-prices": offers,
 	"set-stock":  offers,

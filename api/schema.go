@@ -20,7 +20,7 @@ type CodePath struct {
 	Code string `path:"code" maxLength:"100"`
 }
 
-// Code is a locale, currency, price list or location.
+// Code is a locale, currency or location.
 type Code struct {
 	Code string `json:"code"`
 }
@@ -73,11 +73,6 @@ func (s *server) registerSchema() {
 		change: func(c pim.Currency) postgres.SchemaChange {
 			return postgres.SchemaChange{Currencies: []pim.Currency{c}}
 		},
-	})
-	registerCodes(s, codeList[string]{
-		one: "price-list", many: "price-lists", path: "/v1/price-lists", what: "price list",
-		have:   func(x *pim.Schema) map[string]bool { return x.PriceLists },
-		change: func(c string) postgres.SchemaChange { return postgres.SchemaChange{PriceLists: []string{c}} },
 	})
 	registerCodes(s, codeList[string]{
 		one: "location", many: "locations", path: "/v1/locations", what: "stock location",

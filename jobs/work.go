@@ -388,16 +388,23 @@ func (d *deriver) step(ctx context.Context, l postgres.Lease) (next, error) {
 			wake = append(wake, a.Wakes()...)
 		}
 	}
+	var repriced int64
 	found.Also = func(ctx context.Context, tx pgx.Tx) error {
 		for _, do := range also {
 			if err := do(ctx, tx); err != nil {
 				return err
 			}
 		}
-		return nil
+		if schema.PriceRules {
+			repriced, err = d.r.store.DerivePrices(ctx, tx, products)
+		}
+		return err
 	}
 	if err := d.r.store.Derive(ctx, l, found); err != nil {
 		return next{}, err
+	}
+	if repriced > 0 {
+		wake = append(wake, postgres.Consumer{Kind: postgres.Fanout})
 	}
 	d.r.Wake(wake...)
 	return next{again: more || len(products) == derives, idle: false}, nil

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/govalues/decimal"
@@ -29,6 +30,8 @@ func (s *Schema) CheckPrice(p Price, remove bool) []Problem {
 	}
 	if !s.Currencies[p.Currency] {
 		ps.add("/currency", "currency.unknown", fmt.Sprintf("currency %s is not known", quote(string(p.Currency))))
+	} else if of := s.ListCurrencies[p.PriceList]; !remove && len(of) > 0 && !slices.Contains(of, p.Currency) {
+		ps.add("/currency", "price_list.currency", fmt.Sprintf("price list %s has no prices in %s", quote(p.PriceList), p.Currency))
 	}
 	if p.MinQuantity < 0 || p.MinQuantity > maxMinQuantity {
 		ps.add("/min_quantity", "price.min_quantity", fmt.Sprintf("the minimum quantity is from 1 to %d", maxMinQuantity))

@@ -134,6 +134,7 @@ type Price struct {
 	Amount      decimal.Decimal `json:"amount"`
 	ValidFrom   *time.Time      `json:"valid_from,omitempty"` // inclusive
 	ValidTo     *time.Time      `json:"valid_to,omitempty"`   // exclusive
+	Rules       []string        `json:"rules,omitempty"`      // that derived it, as they were applied; none: it was set by hand
 }
 
 // Stock is a product's stock level at one location. Available is

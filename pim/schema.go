@@ -103,6 +103,9 @@ type Schema struct {
 	Locations  map[string]bool
 	Tree       *Tree // the categories; nil: none
 	Groups     map[string]*AttributeGroup
+	// ListCurrencies are the currencies of the price lists that are not for all.
+	ListCurrencies map[string][]Currency
+	PriceRules     bool // there are price rules, or were
 
 	cache schemaCache // lookup tables of CheckValues
 }

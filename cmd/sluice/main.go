@@ -44,6 +44,8 @@ type cli struct {
 	Rendition  renditionCmd  `cmd:"" help:"Say what is made of images."`
 	Task       taskCmd       `cmd:"" help:"See what is still to be fetched, made and translated, try it again, or cancel it."`
 	Provider   providerCmd   `cmd:"" help:"List and set translation and text services."`
+	PriceList  priceListCmd  `cmd:"" help:"List and set price lists."`
+	PriceRule  priceRuleCmd  `cmd:"" help:"Say how prices are derived from others."`
 	TextRule   textRuleCmd   `cmd:"" help:"Say what machines translate and write."`
 	Glossary   glossaryCmd   `cmd:"" help:"Keep words with a translation of their own."`
 	Text       textCmd       `cmd:"" help:"See how translated and written texts stand, and review them."`

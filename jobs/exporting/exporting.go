@@ -80,6 +80,8 @@ func Write(ctx context.Context, store *postgres.Store, w io.Writer, format Forma
 		defer rows.close()
 		err = s.Products(ctx, func(p *postgres.FullProduct) error {
 			n++
+			// What rules make is made again where it comes in; as a price of its own it would win over them.
+			p.Prices = slices.DeleteFunc(p.Prices, func(x pim.Price) bool { return len(x.Rules) > 0 })
 			return rows.product(p)
 		})
 		if err != nil {

@@ -487,7 +487,7 @@ func (p *planner) finish() *plan {
 	next := &pim.Schema{
 		Version: p.before.Version, Attributes: maps.Clone(p.before.Attributes), Families: maps.Clone(p.before.Families),
 		Locales: p.before.Locales, Currencies: p.before.Currencies, Channels: p.before.Channels,
-		PriceLists: p.before.PriceLists, Locations: p.before.Locations,
+		PriceLists: p.before.PriceLists, Locations: p.before.Locations, ListCurrencies: p.before.ListCurrencies,
 	}
 	for i := range p.attrs {
 		next.Attributes[p.attrs[i].Code] = &p.attrs[i]

@@ -119,7 +119,7 @@ left join lateral jsonb_object_keys(case when v.key = any(@local::text[]) and js
 order by 1, 2, 3`
 	pricePlaces = `
 select distinct price_list, currency, min_quantity = 1 and valid_from = '-infinity' and valid_to = 'infinity'
-from price where product_id in (select id from chosen) order by 1, 2`
+from price where rules is null and product_id in (select id from chosen) order by 1, 2`
 	stockPlaces = `
 select location, bool_or(reserved <> 0) from stock where product_id in (select id from chosen) group by location order by location`
 )

@@ -80,7 +80,7 @@ derived as (
     insert into derive as d (product_id, due_at)
     select t.product_id, case when max(t.priority) >= 1 then now() - interval '1 hour' else now() end
     from taken t join product p on p.id = t.product_id
-    group by 1 having bit_or(t.lanes) & (select derives from catalogue) <> 0 order by 1
+    group by 1 having bit_or(t.lanes) & (select derives | (derives >> 3) from catalogue) <> 0 order by 1
     on conflict (product_id) do update set want = d.want + 1, due_at = least(d.due_at, excluded.due_at)
     returning 1
 )

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -62,8 +64,8 @@ with input as (
 ),
 fresh as (
     select i.*, c.amount as old_amount, c.valid_to as old_valid_to from input i left join price c using (product_id, price_list, currency, min_quantity, valid_from)
-    where case when i.gone then c.product_id is not null
-               else c.product_id is null or (c.amount, c.valid_to) is distinct from (i.amount, i.valid_to) end
+    where case when i.gone then c.product_id is not null and c.rules is null
+               else c.product_id is null or c.rules is not null or (c.amount, c.valid_to) is distinct from (i.amount, i.valid_to) end
 ),
 offers as (
     insert into product_offer as o (product_id, price_rev) select distinct product_id, 1 from fresh order by 1
@@ -73,7 +75,8 @@ offers as (
 put as (
     insert into price (product_id, price_list, currency, min_quantity, valid_from, valid_to, amount)
     select product_id, price_list, currency, min_quantity, valid_from, valid_to, amount from fresh where not gone order by 1, 2, 3, 4, 5
-    on conflict (product_id, price_list, currency, min_quantity, valid_from) do update set amount = excluded.amount, valid_to = excluded.valid_to
+    on conflict (product_id, price_list, currency, min_quantity, valid_from)
+    do update set amount = excluded.amount, valid_to = excluded.valid_to, rules = null
 ),
 dropped as (
     delete from price c using fresh f where f.gone and c.product_id = f.product_id and c.price_list = f.price_list and c.currency = f.currency
@@ -90,8 +93,15 @@ logged as (
     insert into event (product_id, rev, lanes, type, actor, data)
     select product_id, o.rev, 2, 'price.changed', @actor, t.data from offers o join told t using (product_id)
 ),
-queued as (insert into outbox (product_id, lanes, priority) select product_id, 2, @priority::smallint from offers)
-select i.at, coalesce(o.price_rev, po.price_rev, 0), f.at is not null
+queued as (insert into outbox (product_id, lanes, priority) select product_id, 2, @priority::smallint from offers),
+derived as ( -- what the caller does not derive at once, and see price_derive.go of first offers
+    insert into derive as d (product_id, due_at) select product_id, now() - interval '1 hour' from offers
+    where (rev = 1 or not @derives::boolean) and (select derives & 8 <> 0 from catalogue) order by 1
+    on conflict (product_id) do update set want = d.want + 1, due_at = least(d.due_at, excluded.due_at)
+)
+select i.at, coalesce(o.price_rev, po.price_rev, 0), f.at is not null, i.product_id,
+       i.gone and f.at is null and exists (select from price c where c.rules is not null and (c.product_id, c.price_list, c.currency, c.min_quantity, c.valid_from)
+           = (i.product_id, i.price_list, i.currency, i.min_quantity, i.valid_from))
 from input i left join fresh f using (at) left join offers o on o.product_id = i.product_id left join product_offer po on po.product_id = i.product_id`
 
 // SetPrices sets up to 1,000 prices, each row for itself: bad rows are
@@ -148,10 +158,10 @@ func (s *Store) priceBatch(ctx context.Context, actor string, rows []pim.PriceRo
 		from[i], to[i] = timeOr(r.ValidFrom, "-infinity"), timeOr(r.ValidTo, "infinity")
 		amount[i], gone[i] = r.Amount.String(), r.Delete
 	}
-	return &offerBatch{sqlPrices, named{
+	return &offerBatch{sql: sqlPrices, args: named{
 		"at": good, "sku": sku, "list": list, "currency": currency, "quantity": quantity, "from": from, "to": to,
-		"amount": amount, "drop": gone, "actor": actor, "priority": int16(interactive),
-	}, good, results}, nil
+		"amount": amount, "drop": gone, "actor": actor, "priority": int16(interactive), "derives": s.Schema().PriceRules,
+	}, good: good, results: results, prices: true}, nil
 }
 
 // sqlStock is sqlPrices for stock levels. A product whose last available piece
@@ -191,7 +201,7 @@ queued as (
     insert into outbox (product_id, lanes, priority)
     select product_id, 2, case when t.sold_out then 2 else @priority::smallint end from offers o join told t using (product_id)
 )
-select i.at, coalesce(o.stock_rev, po.stock_rev, 0), f.at is not null
+select i.at, coalesce(o.stock_rev, po.stock_rev, 0), f.at is not null, i.product_id, false
 from input i left join fresh f using (at) left join offers o on o.product_id = i.product_id left join product_offer po on po.product_id = i.product_id`
 
 // SetStock sets up to 1,000 stock levels, as SetPrices does prices.
@@ -230,9 +240,9 @@ func (s *Store) stockBatch(ctx context.Context, actor string, rows []pim.StockRo
 		r := rows[at]
 		sku[i], location[i], onHand[i], reserved[i] = string(r.SKU), r.Location, r.OnHand, r.Reserved
 	}
-	return &offerBatch{sqlStock, named{
+	return &offerBatch{sql: sqlStock, args: named{
 		"at": good, "sku": sku, "location": location, "on_hand": onHand, "reserved": reserved, "actor": actor, "priority": int16(interactive),
-	}, good, results}, nil
+	}, good: good, results: results}, nil
 }
 
 // offerBatch is a checked batch of prices or stock levels on its way.
@@ -241,6 +251,7 @@ type offerBatch struct {
 	args    named
 	good    []int32 // rows that are to be written
 	results []RowResult
+	prices  bool
 }
 
 // A plan that is kept is made for a few rows: for a thousand it compares each of
@@ -252,45 +263,81 @@ const (
 )
 
 // run writes the good rows, in one transaction and one round trip, and fills
-// their results in.
+// their results in. Where there are price rules, what they make of prices is
+// written in the same transaction.
 func (b *offerBatch) run(ctx context.Context, q querier) error {
 	if len(b.good) == 0 {
 		return nil
 	}
+	if derives, _ := b.args["derives"].(bool); !derives {
+		_, _, err := b.write(ctx, q)
+		return err
+	}
+	do := func(tx pgx.Tx) error {
+		ids, book, err := b.write(ctx, tx)
+		if err != nil || len(ids) == 0 {
+			return err
+		}
+		p, _ := b.args["priority"].(int16)
+		_, err = derivePrices(ctx, tx, book, ids, priority(p))
+		return err
+	}
+	if tx, callers := q.(pgx.Tx); callers {
+		return do(tx)
+	}
+	return pgx.BeginFunc(ctx, q, do)
+}
+
+// write writes the good rows, and gives the products that have other prices now,
+// with the rules for them where the caller derives.
+func (b *offerBatch) write(ctx context.Context, q querier) (changed []int64, book priceBook, err error) {
 	for _, at := range b.good {
 		b.results[at].Status, b.results[at].Problems = RowUnchanged, nil // whatever an earlier try made of it
 	}
 	seen := make(map[int32]bool, len(b.good))
+	ids := map[int64]bool{}
 	send := &pgx.Batch{}
+	if b.prices {
+		send.Queue(sqlPricesShared)
+	}
 	if len(b.good) > fewOffers {
 		send.Queue(sqlPlanAnew)
 	}
 	send.Queue(sqlLockOffers, b.args)
 	send.Queue(b.sql, b.args).Query(func(rows pgx.Rows) error {
 		var (
-			at      int32
-			rev     int64
-			changed bool
+			at             int32
+			rev, id        int64
+			fresh, derived bool
 		)
-		_, err := pgx.ForEachRow(rows, []any{&at, &rev, &changed}, func() error {
+		_, err := pgx.ForEachRow(rows, []any{&at, &rev, &fresh, &id, &derived}, func() error {
 			seen[at] = true
 			b.results[at].Revision = rev
-			if changed {
+			switch {
+			case fresh:
 				b.results[at].Status = RowChanged
+				ids[id] = true
+			case derived:
+				b.results[at].Status, b.results[at].Problems = RowRejected, []pim.Problem{{
+					Pointer: "/delete", Code: "price.derived", Detail: "a rule makes this price: change the rule, or set a price of its own",
+				}}
 			}
 			return nil
 		})
 		return err
 	})
+	if derives, _ := b.args["derives"].(bool); derives {
+		send.Queue(sqlPriceBook).QueryRow(func(row pgx.Row) (err error) { book, err = readBook(row); return err })
+	}
 	if err := q.SendBatch(ctx, send).Close(); err != nil {
-		return err
+		return nil, book, err
 	}
 	for _, at := range b.good {
 		if !seen[at] {
 			b.results[at].Status, b.results[at].Problems = RowRejected, []pim.Problem{unknownSKU(b.results[at].SKU)}
 		}
 	}
-	return nil
+	return slices.Sorted(maps.Keys(ids)), book, nil
 }
 
 // judge checks the rows of a batch, and gives the indexes of those to write:

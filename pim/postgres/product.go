@@ -28,7 +28,7 @@ coalesce(o.stock_rev, 0) as stock_rev, p.deleted_at is not null as deleted, p.cr
 
 const pricesOf = `
 (select jsonb_agg(jsonb_strip_nulls(jsonb_build_object('price_list', price_list, 'currency', currency, 'min_quantity', min_quantity,
-    'amount', amount::text, 'valid_from', nullif(valid_from, '-infinity'), 'valid_to', nullif(valid_to, 'infinity')))
+    'amount', amount::text, 'valid_from', nullif(valid_from, '-infinity'), 'valid_to', nullif(valid_to, 'infinity'), 'rules', to_jsonb(rules)))
     order by price_list, currency, min_quantity, valid_from)
  from price where product_id = p.id)`
 

@@ -39,7 +39,8 @@ select c.version,
        array(select code from price_list), array(select code from location),
        array(select code from channel where deleted_at is null), coalesce((select jsonb_agg(definition order by code) from attribute_group), '[]'), c.tree,
        case when c.tree <> @tree then coalesce((select jsonb_agg(jsonb_build_object('code', code, 'parent', coalesce(parent, ''), 'position', position,
-           'labels', labels, 'path', path, 'rev', rev, 'updated_at', updated_at)) from category), '[]') end
+           'labels', labels, 'path', path, 'rev', rev, 'updated_at', updated_at)) from category), '[]') end,
+       coalesce((select jsonb_object_agg(code, definition -> 'currencies') from price_list where definition ? 'currencies'), '{}'), c.derives & 8 <> 0
 from catalogue c`
 
 // loadSchema reads through q, which in a transaction is the transaction: a
@@ -47,24 +48,25 @@ from catalogue c`
 // the rest of the pool, would never come.
 func (s *Store) loadSchema(ctx context.Context, q querier) (*pim.Schema, error) {
 	var (
-		version                                         int64
-		attributes, families, groups, categories        []byte
-		tree                                            int64
-		locales, currencies, lists, locations, channels []string
+		version                                          int64
+		attributes, families, groups, categories, listed []byte
+		tree                                             int64
+		rules                                            bool
+		locales, currencies, lists, locations, channels  []string
 	)
 	known := &pim.Tree{Version: -1}
 	if old := s.schema.Load(); old != nil && old.Tree != nil {
 		known = old.Tree
 	}
 	err := q.QueryRow(ctx, sqlSchema, pgx.NamedArgs{"tree": known.Version}).
-		Scan(&version, &attributes, &families, &locales, &currencies, &lists, &locations, &channels, &groups, &tree, &categories)
+		Scan(&version, &attributes, &families, &locales, &currencies, &lists, &locations, &channels, &groups, &tree, &categories, &listed, &rules)
 	if err != nil {
 		return nil, fmt.Errorf("read the schema of values: %w", err)
 	}
 	out := &pim.Schema{
 		Version: version, Attributes: map[string]*pim.Attribute{}, Families: map[string]*pim.Family{},
 		Locales: set[pim.Locale](locales), Currencies: set[pim.Currency](currencies),
-		PriceLists: set[string](lists), Locations: set[string](locations), Channels: set[pim.ChannelCode](channels), Tree: known, Groups: map[string]*pim.AttributeGroup{},
+		PriceLists: set[string](lists), Locations: set[string](locations), Channels: set[pim.ChannelCode](channels), Tree: known, Groups: map[string]*pim.AttributeGroup{}, PriceRules: rules,
 	}
 	if categories != nil {
 		var list []*pim.Category
@@ -72,6 +74,9 @@ func (s *Store) loadSchema(ctx context.Context, q querier) (*pim.Schema, error) 
 			return nil, fmt.Errorf("decode categories: %w", err)
 		}
 		out.Tree = pim.NewTree(tree, list)
+	}
+	if err := json.Unmarshal(listed, &out.ListCurrencies); err != nil {
+		return nil, fmt.Errorf("decode the price lists' currencies: %w", err)
 	}
 	var as []*pim.Attribute
 	var fs []*pim.Family
@@ -139,7 +144,7 @@ insert into family (code, definition) select d->>'code', d from unnest(@definiti
 on conflict (code) do update set definition = excluded.definition`
 	sqlPutLocales    = `insert into locale select unnest(@codes::text[]) on conflict do nothing`
 	sqlPutCurrencies = `insert into currency select unnest(@codes::text[]) on conflict do nothing`
-	sqlPutPriceLists = `insert into price_list select unnest(@codes::text[]) on conflict do nothing`
+	sqlPutPriceLists = `insert into price_list (code) select unnest(@codes::text[]) on conflict do nothing`
 	sqlPutLocations  = `insert into location select unnest(@codes::text[]) on conflict do nothing`
 )
 

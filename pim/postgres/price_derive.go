@@ -1,0 +1,290 @@
+package postgres
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/govalues/decimal"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/sluicehub/sluice/pim"
+)
+
+// Derived prices are rows of price that name their rules. They are made anew in
+// the transaction that changes a price they are made of, so that no channel is
+// told of the one without the other; and, where a rule, a list or what a rule
+// looks at of a product has changed, by the consumer of the set derive. Both
+// work on many products with a statement for each step, none for each product.
+//
+// Nothing is missed, because whoever derives a product's prices holds the row
+// of its offer, reads under that, and one of these is true of any two changes
+// that the prices follow from:
+//
+//   - Both are prices: the row makes the second wait, which then sees the first.
+//   - One is of a rule or a list: it waits for all who are setting prices
+//     (sqlPricesAlone), and puts its products into derive with its own commit.
+//   - One is an edit of the product: fan-out puts the product into derive after
+//     its commit. A product's first offer has no row that would be waited for,
+//     so it puts the product there itself.
+
+// The bit 8 of catalogue.derives says that there are price rules, or were; the
+// lower ones are lanes (see derives), and fan-out takes it for the content's.
+
+const (
+	// sqlPricesShared and sqlPricesAlone come first in their transactions. The
+	// number is of our choice, for this alone.
+	sqlPricesShared = `select pg_advisory_xact_lock_shared(7240017)`
+	sqlPricesAlone  = `select pg_advisory_xact_lock(7240017)`
+
+	sqlPriceBook = `
+select coalesce((select jsonb_agg(definition || jsonb_build_object('code', code)) from price_list where definition <> '{}'), '[]'),
+       coalesce((select jsonb_agg(definition) from price_rule), '[]'), now()`
+
+	// sqlPricedProducts is what rules look at, of products that are there.
+	sqlPricedProducts = `
+select p.id, p.sku, p.family, p.categories,
+       (select jsonb_object_agg(a, coalesce(p.values -> a, parent.values -> a)) from unnest(@attributes::text[]) a
+        where coalesce(p.values -> a, parent.values -> a) is not null)
+from product p left join product parent on parent.id = p.parent_id
+where p.id = any(@ids::bigint[]) and p.deleted_at is null`
+
+	sqlRuledPrices = `
+select product_id, price_list, currency, min_quantity, nullif(valid_from, '-infinity'), nullif(valid_to, 'infinity'), amount::text, rules
+from price where product_id = any(@ids::bigint[]) and (price_list = any(@lists::text[]) or rules is not null)`
+
+	// sqlDerivedPrices is sqlPrices for prices that rules made. Those of which
+	// nothing but the rules' names has changed are no change of the offer.
+	sqlDerivedPrices = `
+with input as (
+    select i.product_id, i.price_list, i.currency, i.min_quantity, i.valid_from::timestamptz, i.valid_to::timestamptz, i.amount::numeric,
+           string_to_array(i.rules, ' ') as rules, i.gone, i.quiet
+    from unnest(@product::bigint[], @list::text[], @currency::text[], @quantity::int[], @from::text[], @to::text[], @amount::text[],
+                @rules::text[], @drop::boolean[], @quiet::boolean[])
+        as i (product_id, price_list, currency, min_quantity, valid_from, valid_to, amount, rules, gone, quiet)
+),
+fresh as (
+    select i.*, c.amount as old_amount, c.valid_to as old_valid_to from input i
+    left join price c using (product_id, price_list, currency, min_quantity, valid_from)
+),
+offers as (
+    update product_offer o set rev = o.rev + 1, price_rev = o.price_rev + 1 where product_id in (select product_id from fresh where not quiet)
+    returning product_id, rev
+),
+put as (
+    insert into price as c (product_id, price_list, currency, min_quantity, valid_from, valid_to, amount, rules)
+    select product_id, price_list, currency, min_quantity, valid_from, valid_to, amount, rules from fresh where not gone order by 1, 2, 3, 4, 5
+    on conflict (product_id, price_list, currency, min_quantity, valid_from)
+    do update set amount = excluded.amount, valid_to = excluded.valid_to, rules = excluded.rules where c.rules is not null
+),
+dropped as (
+    delete from price c using fresh f where f.gone and c.rules is not null and c.product_id = f.product_id and c.price_list = f.price_list
+        and c.currency = f.currency and c.min_quantity = f.min_quantity and c.valid_from = f.valid_from
+),
+told as materialized (
+    select product_id, jsonb_build_object('prices', jsonb_agg(jsonb_strip_nulls(jsonb_build_object('price_list', price_list, 'currency', currency,
+        'min_quantity', min_quantity, 'valid_from', nullif(valid_from, '-infinity'), 'valid_to', nullif(valid_to, 'infinity'),
+        'old', old_amount::text, 'old_valid_to', case when old_amount is not null then nullif(old_valid_to, 'infinity') end,
+        'new', case when not gone then amount::text end, 'rules', case when not gone then to_jsonb(rules) end))
+        order by price_list, currency, min_quantity, valid_from)) as data
+    from fresh where not quiet group by product_id
+),
+logged as (
+    insert into event (product_id, rev, lanes, type, actor, data)
+    select product_id, o.rev, 2, 'price.changed', 'price-rules', t.data from offers o join told t using (product_id) order by product_id
+)
+insert into outbox (product_id, lanes, priority) select product_id, 2, @priority::smallint from offers order by product_id`
+)
+
+// priceBook are the rules as they are now.
+type priceBook struct {
+	*pim.PriceBook
+	now time.Time
+}
+
+// readBook reads sqlPriceBook.
+func readBook(row pgx.Row) (b priceBook, err error) {
+	var lists, rules []byte
+	if err := row.Scan(&lists, &rules, &b.now); err != nil {
+		return b, err
+	}
+	var ls []pim.PriceList
+	var rs []pim.PriceRule
+	if err := json.Unmarshal(lists, &ls); err != nil {
+		return b, fmt.Errorf("decode price lists: %w", err)
+	}
+	if err := json.Unmarshal(rules, &rs); err != nil {
+		return b, fmt.Errorf("decode price rules: %w", err)
+	}
+	b.PriceBook, err = pim.NewPriceBook(ls, rs)
+	return b, err
+}
+
+// derivePrices makes the prices of products, whose offers are locked, equal to
+// what the book makes of them, and says of how many products something changed.
+func derivePrices(ctx context.Context, tx pgx.Tx, book priceBook, ids []int64, p priority) (int64, error) {
+	products, err := pricedProducts(ctx, tx, book, ids)
+	if err != nil || len(products) == 0 {
+		return 0, err
+	}
+	var d derivedRows
+	for id, product := range products {
+		d.add(id, product.Prices, book.Derive(product, book.now), book.now)
+	}
+	if len(d.product) == 0 {
+		return 0, nil
+	}
+	if len(d.product) > fewOffers {
+		if _, err := tx.Exec(ctx, sqlPlanAnew); err != nil {
+			return 0, err
+		}
+	}
+	tag, err := tx.Exec(ctx, sqlDerivedPrices, named{
+		"product": d.product, "list": d.list, "currency": d.currency, "quantity": d.quantity, "from": d.from, "to": d.to, "amount": d.amount,
+		"rules": d.rules, "drop": d.gone, "quiet": d.quiet, "priority": int16(p),
+	})
+	return tag.RowsAffected(), err
+}
+
+func pricedProducts(ctx context.Context, tx pgx.Tx, book priceBook, ids []int64) (map[int64]*pim.PricedProduct, error) {
+	out := make(map[int64]*pim.PricedProduct, len(ids))
+	b := &pgx.Batch{}
+	if len(ids) > fewOffers {
+		b.Queue(sqlPlanAnew)
+	}
+	b.Queue(sqlPricedProducts, named{"ids": ids, "attributes": book.Attributes()}).Query(func(rows pgx.Rows) error {
+		for rows.Next() {
+			var (
+				id     int64
+				p      pim.PricedProduct
+				values []byte
+			)
+			if err := rows.Scan(&id, &p.SKU, &p.Family, &p.Categories, &values); err != nil {
+				return err
+			}
+			if values != nil {
+				if err := json.Unmarshal(values, &p.Values); err != nil {
+					return fmt.Errorf("decode values of %s: %w", p.SKU, err)
+				}
+			}
+			out[id] = &p
+		}
+		return rows.Err()
+	})
+	b.Queue(sqlRuledPrices, named{"ids": ids, "lists": book.Lists()}).Query(func(rows pgx.Rows) error {
+		for rows.Next() {
+			var (
+				id     int64
+				x      pim.Price
+				amount string
+				err    error
+			)
+			if err := rows.Scan(&id, &x.PriceList, &x.Currency, &x.MinQuantity, &x.ValidFrom, &x.ValidTo, &amount, &x.Rules); err != nil {
+				return err
+			}
+			if x.Amount, err = decimal.Parse(amount); err != nil {
+				return fmt.Errorf("decode a price of product %d: %w", id, err)
+			}
+			if p := out[id]; p != nil {
+				p.Prices = append(p.Prices, x)
+			}
+		}
+		return rows.Err()
+	})
+	return out, tx.SendBatch(ctx, b).Close()
+}
+
+// derivedRows are the rows of sqlDerivedPrices.
+type derivedRows struct {
+	product                                 []int64
+	list, currency, from, to, amount, rules []string
+	quantity                                []int32
+	gone, quiet                             []bool
+}
+
+type priceKey struct {
+	list     string
+	currency pim.Currency
+	quantity int
+	from     string
+}
+
+func keyOf(p *pim.Price) priceKey {
+	return priceKey{p.PriceList, p.Currency, p.MinQuantity, timeOr(p.ValidFrom, "-infinity")}
+}
+
+// add gives the rows that make what rules made of a product equal to wanted.
+// What is over is in nobody's way, and goes when something else changes.
+func (d *derivedRows) add(id int64, have, wanted []pim.Price, now time.Time) {
+	old := map[priceKey]*pim.Price{}
+	for i := range have {
+		if len(have[i].Rules) > 0 {
+			old[keyOf(&have[i])] = &have[i]
+		}
+	}
+	n := len(d.product)
+	for i := range wanted {
+		w := &wanted[i]
+		was := old[keyOf(w)]
+		delete(old, keyOf(w))
+		same := was != nil && was.Amount.Equal(w.Amount) && timeOr(was.ValidTo, "infinity") == timeOr(w.ValidTo, "infinity")
+		if !same || strings.Join(was.Rules, " ") != strings.Join(w.Rules, " ") {
+			d.row(id, w, false, same)
+		}
+	}
+	moved := len(d.product) > n
+	for _, x := range old {
+		moved = moved || x.ValidTo == nil || x.ValidTo.After(now)
+	}
+	if !moved {
+		return
+	}
+	for _, x := range old {
+		d.row(id, x, true, x.ValidTo != nil && !x.ValidTo.After(now))
+	}
+}
+
+func (d *derivedRows) row(id int64, p *pim.Price, gone, quiet bool) {
+	d.product, d.list, d.currency, d.quantity = append(d.product, id), append(d.list, p.PriceList), append(d.currency, string(p.Currency)), append(d.quantity, int32(p.MinQuantity))
+	d.from, d.to, d.amount = append(d.from, timeOr(p.ValidFrom, "-infinity")), append(d.to, timeOr(p.ValidTo, "infinity")), append(d.amount, p.Amount.String())
+	d.rules, d.gone, d.quiet = append(d.rules, strings.Join(p.Rules, " ")), append(d.gone, gone), append(d.quiet, quiet)
+}
+
+const sqlLockOffersOf = `
+select o.product_id from product_offer o
+where o.product_id in (select id from product where id = any(@ids::bigint[]) union select id from product where parent_id = any(@ids::bigint[]))
+order by o.product_id for no key update`
+
+// pricesAtATime is how many products have their prices derived in one go.
+const pricesAtATime = 1000
+
+// DerivePrices makes the prices that rules make of products, and of their
+// variants, anew in tx. It is for the consumer of derive.
+func (s *Store) DerivePrices(ctx context.Context, tx pgx.Tx, products []Derived) (changed int64, err error) {
+	ids, p := make([]int64, len(products)), bulk
+	for i := range products {
+		if ids[i] = int64(products[i].ID); products[i].Urgent {
+			p = interactive
+		}
+	}
+	rows, err := tx.Query(ctx, sqlLockOffersOf, named{"ids": ids})
+	if err != nil {
+		return 0, fmt.Errorf("derive prices of %d products: %w", len(ids), err)
+	}
+	all, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+	if err != nil || len(all) == 0 {
+		return 0, err
+	}
+	book, err := readBook(tx.QueryRow(ctx, sqlPriceBook))
+	for len(all) > 0 && err == nil {
+		n, did := min(len(all), pricesAtATime), int64(0)
+		did, err = derivePrices(ctx, tx, book, all[:n], p)
+		changed, all = changed+did, all[n:]
+	}
+	if err != nil {
+		return 0, fmt.Errorf("derive prices of %d products: %w", len(ids), err)
+	}
+	return changed, nil
+}

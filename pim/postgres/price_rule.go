@@ -1,0 +1,310 @@
+package postgres
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/sluicehub/sluice/pim"
+)
+
+// PriceRule is a stored rule.
+type PriceRule struct {
+	pim.PriceRule
+	Rev       int64 // the ETag
+	UpdatedAt time.Time
+}
+
+const (
+	sqlPriceRules = `select rev, updated_at, definition from price_rule order by code`
+	sqlPriceRule  = `select rev, updated_at, definition from price_rule where code = @code`
+)
+
+func scanPriceRule(row pgx.CollectableRow) (r PriceRule, err error) {
+	var definition []byte
+	if err := row.Scan(&r.Rev, &r.UpdatedAt, &definition); err != nil {
+		return r, err
+	}
+	return r, json.Unmarshal(definition, &r.PriceRule)
+}
+
+// PriceRules lists all rules, by their codes.
+func (s *Store) PriceRules(ctx context.Context) ([]PriceRule, error) {
+	rows, err := s.pool.Query(ctx, sqlPriceRules)
+	if err != nil {
+		return nil, fmt.Errorf("list price rules: %w", err)
+	}
+	return pgx.CollectRows(rows, scanPriceRule)
+}
+
+// PriceRule reads one rule; ErrNotFound.
+func (s *Store) PriceRule(ctx context.Context, code string) (PriceRule, error) {
+	r, err := priceRule(ctx, s.pool, code)
+	if err != nil {
+		return r, fmt.Errorf("price rule %s: %w", code, err)
+	}
+	return r, nil
+}
+
+func priceRule(ctx context.Context, q querier, code string) (PriceRule, error) {
+	rows, err := q.Query(ctx, sqlPriceRule, pgx.NamedArgs{"code": storable(code)})
+	if err != nil {
+		return PriceRule{}, err
+	}
+	r, err := pgx.CollectExactlyOneRow(rows, scanPriceRule)
+	if errors.Is(err, pgx.ErrNoRows) {
+		err = ErrNotFound
+	}
+	return r, err
+}
+
+const (
+	sqlPutPriceRule = `
+insert into price_rule as r (code, definition) values (@code, @definition)
+on conflict (code) do update set definition = excluded.definition, rev = r.rev + 1, updated_at = now()
+where r.definition is distinct from excluded.definition`
+	sqlDeletePriceRule = `delete from price_rule where code = @code`
+
+	sqlRulesThere = `update catalogue set derives = derives | 8, version = version + 1`
+	// sqlDerivePrices puts the products that a rule may be for into derive. Which
+	// attributes it looks at is left to the deriving. Products without an offer have
+	// no prices: sqlPrices sees to their first.
+	sqlDerivePrices = `
+insert into derive as d (product_id)
+select p.id from product p join product_offer o on o.product_id = p.id
+where p.deleted_at is null and (@families::text[] = '{}' or p.family = any(@families)) and (@categories::text[] = '{}' or p.categories && @categories)
+  and (@skus::text[] = '{}' or p.sku = any(@skus))
+order by 1 on conflict (product_id) do update set want = d.want + 1`
+)
+
+// PutPriceRule checks (*pim.Invalid) and stores a rule. The prices that it makes
+// or made are derived anew by the consumer of derive, which the caller wakes.
+// The same again changes nothing. ifMatch, when not 0, is the revision that it
+// must have (ErrStale).
+func (s *Store) PutPriceRule(ctx context.Context, rule pim.PriceRule, ifMatch int64) (now PriceRule, created bool, err error) {
+	err = s.reprice(ctx, func(tx pgx.Tx, schema *pim.Schema) (bool, error) {
+		old, err := priceRule(ctx, tx, rule.Code)
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return false, err
+		}
+		if created = err != nil; ifMatch != 0 && old.Rev != ifMatch {
+			return false, ErrStale
+		}
+		if problems := schema.CheckPriceRule(&rule); len(problems) > 0 {
+			return false, &pim.Invalid{Problems: problems}
+		}
+		tag, err := tx.Exec(ctx, sqlPutPriceRule, pgx.NamedArgs{"code": rule.Code, "definition": mustJSON(rule)})
+		if err != nil || tag.RowsAffected() == 0 {
+			return false, err
+		}
+		if _, err := readBook(tx.QueryRow(ctx, sqlPriceBook)); err != nil { // lists made of each other
+			return false, err
+		}
+		scopes := []pim.PriceRule{rule}
+		if !created {
+			scopes = append(scopes, old.PriceRule)
+		}
+		return true, derivePricesOf(ctx, tx, scopes)
+	})
+	if err != nil {
+		return now, false, fmt.Errorf("store price rule %s: %w", rule.Code, err)
+	}
+	now, err = s.PriceRule(ctx, rule.Code)
+	return now, created, err
+}
+
+// DeletePriceRule removes a rule, and with the next deriving the prices that it
+// made; ErrNotFound.
+func (s *Store) DeletePriceRule(ctx context.Context, code string) error {
+	err := s.reprice(ctx, func(tx pgx.Tx, _ *pim.Schema) (bool, error) {
+		old, err := priceRule(ctx, tx, code)
+		if err != nil {
+			return false, err
+		}
+		if _, err := tx.Exec(ctx, sqlDeletePriceRule, pgx.NamedArgs{"code": old.Code}); err != nil {
+			return false, err
+		}
+		return true, derivePricesOf(ctx, tx, []pim.PriceRule{old.PriceRule})
+	})
+	if err != nil {
+		return fmt.Errorf("delete price rule %s: %w", code, err)
+	}
+	return nil
+}
+
+// reprice changes what prices are derived by, alone: whoever sets prices is
+// waited for, and waits. change reports whether anything is different.
+func (s *Store) reprice(ctx context.Context, change func(pgx.Tx, *pim.Schema) (bool, error)) error {
+	err := inTx(ctx, s.pool, func(tx pgx.Tx) error {
+		for _, sql := range []string{sqlPricesAlone, sqlLockCatalogue} {
+			if _, err := tx.Exec(ctx, sql); err != nil {
+				return err
+			}
+		}
+		schema, err := s.loadSchema(ctx, tx)
+		if err != nil {
+			return err
+		}
+		changed, err := change(tx, schema)
+		if err != nil || !changed {
+			return err
+		}
+		_, err = tx.Exec(ctx, sqlRulesThere)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	_, err = s.loadSchema(ctx, s.pool)
+	return err
+}
+
+// derivePricesOf has the prices of all products derived anew that one of rules
+// may be for.
+func derivePricesOf(ctx context.Context, tx pgx.Tx, rules []pim.PriceRule) error {
+	for _, r := range rules {
+		if !r.On() {
+			continue
+		}
+		skus := make([]string, len(r.SKUs))
+		for i, sku := range r.SKUs {
+			skus[i] = string(sku)
+		}
+		args := pgx.NamedArgs{"families": some(r.Families), "categories": some(r.Categories), "skus": skus}
+		if _, err := tx.Exec(ctx, sqlDerivePrices, args); err != nil {
+			return err
+		}
+		if len(r.Families)+len(r.Categories)+len(r.SKUs) == 0 {
+			return nil // all: the others are among them
+		}
+	}
+	return nil
+}
+
+// some is list, and an empty one for nil, which PostgreSQL would take for null.
+func some(list []string) []string {
+	if list == nil {
+		return []string{}
+	}
+	return list
+}
+
+// PriceList is a stored price list.
+type PriceList struct {
+	pim.PriceList
+	Rev       int64 // the ETag
+	UpdatedAt time.Time
+}
+
+const (
+	sqlPriceLists = `select code, rev, updated_at, definition from price_list order by code`
+	sqlPriceList  = `select code, rev, updated_at, definition from price_list where code = @code`
+
+	sqlPutPriceList = `
+insert into price_list as l (code, definition) values (@code, @definition)
+on conflict (code) do update set definition = excluded.definition, rev = l.rev + 1, updated_at = now()
+where l.definition is distinct from excluded.definition`
+)
+
+func scanPriceList(row pgx.CollectableRow) (l PriceList, err error) {
+	var (
+		code       string
+		definition []byte
+	)
+	if err := row.Scan(&code, &l.Rev, &l.UpdatedAt, &definition); err != nil {
+		return l, err
+	}
+	err = json.Unmarshal(definition, &l.PriceList)
+	l.Code = code
+	return l, err
+}
+
+// PriceLists lists all price lists, by their codes.
+func (s *Store) PriceLists(ctx context.Context) ([]PriceList, error) {
+	rows, err := s.pool.Query(ctx, sqlPriceLists)
+	if err != nil {
+		return nil, fmt.Errorf("list price lists: %w", err)
+	}
+	return pgx.CollectRows(rows, scanPriceList)
+}
+
+// PriceList reads one price list; ErrNotFound.
+func (s *Store) PriceList(ctx context.Context, code string) (PriceList, error) {
+	l, err := priceList(ctx, s.pool, code)
+	if err != nil {
+		return l, fmt.Errorf("price list %s: %w", code, err)
+	}
+	return l, nil
+}
+
+func priceList(ctx context.Context, q querier, code string) (PriceList, error) {
+	rows, err := q.Query(ctx, sqlPriceList, pgx.NamedArgs{"code": storable(code)})
+	if err != nil {
+		return PriceList{}, err
+	}
+	l, err := pgx.CollectExactlyOneRow(rows, scanPriceList)
+	if errors.Is(err, pgx.ErrNoRows) {
+		err = ErrNotFound
+	}
+	return l, err
+}
+
+// PutPriceList checks (*pim.Invalid) and stores a price list; its prices stay.
+// Where it has another base, or other currencies, what rules make of it is derived
+// anew, as after PutPriceRule. ifMatch is as there.
+func (s *Store) PutPriceList(ctx context.Context, list pim.PriceList, ifMatch int64) (now PriceList, created bool, err error) {
+	err = s.reprice(ctx, func(tx pgx.Tx, schema *pim.Schema) (bool, error) {
+		old, err := priceList(ctx, tx, list.Code)
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return false, err
+		}
+		if created = err != nil; ifMatch != 0 && old.Rev != ifMatch {
+			return false, ErrStale
+		}
+		if problems := schema.CheckPriceList(&list); len(problems) > 0 {
+			return false, &pim.Invalid{Problems: problems}
+		}
+		tag, err := tx.Exec(ctx, sqlPutPriceList, pgx.NamedArgs{"code": list.Code, "definition": withoutCode(list)})
+		if err != nil || tag.RowsAffected() == 0 {
+			return false, err
+		}
+		if _, err := tx.Exec(ctx, sqlBumpCatalogue); err != nil {
+			return false, err
+		}
+		if old.BaseList() == list.BaseList() && slices.Equal(old.Currencies, list.Currencies) || created {
+			return false, nil
+		}
+		if _, err := readBook(tx.QueryRow(ctx, sqlPriceBook)); err != nil {
+			if invalid, ok := errors.AsType[*pim.Invalid](err); ok {
+				for i := range invalid.Problems {
+					invalid.Problems[i].Pointer = "/base"
+				}
+			}
+			return false, err
+		}
+		if !schema.PriceRules {
+			return false, nil
+		}
+		return true, derivePricesOf(ctx, tx, []pim.PriceRule{{}})
+	})
+	if err != nil {
+		return now, false, fmt.Errorf("store price list %s: %w", list.Code, err)
+	}
+	now, err = s.PriceList(ctx, list.Code)
+	return now, created, err
+}
+
+// withoutCode is what is stored of a list: nothing, {}, of one that is a bare code.
+func withoutCode(l pim.PriceList) []byte {
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(mustJSON(l), &members); err != nil {
+		panic("postgres: encode: " + err.Error())
+	}
+	delete(members, "code")
+	return mustJSON(members)
+}
