@@ -39,6 +39,16 @@ attributes:
   - {code: name, required: true}
   - {code: weight, required_for: [shop]}
 ---
+resource: price-rule
+code: dealer-all
+price_list: dealer
+priority: 20
+percent: "-15"
+---
+resource: price-list
+code: dealer
+labels: {en-GB: Dealers}
+---
 resource: category
 code: boots
 parent: shoes
@@ -148,17 +158,17 @@ func TestHouseAsCode(t *testing.T) {
 	env, dir := codeHouse(t), t.TempDir()
 	document(t, dir, "house.yaml", houseAsCode)
 	if said := commanded(t, env, 3, "diff", "-f", dir); !strings.Contains(said, "+ channel shop") || !strings.Contains(said, `secret: "(from SHOP_SECRET)"`) || strings.Contains(said, "whsec_") ||
-		strings.Index(said, "+ attribute name") > strings.Index(said, "+ family shoe") || !strings.Contains(said, "13 to change, 0 as they are wanted") {
+		strings.Index(said, "+ attribute name") > strings.Index(said, "+ family shoe") || !strings.Contains(said, "15 to change, 0 as they are wanted") {
 		t.Fatal(said)
 	}
 	if said := commanded(t, env, 1, "apply", "-f", dir); !strings.Contains(said, "give --yes") {
 		t.Fatal(said)
 	}
-	if said := commanded(t, env, 0, "apply", "-f", dir, "--yes"); !strings.Contains(said, "13 changes made") {
+	if said := commanded(t, env, 0, "apply", "-f", dir, "--yes"); !strings.Contains(said, "15 changes made") {
 		t.Fatal(said)
 	}
 	for _, command := range [][]string{{"diff", "-f", dir}, {"apply", "-f", dir, "--yes"}} {
-		if said := commanded(t, env, 0, command...); !strings.Contains(said, "0 to change, 13 as they are wanted") {
+		if said := commanded(t, env, 0, command...); !strings.Contains(said, "0 to change, 15 as they are wanted") {
 			t.Fatal(said)
 		}
 	}
@@ -170,7 +180,7 @@ func TestHouseAsCode(t *testing.T) {
 	commanded(t, other, 0, "apply", "-f", first, "--yes")
 	commanded(t, other, 0, "dump", second)
 	a, b := texts(t, first), texts(t, second)
-	if !maps.Equal(a, b) || len(a) != 13 || strings.Contains(strings.Join(slices.Collect(maps.Values(a)), ""), "whsec_") {
+	if !maps.Equal(a, b) || len(a) != 14 || strings.Contains(strings.Join(slices.Collect(maps.Values(a)), ""), "whsec_") {
 		t.Errorf("dumped\n%v\nand elsewhere\n%v", a, b)
 	}
 	// One field, and one resource less.

@@ -35,12 +35,13 @@ const (
 var Kinds = []Kind{
 	{Name: "locale", Plural: "locales"},
 	{Name: "currency", Plural: "currencies"},
-	{Name: "price-list", Plural: "price-lists"},
+	{Name: "price-list", Plural: "price-lists", above: "base"},
 	{Name: "location", Plural: "locations"},
 	{Name: "attribute-group", Plural: "attribute-groups"},
 	{Name: "attribute", Plural: "attributes"},
 	{Name: "family", Plural: "families"},
 	{Name: "category", Plural: "categories", above: "parent"},
+	{Name: "price-rule", Plural: "price-rules"},
 	{Name: "rendition", Plural: "renditions", view: "definition", unseen: []string{"preset"}},
 	{Name: "import-profile", Plural: "import-profiles"},
 	{
