@@ -65,9 +65,11 @@ func scanProductAnd(row pgx.CollectableRow, more ...any) (*FullProduct, error) {
 		p             FullProduct
 		prices, stock []byte
 	)
-	err := row.Scan(append([]any{&p.ID, &p.SKU, &p.Parent, &p.Family, &p.FamilyVariant, &p.Enabled,
+	err := row.Scan(append([]any{
+		&p.ID, &p.SKU, &p.Parent, &p.Family, &p.FamilyVariant, &p.Enabled,
 		&p.Categories, &p.Values, &p.ParentValues, &p.Rev, &p.MediaRev, &p.OfferRev, &p.PriceRev,
-		&p.StockRev, &p.Deleted, &p.CreatedAt, &p.UpdatedAt, &prices, &stock}, more...)...)
+		&p.StockRev, &p.Deleted, &p.CreatedAt, &p.UpdatedAt, &prices, &stock,
+	}, more...)...)
 	if err != nil {
 		return nil, err
 	}

@@ -121,9 +121,13 @@ func TestSearch(t *testing.T) {
 		t.Error("there is always more", err)
 	}
 	// And by what attributes mean now.
-	h.ok(h.ChangeSchema(h.ctx, SchemaChange{Attributes: []pim.Attribute{{Code: "picture", Type: pim.TypeMedia}, {Code: "material", Type: pim.TypeOption,
-		Options: []pim.Option{{Code: "oak", Labels: map[pim.Locale]string{"en-GB": "Oak wood", "de-DE": "Eiche"}}}}},
-		Families: []pim.Family{{Code: "wooden", Attributes: []pim.FamilyAttribute{{Code: "material"}}}}}))
+	h.ok(h.ChangeSchema(h.ctx, SchemaChange{
+		Attributes: []pim.Attribute{{Code: "picture", Type: pim.TypeMedia}, {
+			Code: "material", Type: pim.TypeOption,
+			Options: []pim.Option{{Code: "oak", Labels: map[pim.Locale]string{"en-GB": "Oak wood", "de-DE": "Eiche"}}},
+		}},
+		Families: []pim.Family{{Code: "wooden", Attributes: []pim.FamilyAttribute{{Code: "material"}}}},
+	}))
 	h.do(Edit{SKU: "W", Mode: Put, Family: ptr("wooden"), Values: values(`{"material":"oak"}`)})
 	h.indexed()
 	if got := h.search("wood", "en-GB", ProductFilter{}) + h.search("eiche", "de-DE", ProductFilter{}) + h.search("eiche", "en-GB", ProductFilter{}); got != "WW" {
