@@ -17,6 +17,7 @@ func demoSchema(t *testing.T) *pim.Schema {
 		Attributes: map[string]*pim.Attribute{}, Families: map[string]*pim.Family{},
 		Locales: map[pim.Locale]bool{}, Currencies: map[pim.Currency]bool{"EUR": true, "GBP": true},
 		Channels: map[pim.ChannelCode]bool{}, PriceLists: map[string]bool{"default": true}, Locations: map[string]bool{north: true, south: true},
+		Groups: map[string]*pim.AttributeGroup{}, // the demo makes those that its attributes name
 	}
 	for _, l := range locales {
 		s.Locales[pim.Locale(l)] = true
@@ -25,6 +26,7 @@ func demoSchema(t *testing.T) *pim.Schema {
 		s.Channels[target.spec.Code] = true
 	}
 	for _, a := range attributes() {
+		s.Groups[a.Group] = &pim.AttributeGroup{Code: a.Group}
 		if ps := s.CheckAttribute(&a, ""); len(ps) > 0 {
 			t.Fatalf("attribute %s: %v", a.Code, ps)
 		}
