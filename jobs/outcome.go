@@ -154,9 +154,9 @@ func (r *round) plan(t *task) (outcome postgres.Outcome, send bool) {
 	o := t.keep()
 	never := t.AckedHash == nil && (t.Status == "" || t.Status == string(pim.StateNone)) && !t.doubt() && (t.lane != pim.Content || t.Born <= 0)
 	switch {
-	case r.sellsOut(t) && (t.doubt() || (t.Born > 0 || t.SoldOut) && !never):
-		// What stays hidden sells nothing; what is shown again may have the stock that it
-		// was hidden with.
+	case r.sellsOut(t) && (t.doubt() || t.Born > 0 && (!never || t.Status != "") || t.SoldOut && !never):
+		// Of an offer that counts as none, the target may have kept the stock with what
+		// it was told to hide, and show both again. What stays hidden sells nothing.
 		if t.document == nil {
 			t.document = json.RawMessage("{}")
 		}
