@@ -181,7 +181,10 @@ func (f *flow) step(ctx context.Context) (n next, full bool, err error) {
 	options.Parents = l.Lane == pim.Content && t.Kind.ParentField != ""
 	in := t.Program.Inputs(l.Lane)
 	options.Texts, options.Offers = in.Has(pim.Content) || in.Has(pim.Media), in.Has(pim.Offer) || l.Lane == pim.Offer
-	claim, started, err := f.claim(ctx, options)
+	if d.r.courtesy.asked() { // in small pieces
+		options.Limit = min(options.Limit, t.batch())
+	}
+	claim, asked, started, err := f.claim(ctx, options)
 	if err != nil {
 		return next{}, false, err
 	}
@@ -220,11 +223,15 @@ func (f *flow) step(ctx context.Context) (n next, full bool, err error) {
 		return next{in: in, idle: true}, false, err
 	}
 	t.allow(claim.Channel.Allowed)
+	bulk := !slices.ContainsFunc(claim.Items, func(c postgres.Claimed) bool { return c.Priority > postgres.PriorityBulk })
+	if !bulk {
+		d.r.courtesy.heed()
+	}
 	full = len(claim.Items) == options.Limit
 	probe := claim.Channel.Fails >= postgres.BreakerFails
 	full = full && !probe
 	s := &step{
-		d: d, f: f, t: t, l: l, in: in, allowed: max(1, claim.Channel.Allowed), probe: probe, laneHeld: held,
+		d: d, f: f, t: t, l: l, in: in, allowed: max(1, claim.Channel.Allowed), probe: probe, laneHeld: held, bulk: bulk, spent: started.Sub(asked),
 		round: round{now: claim.Now, unsure: claim.Unsure, settle: t.Settle, elapsed: func() time.Duration { return time.Since(started) }, withdrawal: t.Policy.Withdrawal},
 	}
 	n, err = s.run(ctx, claim, claim.Items)
@@ -236,23 +243,24 @@ func (f *flow) step(ctx context.Context) (n next, full bool, err error) {
 }
 
 // claim claims what no other step has in hand.
-func (f *flow) claim(ctx context.Context, o postgres.ClaimOptions) (*postgres.Claim, time.Time, error) {
+func (f *flow) claim(ctx context.Context, o postgres.ClaimOptions) (claim *postgres.Claim, asked, got time.Time, err error) {
 	f.claims.Lock()
 	defer f.claims.Unlock()
 	f.look.Lock()
 	o.Inflight, f.press = f.inHand(), false
 	f.look.Unlock()
-	claim, err := f.d.r.store.Claim(ctx, f.l, o)
-	started := time.Now()
+	asked = time.Now()
+	claim, err = f.d.r.store.Claim(ctx, f.l, o)
+	got = time.Now()
 	if err != nil {
-		return nil, started, err
+		return nil, asked, got, err
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for i := range claim.Items {
 		f.inflight[int64(claim.Items[i].Product)] = true
 	}
-	return claim, started, nil
+	return claim, asked, got, nil
 }
 
 func (f *flow) done(c *postgres.Claim) {

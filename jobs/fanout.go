@@ -13,6 +13,8 @@ const (
 	fanoutRows = 2000
 	// markRows is how many products one statement marks for a new channel at most.
 	markRows = 5000
+	// markFew is how many while there are edits, which wait for the statement.
+	markFew = 500
 )
 
 // fanner is hop two of the main road. The outbox and the marking of a new
@@ -21,6 +23,7 @@ type fanner struct {
 	r       *Runner
 	changes pace // shrinks to one while a poisonous row is looked for
 	marking pace
+	rests   time.Time // marking goes on then
 }
 
 func newFanner(r *Runner) *fanner {
@@ -89,13 +92,25 @@ func (f *fanner) step(ctx context.Context, l postgres.Lease) (next, error) {
 		// Fewer than could be taken: what is committed after this look pokes.
 		return next{again: m.Taken == limit, idle: m.Taken == 0}, nil
 	}
+	if rests := time.Until(f.rests); rests > 0 {
+		return next{in: rests}, nil
+	}
 	began = time.Now()
-	if m, err = f.r.store.MarkChannel(ctx, l, f.marking.now()); err != nil {
+	rows, polite := f.marking.now(), f.r.courtesy.asked()
+	if polite {
+		rows = min(rows, markFew)
+	}
+	if m, err = f.r.store.MarkChannel(ctx, l, rows); err != nil {
 		f.marking.shrink(2)
 		return next{}, err
 	}
-	f.marking.took(time.Since(began), share)
+	took := time.Since(began)
 	f.woke(m)
+	if polite {
+		f.rests = time.Now().Add(resting * took)
+		return next{in: time.Until(f.rests)}, nil
+	}
+	f.marking.took(took, share)
 	return next{again: true}, nil
 }
 

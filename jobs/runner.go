@@ -69,6 +69,7 @@ type Runner struct {
 	pressEvery time.Duration
 
 	tally      tally
+	courtesy   *courtesy
 	notifiers  *Notifiers
 	watchEvery time.Duration
 	gather     time.Duration
@@ -87,7 +88,7 @@ func New(c Config) (*Runner, error) {
 		store: c.Store, channels: c.Channels, log: c.Log, holder: c.Holder, works: c.Work, media: c.Media,
 		lease: cmp.Or(c.Lease, leaseFor), every: cmp.Or(c.Sweep, sweepEvery),
 		notifiers: c.Notifiers, watchEvery: cmp.Or(c.Watch, watchEvery), gather: cmp.Or(c.Gather, gatherFor),
-		tidyEvery: tidyEvery, pressEvery: pressEvery, hub: newHub(), stop: make(chan struct{}), metrics: newMetrics(c.Metrics, c.Store),
+		tidyEvery: tidyEvery, courtesy: newCourtesy(), pressEvery: pressEvery, hub: newHub(), stop: make(chan struct{}), metrics: newMetrics(c.Metrics, c.Store),
 	}
 	if c.Channels != nil {
 		c.Channels.exchanges.tells(c.Log, c.Metrics)

@@ -29,7 +29,9 @@ type step struct {
 	probe   bool // the channel is broken: one call may try it
 	probed  bool // and it is this step's
 
-	laneHeld bool // what is claimed is sold out, or pending
+	laneHeld bool          // what is claimed is sold out, or pending
+	bulk     bool          // nobody waits for anything of it
+	spent    time.Duration // by the claim
 
 	mu       sync.Mutex
 	outcomes []postgres.Outcome
@@ -45,7 +47,12 @@ type step struct {
 
 func (s *step) run(ctx context.Context, claim *postgres.Claim, items []postgres.Claimed) (next, error) {
 	s.verdicts = map[string]int{}
+	done, err := s.turn(ctx, s.spent)
+	if err != nil {
+		return next{}, err
+	}
 	tasks, err := s.render(ctx, claim, items)
+	done()
 	if err != nil {
 		return next{}, err
 	}
@@ -104,6 +111,14 @@ func (s *step) run(ctx context.Context, claim *postgres.Claim, items []postgres.
 		return next{}, err
 	}
 	return s.receive(ctx, claim)
+}
+
+// turn is the step's turn to work, where bulk steps aside.
+func (s *step) turn(ctx context.Context, spent time.Duration) (done func(), err error) {
+	if !s.bulk {
+		return func() {}, nil
+	}
+	return s.d.r.courtesy.turn(ctx, spent)
 }
 
 // chunks cuts ts into batches.
@@ -383,7 +398,12 @@ func (s *step) store(ctx context.Context, outcomes []postgres.Outcome) (woken []
 
 // receive writes the receipts and the channel's state.
 func (s *step) receive(ctx context.Context, claim *postgres.Claim) (next, error) {
+	done, err := s.turn(ctx, 0)
+	if err != nil {
+		return next{}, err
+	}
 	woken, due, err := s.store(ctx, s.outcomes)
+	done()
 	if err != nil {
 		if !errors.Is(err, postgres.ErrFenced) && ctx.Err() == nil {
 			// Were the receipts the trouble, the same chunk would be sent for ever.

@@ -5,6 +5,7 @@ package bench
 import (
 	"bufio"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,6 +15,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -152,10 +155,32 @@ func (b *bench) shared(ctx context.Context) error {
 			took[workers] += d
 		}
 	}
+	one, two := computing(1), computing(2)
+	b.report.beside("what two processors compute, SHA-256 of blocks", two, "MB/s", "one computes", one, nil, "the most that two processes can be to one here")
 	n := products * busyChannels * b.rounds()
 	b.report.beside("pushed by two worker processes", perSecond(n, took[2]), "listings/s", "by one", perSecond(n, took[1]), atLeast(1.6),
 		fmt.Sprintf("%d channels, a processor for each process, a mapping that takes the tags out of %d descriptions a product", busyChannels, laboriousTimes))
 	return nil
+}
+
+// computing is what n processors compute at once, in megabytes a second: on
+// threads of one core two are not twice one.
+func computing(n int) float64 {
+	const block, span = 64 << 10, time.Second
+	var done atomic.Int64
+	var all sync.WaitGroup
+	began := time.Now()
+	for range n {
+		all.Go(func() {
+			for b := make([]byte, block); time.Since(began) < span; {
+				sum := sha256.Sum256(b)
+				copy(b, sum[:])
+				done.Add(block)
+			}
+		})
+	}
+	all.Wait()
+	return float64(done.Load()) / 1e6 / time.Since(began).Seconds()
 }
 
 func (b *bench) sharedBy(ctx context.Context, n int) (took time.Duration, err error) {
