@@ -161,8 +161,8 @@ func (b *binder) object(at string, v any, dst reflect.Value) {
 	}
 	t := dst.Type()
 	known := make(map[string]bool, t.NumField())
-	for i := range t.NumField() {
-		name, rest, _ := strings.Cut(t.Field(i).Tag.Get("json"), ",")
+	for _, field := range reflect.VisibleFields(t) { // those of embedded structs, too
+		name, rest, _ := strings.Cut(field.Tag.Get("json"), ",")
 		if name == "" || name == "-" {
 			continue
 		}
@@ -171,8 +171,8 @@ func (b *binder) object(at string, v any, dst reflect.Value) {
 		must := !strings.Contains(rest, "omitempty") && !strings.Contains(rest, "omitzero")
 		switch {
 		case there && (member != nil || must):
-			b.value(pim.JoinPointer(at, name), member, dst.Field(i))
-			b.atLeast(pim.JoinPointer(at, name), member, t.Field(i).Tag.Get("minimum"))
+			b.value(pim.JoinPointer(at, name), member, dst.FieldByIndex(field.Index))
+			b.atLeast(pim.JoinPointer(at, name), member, field.Tag.Get("minimum"))
 		case must:
 			b.fault(pim.JoinPointer(at, name), "field.missing", fmt.Sprintf("%q is missing", name))
 		}

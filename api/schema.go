@@ -62,6 +62,12 @@ func (s *server) registerSchema() {
 			return nil, s.Store.DeleteFamily(ctx, in.Code)
 		})
 
+	handle(s, op("list-measurement-families", http.MethodGet, "/v1/measurement-families", tagSchema, "List measurement families with their units",
+		says("They are the same in every house. A unit is taken by its symbol, by its UN/ECE code and by its aliases, and stored by its symbol.")),
+		func(context.Context, *struct{}) (*answer[page[pim.MeasurementFamily]], error) {
+			return pageOf(pim.MeasurementFamilies(), ""), nil
+		})
+
 	registerCodes(s, codeList[pim.Locale]{
 		one: "locale", many: "locales", path: "/v1/locales", what: "locale (BCP 47, such as en-GB)",
 		have:   func(x *pim.Schema) map[pim.Locale]bool { return x.Locales },

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/sluicehub/sluice/pim"
@@ -66,6 +67,10 @@ func TestSchemaBadInput(t *testing.T) {
 		{"attributes/x", `{"type":"text","max_length":1.5}`, "/max_length", "field.type"},
 		{"attributes/x", `{"type":"text","max_length":99999999999999999999}`, "/max_length", "field.type"},
 		{"attributes/-x", `{"type":"text"}`, "/code", "attribute.code"},
+		{"attributes/x", `{"type":"number","min":5,"max":"4.5"}`, "/max", "attribute.max"},
+		{"attributes/x", `{"type":"text","pattern":"["}`, "/pattern", "attribute.pattern"},
+		{"attributes/x", `{"type":"number","decimals":-1}`, "/decimals", "limit"},
+		{"attributes/x", `{"type":"media","unique":true}`, "/unique", "attribute.unique"},
 		{"attributes/name", `{"type":"number"}`, "", "attribute.shape"},
 		{"families/x", `{"attributes":[{"code":"none"}]}`, "/attributes/0/code", "attribute.unknown"},
 		{"families/x", `{"attributes":[{"code":"name"}],"variants":[{"code":"v","axes":["name"]}]}`, "/variants/0/axes/0", "axis.scope"},
@@ -77,5 +82,44 @@ func TestSchemaBadInput(t *testing.T) {
 	}
 	if k.count("attribute") != 7 || k.count("family") != 1 {
 		t.Errorf("%d attributes and %d families are stored", k.count("attribute"), k.count("family"))
+	}
+}
+
+// TestAttributeRules holds a product to its attributes' rules, and shows what a
+// newer rule is against.
+func TestAttributeRules(t *testing.T) {
+	t.Parallel()
+	k := newKit(t).seed()
+	for code, body := range map[string]string{
+		"ean": `{"type":"text","unique":true,"pattern":"[0-9]+"}`,
+		"net": `{"type":"number","unit":"kg","min":0,"max":2.5,"decimals":3,"units":["kg","g"]}`,
+	} {
+		k.want(k.do(Editor, "PUT", "/v1/attributes/"+code, body), 201, nil)
+	}
+	k.want(k.do(Editor, "PUT", "/v1/families/box", `{"attributes":[{"code":"ean"},{"code":"net"}]}`), 201, nil)
+	put := func(sku, values string) reply {
+		return k.do(Editor, "PUT", "/v1/products/"+sku, `{"family":"box","values":`+values+`}`)
+	}
+	k.want(put("A", `{"ean":"1","net":{"amount":"2500","unit":"GRM"}}`), 201, nil)
+	k.refused(put("B", `{"ean":"1"}`), 422, "/values/ean", "value.not_unique")
+	k.refused(put("B", `{"ean":"x"}`), 422, "/values/ean", "text.pattern")
+	k.refused(put("B", `{"net":{"amount":"2500.1","unit":"g"}}`), 422, "/values/net/amount", "value.range")
+	k.want(k.do(Editor, "PUT", "/v1/attributes/net", `{"type":"number","unit":"kg","max":1}`), 200, nil)
+	var p Product
+	k.want(k.do(Editor, "PATCH", "/v1/products/A", `{"values":{"ean":"2"}}`), 200, &p)
+	k.want(k.do(Viewer, "GET", "/v1/products/A", nil), 200, &p)
+	if len(p.Warnings) != 1 || p.Warnings[0].Pointer != "/values/net/amount" || p.Warnings[0].Code != "value.range" {
+		t.Errorf("warnings %+v", p.Warnings)
+	}
+	var c ProductCompleteness
+	k.want(k.channel("shop", "http://127.0.0.1:1"), 201, nil)
+	k.want(k.do(Viewer, "GET", "/v1/products/A/completeness", nil), 200, &c)
+	if len(c.Channels) != 1 || !slices.ContainsFunc(c.Channels[0].Issues, func(i pim.Issue) bool { return i.Code == "value.invalid" && i.Attribute == "net" }) {
+		t.Errorf("readiness %+v", c.Channels)
+	}
+	var units page[pim.MeasurementFamily]
+	k.want(k.do(Viewer, "GET", "/v1/measurement-families", nil), 200, &units)
+	if len(units.Items) < 20 || units.Items[0].Code != "mass" || units.Items[0].Units[0].Code != "KGM" {
+		t.Errorf("%d families, %+v", len(units.Items), units.Items)
 	}
 }

@@ -38,6 +38,7 @@ func mappingFunctions() []cel.EnvOption {
 		cel.Function("number", cel.Overload("number_dyn", []*cel.Type{dyn}, cel.DoubleType, planned)),
 
 		cel.Function("unit", cel.Overload("unit_to", []*cel.Type{dyn, str}, str, cel.BinaryBinding(unit))),
+		cel.Function("unitCode", cel.Overload("unit_code", []*cel.Type{dyn}, str, cel.UnaryBinding(unitCode))),
 		cel.Function("round", cel.Overload("round_digits", []*cel.Type{dyn, num}, str, cel.BinaryBinding(round))),
 	}
 	for name, op := range map[string]func(a, b decimal.Decimal) (decimal.Decimal, error){
@@ -192,4 +193,23 @@ func unit(measurement, to ref.Val) ref.Val {
 		return types.WrapErr(err)
 	}
 	return types.String(d.Trim(0).String())
+}
+
+// unitCode gives the UN/ECE code of a unit, or of a measurement's.
+func unitCode(of ref.Val) ref.Val {
+	if m, ok := of.(traits.Mapper); ok {
+		found := false
+		if of, found = m.Find(types.String("unit")); !found {
+			return absent("unit")
+		}
+	}
+	unit, ok := of.(types.String)
+	if !ok {
+		return types.NewErr("unitCode takes a unit such as 'kg', or an amount with its unit")
+	}
+	code, ok := pim.UnitCode(string(unit))
+	if !ok {
+		return absent("the code of unit " + clip(string(unit), 40))
+	}
+	return types.String(code)
 }

@@ -153,7 +153,7 @@ func TestExpressions(t *testing.T) {
 		`values.pieces + 1`: `4`, `values.ratio * 2.0`: `2.2`, `values.ratio == 1.1`: `true`, `double(values.pieces) / 2.0`: `1.5`, `[values.ratio].exists(r, r == 1.1)`: `true`,
 		`values.huge > 1.0`: `true`, `1e21`: `1e+21`, `100.0`: `100`, `-0.0`: `-0`, `9007199254740993`: `9007199254740993`, `18446744073709551615u`: `18446744073709551615`,
 		// Amounts.
-		`unit(values.weight, 'g')`: `"1500"`, `number(unit(values.weight, 'g'))`: `1500`, `unit({'amount': '2', 'unit': 'cm'}, 'mm')`: `"20"`, `unit(values.missing, 'g')`: left, `unit({'unit': 'kg'}, 'g')`: left,
+		`unit(values.weight, 'g')`: `"1500"`, `number(unit(values.weight, 'g'))`: `1500`, `unit({'amount': '2', 'unit': 'cm'}, 'mm')`: `"20"`, `unit(values.missing, 'g')`: left, `unit({'unit': 'kg'}, 'g')`: left, `unit(values.weight, 'GRM')`: `"1500"`, `unitCode(values.weight)`: `"KGM"`, `unitCode('cm')`: `"CMT"`, `unitCode('psi')`: left, `unitCode({})`: left,
 		`add('0.10', values.ratio)`: `"1.20"`, `add(values.huge2, 0)`: `"1234567890123456.789"`, `round(enabled ? values.huge2 : 0, 3)`: `"1234567890123456.789"`, `sub('1', '0.30')`: `"0.70"`, `mul(price.amount, '1.19')`: `"29.6310"`, `round(mul(price.amount, '1.19'), 2)`: `"29.63"`,
 		`round('2', 2)`: `"2.00"`, `round('0.125', 2)`: `"0.13"`, `round('-0.125', 2)`: `"-0.13"`, `round(2.5, 0)`: `"3"`, `number('19.90')`: `19.90`, `number(price.amount) * 2.0`: `49.8`,
 		// Prices and stock.

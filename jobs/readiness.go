@@ -83,6 +83,7 @@ func (c *Channels) Readiness(ctx context.Context, sku pim.SKU, channels []pim.Ch
 				if err != nil {
 					return nil, err
 				}
+				r.Issues = append(r.Issues, schema.InvalidValues(p.Family, values, ch.Code, ch.Locale)...)
 			}
 			on = append(on, r)
 		}

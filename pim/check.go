@@ -17,12 +17,20 @@ import (
 // their pointers, which begin with pointer ("/values"). Warnings are faults that
 // do not keep the values out: markup that was removed, checks that are not strict.
 func (s *Schema) CheckValues(family string, v Values, pointer string) (clean Values, warnings []Problem, err error) {
-	c := checker{s: s, idx: s.lookup(), base: pointer}
+	return s.CheckEdit(family, v, nil, pointer)
+}
+
+// CheckEdit is CheckValues of a product that has values already: a value that
+// stays as it is is not refused for what its attribute's rules say today, but
+// warned of. They may have been tightened since, and nobody who edits something
+// else is to mend that first.
+func (s *Schema) CheckEdit(family string, v, held Values, pointer string) (clean Values, warnings []Problem, err error) {
+	c := checker{s: s, idx: s.lookup(), base: pointer, held: held}
 	clean = c.product(family, v)
 	if len(c.problems) > 0 || len(c.warnings) > 1 {
 		// Once more in the order of the keys: which faults are told, and in which
 		// order, must not depend on chance. Faults are rare, sorting is not free.
-		c = checker{s: s, idx: c.idx, base: pointer, sorted: true}
+		c = checker{s: s, idx: c.idx, base: pointer, held: held, sorted: true}
 		clean = c.product(family, v)
 	}
 	if err := c.problems.err(); err != nil {
@@ -36,6 +44,7 @@ type checker struct {
 	s        *Schema
 	idx      *schemaIndex
 	base     string
+	held     Values // what the product has
 	path     []string
 	sorted   bool
 	problems problems
@@ -82,7 +91,7 @@ func (c *checker) product(family string, v Values) Values {
 				return
 			}
 		}
-		if val, _ = c.scoped(a, val, a.Scopable, a.Localizable); val != nil {
+		if val, _ = c.scoped(a, val, c.held[code], a.Scopable, a.Localizable); val != nil {
 			clean[code] = val
 		}
 	}
@@ -103,14 +112,14 @@ func (c *checker) product(family string, v Values) Values {
 }
 
 // scoped checks what stands under an attribute, or under one of its scopes when
-// the scopes above are settled (false). The result is nil when nothing is there;
-// changed tells whether it is another than v.
-func (c *checker) scoped(a *attributeIndex, v any, scopable, localizable bool) (clean any, changed bool) {
+// the scopes above are settled (false); held is what is stored there. The result
+// is nil when nothing is there; changed tells whether it is another than v.
+func (c *checker) scoped(a *attributeIndex, v, held any, scopable, localizable bool) (clean any, changed bool) {
 	if v == nil {
 		return nil, true
 	}
 	if !scopable && !localizable {
-		return c.value(a, v)
+		return c.ruled(a, v, held)
 	}
 	m, ok := v.(map[string]any)
 	if !ok {
@@ -122,6 +131,7 @@ func (c *checker) scoped(a *attributeIndex, v any, scopable, localizable bool) (
 		return nil, true
 	}
 	depth := len(c.path)
+	had, _ := held.(map[string]any)
 	var out map[string]any // a copy of m as soon as something differs
 	one := func(scope string, val any) {
 		c.path = append(c.path[:depth], scope)
@@ -133,7 +143,7 @@ func (c *checker) scoped(a *attributeIndex, v any, scopable, localizable bool) (
 			c.problem("locale.unknown", fmt.Sprintf("locale %s is not known", quote(scope)))
 			return
 		}
-		val, differs := c.scoped(a, val, false, scopable && localizable)
+		val, differs := c.scoped(a, val, had[scope], false, scopable && localizable)
 		if !differs {
 			return
 		}

@@ -53,6 +53,7 @@ func (s *Schema) CheckAttribute(a *Attribute, pointer string) []Problem {
 	if a.Strict && a.Check == "" {
 		ps.add("/strict", "attribute.strict", "strict has no meaning without a check")
 	}
+	ps.rules(a)
 	return ps.under(pointer)
 }
 

@@ -228,6 +228,7 @@ type schemaIndex struct {
 	of         *Schema // a copied Schema must not go on with the original's index
 	attributes map[string]*attributeIndex
 	families   map[string]map[string]*attributeIndex
+	unique     []*attributeIndex // attributes whose values are unique, by code
 }
 
 type attributeIndex struct {
@@ -235,6 +236,7 @@ type attributeIndex struct {
 	options   map[string]bool
 	family    string // of measurement; "" without unit
 	maxLength int
+	rules     *ruleIndex // nil: none
 }
 
 // schemaCache is Schema's place for its index.
@@ -259,8 +261,13 @@ func (s *Schema) lookup() *schemaIndex {
 				ai.options[o.Code] = true
 			}
 		}
+		ai.rules = ruleIndexOf(ai)
+		if a.Unique {
+			idx.unique = append(idx.unique, ai)
+		}
 		idx.attributes[code] = ai
 	}
+	slices.SortFunc(idx.unique, func(a, b *attributeIndex) int { return strings.Compare(a.Code, b.Code) })
 	for code, f := range s.Families {
 		members := make(map[string]*attributeIndex, len(f.Attributes))
 		for _, fa := range f.Attributes {

@@ -44,6 +44,29 @@ type Attribute struct {
 	MaxLength   int               `json:"max_length,omitempty" doc:"In characters, for text and rich_text; 0 is the default of 65535"`
 	Check       string            `json:"check,omitempty" doc:"gtin: warn when the value is no valid GTIN"`
 	Strict      bool              `json:"strict,omitempty" doc:"A failed check refuses the value instead of warning"`
+	Rules
+}
+
+// Rules are what a value must keep to beside its type. What is stored stays when
+// they are tightened, and an edit that leaves it as it is is not refused for it:
+// see Schema.CheckEdit.
+type Rules struct {
+	MinLength int      `json:"min_length,omitempty" minimum:"0" doc:"In characters, for text and rich_text"`
+	Pattern   string   `json:"pattern,omitempty" maxLength:"500" doc:"For text: a regular expression (RE2) that the whole value matches, as if between ^ and $"`
+	Min       Number   `json:"min,omitempty" doc:"For number: the least, in the attribute's unit"`
+	Max       Number   `json:"max,omitempty" doc:"For number: the most, in the attribute's unit"`
+	Decimals  *int     `json:"decimals,omitempty" minimum:"0" maximum:"30" doc:"For number: digits after the point at most, zeros at the end not counted"`
+	MinDate   string   `json:"min_date,omitempty" doc:"For date: the first day"`
+	MaxDate   string   `json:"max_date,omitempty" doc:"For date: the last day"`
+	Units     []string `json:"units,omitempty" maxItems:"100" doc:"For number: the units of its measurement family that are taken, its own among them; left out: all"`
+	MaxItems  int      `json:"max_items,omitempty" minimum:"0" doc:"For options, media and reference: how many at most"`
+	Unique    bool     `json:"unique,omitempty" doc:"For text, number without unit and date: no two products have the same value, in each locale and channel for itself"`
+}
+
+// HasRules reports whether there are any.
+func (r *Rules) HasRules() bool {
+	return r.MinLength != 0 || r.Pattern != "" || r.Min != "" || r.Max != "" || r.Decimals != nil || r.MinDate != "" || r.MaxDate != "" ||
+		len(r.Units) > 0 || r.MaxItems != 0 || r.Unique
 }
 
 // Lane is the lane that a change of this attribute travels on.

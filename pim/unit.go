@@ -181,24 +181,25 @@ var measurements = []measurement{
 	{"ratio", []unitDef{{name: "%", factor: "1"}, {name: "‰", factor: "0.1"}, {name: "ppm", factor: "0.0001"}}},
 }
 
-// unitAliases are other spellings → symbol: common ones, and the UN/ECE
-// Recommendation 20 codes that ERPs and GS1 messages carry.
+// unitAliases are other spellings → symbol: common ones, and codes of UN/ECE
+// Recommendation 20 that it lists no more, or for a unit of the same size. Those
+// that it lists are in unitCodes, and taken, too.
 var unitAliases = map[string]string{
-	"kgs": "kg", "KG": "kg", "KGM": "kg", "gr": "g", "GRM": "g", "MGM": "mg", "mcg": "ug", "µg": "ug", "μg": "ug", "MC": "ug",
-	"TNE": "t", "lbs": "lb", "LBR": "lb", "ONZ": "oz", "STN": "ton_us", "LTN": "ton_uk",
-	"MTR": "m", "KMT": "km", "DMT": "dm", "CM": "cm", "CMT": "cm", "MM": "mm", "MMT": "mm", "µm": "um", "μm": "um", "INH": "in", "FOT": "ft", "YRD": "yd", "SMI": "mi",
-	"m²": "m2", "MTK": "m2", "dm²": "dm2", "cm²": "cm2", "CMK": "cm2", "mm²": "mm2", "MMK": "mm2", "km²": "km2", "HAR": "ha", "ft²": "ft2", "FTK": "ft2", "in²": "in2", "INK": "in2", "ACR": "acre",
-	"L": "l", "LTR": "l", "mL": "ml", "ML": "ml", "MLT": "ml", "cL": "cl", "CLT": "cl", "dL": "dl", "DLT": "dl", "HLT": "hl", "µl": "ul", "μl": "ul", "cc": "cm3",
-	"m³": "m3", "MTQ": "m3", "dm³": "dm3", "DMQ": "dm3", "cm³": "cm3", "CMQ": "cm3", "mm³": "mm3", "ft³": "ft3", "FTQ": "ft3", "in³": "in3", "INQ": "in3",
-	"gal": "gal_us", "GLL": "gal_us", "GLI": "gal_uk", "fl oz": "fl_oz_us", "fl_oz": "fl_oz_us", "OZA": "fl_oz_us", "OZI": "fl_oz_uk", "PT": "pt_us", "PTL": "pt_us", "PTI": "pt_uk", "QTL": "qt_us", "QTI": "qt_uk",
-	"KEL": "K", "degC": "°C", "℃": "°C", "CEL": "°C", "degF": "°F", "℉": "°F", "FAH": "°F",
-	"SEC": "s", "sec": "s", "MIN": "min", "HUR": "h", "hr": "h", "DAY": "d", "day": "d", "days": "d", "WEE": "wk", "week": "wk", "weeks": "wk", "month": "mo", "months": "mo", "MON": "mo", "year": "yr", "years": "yr", "ANN": "yr",
-	"HTZ": "Hz", "KHZ": "kHz", "MHZ": "MHz", "A86": "GHz", "kmh": "km/h", "KMH": "km/h", "HM": "mph", "MTS": "m/s", "RPM": "rpm",
-	"WTT": "W", "KWT": "kW", "MAW": "MW", "JOU": "J", "KJO": "kJ", "WHR": "Wh", "KWH": "kWh", "VLT": "V", "AMP": "A", "4K": "mA", "AMH": "Ah", "\u2126": "ohm", "Ω": "ohm", "OHM": "ohm", "µF": "uF", "μF": "uF",
-	"PAL": "Pa", "BAR": "bar", "MBR": "mbar", "NEW": "N", "NU": "Nm", "N·m": "Nm", "°": "deg", "DD": "deg",
-	"AD": "B", "4L": "MB", "E34": "GB", "KB": "kB", "kbps": "kbit/s", "Mbps": "Mbit/s", "Gbps": "Gbit/s",
-	"LUM": "lm", "CDL": "cd", "LUX": "lx", "nit": "cd/m2", "nits": "cd/m2", "cd/m²": "cd/m2", "2N": "dB", "ppi": "dpi",
-	"kg/m³": "kg/m3", "g/cm³": "g/cm3", "gsm": "g/m2", "g/m²": "g/m2", "pcs": "pc", "H87": "pc", "C62": "pc", "PR": "pair", "DZN": "dozen", "P1": "%",
+	"kgs": "kg", "KG": "kg", "gr": "g", "mcg": "ug", "µg": "ug", "μg": "ug",
+	"lbs": "lb",
+	"CM":  "cm", "MM": "mm", "µm": "um", "μm": "um",
+	"m²": "m2", "dm²": "dm2", "cm²": "cm2", "mm²": "mm2", "km²": "km2", "HAR": "ha", "ft²": "ft2", "in²": "in2",
+	"L": "l", "mL": "ml", "ML": "ml", "cL": "cl", "dL": "dl", "µl": "ul", "μl": "ul", "cc": "cm3",
+	"m³": "m3", "dm³": "dm3", "cm³": "cm3", "mm³": "mm3", "ft³": "ft3", "in³": "in3",
+	"gal": "gal_us", "fl oz": "fl_oz_us", "fl_oz": "fl_oz_us", "PT": "pt_us",
+	"degC": "°C", "℃": "°C", "degF": "°F", "℉": "°F",
+	"sec": "s", "hr": "h", "day": "d", "days": "d", "week": "wk", "weeks": "wk", "month": "mo", "months": "mo", "year": "yr", "years": "yr",
+	"kmh":    "km/h",
+	"\u2126": "ohm", "Ω": "ohm", "µF": "uF", "μF": "uF",
+	"N·m": "Nm", "°": "deg",
+	"KB": "kB", "kbps": "kbit/s", "Mbps": "Mbit/s", "Gbps": "Gbit/s",
+	"nit": "cd/m2", "nits": "cd/m2", "cd/m²": "cd/m2", "ppi": "dpi",
+	"kg/m³": "kg/m3", "g/cm³": "g/cm3", "gsm": "g/m2", "g/m²": "g/m2", "pcs": "pc", "C62": "pc",
 }
 
 type measurement struct {
@@ -230,6 +231,11 @@ var unitTable = sync.OnceValue(func() map[string]*unitSize {
 	for alias, name := range unitAliases {
 		if _, taken := table[alias]; !taken {
 			table[alias] = table[name]
+		}
+	}
+	for name, code := range unitCodes {
+		if _, taken := table[code]; !taken {
+			table[code] = table[name]
 		}
 	}
 	return table

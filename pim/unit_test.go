@@ -77,6 +77,34 @@ func TestUnitTable(t *testing.T) {
 			t.Errorf("alias %s leads to %q, table says %q", alias, symbol, name)
 		}
 	}
+	// Each code of Rec 20 is taken for the unit that has it, and for no other.
+	by := map[string]string{}
+	for name, code := range unitCodes {
+		if symbol, _ := UnitSymbol(code); symbol != name || seen[name] == "" || by[code] != "" {
+			t.Errorf("code %s leads to %q; units %s and %s have it", code, symbol, name, by[code])
+		}
+		by[code] = name
+		if _, twice := unitAliases[code]; twice {
+			t.Errorf("code %s is an alias, too", code)
+		}
+	}
+	for unit, want := range map[string]string{"kg": "KGM", "KGM": "KGM", "GRM": "GRM", "cm": "CMT", "µm": "4H", "psi": "", "PS": "", "none": ""} {
+		if code, ok := UnitCode(unit); code != want || ok != (want != "") {
+			t.Errorf("UnitCode(%s) = %s, %v", unit, code, ok)
+		}
+	}
+	listed := 0
+	for _, f := range MeasurementFamilies() {
+		for _, u := range f.Units {
+			listed++
+			if f.Units[0].Factor != "1" || unitTable()[u.Symbol].factor.Cmp(rational(u.Factor)) != 0 || unitCodes[u.Symbol] != u.Code {
+				t.Errorf("%s: %+v", f.Code, u)
+			}
+		}
+	}
+	if listed != len(seen) {
+		t.Errorf("%d of %d units are listed", listed, len(seen))
+	}
 	if UnitsOf("mass")[0] != "kg" || UnitsOf("taste") != nil {
 		t.Errorf("UnitsOf: %v, %v", UnitsOf("mass"), UnitsOf("taste"))
 	}

@@ -54,6 +54,7 @@ type cli struct {
 	Dump       dumpCmd       `cmd:"" help:"Write what is set in the house as YAML files."`
 	Group      groupCmd      `cmd:"" name:"attribute-group" help:"Keep the groups that attributes are shown in."`
 	Category   categoryCmd   `cmd:"" help:"Keep trees of categories."`
+	Unit       unitCmd       `cmd:"" help:"List the units that measurements are taken in."`
 	Product    productCmd    `cmd:"" help:"Find products, see how they changed, and bring them back."`
 	Import     importCmd     `cmd:"" help:"Import products from a file of CSV, JSON Lines or a JSON array."`
 	Export     exportCmd     `cmd:"" help:"Write products as a file, which an import takes back."`

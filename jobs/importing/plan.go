@@ -430,7 +430,7 @@ func (p *planner) takes(t *target, have *pim.Attribute, want pim.Attribute, st s
 	// what an import before has made an attribute for goes on there.
 	marked := have.Type == pim.TypeRichText && want.Type == pim.TypeText && st.nested == 0 && !t.pair &&
 		!p.member[codeOf(p.family+"_"+want.Code)] && !p.isAxis(t.column) && (t.column < 0 || t.column != p.skuColumn)
-	if have.Scopable || have.Type != want.Type && !marked || have.Unit != "" || have.Strict {
+	if have.Scopable || have.Type != want.Type && !marked || have.Unit != "" || have.Strict || have.HasRules() {
 		return false
 	}
 	limit := have.MaxLength

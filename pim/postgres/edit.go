@@ -111,6 +111,7 @@ type write struct {
 	values     []byte
 	event      string
 	data       []byte
+	uniques
 }
 
 // sqlEdit is hop one of the main road, in one round trip and atomically: the
@@ -214,11 +215,37 @@ type querier interface {
 	SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults
 }
 
-// write applies writes and gives the indexes of those that lost a race.
-func (s *Store) write(ctx context.Context, q querier, version int64, actor string, p priority, writes []write, results []EditResult) ([]int, error) {
+// write applies writes and gives the indexes of those that lost a race. Those
+// that take unique values are written together or not at all: where another
+// edit was faster, the next round sees with which product.
+func (s *Store) write(ctx context.Context, q querier, version int64, actor string, p priority, writes []write, results []EditResult) (again []int, err error) {
 	if len(writes) == 0 {
 		return nil, nil
 	}
+	if !slices.ContainsFunc(writes, func(w write) bool { return w.uniques.any() }) {
+		return s.writeRows(ctx, q, version, actor, p, writes, results)
+	}
+	err = pgx.BeginFunc(ctx, q, func(tx pgx.Tx) error {
+		if again, err = s.writeRows(ctx, tx, version, actor, p, writes, results); err != nil {
+			return err
+		}
+		lost := make(map[int]bool, len(again))
+		for _, at := range again {
+			lost[at] = true
+		}
+		return claim(ctx, tx, writes, results, lost)
+	})
+	if !violates(err, uniqueConstraint) && !violates(err, uniqueOfNone) {
+		return again, err
+	}
+	again = again[:0]
+	for i := range writes {
+		again = append(again, writes[i].at)
+	}
+	return again, nil
+}
+
+func (s *Store) writeRows(ctx context.Context, q querier, version int64, actor string, p priority, writes []write, results []EditResult) ([]int, error) {
 	n := len(writes)
 	var (
 		at                           = make([]int32, n)

@@ -192,7 +192,11 @@ func (b *batchEdit) work(ctx context.Context, q querier, schema *pim.Schema, tod
 	if err != nil {
 		return nil, false, err
 	}
-	w := newEditor(schema, have, siblings)
+	holders, err := b.store.holders(ctx, q, schema, b.edits, todo)
+	if err != nil {
+		return nil, false, err
+	}
+	w := newEditor(schema, have, siblings, holders)
 	for _, i := range todo {
 		if wr, ok := w.work(i, &b.edits[i], &b.results[i]); ok {
 			writes = append(writes, wr)

@@ -15,13 +15,14 @@ type editor struct {
 	schema   *pim.Schema
 	have     map[pim.SKU]*current
 	siblings map[axisOf]pim.SKU
+	holders  map[pim.UniqueValue]pim.SKU // of unique values, as far as edits name them
 }
 
-func newEditor(schema *pim.Schema, have map[pim.SKU]*current, siblings map[axisOf]pim.SKU) *editor {
+func newEditor(schema *pim.Schema, have map[pim.SKU]*current, siblings map[axisOf]pim.SKU, holders map[pim.UniqueValue]pim.SKU) *editor {
 	if siblings == nil {
 		siblings = map[axisOf]pim.SKU{}
 	}
-	return &editor{schema, have, siblings}
+	return &editor{schema, have, siblings, holders}
 }
 
 // work fills result, and gives the write that the edit needs; ok is false when
@@ -45,6 +46,7 @@ func (w *editor) work(at int, e *Edit, result *EditResult) (wr write, ok bool) {
 	}
 	if e.Mode == Delete {
 		wr = w.delete(at, was)
+		w.took(e.SKU, wr.uniques)
 		was.Deleted = true // for variants of it further down
 		return wr, true
 	}
@@ -59,6 +61,7 @@ func (w *editor) work(at int, e *Edit, result *EditResult) (wr write, ok bool) {
 	if wr.event == "" {
 		return write{}, false
 	}
+	w.took(e.SKU, wr.uniques)
 	if wr.axis != nil {
 		w.siblings[axisOf{*wr.parentID, *wr.axis}] = e.SKU
 	}
@@ -91,6 +94,7 @@ func (w *editor) delete(at int, was *current) write {
 	}
 	if before, err := pim.DecodeStored(was.Values); err == nil {
 		gone.Values, _ = pim.Diff(before, nil, w.schema)
+		wr.uniques = uniquesOf(w.schema, before, nil)
 	}
 	wr.data = mustJSON(gone)
 	return wr
@@ -134,12 +138,12 @@ func (w *editor) upsert(at int, e *Edit, was *current, exists bool, result *Edit
 	if e.Mode != Put {
 		afterValues = pim.PatchValues(before, e.Values)
 	}
-	clean, warnings, err := w.schema.CheckValues(next.Family, afterValues, "/values")
+	clean, warnings, err := w.schema.CheckEdit(next.Family, afterValues, before, "/values")
 	own, pruned := before, false
 	if err != nil && exists && next.Family == was.Family && e.Mode != Put {
 		if own, pruned = w.prune(before, e.Values, next.Family); pruned {
 			afterValues = pim.PatchValues(own, e.Values)
-			clean, warnings, err = w.schema.CheckValues(next.Family, afterValues, "/values")
+			clean, warnings, err = w.schema.CheckEdit(next.Family, afterValues, own, "/values")
 		}
 	}
 	axes := clean
@@ -161,6 +165,8 @@ func (w *editor) upsert(at int, e *Edit, was *current, exists bool, result *Edit
 			add(pointer, code, format, args...)
 		}
 	})
+	unique := uniquesOf(w.schema, before, clean)
+	w.free(e.SKU, unique, add)
 	if len(problems) > 0 {
 		return write{}, problems
 	}
@@ -170,7 +176,7 @@ func (w *editor) upsert(at int, e *Edit, was *current, exists bool, result *Edit
 	wr := write{
 		at: at, id: next.ID, rev: next.Rev, sku: e.SKU, family: next.Family, variant: optional(next.FamilyVariant), axis: axis,
 		enabled: next.Enabled, media: lanes.Has(pim.Media), lanes: lanes | pim.LanesOf(pim.Content),
-		categories: texts(next.Categories), values: pim.AppendJSON(nil, clean),
+		categories: texts(next.Categories), values: pim.AppendJSON(nil, clean), uniques: unique,
 	}
 	if next.ParentID != 0 {
 		wr.parentID = &next.ParentID

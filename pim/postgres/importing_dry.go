@@ -76,7 +76,11 @@ func (s *Store) tryEdits(ctx context.Context, tx pgx.Tx, schema *pim.Schema, edi
 	if err != nil {
 		return err
 	}
-	w := newEditor(schema, have, siblings)
+	holders, err := s.holders(ctx, tx, schema, edits, all)
+	if err != nil {
+		return err
+	}
+	w := newEditor(schema, have, siblings, holders)
 	first, second := stages(edits)
 	stand := int64(-1) // ids that no product has
 	for _, i := range first {

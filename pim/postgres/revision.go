@@ -227,7 +227,7 @@ func (s *Store) RestoreEdit(ctx context.Context, sku pim.SKU, rev int64) (Edit, 
 	if gone != nil && gone.Parent != "" { // of a product that is there it is fixed
 		e.Parent = &gone.Parent
 	}
-	e.Values, _ = newEditor(schema, nil, nil).prune(r.State.Values, nil, r.State.Family)
+	e.Values, _ = newEditor(schema, nil, nil, nil).prune(r.State.Values, nil, r.State.Family)
 	for _, c := range schema.FieldChanges(pim.State{Values: r.State.Values}, pim.State{Values: e.Values}) {
 		e.Known = append(e.Known, pim.Problem{
 			Pointer: "/values", Code: "restore.left_out", Detail: fmt.Sprintf("%s is left out: there is no place for it any more", c.Field),

@@ -192,6 +192,9 @@ func (s *Store) ChangeSchema(ctx context.Context, c SchemaChange) (*pim.Schema, 
 		if err := tx.SendBatch(ctx, b).Close(); err != nil {
 			return err
 		}
+		if err := uniqueAttributes(ctx, tx, current, c.Attributes); err != nil {
+			return err
+		}
 		return textsOfChange(ctx, tx, current, c)
 	})
 	if err != nil {
