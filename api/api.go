@@ -137,6 +137,8 @@ func (s *server) register() {
 	s.registerSchema()
 	s.registerCategories()
 	s.registerGroups()
+	s.registerEntities()
+	s.registerRecords()
 	s.registerProducts()
 	s.registerExport()
 	s.registerRevisions()

@@ -76,10 +76,20 @@ type Subject struct {
 	Values     pim.Values // the variant's own over its parent's, all locales and scopes
 	Prices     []pim.Price
 	Stock      []pim.Stock
+	// Records are the records that values name, by their keys (pim.RecordRef); what
+	// is not among them is not shown.
+	Records map[string]*Record
 	// Pictures say what media values are on this channel, by what is stored; a
 	// value that is not among them is shown as it is.
 	Pictures map[string]*Picture
 	Issues   []pim.Issue // why values are left out here, found before any mapping
+}
+
+// Record is a record of a reference entity.
+type Record struct {
+	Code   string
+	Labels map[pim.Locale]string
+	Values pim.Values // by the entity's attributes
 }
 
 // Picture is what a channel is shown of a media value.

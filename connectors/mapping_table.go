@@ -125,7 +125,7 @@ func (c *compiler) unitOf(pointer string, a *pim.Attribute, unit string) {
 func (c *compiler) optionsOf(pointer string, a *pim.Attribute, options map[string]string) {
 	known := func(string) bool { return true }
 	switch a.Type {
-	case pim.TypeText, pim.TypeReference:
+	case pim.TypeText, pim.TypeReference, pim.TypeEntity, pim.TypeEntities:
 	case pim.TypeBoolean:
 		known = func(o string) bool { return o == "true" || o == "false" }
 	case pim.TypeOption, pim.TypeOptions:

@@ -79,6 +79,7 @@ type Program struct {
 	loops  pim.Lanes // lanes with an expression that loops
 	inputs map[pim.Lane]pim.Lanes
 	tree   pim.Lanes // see Tree
+	record pim.Lanes // see Records
 	reads  reading
 }
 
@@ -153,6 +154,9 @@ func Compile(m Mapping) (*Program, error) {
 				if c.found.tree {
 					p.tree |= pim.Lanes(lane)
 				}
+				if c.found.records {
+					p.record |= pim.Lanes(lane)
+				}
 				if c.found.loops {
 					p.loops |= pim.Lanes(lane)
 				}
@@ -184,6 +188,10 @@ func (p *Program) Inputs(lane pim.Lane) pim.Lanes { return p.inputs[lane] | pim.
 // Tree are the lanes whose documents show what the product's categories are
 // called, or where they stand.
 func (p *Program) Tree() pim.Lanes { return p.tree }
+
+// Records are the lanes whose documents show what the records say that the product
+// names.
+func (p *Program) Records() pim.Lanes { return p.record }
 
 // size is the bytes of all names and expressions.
 func (m Mapping) size() (n int) {

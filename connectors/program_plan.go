@@ -35,6 +35,7 @@ type surveyed struct {
 	lane    pim.Lane
 	reads   reading        // see Program.Reads
 	tree    bool           // see Program.Tree
+	records bool           // see Program.Records
 	picked  map[int64]bool // variables of values of which one is selected
 }
 
@@ -78,6 +79,7 @@ func (s *surveyed) walk(e ast.Expr, exact bool) {
 		}
 		s.inputs |= s.inputOf(e.AsIdent())
 		s.tree = s.tree || e.AsIdent() == "categoryPaths"
+		s.records = s.records || e.AsIdent() == "records"
 		s.reads.all = s.reads.all || isValues(e) && !s.picked[e.ID()]
 	case ast.SelectKind:
 		operand := e.AsSelect().Operand()
@@ -165,7 +167,7 @@ func (s *surveyed) inputOf(name string) pim.Lanes {
 			return pim.LanesOf(pim.Content)
 		}
 		return pim.LanesOf(pim.Content, pim.Media)
-	case "sku", "parent", "family", "enabled", "categories", "targetCategories", "categoryPaths", "axes":
+	case "sku", "parent", "family", "enabled", "categories", "targetCategories", "categoryPaths", "axes", "records":
 		return pim.LanesOf(pim.Content)
 	}
 	return 0

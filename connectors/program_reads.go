@@ -73,12 +73,13 @@ func (r *reading) touched(codes []string) bool {
 	return false
 }
 
-// isValues reports whether e is a variable that holds values by their codes.
+// isValues reports whether e is a variable that holds values, or what they name, by
+// their codes.
 func isValues(e ast.Expr) bool {
-	return e.Kind() == ast.IdentKind && (e.AsIdent() == "values" || e.AsIdent() == "raw")
+	return e.Kind() == ast.IdentKind && (e.AsIdent() == "values" || e.AsIdent() == "raw" || e.AsIdent() == "records")
 }
 
-// names notes an attribute selected from values or raw.
+// names notes an attribute selected from values, raw or records.
 func (s *surveyed) names(operand ast.Expr, code string) {
 	if isValues(operand) {
 		s.codes = append(s.codes, code)

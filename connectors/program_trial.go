@@ -96,7 +96,9 @@ const (
 	trialWords  = 800
 	trialList   = 200
 	trialOthers = 200 // attributes that the expression does not name
-	trialMany   = 50  // categories, media, prices, locations
+	trialMany   = 50  // categories, media, prices, locations, records that one attribute names
+
+	trialRecordValues = 10 // of each record
 )
 
 var trialLongText = "<p>" + strings.Repeat("lorem 12.5 ", trialWords/2) + "</p>"
@@ -142,7 +144,29 @@ func trialView(lane pim.Lane, tables *Mapping, codes []string, value any) *view 
 	s.Variant = "variant"
 	schema.Families = map[string]*pim.Family{"family": {Code: "family", Variants: []pim.FamilyVariant{{Code: "variant", Axes: codes}}}}
 	scope := &Scope{Channel: "channel", Locale: "en-GB", Currency: "EUR", Now: time.Unix(0, 0)}
-	return &view{lane: lane, subject: s, schema: schema, scope: scope, mapping: tables}
+	return &view{lane: lane, subject: s, schema: schema, scope: scope, mapping: tables, records: trialRecords(codes, value)}
+}
+
+// trialRecords are invented records, of each code one or, where the attributes hold
+// lists, many.
+func trialRecords(codes []string, value any) map[string]any {
+	values := map[string]any{}
+	for i := range trialRecordValues {
+		values[fmt.Sprintf("attribute_%d", i)] = "Some words that say little"
+	}
+	one := map[string]any{"code": "record", "label": "A record with a long name", "labels": map[string]any{"en-GB": "A record with a long name"}, "values": values}
+	records := map[string]any{}
+	for _, code := range codes {
+		records[code] = one
+		if _, many := value.([]any); many {
+			all := make([]any, trialMany)
+			for i := range all {
+				all[i] = one
+			}
+			records[code] = all
+		}
+	}
+	return records
 }
 
 // trialCategory is an invented category, deep in a tree.

@@ -26,6 +26,7 @@ type view struct {
 	noted   []string // what has no entry there, of the field at hand
 
 	values, raw  map[string]any
+	records      map[string]any
 	axes         map[string]any
 	price        any
 	prices       []any
@@ -75,6 +76,8 @@ func (v *view) ResolveName(name string) (any, bool) {
 		return v.allValues(), true
 	case "raw":
 		return v.allRaw(), true
+	case "records":
+		return v.allRecords(), true
 	case "locale":
 		return string(v.scope.Locale), true
 	case "currency":

@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"path"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -376,7 +377,7 @@ func (c *Channels) illustrate(ctx context.Context, t *Target, subjects []*connec
 		if s == nil {
 			continue
 		}
-		of[i] = mediaRefs(s.Values, schema)
+		of[i] = slices.Concat(mediaRefs(s.Values, schema), recordMedia(s, schema))
 		for _, ref := range of[i] {
 			if len(t.Renditions) > 0 || !postgres.IsURL(ref) {
 				refs = append(refs, ref)
@@ -413,24 +414,26 @@ func (c *Channels) illustrate(ctx context.Context, t *Target, subjects []*connec
 
 // mediaRefs are what the values of media attributes name, in all their scopes.
 func mediaRefs(values pim.Values, schema *pim.Schema) (refs []string) {
-	var walk func(v any)
-	walk = func(v any) {
-		switch v := v.(type) {
-		case string:
-			refs = append(refs, v)
-		case []any:
-			for _, el := range v {
-				walk(el)
-			}
-		case map[string]any:
-			for _, el := range v {
-				walk(el)
-			}
-		}
-	}
 	for code, v := range values {
 		if a := schema.Attributes[code]; a != nil && a.Type == pim.TypeMedia {
-			walk(v)
+			refs = append(refs, mediaIn(v)...)
+		}
+	}
+	return refs
+}
+
+// mediaIn are the texts in a media attribute's value, whatever its scopes are.
+func mediaIn(v any) (refs []string) {
+	switch v := v.(type) {
+	case string:
+		refs = append(refs, v)
+	case []any:
+		for _, el := range v {
+			refs = append(refs, mediaIn(el)...)
+		}
+	case map[string]any:
+		for _, el := range v {
+			refs = append(refs, mediaIn(el)...)
 		}
 	}
 	return refs

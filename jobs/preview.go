@@ -110,6 +110,9 @@ func (c *Channels) Preview(ctx context.Context, code pim.ChannelCode, sku pim.SK
 		if err := c.tell(ctx, saved, []*connectors.Subject{subject}); err != nil {
 			return nil, err
 		}
+		if err := c.relate(ctx, []*connectors.Subject{subject}, schema); err != nil {
+			return nil, err
+		}
 		if err := c.illustrate(ctx, saved, []*connectors.Subject{subject}, schema); err != nil {
 			return nil, err
 		}

@@ -112,7 +112,13 @@ func (c *Channels) walkBack(ctx context.Context, t *Target, v *postgres.Surveyed
 						return err
 					}
 				}
-				if !reads.Has(pim.Media) {
+				shows := p.Records().Has(v.Lane)
+				if shows { // as they are now, too
+					if err := c.relate(ctx, []*connectors.Subject{subject}, schema); err != nil {
+						return err
+					}
+				}
+				if !shows && !reads.Has(pim.Media) {
 					return nil
 				}
 				return c.illustrate(ctx, t, []*connectors.Subject{subject}, schema)

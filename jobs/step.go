@@ -170,7 +170,11 @@ func (s *step) render(ctx context.Context, claim *postgres.Claim, items []postgr
 	if err == nil && s.in.Has(pim.Content) {
 		err = s.d.r.channels.tell(ctx, s.t, subjects)
 	}
-	if err == nil && s.in.Has(pim.Media) {
+	shows := s.t.Program.Records().Has(s.l.Lane)
+	if err == nil && shows {
+		err = s.d.r.channels.relate(ctx, subjects, schema)
+	}
+	if err == nil && (shows || s.in.Has(pim.Media)) {
 		err = s.d.r.channels.illustrate(ctx, s.t, subjects, schema)
 	}
 	var waits map[pim.ProductID]textWait

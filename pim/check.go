@@ -192,7 +192,13 @@ func (c *checker) value(a *attributeIndex, v any) (clean any, changed bool) {
 		}
 	case TypeNumber:
 		return c.number(a, v)
-	case TypeOptions:
+	case TypeEntity:
+		text, ok := v.(string)
+		if !ok {
+			return c.wrongType(a, v)
+		}
+		c.element(a, text)
+	case TypeOptions, TypeEntities:
 		list, ok := v.([]any)
 		if !ok {
 			return c.wrongType(a, v)
@@ -223,6 +229,7 @@ var typeShapes = map[AttributeType]string{
 	TypeText: "a string", TypeRichText: "a string of HTML", TypeNumber: "a number", TypeBoolean: "true or false",
 	TypeDate: `a string such as "2026-11-27"`, TypeOption: "an option's code as a string", TypeOptions: "an array of option codes",
 	TypeMedia: "a URL or asset code, or an array of them", TypeReference: "a SKU, or an array of them",
+	TypeEntity: "a record's code as a string", TypeEntities: "an array of records' codes",
 }
 
 func (c *checker) wrongType(a *attributeIndex, v any) (any, bool) {

@@ -44,6 +44,7 @@ func (s *Schema) CheckAttribute(a *Attribute, pointer string) []Problem {
 			ps.add("/unit", "unit.unknown", fmt.Sprintf("unit %s is not known", quote(a.Unit)))
 		}
 	}
+	ps.entity(s, a)
 	if a.MaxLength != 0 && !isText || a.MaxLength < 0 || a.MaxLength > maxTextLength {
 		ps.add("/max_length", "attribute.max_length", fmt.Sprintf("only text and rich_text have a length limit, from 1 to %d characters", maxTextLength))
 	}

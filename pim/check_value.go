@@ -71,7 +71,7 @@ func (c *checker) list(a *attributeIndex, list []any, limit int) {
 	at := len(c.path)
 	c.path = append(c.path, "")
 	var seen map[string]bool
-	if a.Type == TypeOptions && len(list) > 1 {
+	if (a.Type == TypeOptions || a.Type == TypeEntities) && len(list) > 1 {
 		seen = make(map[string]bool, len(list))
 	}
 	for i, v := range list {
@@ -86,6 +86,8 @@ func (c *checker) list(a *attributeIndex, list []any, limit int) {
 		switch {
 		case !ok:
 			c.problem("value.type", "a string is expected, not "+jsonKind(v))
+		case seen[s] && a.Type == TypeEntities:
+			c.problem("record.duplicate", fmt.Sprintf("record %s stands more than once", quote(s)))
 		case seen[s]:
 			c.problem("option.duplicate", fmt.Sprintf("option %s stands more than once", quote(s)))
 		default:
@@ -113,6 +115,10 @@ func (a *attributeIndex) elementFault(s string) (code, detail string) {
 		return mediaFault(s)
 	case TypeReference:
 		return skuFault(s)
+	case TypeEntity, TypeEntities: // whether there is such a record is the store's to check
+		if err := ValidCode("record", s); err != nil {
+			return "record.code", err.Error()
+		}
 	default:
 		if !a.options[s] {
 			return "option.unknown", fmt.Sprintf("option %s is not one of the attribute's", quote(s))
@@ -229,6 +235,7 @@ type schemaIndex struct {
 	attributes map[string]*attributeIndex
 	families   map[string]map[string]*attributeIndex
 	unique     []*attributeIndex // attributes whose values are unique, by code
+	referring  []*Attribute      // to records, by their codes
 }
 
 type attributeIndex struct {
@@ -266,8 +273,12 @@ func (s *Schema) lookup() *schemaIndex {
 			idx.unique = append(idx.unique, ai)
 		}
 		idx.attributes[code] = ai
+		if a.Type == TypeEntity || a.Type == TypeEntities {
+			idx.referring = append(idx.referring, a)
+		}
 	}
 	slices.SortFunc(idx.unique, func(a, b *attributeIndex) int { return strings.Compare(a.Code, b.Code) })
+	slices.SortFunc(idx.referring, func(a, b *Attribute) int { return strings.Compare(a.Code, b.Code) })
 	for code, f := range s.Families {
 		members := make(map[string]*attributeIndex, len(f.Attributes))
 		for _, fa := range f.Attributes {

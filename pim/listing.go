@@ -58,6 +58,11 @@ const (
 	EventProductDeleted = "product.deleted"
 	EventPriceChanged   = "price.changed"
 	EventStockChanged   = "stock.changed"
+
+	// Of records, which have a history of their own.
+	EventRecordCreated = "record.created"
+	EventRecordUpdated = "record.updated"
+	EventRecordDeleted = "record.deleted"
 )
 
 // Event is an immutable record of one change; a product's events are its history.

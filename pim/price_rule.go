@@ -176,8 +176,8 @@ func (ps *problems) ruleScope(s *Schema, r *PriceRule) {
 			ps.add(at, "attribute.unknown", fmt.Sprintf("there is no attribute %s", quote(code)))
 		case a.Localizable || a.Scopable:
 			ps.add(at, "price_rule.attribute", "a rule looks at attributes that have one value for all locales and channels")
-		case a.Type != TypeText && a.Type != TypeOption && a.Type != TypeOptions && a.Type != TypeReference:
-			ps.add(at, "price_rule.attribute", "a rule looks at attributes of type text, option, options and reference")
+		case a.Type != TypeText && a.Type != TypeOption && a.Type != TypeOptions && a.Type != TypeReference && a.Type != TypeEntity && a.Type != TypeEntities:
+			ps.add(at, "price_rule.attribute", "a rule looks at attributes of type text, option, options, reference, entity and entities")
 		case len(values) == 0:
 			ps.add(at, "price_rule.attribute", "at least one value is expected")
 		}

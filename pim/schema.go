@@ -17,6 +17,8 @@ const (
 	TypeOptions   AttributeType = "options"   // array of distinct option codes
 	TypeMedia     AttributeType = "media"     // an http(s) URL or asset code, or an array of at most 50 of them
 	TypeReference AttributeType = "reference" // another product's SKU, or an array of them
+	TypeEntity    AttributeType = "entity"    // the code of a record of the attribute's reference entity
+	TypeEntities  AttributeType = "entities"  // array of distinct codes of such records
 )
 
 // Option is one choice of an option attribute.
@@ -40,6 +42,7 @@ type Attribute struct {
 	Localizable bool              `json:"localizable,omitempty"`
 	Scopable    bool              `json:"scopable,omitempty"`
 	Options     []Option          `json:"options,omitempty" doc:"For option and options"`
+	Entity      string            `json:"entity,omitempty" doc:"For entity and entities: code of the reference entity whose records are meant"`
 	Unit        string            `json:"unit,omitempty" doc:"For number: the standard unit, e.g. kg; others of its measurement family are taken too"`
 	MaxLength   int               `json:"max_length,omitempty" doc:"In characters, for text and rich_text; 0 is the default of 65535"`
 	Check       string            `json:"check,omitempty" doc:"gtin: warn when the value is no valid GTIN"`
@@ -126,6 +129,7 @@ type Schema struct {
 	Locations  map[string]bool
 	Tree       *Tree // the categories; nil: none
 	Groups     map[string]*AttributeGroup
+	Entities   map[string]*ReferenceEntity
 	// ListCurrencies are the currencies of the price lists that are not for all.
 	ListCurrencies map[string][]Currency
 	PriceRules     bool // there are price rules, or were

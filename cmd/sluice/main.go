@@ -53,6 +53,8 @@ type cli struct {
 	Diff       diffCmd       `cmd:"" help:"Say what applying YAML files would change."`
 	Dump       dumpCmd       `cmd:"" help:"Write what is set in the house as YAML files."`
 	Group      groupCmd      `cmd:"" name:"attribute-group" help:"Keep the groups that attributes are shown in."`
+	Entity     entityCmd     `cmd:"" name:"reference-entity" help:"Keep reference entities: brands, materials, what products refer to."`
+	Record     recordCmd     `cmd:"" help:"Keep the records of reference entities."`
 	Category   categoryCmd   `cmd:"" help:"Keep trees of categories."`
 	Unit       unitCmd       `cmd:"" help:"List the units that measurements are taken in."`
 	Product    productCmd    `cmd:"" help:"Find products, see how they changed, and bring them back."`

@@ -133,11 +133,12 @@ func join(a *pim.Attribute, v any) string {
 		return text
 	}
 	separator := "\n"
-	if a.Type == pim.TypeOptions {
+	codes := a.Type == pim.TypeOptions || a.Type == pim.TypeEntities
+	if codes {
 		separator = ","
 	}
 	parts := make([]string, len(list))
-	plain := len(list) > 1 || a.Type == pim.TypeOptions && len(list) == 1
+	plain := len(list) > 1 || codes && len(list) == 1
 	for i, e := range list {
 		text, isText := e.(string)
 		parts[i] = text

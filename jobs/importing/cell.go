@@ -45,12 +45,12 @@ func (t *target) value(r *record, row map[string]any) (any, *problem) {
 		case "false", "0":
 			return false, nil
 		}
-	case pim.TypeDate, pim.TypeOption:
+	case pim.TypeDate, pim.TypeOption, pim.TypeEntity:
 		if text = strings.TrimSpace(textOf(v)); text == "" {
 			return nil, nil
 		}
 		return text, nil
-	case pim.TypeOptions:
+	case pim.TypeOptions, pim.TypeEntities:
 		if isText {
 			return list(text, ",;|"), nil
 		}

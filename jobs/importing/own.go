@@ -384,13 +384,13 @@ func ownValue(a *pim.Attribute, v any) any {
 		case "false", "0":
 			return false
 		}
-	case pim.TypeOptions, pim.TypeMedia, pim.TypeReference:
+	case pim.TypeOptions, pim.TypeEntities, pim.TypeMedia, pim.TypeReference:
 		if strings.HasPrefix(text, "[") || strings.HasPrefix(text, `"`) {
 			if parsed, err := pim.DecodeJSON([]byte(text), pim.MaxDepth); err == nil {
 				return parsed
 			}
 		}
-		if a.Type == pim.TypeOptions {
+		if a.Type == pim.TypeOptions || a.Type == pim.TypeEntities {
 			return list(text, ",;|\n")
 		}
 		if strings.Contains(text, "\n") {

@@ -11,12 +11,14 @@ import (
 const (
 	sqlTakeCollection = `update catalogue set collected_at = now() where collected_at < now() - @every::interval`
 
-	// sqlForgetAssets forgets what no product has named for that long.
+	// sqlForgetAssets forgets what no product has named for that long, and no record
+	// names.
 	sqlForgetAssets = `
 with old as (
     select id from asset where unused_at < now() - @grace::interval order by unused_at limit @limit for update skip locked
 )
-delete from asset a using old where a.id = old.id and not exists (select from product_asset u where u.ref in (a.ref, a.code))`
+delete from asset a using old where a.id = old.id and not exists (select from product_asset u where u.ref in (a.ref, a.code))
+  and not exists (select from record r where r.media && array[a.ref, a.code] and r.media <> '{}')`
 
 	// sqlForgetRenditions forgets, of the next renditions behind one, what was made
 	// of files that are no asset's any more, and what no definition has asked for

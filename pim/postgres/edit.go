@@ -69,6 +69,7 @@ type current struct {
 	Deleted       bool
 	Variants      bool // has living variants
 	Categories    []string
+	Records       []string // the keys of the records that its own values name
 	Values        []byte
 }
 
@@ -86,7 +87,7 @@ const currentWhere = `
 select p.id, p.sku, p.rev, p.media_rev, p.family, coalesce(p.family_variant, ''), coalesce(parent.sku, ''), coalesce(p.parent_id, 0),
        p.enabled, p.deleted_at is not null,
        coalesce((select true from product c where c.parent_id = p.id and c.deleted_at is null limit 1), false),
-       p.categories, p.values
+       p.categories, p.records, p.values
 from product p left join product parent on parent.id = p.parent_id
 where `
 
@@ -108,6 +109,8 @@ type write struct {
 	media      bool
 	lanes      pim.Lanes
 	categories []byte
+	records    []byte   // keys of the records that the values name
+	named      []string // those of them that it did not name before
 	values     []byte
 	event      string
 	data       []byte
@@ -126,21 +129,26 @@ type write struct {
 // A tombstone has no parent, so a deletion takes the parent's revision in; a
 // variant that comes back under another parent takes in the old one's media
 // revision, which tombstones go on counting. Else either would fall.
+//
+// A record that a product comes to name is held until the commit, so that
+// whoever deletes it waits, and sees the product; a row whose records are gone
+// is left alone, too.
 const sqlEdit = `
 with guard as (select from catalogue where version = @schema),
 input as (
     select * from unnest(@at::int[], @id::bigint[], @rev::bigint[], @parent::bigint[], @parent_rev::bigint[], @old_parent::bigint[],
                          @sku::text[], @family::text[], @variant::text[],
                          @axis::text[], @enabled::boolean[], @deleted::boolean[], @media::boolean[], @lanes::smallint[],
-                         @categories::jsonb[], @values::jsonb[], @event::text[], @data::jsonb[])
+                         @categories::jsonb[], @records::jsonb[], @named::jsonb[], @values::jsonb[], @event::text[], @data::jsonb[])
         as i (at, id, rev, parent_id, parent_rev, old_parent, sku, family, family_variant, axis_key, enabled, deleted, media, lanes,
-              categories, values, type, data)
+              categories, records, named, values, type, data)
 ),
 locked as (
     select p.id, p.rev, p.media_rev from product p
     where p.id = any(@locks::bigint[]) and exists (select from guard) order by p.id for no key update
 ),
 ready as (select count(*) as n from locked), -- all locks first, in their order
+held as (select ref from record where ref = any(@held::text[]) order by ref for key share),
 updated as (
     update product p set
         rev = p.rev + 1 + case when i.deleted and i.old_parent > 0 then (select o.rev from locked o where o.id = i.old_parent) else 0 end,
@@ -148,19 +156,21 @@ updated as (
             + case when not i.deleted and i.old_parent > 0 then (select o.media_rev from locked o where o.id = i.old_parent) else 0 end,
         updated_at = now(), deleted_at = case when i.deleted then now() end, parent_id = i.parent_id,
         enabled = i.enabled, family = i.family, family_variant = i.family_variant, axis_key = i.axis_key,
-        categories = array(select jsonb_array_elements_text(i.categories)), values = i.values
+        categories = array(select jsonb_array_elements_text(i.categories)), records = array(select jsonb_array_elements_text(i.records)), values = i.values
     from input i
     where (select n from ready) > 0 and p.id = i.id and p.rev = i.rev
       and (i.parent_rev is null or (i.parent_id, i.parent_rev) in (select id, rev from locked))
+      and array(select jsonb_array_elements_text(i.named)) <@ array(select ref from held)
     returning i.at, p.id, p.rev, i.lanes, i.type, i.data
 ),
 inserted as (
-    insert into product (sku, parent_id, media_rev, enabled, family, family_variant, axis_key, categories, values)
+    insert into product (sku, parent_id, media_rev, enabled, family, family_variant, axis_key, categories, records, values)
     select i.sku, i.parent_id, i.media::int, i.enabled, i.family, i.family_variant, i.axis_key,
-           array(select jsonb_array_elements_text(i.categories)), i.values
+           array(select jsonb_array_elements_text(i.categories)), array(select jsonb_array_elements_text(i.records)), i.values
     from input i, guard
     where (select n from ready) >= 0 and i.rev = 0
       and (i.parent_rev is null or (i.parent_id, i.parent_rev) in (select id, rev from locked))
+      and array(select jsonb_array_elements_text(i.named)) <@ array(select ref from held)
     order by i.sku
     on conflict (sku) do nothing
     returning id, rev, sku
@@ -257,6 +267,8 @@ func (s *Store) writeRows(ctx context.Context, q querier, version int64, actor s
 		lanes                        = make([]int16, n)
 		categories, values, data     = make([][]byte, n), make([][]byte, n), make([][]byte, n)
 		locks                        = make([]int64, 0, n)
+		records, naming              = make([][]byte, n), make([][]byte, n)
+		held                         = []string{}
 	)
 	lost := make(map[int]bool, n)
 	for i, w := range writes {
@@ -264,6 +276,7 @@ func (s *Store) writeRows(ctx context.Context, q querier, version int64, actor s
 		sku[i], family[i], variant[i], axis[i], event[i] = string(w.sku), w.family, w.variant, w.axis, w.event
 		enabled[i], deleted[i], media[i], lanes[i] = w.enabled, w.deleted, w.media, int16(w.lanes)
 		categories[i], values[i], data[i] = w.categories, w.values, w.data
+		records[i], naming[i], held = w.records, texts(w.named), append(held, w.named...)
 		lost[w.at] = true
 		if w.rev > 0 {
 			locks = append(locks, w.id)
@@ -279,7 +292,7 @@ func (s *Store) writeRows(ctx context.Context, q querier, version int64, actor s
 		"schema": version, "actor": actor, "priority": int16(p), "at": at, "id": id, "rev": rev, "parent": parent, "parent_rev": parentRev,
 		"old_parent": oldParent, "locks": locks, "sku": sku, "family": family,
 		"variant": variant, "axis": axis, "enabled": enabled, "deleted": deleted, "media": media, "lanes": lanes,
-		"categories": categories, "values": values, "event": event, "data": data,
+		"categories": categories, "records": records, "named": naming, "held": held, "values": values, "event": event, "data": data,
 	})
 	if err != nil {
 		return nil, err
@@ -328,7 +341,7 @@ func (s *Store) currents(ctx context.Context, q querier, edits []Edit, todo []in
 	list, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (*current, error) {
 		var c current
 		return &c, r.Scan(&c.ID, &c.SKU, &c.Rev, &c.MediaRev, &c.Family, &c.FamilyVariant, &c.Parent, &c.ParentID,
-			&c.Enabled, &c.Deleted, &c.Variants, &c.Categories, &c.Values)
+			&c.Enabled, &c.Deleted, &c.Variants, &c.Categories, &c.Records, &c.Values)
 	})
 	if err != nil {
 		return nil, nil, err

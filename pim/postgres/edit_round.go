@@ -197,6 +197,9 @@ func (b *batchEdit) work(ctx context.Context, q querier, schema *pim.Schema, tod
 		return nil, false, err
 	}
 	w := newEditor(schema, have, siblings, holders)
+	if w.missing, err = missingRecords(ctx, q, namedRecords(schema, b.edits, todo)); err != nil {
+		return nil, false, err
+	}
 	for _, i := range todo {
 		if wr, ok := w.work(i, &b.edits[i], &b.results[i]); ok {
 			writes = append(writes, wr)
@@ -204,6 +207,20 @@ func (b *batchEdit) work(ctx context.Context, q querier, schema *pim.Schema, tod
 		}
 	}
 	return writes, alone, nil
+}
+
+// namedRecords are the keys of records that edits name, each once.
+func namedRecords(schema *pim.Schema, edits []Edit, todo []int) (refs []string) {
+	seen := map[string]bool{}
+	for _, i := range todo {
+		for _, ref := range schema.RecordRefs(edits[i].Values) {
+			if ref = storable(ref); !seen[ref] {
+				seen[ref] = true
+				refs = append(refs, ref)
+			}
+		}
+	}
+	return refs
 }
 
 // mentioned are the SKUs that edits name, as products or parents. What is no SKU

@@ -16,13 +16,14 @@ type editor struct {
 	have     map[pim.SKU]*current
 	siblings map[axisOf]pim.SKU
 	holders  map[pim.UniqueValue]pim.SKU // of unique values, as far as edits name them
+	missing  map[string]bool             // keys of records that there are not
 }
 
 func newEditor(schema *pim.Schema, have map[pim.SKU]*current, siblings map[axisOf]pim.SKU, holders map[pim.UniqueValue]pim.SKU) *editor {
 	if siblings == nil {
 		siblings = map[axisOf]pim.SKU{}
 	}
-	return &editor{schema, have, siblings, holders}
+	return &editor{schema: schema, have: have, siblings: siblings, holders: holders}
 }
 
 // work fills result, and gives the write that the edit needs; ok is false when
@@ -81,7 +82,7 @@ func (w *editor) delete(at int, was *current) write {
 	wr := write{
 		at: at, id: was.ID, rev: was.Rev, sku: was.SKU, family: was.Family, enabled: was.Enabled, deleted: true,
 		lanes: pim.LanesOf(pim.Content), values: was.Values, event: pim.EventProductDeleted,
-		categories: texts(was.Categories), variant: optional(was.FamilyVariant), alone: was.FamilyVariant != "",
+		categories: texts(was.Categories), records: texts(was.Records), variant: optional(was.FamilyVariant), alone: was.FamilyVariant != "",
 	}
 	if was.ParentID != 0 {
 		wr.parentID, wr.oldParent = &was.ParentID, &was.ParentID
@@ -156,6 +157,12 @@ func (w *editor) upsert(at int, e *Edit, was *current, exists bool, result *Edit
 			}
 		}
 	}
+	var had []string // what a deleted product named may be gone
+	if exists {
+		had = was.Records
+	}
+	named, unknown := w.records(clean, had)
+	problems = append(problems, unknown...)
 	result.Warnings = append(slices.Clone(e.Known), warnings...)
 	if e.Categories != nil {
 		result.Warnings = append(result.Warnings, w.schema.CheckCategories(next.Categories, "/categories")...)
@@ -176,7 +183,7 @@ func (w *editor) upsert(at int, e *Edit, was *current, exists bool, result *Edit
 	wr := write{
 		at: at, id: next.ID, rev: next.Rev, sku: e.SKU, family: next.Family, variant: optional(next.FamilyVariant), axis: axis,
 		enabled: next.Enabled, media: lanes.Has(pim.Media), lanes: lanes | pim.LanesOf(pim.Content),
-		categories: texts(next.Categories), values: pim.AppendJSON(nil, clean), uniques: unique,
+		categories: texts(next.Categories), records: texts(w.schema.RecordRefs(clean)), named: named, values: pim.AppendJSON(nil, clean), uniques: unique,
 	}
 	if next.ParentID != 0 {
 		wr.parentID = &next.ParentID
@@ -325,6 +332,23 @@ func (w *editor) axis(sku pim.SKU, next *current, values pim.Values, add adder) 
 		return nil
 	}
 	return &key
+}
+
+// records gives the keys of the records that values name anew, and what is wrong
+// with those that there are not.
+func (w *editor) records(values pim.Values, had []string) (named []string, problems []pim.Problem) {
+	for _, ref := range w.schema.RecordRefs(values) {
+		if slices.Contains(had, ref) {
+			continue // it cannot be deleted
+		}
+		if named = append(named, ref); w.missing[ref] {
+			entity, code := pim.SplitRef(ref)
+			problems = append(problems, pim.Problem{
+				Pointer: w.schema.RecordPlaces(values, "/values")[ref], Code: "record.unknown", Detail: fmt.Sprintf("reference entity %s has no record %q", entity, code),
+			})
+		}
+	}
+	return named, problems
 }
 
 // told reports whether the place pointer has a problem already.

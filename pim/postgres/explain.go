@@ -96,7 +96,8 @@ const MaxAhead = 10_000
 // touchesLane: what happened on lanes of product_id touches the lane.
 const touchesLane = `
 ((x.lanes & 1 <> 0 and c.marks_content & k.lane <> 0) or (x.lanes & 2 <> 0 and x.product_id = p.id and c.marks_offer & k.lane <> 0)
- or (x.lanes & 4 <> 0 and c.marks_media & k.lane <> 0) or (x.lanes & 8 <> 0 and c.marks_tree & k.lane <> 0))`
+ or (x.lanes & 4 <> 0 and c.marks_media & k.lane <> 0) or (x.lanes & 8 <> 0 and c.marks_tree & k.lane <> 0)
+ or (x.lanes & 16 <> 0 and c.marks_records & k.lane <> 0))`
 
 const (
 	sqlExplainChannel = `

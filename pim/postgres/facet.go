@@ -113,12 +113,12 @@ func facetSource(schema *pim.Schema, field string, args pgx.NamedArgs) (string, 
 	if err != nil {
 		return "", err
 	}
-	no := fault(0, "facet", "%s is no facet: family, category, and attributes with options as values.ATTRIBUTE are", clipped(field))
+	no := fault(0, "facet", "%s is no facet: family, category, and attributes with options, and those that name records, as values.ATTRIBUTE are", clipped(field))
 	if len(test.Path) < 2 || test.Path[0] != "values" {
 		return "", no
 	}
 	a := schema.Attributes[test.Path[1]]
-	if a == nil || a.Type != pim.TypeOption && a.Type != pim.TypeOptions {
+	if a == nil || a.Type != pim.TypeOption && a.Type != pim.TypeOptions && a.Type != pim.TypeEntity && a.Type != pim.TypeEntities {
 		return "", no
 	}
 	c := compiler{schema: schema, args: args}

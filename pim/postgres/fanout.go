@@ -67,6 +67,7 @@ marked as (
     where c.deleted_at is null
       and ((t.lanes & 1 <> 0 and c.marks_content & lane.lane <> 0) or (t.lanes & 2 <> 0 and c.marks_offer & lane.lane <> 0)
            or (t.lanes & 4 <> 0 and c.marks_media & lane.lane <> 0) or (t.lanes & 8 <> 0 and c.marks_tree & lane.lane <> 0)
+           or (t.lanes & 16 <> 0 and c.marks_records & lane.lane <> 0)
            or (t.gone and t.lanes & 1 <> 0 and lane.lane = 2 and (c.marks_content | c.marks_offer | c.marks_media) & 2 <> 0 and c.policy ->> 'withdrawal' = 'zero_stock'))
     order by t.product_id, c.id, lane.lane
     on conflict (product_id, channel_id, lane) do update set

@@ -106,7 +106,7 @@ func (c *compiler) content(f *pim.Filter, a *pim.Attribute) error {
 		return c.boolean(f, "case jsonb_typeof(t.v) when 'boolean' then t.v::boolean end")
 	case pim.TypeDate:
 		return c.date(f)
-	case pim.TypeOption, pim.TypeOptions, pim.TypeMedia, pim.TypeReference:
+	case pim.TypeOption, pim.TypeOptions, pim.TypeMedia, pim.TypeReference, pim.TypeEntity, pim.TypeEntities:
 		return c.elements(f, a)
 	default:
 		return c.text(f, plain)

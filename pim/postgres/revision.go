@@ -228,6 +228,11 @@ func (s *Store) RestoreEdit(ctx context.Context, sku pim.SKU, rev int64) (Edit, 
 		e.Parent = &gone.Parent
 	}
 	e.Values, _ = newEditor(schema, nil, nil, nil).prune(r.State.Values, nil, r.State.Family)
+	missing, err := missingRecords(ctx, s.pool, schema.RecordRefs(e.Values))
+	if err != nil {
+		return Edit{}, fmt.Errorf("look for the records of product %s: %w", sku, err)
+	}
+	e.Values = schema.WithoutRecords(e.Values, missing)
 	for _, c := range schema.FieldChanges(pim.State{Values: r.State.Values}, pim.State{Values: e.Values}) {
 		e.Known = append(e.Known, pim.Problem{
 			Pointer: "/values", Code: "restore.left_out", Detail: fmt.Sprintf("%s is left out: there is no place for it any more", c.Field),

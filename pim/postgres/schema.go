@@ -40,7 +40,8 @@ select c.version,
        array(select code from channel where deleted_at is null), coalesce((select jsonb_agg(definition order by code) from attribute_group), '[]'), c.tree,
        case when c.tree <> @tree then coalesce((select jsonb_agg(jsonb_build_object('code', code, 'parent', coalesce(parent, ''), 'position', position,
            'labels', labels, 'path', path, 'rev', rev, 'updated_at', updated_at)) from category), '[]') end,
-       coalesce((select jsonb_object_agg(code, definition -> 'currencies') from price_list where definition ? 'currencies'), '{}'), c.derives & 8 <> 0
+       coalesce((select jsonb_object_agg(code, definition -> 'currencies') from price_list where definition ? 'currencies'), '{}'), c.derives & 8 <> 0,
+       coalesce((select jsonb_agg(definition) from reference_entity), '[]')
 from catalogue c`
 
 // loadSchema reads through q, which in a transaction is the transaction: a
@@ -50,6 +51,7 @@ func (s *Store) loadSchema(ctx context.Context, q querier) (*pim.Schema, error) 
 	var (
 		version                                          int64
 		attributes, families, groups, categories, listed []byte
+		entities                                         []byte
 		tree                                             int64
 		rules                                            bool
 		locales, currencies, lists, locations, channels  []string
@@ -59,7 +61,7 @@ func (s *Store) loadSchema(ctx context.Context, q querier) (*pim.Schema, error) 
 		known = old.Tree
 	}
 	err := q.QueryRow(ctx, sqlSchema, pgx.NamedArgs{"tree": known.Version}).
-		Scan(&version, &attributes, &families, &locales, &currencies, &lists, &locations, &channels, &groups, &tree, &categories, &listed, &rules)
+		Scan(&version, &attributes, &families, &locales, &currencies, &lists, &locations, &channels, &groups, &tree, &categories, &listed, &rules, &entities)
 	if err != nil {
 		return nil, fmt.Errorf("read the schema of values: %w", err)
 	}
@@ -92,6 +94,9 @@ func (s *Store) loadSchema(ctx context.Context, q querier) (*pim.Schema, error) 
 	}
 	for _, g := range gs {
 		out.Groups[g.Code] = g
+	}
+	if out.Entities, err = entitiesByCode(entities); err != nil {
+		return nil, err
 	}
 	for _, a := range as {
 		out.Attributes[a.Code] = a
@@ -253,7 +258,7 @@ func checkChange(current *pim.Schema, c SchemaChange) error {
 		Attributes: map[string]*pim.Attribute{}, Families: map[string]*pim.Family{},
 		Locales: with(current.Locales, c.Locales), Currencies: with(current.Currencies, c.Currencies),
 		PriceLists: with(current.PriceLists, c.PriceLists), Locations: with(current.Locations, c.Locations),
-		Channels: current.Channels, Groups: maps.Clone(current.Groups),
+		Channels: current.Channels, Groups: maps.Clone(current.Groups), Entities: current.Entities,
 	}
 	var problems []pim.Problem
 	for code, a := range current.Attributes {
@@ -287,7 +292,7 @@ func checkChange(current *pim.Schema, c SchemaChange) error {
 		problems = append(problems, next.CheckAttribute(a, at)...)
 		if old := current.Attributes[a.Code]; old != nil && used[a.Code] && shape(old) != shape(a) {
 			problems = append(problems, pim.Problem{Pointer: at, Code: "attribute.shape", Detail: fmt.Sprintf(
-				"attribute %s is used by a family: its type, unit, localizable and scopable stay as they are", a.Code)})
+				"attribute %s is used by a family: its type, unit, reference entity, localizable and scopable stay as they are", a.Code)})
 		}
 		next.Attributes[a.Code] = a
 	}
@@ -321,8 +326,8 @@ func checkChange(current *pim.Schema, c SchemaChange) error {
 	return nil
 }
 
-func shape(a *pim.Attribute) [4]any {
-	return [4]any{a.Type, a.Unit, a.Localizable, a.Scopable}
+func shape(a *pim.Attribute) [5]any {
+	return [5]any{a.Type, a.Unit, a.Entity, a.Localizable, a.Scopable}
 }
 
 func with[K comparable](have map[K]bool, more []K) map[K]bool {

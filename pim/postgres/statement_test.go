@@ -206,6 +206,9 @@ func (h *house) fill(channel pim.ChannelID, n int) {
 	h.exec(`insert into stock (product_id, on_hand, location) select id, 1, 'default' from product on conflict do nothing`)
 	h.exec(`insert into event (product_id, rev, lanes, type, actor, data) select id, 1, 1, 'product.created', 'x', '{}' from product`)
 	h.exec(`insert into outbox (product_id, lanes) select id, 1 from product`)
+	h.exec(`insert into reference_entity (code, definition) values ('brand', '{"code": "brand"}') on conflict do nothing`)
+	h.exec(`insert into record (ref, entity, code, rev) select 'brand/' || n, 'brand', n, 1 from generate_series((select count(*) + 1 from record), $1::int) n`, n)
+	h.exec(`update product set records = array['brand/' || id % 50] where id % 3 = 0 and records = '{}'`)
 	h.exec(`insert into listing (channel_id, lane, product_id, dirty) select $1, lane, id, id % 10 = 0 from product, (values (1), (2), (4)) l (lane) on conflict do nothing`, channel)
 	h.exec(`vacuum analyze`)
 }
@@ -237,6 +240,8 @@ func (h *house) checkPlans(of string) {
 		"stock":     {sqlStock, "product_sku_key", ""},
 		"offers":    {sqlLockOffers, "product_offer_pkey", ""},
 		"product":   {sqlProduct, "product_sku_key", ""},
+		"records":   {sqlRecordChanges, "", "record_change channel"},
+		"keys":      {sqlRecordKeys, "record_pkey", ""},
 		"windows":   {sqlPriceWindows, "price_opens", "catalogue"},
 		"events":    {sqlEvents, "", "event_default"},
 		"forget":    {sqlForget, "", "idempotency"},

@@ -38,6 +38,7 @@ var Kinds = []Kind{
 	{Name: "price-list", Plural: "price-lists", above: "base"},
 	{Name: "location", Plural: "locations"},
 	{Name: "attribute-group", Plural: "attribute-groups"},
+	{Name: "reference-entity", Plural: "reference-entities"},
 	{Name: "attribute", Plural: "attributes"},
 	{Name: "family", Plural: "families"},
 	{Name: "category", Plural: "categories", above: "parent"},

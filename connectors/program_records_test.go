@@ -1,0 +1,53 @@
+package connectors
+
+import (
+	"testing"
+	"time"
+
+	"github.com/sluicehub/sluice/pim"
+)
+
+func TestRecordsInMappings(t *testing.T) {
+	schema := &pim.Schema{
+		Attributes: map[string]*pim.Attribute{
+			"brand":  {Code: "brand", Type: pim.TypeEntity, Entity: "brand"},
+			"makers": {Code: "makers", Type: pim.TypeEntities, Entity: "brand", Localizable: true},
+			"gone":   {Code: "gone", Type: pim.TypeEntity, Entity: "brand"},
+			"name":   {Code: "name", Type: pim.TypeText},
+		},
+		Entities: map[string]*pim.ReferenceEntity{"brand": {Code: "brand", Attributes: []pim.Attribute{
+			{Code: "country", Type: pim.TypeText}, {Code: "story", Type: pim.TypeText, Localizable: true}, {Code: "logo", Type: pim.TypeMedia},
+		}}},
+	}
+	acme := &Record{Code: "acme", Labels: map[pim.Locale]string{"de-DE": "Akme", "en-GB": "Acme"}, Values: pim.Values{
+		"country": "NL", "story": map[string]any{"de-DE": "Alt", "en-GB": "Old"}, "logo": "acme-logo", "dropped": "x",
+	}}
+	s := &Subject{
+		SKU: "P", Values: pim.Values{"brand": "acme", "makers": map[string]any{"de-DE": []any{"umbra", "acme", "nobody"}, "en-GB": []any{"acme"}}, "gone": "nobody", "name": "n"},
+		Records:  map[string]*Record{"brand/acme": acme, "brand/umbra": {Code: "umbra"}},
+		Pictures: map[string]*Picture{"acme-logo": {URL: "https://media.example/logo.png"}},
+	}
+	p, err := Compile(Mapping{Content: map[string]string{
+		"brand": "records.brand.label", "code": "values.brand", "story": "records.brand.values.story", "english": "records.brand.labels['en-GB']",
+		"makers": "records.makers.map(m, m.label)", "gone": "records.gone.label", "none": "firstOf([records.nothing.label, 'none'])",
+		"logo": "records.brand.values.logo", "dropped": "records.brand.values.dropped", "whole": "records.brand",
+	}, Offer: map[string]string{"n": "'1'"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.Records() != pim.LanesOf(pim.Content) || !p.Inputs(pim.Content).Has(pim.Content) || !p.Reads("makers", "de-DE") || p.Reads("name", "de-DE") {
+		t.Errorf("reads: %v, %v", p.Records().List(), p.reads)
+	}
+	doc, err := p.Render(t.Context(), pim.Content, s, schema, Scope{Locale: "de-DE", Now: time.Unix(0, 0)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `{"brand":"Akme","code":"acme","english":"Acme","logo":"https://media.example/logo.png","makers":["umbra","Akme"],"none":"none","story":"Alt",` +
+		`"whole":{"code":"acme","label":"Akme","labels":{"de-DE":"Akme","en-GB":"Acme"},"values":{"country":"NL","logo":"https://media.example/logo.png","story":"Alt"}}}`
+	if string(doc) != want {
+		t.Errorf("%s\nwant %s", doc, want)
+	}
+	if _, err := Compile(Mapping{Content: map[string]string{"x": "records.makers.map(a, records.makers.map(b, records.makers.map(c, a.label + b.label + c.label)))"}}); err == nil {
+		t.Error("loops over records in loops are taken to be cheap")
+	}
+}

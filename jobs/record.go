@@ -1,0 +1,70 @@
+package jobs
+
+import (
+	"context"
+	"slices"
+
+	"github.com/sluicehub/sluice/connectors"
+	"github.com/sluicehub/sluice/pim"
+)
+
+// relate reads the records that subjects name. It stands behind their claim, so
+// that whatever made a listing due is seen.
+func (c *Channels) relate(ctx context.Context, subjects []*connectors.Subject, schema *pim.Schema) error {
+	of := make([][]string, len(subjects))
+	var refs []string
+	for i, s := range subjects {
+		if s != nil {
+			of[i] = schema.RecordRefs(s.Values)
+			refs = append(refs, of[i]...)
+		}
+	}
+	if len(refs) == 0 {
+		return nil
+	}
+	slices.Sort(refs)
+	list, err := c.store.RecordsOf(ctx, slices.Compact(refs))
+	if err != nil {
+		return err
+	}
+	known := make(map[string]*connectors.Record, len(list))
+	for i := range list {
+		r := &list[i]
+		values, err := pim.DecodeStored(r.Values)
+		if err != nil {
+			return undecodable("values of record "+r.Code, pim.SKU(r.Entity), err)
+		}
+		known[pim.RecordRef(r.Entity, r.Code)] = &connectors.Record{Code: r.Code, Labels: r.Labels, Values: values}
+	}
+	for i, s := range subjects {
+		if len(of[i]) == 0 {
+			continue
+		}
+		s.Records = make(map[string]*connectors.Record, len(of[i]))
+		for _, ref := range of[i] {
+			if r := known[ref]; r != nil {
+				s.Records[ref] = r
+			}
+		}
+	}
+	return nil
+}
+
+// recordMedia are the assets that the records of a subject name. Links in records
+// are passed on as they stand: nothing fetches them.
+func recordMedia(s *connectors.Subject, schema *pim.Schema) (refs []string) {
+	for ref, r := range s.Records {
+		entity, _ := pim.SplitRef(ref)
+		e := schema.Entities[entity]
+		if e == nil {
+			continue
+		}
+		for _, a := range e.Attributes {
+			if a.Type == pim.TypeMedia {
+				refs = append(refs, mediaIn(r.Values[a.Code])...)
+			}
+		}
+	}
+	slices.Sort(refs)
+	return slices.Compact(refs)
+}

@@ -1,0 +1,171 @@
+package postgres
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/sluicehub/sluice/pim"
+)
+
+// ReferenceEntity is a stored reference entity.
+type ReferenceEntity struct {
+	pim.ReferenceEntity
+	Rev       int64 // the ETag
+	Records   int64
+	UpdatedAt time.Time
+}
+
+const (
+	entityColumns = `e.rev, e.updated_at, e.definition, (select count(*) from record r where r.entity = e.code)`
+	sqlEntities   = `select ` + entityColumns + ` from reference_entity e order by e.code`
+	sqlEntity     = `select ` + entityColumns + ` from reference_entity e where e.code = @code`
+)
+
+func scanEntity(row pgx.CollectableRow) (e ReferenceEntity, err error) {
+	var definition []byte
+	if err := row.Scan(&e.Rev, &e.UpdatedAt, &definition, &e.Records); err != nil {
+		return e, err
+	}
+	return e, json.Unmarshal(definition, &e.ReferenceEntity)
+}
+
+// ReferenceEntities lists all reference entities, by their codes.
+func (s *Store) ReferenceEntities(ctx context.Context) ([]ReferenceEntity, error) {
+	rows, err := s.pool.Query(ctx, sqlEntities)
+	if err != nil {
+		return nil, fmt.Errorf("list reference entities: %w", err)
+	}
+	return pgx.CollectRows(rows, scanEntity)
+}
+
+// ReferenceEntity reads one; ErrNotFound.
+func (s *Store) ReferenceEntity(ctx context.Context, code string) (ReferenceEntity, error) {
+	e, err := entityOf(ctx, s.pool, code)
+	if err != nil {
+		return e, fmt.Errorf("reference entity %s: %w", code, err)
+	}
+	return e, nil
+}
+
+func entityOf(ctx context.Context, q querier, code string) (ReferenceEntity, error) {
+	rows, err := q.Query(ctx, sqlEntity, pgx.NamedArgs{"code": storable(code)})
+	if err != nil {
+		return ReferenceEntity{}, err
+	}
+	e, err := pgx.CollectExactlyOneRow(rows, scanEntity)
+	if errors.Is(err, pgx.ErrNoRows) {
+		err = ErrNotFound
+	}
+	return e, err
+}
+
+const (
+	sqlPutEntity = `
+insert into reference_entity as e (code, definition) values (@code, @definition)
+on conflict (code) do update set definition = excluded.definition, rev = e.rev + 1, updated_at = now()
+where e.definition is distinct from excluded.definition`
+	sqlDropEntity = `delete from reference_entity where code = @code`
+
+	// sqlEntityChange notes that all records of an entity may look another way.
+	sqlEntityChange = `
+insert into record_change (refs)
+select array_agg(ref) from record where entity = @code having count(*) > 0`
+)
+
+// PutReferenceEntity checks (*pim.Invalid) and stores a reference entity. Values of
+// attributes that it loses stay in its records, unseen, until these are edited.
+// Where its attributes are others, products that show its records are looked at
+// again. The same again changes nothing. ifMatch, when not 0, is the revision that
+// it must have (ErrStale).
+func (s *Store) PutReferenceEntity(ctx context.Context, e pim.ReferenceEntity, ifMatch int64) (now ReferenceEntity, created bool, err error) {
+	err = inTx(ctx, s.pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, sqlLockCatalogue); err != nil {
+			return err
+		}
+		schema, err := s.loadSchema(ctx, tx)
+		if err != nil {
+			return err
+		}
+		old, err := entityOf(ctx, tx, e.Code)
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return err
+		}
+		if created = err != nil; ifMatch != 0 && old.Rev != ifMatch {
+			return ErrStale
+		}
+		if problems := schema.CheckEntity(&e, ""); len(problems) > 0 {
+			return &pim.Invalid{Problems: problems}
+		}
+		args := pgx.NamedArgs{"code": e.Code, "definition": mustJSON(e)}
+		tag, err := tx.Exec(ctx, sqlPutEntity, args)
+		if err != nil || tag.RowsAffected() == 0 {
+			return err
+		}
+		b := &pgx.Batch{}
+		if string(mustJSON(old.Attributes)) != string(mustJSON(e.Attributes)) {
+			b.Queue(sqlEntityChange, args)
+		}
+		b.Queue(sqlBumpCatalogue)
+		return tx.SendBatch(ctx, b).Close()
+	})
+	if err != nil {
+		return now, false, fmt.Errorf("store reference entity %s: %w", e.Code, err)
+	}
+	if _, err := s.loadSchema(ctx, s.pool); err != nil {
+		return now, false, err
+	}
+	s.openRecordChanges(ctx)
+	now, err = s.ReferenceEntity(ctx, e.Code)
+	return now, created, err
+}
+
+// DeleteReferenceEntity removes a reference entity. ErrInUse while attributes name
+// it or it has records; ErrStale where ifMatch is not 0 and not its revision;
+// ErrNotFound.
+func (s *Store) DeleteReferenceEntity(ctx context.Context, code string, ifMatch int64) error {
+	return s.drop(ctx, sqlDropEntity, storable(code), func(ctx context.Context, tx pgx.Tx, now *pim.Schema) (bool, error) {
+		e, err := entityOf(ctx, tx, code)
+		if err != nil {
+			return false, err
+		}
+		if ifMatch != 0 && e.Rev != ifMatch {
+			return false, ErrStale
+		}
+		for _, a := range now.Attributes {
+			if a.Entity == code {
+				return true, nil
+			}
+		}
+		return e.Records > 0, nil
+	})
+}
+
+func entitiesByCode(raw []byte) (map[string]*pim.ReferenceEntity, error) {
+	var list []*pim.ReferenceEntity
+	if err := json.Unmarshal(raw, &list); err != nil {
+		return nil, fmt.Errorf("decode reference entities: %w", err)
+	}
+	out := make(map[string]*pim.ReferenceEntity, len(list))
+	for _, e := range list {
+		out[e.Code] = e
+	}
+	return out, nil
+}
+
+// Referring are the codes of the attributes that refer to an entity's records, in
+// order.
+func Referring(schema *pim.Schema, entity string) (codes []string) {
+	for code, a := range schema.Attributes {
+		if a.Entity == entity {
+			codes = append(codes, code)
+		}
+	}
+	slices.Sort(codes)
+	return codes
+}

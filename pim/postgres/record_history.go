@@ -1,0 +1,100 @@
+package postgres
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/sluicehub/sluice/pim"
+)
+
+// RecordEvent is one change of a record.
+type RecordEvent struct {
+	ID    int64           `json:"id"`
+	At    time.Time       `json:"at"`
+	Rev   int64           `json:"revision" doc:"That it made"`
+	Type  string          `json:"type" enum:"record.created,record.updated,record.deleted"`
+	Actor string          `json:"actor" doc:"Who made it: the name of the API key"`
+	Data  json.RawMessage `json:"data" doc:"Labels and values before and after, as far as they differ"`
+}
+
+const (
+	sqlRecordHistory = `
+select id, at, rev, type, actor, data from record_event
+where ref = @ref and (@after::bigint = 0 or id < @after) order by id desc limit @limit`
+	sqlRecordState = `select type, state -> 'labels', state -> 'values' from record_event where ref = @ref and rev = @rev`
+	// sqlForgetRecordEvents drops what is older than history is kept, but never the
+	// last event of a record, by which the next revision is known.
+	sqlForgetRecordEvents = `
+delete from record_event e using catalogue c
+where c.history_months is not null and e.at < now() - make_interval(months => c.history_months)
+  and exists (select from record_event n where n.ref = e.ref and n.rev > e.rev)`
+)
+
+// RecordHistory lists what became of a record, the newest first, also of a deleted
+// one. ErrNotFound: there never was one.
+func (s *Store) RecordHistory(ctx context.Context, entity, code string, page Page) (list []RecordEvent, next string, err error) {
+	after, err := afterID(page.After)
+	if err != nil {
+		return nil, "", err
+	}
+	rows, err := s.pool.Query(ctx, sqlRecordHistory, pgx.NamedArgs{"ref": storable(pim.RecordRef(entity, code)), "after": after, "limit": page.limit()})
+	if err == nil {
+		list, err = pgx.CollectRows(rows, func(r pgx.CollectableRow) (e RecordEvent, err error) {
+			return e, r.Scan(&e.ID, &e.At, &e.Rev, &e.Type, &e.Actor, &e.Data)
+		})
+	}
+	if err == nil && len(list) == 0 && after == 0 {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return nil, "", fmt.Errorf("read the history of record %s of %s: %w", code, entity, err)
+	}
+	if len(list) == page.limit() {
+		next = fmt.Sprint(list[len(list)-1].ID)
+	}
+	return list, next, nil
+}
+
+// RestoreRecord makes a record what it was at a revision, of a deletion what it was
+// when it went; a deleted one comes back. What its entity has no attribute for any
+// more is left out. ErrNotFound: there is no such revision, or it is not kept.
+func (s *Store) RestoreRecord(ctx context.Context, actor, entity, code string, rev, ifMatch int64) (RecordResult, error) {
+	var (
+		kind           string
+		labels, values []byte
+	)
+	err := s.pool.QueryRow(ctx, sqlRecordState, pgx.NamedArgs{"ref": storable(pim.RecordRef(entity, code)), "rev": rev}).Scan(&kind, &labels, &values)
+	if errors.Is(err, pgx.ErrNoRows) {
+		err = ErrNotFound
+	}
+	e := RecordEdit{Code: code, Mode: Put, IfMatch: ifMatch}
+	var was pim.Values
+	if err == nil {
+		err = json.Unmarshal(labels, &e.Labels)
+	}
+	if err == nil {
+		was, err = pim.DecodeStored(values)
+	}
+	if err != nil {
+		return RecordResult{}, fmt.Errorf("revision %d of record %s of %s: %w", rev, code, entity, err)
+	}
+	schema, err := s.RefreshSchema(ctx)
+	if err != nil {
+		return RecordResult{}, err
+	}
+	of := schema.RecordSchema(entity)
+	if of == nil {
+		return RecordResult{}, fmt.Errorf("reference entity %s: %w", entity, ErrNotFound)
+	}
+	e.Values = (&recordWriter{schema: of}).known(was)
+	results, err := s.EditRecords(ctx, actor, entity, []RecordEdit{e})
+	if err != nil {
+		return RecordResult{}, err
+	}
+	return results[0], results[0].Err
+}
