@@ -5,6 +5,7 @@ package all
 import (
 	"github.com/sluicehub/sluice/connectors"
 	"github.com/sluicehub/sluice/connectors/bol"
+	"github.com/sluicehub/sluice/connectors/feed"
 	"github.com/sluicehub/sluice/connectors/medusa"
 	"github.com/sluicehub/sluice/connectors/tryton"
 	"github.com/sluicehub/sluice/connectors/webhook"
@@ -15,6 +16,7 @@ import (
 func Registry() *connectors.Registry {
 	return connectors.NewRegistry(
 		bol.Kind,
+		feed.Kind,
 		medusa.Kind,
 		tryton.Kind,
 		webhook.Kind,

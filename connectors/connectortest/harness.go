@@ -35,6 +35,9 @@ type Harness struct {
 	Unheld bool
 	// Vague, optional, are lanes of which a read cannot tell all.
 	Vague pim.Lanes
+	// Prompt says that the target refuses at once, also where it takes the rest on a
+	// ticket.
+	Prompt bool
 }
 
 // Target is one fake target with a connector to it. The functions switch the
