@@ -298,7 +298,11 @@ func (r *reading) held(i int) connectors.Held {
 	if err != nil {
 		return connectors.Held{Err: &connectors.Error{Verdict: connectors.Permanent, Err: err}}
 	}
-	return connectors.Held{Presence: presence(status), Document: document, Exact: exact && s.bare}
+	where := presence(status)
+	if parent != "" && where == connectors.Hidden {
+		where = connectors.Kept // the status is the parent's: a variant has none that could differ
+	}
+	return connectors.Held{Presence: where, Document: document, Exact: exact && s.bare}
 }
 
 // left is what a read says of a withdrawn item.
