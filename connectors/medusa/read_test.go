@@ -170,6 +170,13 @@ func TestReadOfWhatIsNotForSale(t *testing.T) {
 			t.Errorf("%d: %s, exact %v; want %s, %v", i, held[i].Presence, held[i].Exact, want.Presence, want.Exact)
 		}
 	}
+	family := []connectors.Item{upsert(pim.Content, "P", `{"title":"P","status":"draft"}`), upsert(pim.Content, "V", `{"title":"V","parent":"P","options":{"size":"M"}}`)}
+	for _, it := range family {
+		fine(t, to, it)
+	}
+	if h := readBack(t, to, family...); h[0].Presence != connectors.Hidden || h[1].Presence != connectors.Kept || !h[1].Exact {
+		t.Errorf("a draft is %s, and its variant %s, exact %v", h[0].Presence, h[1].Presence, h[1].Exact)
+	}
 	fine(t, to, upsert(pim.Content, "S", `{"title":"S"}`))
 	if h := readBack(t, to, withdrawal("S"))[0]; h.Presence != connectors.Shown || h.Exact {
 		t.Errorf("back again: %s, exact %v", h.Presence, h.Exact)
