@@ -143,6 +143,7 @@ func (s *server) register() {
 	s.registerExport()
 	s.registerRevisions()
 	s.registerOffers()
+	s.registerPublication()
 	s.registerChannels()
 	s.registerReconcile()
 	s.registerMappings()

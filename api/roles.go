@@ -119,6 +119,9 @@ var allowed = map[string][]Role{
 	"set-prices": offers,
 	"set-stock":  offers,
 
+	"set-publication":         catalogue,
+	"get-product-publication": everyone,
+
 	"list-connectors":  everyone,
 	"forecast-channel": everyone,
 	"list-channels":    everyone,

@@ -24,6 +24,7 @@ const (
 	ReasonNotMapped    Reason = "not_mapped"    // the channel's mapping has nothing of the lane
 	ReasonDeleted      Reason = "deleted"       // the product, or its parent, is deleted, and the target does not hold it
 	ReasonDisabled     Reason = "disabled"      // the product, or its parent, is disabled, and the target does not hold it
+	ReasonNotPublished Reason = "not_published" // the product's window, or its parent's, is not open, and the target does not hold it
 	ReasonWithdrawn    Reason = "withdrawn"     // the mapping makes nothing of it any more, and the target does not hold it
 	ReasonSoldOut      Reason = "sold_out"      // it left the channel, whose policy has the target keep it with a stock of 0
 
@@ -62,7 +63,7 @@ const (
 
 // Reasons in the order in which people read them.
 var Reasons = []Reason{
-	ReasonLive, ReasonAccepted, ReasonNoDifference, ReasonEmpty, ReasonNotMapped, ReasonDeleted, ReasonDisabled, ReasonWithdrawn, ReasonSoldOut,
+	ReasonLive, ReasonAccepted, ReasonNoDifference, ReasonEmpty, ReasonNotMapped, ReasonDeleted, ReasonDisabled, ReasonNotPublished, ReasonWithdrawn, ReasonSoldOut,
 	ReasonUnknownProduct, ReasonParked, ReasonIncomplete, ReasonUnlisted, ReasonFanout, ReasonFanoutFailed, ReasonMarking,
 	ReasonPaused, ReasonAuth, ReasonBreakerOpen, ReasonFailing, ReasonThrottled, ReasonBudget, ReasonQuota, ReasonRate, ReasonWindow, ReasonHeld,
 	ReasonPending, ReasonWaitsForContent, ReasonWaitsForParent, ReasonWaitsForPictures, ReasonWaitsForText, ReasonSettling, ReasonConflict, ReasonRetrying, ReasonDebounce, ReasonQueued, ReasonNoWorker,
@@ -100,6 +101,8 @@ func because(e *postgres.Explained, l *postgres.ExplainedLane) Because {
 		b.Text = "the product, or its parent, is deleted, and is to be " + leaving[policy] + "; " + b.Text
 	case !p.Enabled || p.ParentDisabled:
 		b.Text = "the product, or its parent, is disabled, and is to be " + leaving[policy] + "; " + b.Text
+	case p.Closed != nil:
+		b.Text = "the product is not published here" + opens(e) + ", and is to be " + leaving[policy] + "; " + b.Text
 	}
 	return b
 }
@@ -167,6 +170,8 @@ func settled(e *postgres.Explained, l *postgres.ExplainedLane) Because {
 		if p.Enabled {
 			b.Text = "the product's parent is disabled, and " + where
 		}
+	case away && p.Closed != nil:
+		b.Reason, b.Text, b.Until = ReasonNotPublished, "the product is not published here"+opens(e)+", and "+where, latest(e.Now, p.Closed.From)
 	case status == pim.StateWithdrawn:
 		w, _ := isWithdrawn(l.ContentHash)
 		b.Reason, b.Text = ReasonWithdrawn, "the channel's document of it has no field any more; "+withdrawnText(w)
@@ -182,6 +187,14 @@ func settled(e *postgres.Explained, l *postgres.ExplainedLane) Because {
 		b.Reason, b.Text = Reason(status), holds(status)
 	}
 	return b
+}
+
+// opens says until when a product is not published.
+func opens(e *postgres.Explained) string {
+	if at := latest(e.Now, e.Product.Closed.From); at != nil {
+		return " until " + clockOf(at)
+	}
+	return " any more"
 }
 
 func holds(s pim.ListingState) string {

@@ -58,6 +58,9 @@ func (r *Runner) sweepOnce(ctx context.Context) {
 		_, err = r.store.OpenPriceWindows(ctx)
 	}
 	if err == nil {
+		_, err = r.store.OpenPublications(ctx)
+	}
+	if err == nil {
 		_, err = r.store.OpenTreeChanges(ctx)
 	}
 	if err == nil {

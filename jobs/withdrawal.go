@@ -57,6 +57,8 @@ func gone(p *postgres.ExplainedProduct) string {
 		return "the product is disabled"
 	case p.ParentDisabled:
 		return "the product's parent is disabled"
+	case p.Closed != nil:
+		return "the product is not published here"
 	}
 	return "the channel's document of it has no field any more"
 }

@@ -45,6 +45,7 @@ type cli struct {
 	Task       taskCmd       `cmd:"" help:"See what is still to be fetched, made and translated, try it again, or cancel it."`
 	Provider   providerCmd   `cmd:"" help:"List and set translation and text services."`
 	PriceList  priceListCmd  `cmd:"" help:"List and set price lists."`
+	Publish    publishCmd    `cmd:"" name:"publication" help:"Say from when and until when products are published on channels."`
 	PriceRule  priceRuleCmd  `cmd:"" help:"Say how prices are derived from others."`
 	TextRule   textRuleCmd   `cmd:"" help:"Say what machines translate and write."`
 	Glossary   glossaryCmd   `cmd:"" help:"Keep words with a translation of their own."`

@@ -159,7 +159,7 @@ where k.kind = 'drain' and k.channel_id = @channel and k.lane = @lane and k.epoc
 // claimedProduct is what a projection and its revision need of product p with
 // its parent, beside what is large.
 const claimedProduct = `
-p.deleted_at is not null or not p.enabled or coalesce(parent.deleted_at is not null or not parent.enabled, false),
+p.deleted_at is not null or not p.enabled or coalesce(parent.deleted_at is not null or not parent.enabled, false) or ` + notPublished + `ch.id),
 cat.revision_floor + p.rev + case when p.deleted_at is null then coalesce(parent.rev, 0) else 0 end,
 cat.revision_floor + coalesce(o.rev, 0), cat.revision_floor + p.media_rev + coalesce(parent.media_rev, 0),
 coalesce(parent.sku, ''), coalesce(parent.family_variant, ''), p.family, p.enabled, p.categories,`

@@ -38,7 +38,10 @@ type ExplainedProduct struct {
 	Parent         pim.SKU
 	ParentDeleted  bool
 	ParentDisabled bool
-	CreatedAt      time.Time
+	// Closed is the product's window on the channel, or its parent's, where it is not
+	// published there now; nil: it is.
+	Closed    *pim.Publication
+	CreatedAt time.Time
 }
 
 // ExplainedLane is one lane of a product on a channel.
@@ -97,7 +100,9 @@ const MaxAhead = 10_000
 const touchesLane = `
 ((x.lanes & 1 <> 0 and c.marks_content & k.lane <> 0) or (x.lanes & 2 <> 0 and x.product_id = p.id and c.marks_offer & k.lane <> 0)
  or (x.lanes & 4 <> 0 and c.marks_media & k.lane <> 0) or (x.lanes & 8 <> 0 and c.marks_tree & k.lane <> 0)
- or (x.lanes & 16 <> 0 and c.marks_records & k.lane <> 0))`
+ or (x.lanes & 16 <> 0 and c.marks_records & k.lane <> 0)
+ or (x.lanes & 64 <> 0 and (c.marks_content | c.marks_offer | c.marks_media) & k.lane <> 0
+     and exists (select from publication w where w.product_id in (p.id, p.parent_id) and w.channel_id = c.id)))`
 
 const (
 	sqlExplainChannel = `
@@ -108,8 +113,14 @@ from channel c
 left join lateral (select version, at, actor, note from channel_mapping m where m.channel_id = c.id order by version desc limit 1) m on true
 where c.id = @channel`
 	sqlExplainProduct = `
-select p.id, p.deleted_at, p.enabled, coalesce(parent.sku, ''), coalesce(parent.deleted_at is not null, false), coalesce(not parent.enabled, false), p.created_at
-from product p left join product parent on parent.id = p.parent_id where p.sku = @sku`
+select p.id, p.deleted_at, p.enabled, coalesce(parent.sku, ''), coalesce(parent.deleted_at is not null, false), coalesce(not parent.enabled, false), p.created_at,
+       closed.product_id is not null, nullif(closed.publish_from, '-infinity'), nullif(closed.publish_to, 'infinity')
+from product p left join product parent on parent.id = p.parent_id
+left join lateral (
+    select w.* from publication w where w.product_id in (p.id, p.parent_id) and w.channel_id = @channel and (now() < w.publish_from or w.publish_to <= now())
+    order by w.publish_from desc limit 1 -- the one that opens last, where both are closed
+) closed on true
+where p.sku = @sku`
 	sqlExplainLanes = `
 select k.lane, (c.marks_content | c.marks_offer | c.marks_media) & k.lane <> 0,
        case k.lane when 2 then o.product_id is not null when 4 then p.media_rev + coalesce(parent.media_rev, 0) > 0 else true end,
@@ -172,13 +183,20 @@ func (s *Store) Explain(ctx context.Context, code pim.ChannelCode, sku pim.SKU) 
 			return err
 		}
 		p := &ExplainedProduct{}
-		err = tx.QueryRow(ctx, sqlExplainProduct, pgx.NamedArgs{"sku": sku}).Scan(
-			&p.ID, &p.Deleted, &p.Enabled, &p.Parent, &p.ParentDeleted, &p.ParentDisabled, &p.CreatedAt)
+		var (
+			closed   bool
+			from, to *time.Time
+		)
+		err = tx.QueryRow(ctx, sqlExplainProduct, pgx.NamedArgs{"sku": sku, "channel": out.Channel.ID}).Scan(
+			&p.ID, &p.Deleted, &p.Enabled, &p.Parent, &p.ParentDeleted, &p.ParentDisabled, &p.CreatedAt, &closed, &from, &to)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return nil
 		}
 		if err != nil {
 			return err
+		}
+		if closed {
+			p.Closed = &pim.Publication{Channel: code, From: from, To: to}
 		}
 		out.Product = p
 		return out.lanes(ctx, tx, sku)

@@ -63,12 +63,16 @@ marked as (
            case when q.priority = 2 then now() else now() + c.debounce * interval '1 second' end, q.priority
     from channel c cross join (values (1::smallint), (2::smallint), (4::smallint)) lane (lane) cross join touched t
     cross join lateral (select t.product_id, c.id as channel_id) l
-    cross join lateral (select case when lane.lane = 2 and t.gone then 2 when t.priority < 2 or lane.lane = 2 and ` + soldOut + ` then t.priority else 1 end::smallint as priority) q
+    cross join lateral (select t.gone or ` + gonePublication + ` as gone) g
+    cross join lateral (select case when lane.lane = 2 and g.gone then 2 when t.priority < 2 or lane.lane = 2 and ` + soldOut + ` then t.priority else 1 end::smallint as priority) q
     where c.deleted_at is null
       and ((t.lanes & 1 <> 0 and c.marks_content & lane.lane <> 0) or (t.lanes & 2 <> 0 and c.marks_offer & lane.lane <> 0)
            or (t.lanes & 4 <> 0 and c.marks_media & lane.lane <> 0) or (t.lanes & 8 <> 0 and c.marks_tree & lane.lane <> 0)
            or (t.lanes & 16 <> 0 and c.marks_records & lane.lane <> 0)
-           or (t.gone and t.lanes & 1 <> 0 and lane.lane = 2 and (c.marks_content | c.marks_offer | c.marks_media) & 2 <> 0 and c.policy ->> 'withdrawal' = 'zero_stock'))
+           or (t.lanes & 64 <> 0 and (c.marks_content | c.marks_offer | c.marks_media) & lane.lane <> 0
+               and exists (select from publication w join product p on p.id = t.product_id where w.product_id in (p.id, p.parent_id) and w.channel_id = c.id)
+               and (lane.lane = 1 or exists (select from listing x where x.product_id = t.product_id and x.channel_id = c.id and x.lane = lane.lane)))
+           or (g.gone and t.lanes & 65 <> 0 and lane.lane = 2 and (c.marks_content | c.marks_offer | c.marks_media) & 2 <> 0 and c.policy ->> 'withdrawal' = 'zero_stock'))
     order by t.product_id, c.id, lane.lane
     on conflict (product_id, channel_id, lane) do update set
         want = l.want + 1, dirty = true,
@@ -88,6 +92,9 @@ derived as (
 select (select count(*) from taken), exists (select from fence), exists (select from channel where mark_after is not null and deleted_at is null),
        (select count(*) from derived), m.*
 from (select) one left join (` + markedByDrain + `) m on true`
+
+// gonePublication: touched product t is not published on channel c.
+const gonePublication = `exists (select from product p where p.id = t.product_id and ` + notPublished + `c.id))`
 
 // markedByDrain counts marked listings, and tells which drains may send now:
 // to wake those of a paused, throttled or broken channel is of no use.

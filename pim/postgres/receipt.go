@@ -78,12 +78,13 @@ where exists (select from fence) and l.channel_id = @channel
 order by l.product_id, l.channel_id, l.lane for update`
 
 // soldOut: of the product of listing l there is some stock where its channel
-// sells from, and all of it is gone; or it, or its parent, is.
+// sells from, and all of it is gone; or it, or its parent, is, or is not published
+// there.
 const soldOut = `
 ((select coalesce(bool_and(s.on_hand <= s.reserved), false) from stock s
  where s.product_id = l.product_id and (select locations = '{}' or s.location = any(locations) from channel where id = l.channel_id))
  or exists (select from product p left join product parent on parent.id = p.parent_id
-     where p.id = l.product_id and (p.deleted_at is not null or not p.enabled or not parent.enabled)))`
+     where p.id = l.product_id and (p.deleted_at is not null or not p.enabled or not parent.enabled or ` + notPublished + `l.channel_id))))`
 
 // issuesKept are a listing's issues that an outcome says nothing about. A
 // ticket's answer comes without a rendering, whose issues are the mapping's; a

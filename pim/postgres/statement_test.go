@@ -243,6 +243,8 @@ func (h *house) checkPlans(of string) {
 		"records":   {sqlRecordChanges, "", "record_change channel"},
 		"keys":      {sqlRecordKeys, "record_pkey", ""},
 		"windows":   {sqlPriceWindows, "price_opens", "catalogue"},
+		"published": {sqlPublicationWindows, "publication_opens", "catalogue"},
+		"publish":   {sqlPublications, "product_sku_key", ""},
 		"events":    {sqlEvents, "", "event_default"},
 		"forget":    {sqlForget, "", "idempotency"},
 		"tickets":   {sqlTicketsNow, "listing_due", ""},

@@ -1,0 +1,47 @@
+package pim
+
+import "time"
+
+// Publication is when a product is published on one channel: from From, inclusive,
+// to To, exclusive. nil is no bound. A variant is published when its parent is, too.
+type Publication struct {
+	Channel ChannelCode `json:"channel"`
+	From    *time.Time  `json:"from,omitempty" doc:"Inclusive; none: since ever"`
+	To      *time.Time  `json:"to,omitempty" doc:"Exclusive; none: for ever"`
+}
+
+// Open reports whether the product is published at now.
+func (p Publication) Open(now time.Time) bool {
+	return (p.From == nil || !now.Before(*p.From)) && (p.To == nil || now.Before(*p.To))
+}
+
+// PublicationRow is one row of a batch.
+type PublicationRow struct {
+	SKU SKU
+	Publication
+	Delete bool // no bounds any more
+}
+
+// EventPublicationChanged is the event of other windows of a product; see
+// Publication.
+const EventPublicationChanged = "publication.changed"
+
+// MovedWindow, beside lanes of an outbox row or event, says that the product's
+// publication on channels began, ended, or has other bounds.
+const MovedWindow Lanes = 64
+
+// CheckPublication finds what is wrong with a row; channels are those there are.
+func CheckPublication(r PublicationRow, channels map[ChannelCode]bool) (problems []Problem) {
+	if !channels[r.Channel] {
+		problems = append(problems, Problem{Pointer: "/channel", Code: "channel.unknown", Detail: "there is no such channel"})
+	}
+	switch {
+	case r.From != nil && r.To != nil && !r.From.Before(*r.To):
+		problems = append(problems, Problem{Pointer: "/to", Code: "publication.window", Detail: "must be after from"})
+	case r.From == nil && r.To == nil && !r.Delete:
+		problems = append(problems, Problem{Pointer: "/from", Code: "field.missing", Detail: "from, to or both are needed; delete takes the window away"})
+	case r.Delete && (r.From != nil || r.To != nil):
+		problems = append(problems, Problem{Pointer: "/delete", Code: "publication.window", Detail: "what is deleted has no from and no to"})
+	}
+	return problems
+}
