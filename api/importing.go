@@ -35,7 +35,7 @@ type createImport struct {
 	Family    string `query:"family" maxLength:"100" doc:"Family of the products; without it one is made from the file's name and columns"`
 	DryRun    bool   `query:"dry_run" doc:"Check and report, store no product"`
 	Locale    string `query:"locale" maxLength:"35" doc:"Locale of columns for localizable attributes that name none themselves"`
-	Profile   string `query:"profile" maxLength:"100" doc:"Saved options that the others are put over"`
+	Profile   string `query:"profile" maxLength:"100" doc:"Saved options, or a layout such as bmecat, that the others are put over"`
 
 	LocaleColumn string `query:"locale_column" maxLength:"1000" doc:"Column with the locale of each row's texts; rows of the same SKU that follow each other are one product"`
 	ParentColumn string `query:"parent_column" maxLength:"1000" doc:"Column with the SKU of a variant's parent; without it one that is called Parent or Parent SKU"`
@@ -44,8 +44,8 @@ type createImport struct {
 	PriceList    string `query:"price_list" maxLength:"100" doc:"Price list that prices go to; without it default"`
 	Location     string `query:"location" maxLength:"100" doc:"Location of stock whose column names none; without it default"`
 	AssetBase    string `query:"asset_base" maxLength:"2000" doc:"Address that file names of pictures are put behind, e.g. https://img.example/"`
-	Layout       string `query:"layout" maxLength:"40" doc:"Whose columns they are: sluice (an export of ours), woocommerce, shopify, vendure, medusa; without it known by the header. plain takes columns as they are."`
-	Format       string `query:"format" maxLength:"40" doc:"What the file is: csv, tsv, json, jsonl, xlsx; without it found out"`
+	Layout       string `query:"layout" maxLength:"40" doc:"Whose columns they are: sluice (an export of ours), woocommerce, shopify, vendure, medusa, bmecat, icecat; without it known by the header or root element. plain takes columns as they are."`
+	Format       string `query:"format" maxLength:"40" doc:"What the file is: csv, tsv, json, jsonl, xlsx, xml; without it found out"`
 	Delimiter    string `query:"delimiter" maxLength:"40" doc:"Of CSV: comma, semicolon, tab, pipe or another character; without it found out"`
 	Quote        string `query:"quote" maxLength:"40" doc:"none: a quote in CSV is a character as others are"`
 	Encoding     string `query:"encoding" maxLength:"40" doc:"Of texts, e.g. utf-8, utf-16le, windows-1252, iso-8859-7; without it found out among the first three"`

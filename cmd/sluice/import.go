@@ -24,12 +24,12 @@ import (
 )
 
 type importCmd struct {
-	File      string     `arg:"" help:"The file: CSV, JSON Lines or a JSON array, gzipped or not, or an XLSX workbook; - is standard input. With --profile akeneo, the folder of an Akeneo export."`
+	File      string     `arg:"" help:"The file: CSV, JSON Lines, a JSON array or XML, gzipped or not, or an XLSX workbook; - is standard input. With --profile akeneo, the folder of an Akeneo export."`
 	SKUColumn string     `name:"sku-column" placeholder:"COLUMN" help:"Column with the SKU. By default one that is called so, else one that is called GTIN, EAN or barcode."`
 	Map       []string   `sep:"none" placeholder:"KEY=CEL" help:"Make sku, parent, price:EUR, sale:EUR, stock:LOCATION or an attribute by a CEL expression over row; can be repeated. Example: --map \"sku=regexFind(row.image, '/([0-9]+)_')\""`
 	Family    string     `placeholder:"CODE" help:"Family of the products. Without it and without --map, one is made from the file's name and columns."`
 	Locale    pim.Locale `placeholder:"TAG" help:"Locale of columns for localizable attributes that name none themselves."`
-	Layout    string     `placeholder:"NAME" help:"Whose columns they are: plain, sluice (an export), woocommerce, shopify, vendure or medusa. By default known by the header; plain takes columns as they are."`
+	Layout    string     `placeholder:"NAME" help:"Whose columns they are: plain, sluice (an export), woocommerce, shopify, vendure, medusa, bmecat or icecat. By default known by the header or root element; plain takes columns as they are."`
 	Currency  string     `placeholder:"CODE" help:"Currency of prices whose column names none; without it such a column becomes an attribute."`
 	PriceList string     `placeholder:"CODE" help:"Price list that prices go to. By default default."`
 	Location  string     `placeholder:"CODE" help:"Location of stock whose column names none. By default default."`
@@ -37,12 +37,12 @@ type importCmd struct {
 	Axes      []string   `placeholder:"COLUMN" help:"Columns in which the variants of a parent differ. By default those called color, size and the like."`
 	Locales   string     `name:"locale-column" placeholder:"COLUMN" help:"Column with the locale of each row's texts."`
 	AssetBase string     `placeholder:"URL" help:"Address that file names of pictures are put behind."`
-	Format    string     `placeholder:"NAME" help:"What the file is: csv, tsv, json, jsonl or xlsx. By default found out."`
+	Format    string     `placeholder:"NAME" help:"What the file is: csv, tsv, json, jsonl, xlsx or xml. By default found out."`
 	Delimiter string     `placeholder:"NAME" help:"Of CSV: comma, semicolon, tab, pipe or another character. By default found out."`
 	Quote     string     `placeholder:"double|none" help:"With none, a quote in CSV is a character as others are."`
 	Encoding  string     `placeholder:"NAME" help:"Of texts, such as utf-8, utf-16le, windows-1252. By default found out."`
 	Sheet     string     `placeholder:"NAME" help:"Of a workbook: a sheet's name, or its number. By default the first."`
-	Profile   string     `placeholder:"NAME" help:"Saved options; flags beside it count more. akeneo takes a folder that an Akeneo PIM has exported."`
+	Profile   string     `placeholder:"NAME" help:"Saved options, or a layout such as bmecat or shopify; flags beside it count more. akeneo takes a folder that an Akeneo PIM has exported."`
 	Save      string     `name:"save-profile" placeholder:"NAME" help:"Save these options, for --profile."`
 	DryRun    bool       `help:"Check and report, store no product."`
 	Report    string     `placeholder:"FILE" type:"path" help:"Where the report goes, as CSV. By default FILE.report.csv in the working directory."`

@@ -33,7 +33,11 @@ func (t *target) value(r *record, row map[string]any) (any, *problem) {
 		return textOf(v), nil
 	case pim.TypeNumber:
 		if isText {
-			return number(t.attr.Unit, strings.TrimSpace(text)), nil
+			text = strings.TrimSpace(text)
+			if t.comma && t.attr.Unit == "" && commaCents.MatchString(text) && !ambiguous.MatchString(text) {
+				text = strings.Replace(text, ",", ".", 1)
+			}
+			return number(t.attr.Unit, text), nil
 		}
 		if n, ok := v.(json.Number); ok && t.attr.Unit != "" {
 			return map[string]any{"amount": n, "unit": t.attr.Unit}, nil

@@ -90,7 +90,7 @@ func codeOf(name string) string {
 // "products".
 func familyOf(filename string) string {
 	name := filepath.Base(strings.ReplaceAll(filename, `\`, "/"))
-	for _, ext := range []string{".gz", ".csv", ".tsv", ".tab", ".txt", ".json", ".jsonl", ".ndjson", ".xlsx", ".xlsm"} {
+	for _, ext := range []string{".gz", ".csv", ".tsv", ".tab", ".txt", ".json", ".jsonl", ".ndjson", ".xlsx", ".xlsm", ".xml"} {
 		if cut := len(name) - len(ext); cut > 0 && strings.EqualFold(name[cut:], ext) {
 			name = name[:cut]
 		}

@@ -42,6 +42,9 @@ func (c *converter) rowFindings(r *record) (findings []postgres.ImportFinding, g
 			column: c.table.names[i], value: show(r.cells[i]), code: "text.control", text: "control characters were taken out of the text",
 		})
 	}
+	for _, p := range r.notes {
+		note(pim.SeverityWarning, p)
+	}
 	if r.nul {
 		note(pim.SeverityWarning, problem{code: "text.control", text: "control character U+0000 was taken out of the row's texts"})
 	}
@@ -136,6 +139,12 @@ func (c *converter) item(it *item, id identity, again bool) made {
 	e := &postgres.Edit{SKU: pim.SKU(id.sku), Mode: postgres.Merge, Family: &c.family, KeepFamily: c.made, Values: make(pim.Values, len(c.targets))}
 	if c.surveyed.layout == &own {
 		m.offers = c.ownItem(rec, e, refuse)
+		switch {
+		case rec.patch:
+			e.Mode, e.Family = postgres.Patch, nil
+		case c.filling != nil:
+			e.KeepFamily = c.opts.Family == ""
+		}
 	} else {
 		c.values(it, e.Values, refuse)
 	}

@@ -94,6 +94,10 @@ func (p *plan) outcome(row int64, e *postgres.Edit, res *postgres.EditResult) []
 	}
 	if inv, ok := errors.AsType[*pim.Invalid](res.Err); ok {
 		add(pim.SeverityError, inv.Problems)
+	} else if errors.Is(res.Err, postgres.ErrNotFound) {
+		out = append(out, finding(row, pim.SeverityError, string(e.SKU), problem{
+			column: p.skuName, value: string(e.SKU), code: "product.unknown", text: "there is no such product, and the row makes none",
+		}))
 	} else {
 		add(pim.SeverityError, []pim.Problem{{Code: "product", Detail: res.Err.Error()}})
 	}

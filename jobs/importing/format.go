@@ -46,6 +46,8 @@ type record struct {
 	object   map[string]any // the record itself, of JSON; nil of CSV
 	stripped []int          // columns that lost control characters
 	nul      bool           // escaped U+0000 was taken out, of JSON
+	notes    []problem      // that do not keep it from being taken
+	patch    bool           // changes a product that is there, and makes none
 	bad      *problem       // not nil: nothing else but row counts
 	size     int            // bytes of it in the file
 }
@@ -189,11 +191,12 @@ func (f *file) Read(p []byte) (int, error) {
 
 // form is how a file is written, as far as it was told; the rest is found out.
 type form struct {
-	format    string // csv, tsv, json, jsonl, xlsx
+	format    string // csv, tsv, json, jsonl, xlsx, xml
 	delimiter byte
 	noQuotes  bool
 	encoding  encoding.Encoding
 	sheet     string
+	layout    string
 }
 
 // open finds out what r is by its content, as far as how does not say, and
@@ -230,6 +233,9 @@ func open(r io.Reader, how form) (reader, error) {
 	}
 	if body := bytes.TrimLeft(head, " \t\r\n"); how.encoding == nil && (bytes.HasPrefix(body, []byte("{")) || isArray(body)) {
 		how.encoding = encoding.Nop // JSON is UTF-8 (RFC 8259, 8.1): a broken character is a broken row
+	}
+	if isMarkup(head) {
+		return openMarkup(raw, head, how)
 	}
 	plain, guessed := decoded(raw, head, how.encoding)
 	in, err := openText(bufio.NewReaderSize(plain, bufferSize), how)

@@ -145,6 +145,11 @@ func (im *Importer) work(ctx context.Context, w *writer) error {
 	if run.RowsTotal == nil {
 		// What is true of the whole file is told once, with its number of rows.
 		begin := &part{}
+		if p.surveyed.rows == 0 && p.change != nil && !w.dry { // a tree without products
+			if err := w.change(ctx); err != nil {
+				return err
+			}
+		}
 		if err := w.prepare(ctx, begin); err != nil {
 			return err
 		}
@@ -262,7 +267,17 @@ func (w *writer) grow(ctx context.Context, c *part) (err error) {
 		c.ready, err = w.im.store.PrepareImport(ctx, w.run.Actor, nil, postgres.ImportOffers{})
 		return err
 	}
-	_, err = w.im.store.ChangeSchema(ctx, *w.plan.change)
+	return w.change(ctx)
+}
+
+// change brings the store's schema, and its categories, to the plan.
+func (w *writer) change(ctx context.Context) (err error) {
+	if c := w.plan.change; len(c.Attributes)+len(c.Families)+len(c.Locales)+len(c.Currencies)+len(c.PriceLists) > 0 {
+		_, err = w.im.store.ChangeSchema(ctx, *c)
+	}
+	if err == nil && len(w.plan.categories) > 0 {
+		_, err = w.im.store.PutCategories(ctx, w.plan.categories)
+	}
 	if inv, ok := errors.AsType[*pim.Invalid](err); ok {
 		return &overtakenError{inv}
 	}

@@ -78,7 +78,7 @@ func layoutNames() []string {
 	for _, l := range layouts {
 		names = append(names, l.name)
 	}
-	return names
+	return append(names, layoutBMEcat, layoutIcecat)
 }
 
 // chooseLayout finds the layout that was asked for, or whose header it is.

@@ -42,8 +42,8 @@ type Options struct {
 	PriceList    string            `json:"price_list,omitempty" doc:"Price list that prices go to; without it default"`
 	Location     string            `json:"location,omitempty" doc:"Location of stock whose column names none; without it default"`
 	AssetBase    string            `json:"asset_base,omitempty" doc:"Address that file names of pictures are put behind, e.g. https://img.example/"`
-	Layout       string            `json:"layout,omitempty" enum:"plain,sluice,woocommerce,shopify,vendure,medusa" doc:"Whose columns they are; without it known by the header. plain takes columns as they are."`
-	Format       string            `json:"format,omitempty" enum:"csv,tsv,json,jsonl,xlsx" doc:"What the file is; without it found out"`
+	Layout       string            `json:"layout,omitempty" enum:"plain,sluice,woocommerce,shopify,vendure,medusa,bmecat,icecat" doc:"Whose columns they are; without it known by the header. plain takes columns as they are."`
+	Format       string            `json:"format,omitempty" enum:"csv,tsv,json,jsonl,xlsx,xml" doc:"What the file is; without it found out"`
 	Delimiter    string            `json:"delimiter,omitempty" doc:"Of CSV: comma, semicolon, tab, pipe or another character; without it found out"`
 	Quote        string            `json:"quote,omitempty" enum:"double,none" doc:"none: a quote in CSV is a character as others are"`
 	Encoding     string            `json:"encoding,omitempty" doc:"Of texts, e.g. utf-8, utf-16le, windows-1252, iso-8859-7; without it found out among the first three"`
@@ -55,7 +55,7 @@ type Options struct {
 func (o *Options) form() form {
 	d, _ := parseDelimiter(o.Delimiter)
 	e, _ := parseEncoding(o.Encoding)
-	return form{format: o.Format, delimiter: d, noQuotes: o.Quote == "none", encoding: e, sheet: o.Sheet}
+	return form{format: o.Format, delimiter: d, noQuotes: o.Quote == "none", encoding: e, sheet: o.Sheet, layout: o.Layout}
 }
 
 // Over puts o's own options over base's, as those of a profile: what o does not
@@ -188,7 +188,7 @@ func (o Options) checkFile(add func(pointer, code, detail string)) {
 		}
 	}
 	oneOf("/layout", o.Layout, layoutNames()...)
-	oneOf("/format", o.Format, "csv", "tsv", "json", "jsonl", "xlsx")
+	oneOf("/format", o.Format, "csv", "tsv", "json", "jsonl", "xlsx", "xml")
 	oneOf("/quote", o.Quote, "double", "none")
 	if _, err := parseDelimiter(o.Delimiter); err != nil {
 		add("/delimiter", "options", err.Error())

@@ -71,6 +71,9 @@ func (s *scribe) file(ctx context.Context, linked bool) (end, err error) {
 		return nil, err
 	}
 	defer in.close()
+	if c, is := in.(*catalogueReader); is {
+		c.use(s.w.plan.filling)
+	}
 	g := grouper{reading: newReading(s.w.plan.opts, in.columns()), in: in}
 	conv := &converter{plan: s.w.plan, table: in.columns(), seen: s.seen}
 	for n := 0; ; n++ {

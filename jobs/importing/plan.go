@@ -23,6 +23,7 @@ type target struct {
 	own     bool   // of a variant, not of the product
 	list    string // separators of several links
 	pair    bool   // its values come with pairs
+	comma   bool   // its column's numbers have commas before their decimals
 }
 
 // plan is how records become edits.
@@ -48,6 +49,9 @@ type plan struct {
 	parent    *expression
 	ignored   []string    // columns that the layout has no use for
 	own       []ownColumn // of our own layout
+	filling   *filling    // of a supplier's catalogue
+	// categories go into the tree with change.
+	categories []pim.CategoryEdit
 }
 
 // planner makes a plan. It is deterministic: made again after a crash, with
@@ -64,6 +68,9 @@ type planner struct {
 }
 
 func makePlan(schema *pim.Schema, s *survey, o Options, fields map[string]*expression, filename string) (*plan, error) {
+	if s.found != nil {
+		return cataloguePlan(schema, s, &o, fields, filename)
+	}
 	if s.layout == &own {
 		return ownPlan(schema, s, &o, fields)
 	}
@@ -289,6 +296,7 @@ func (p *planner) placed(code string) bool {
 
 // into plans a target into an attribute that the family has.
 func (p *planner) into(t target, code, locale string, st stat) error {
+	t.comma = st.commas > 0 && st.points == 0
 	a := p.before.Attributes[code]
 	switch {
 	case a == nil:
@@ -484,15 +492,6 @@ func (p *planner) finish() *plan {
 		return &p.plan
 	}
 	p.change = &postgres.SchemaChange{Attributes: p.attrs, Families: []pim.Family{p.fam}}
-	next := &pim.Schema{
-		Version: p.before.Version, Attributes: maps.Clone(p.before.Attributes), Families: maps.Clone(p.before.Families),
-		Locales: p.before.Locales, Currencies: p.before.Currencies, Channels: p.before.Channels,
-		PriceLists: p.before.PriceLists, Locations: p.before.Locations, ListCurrencies: p.before.ListCurrencies,
-	}
-	for i := range p.attrs {
-		next.Attributes[p.attrs[i].Code] = &p.attrs[i]
-	}
-	next.Families[p.family] = &p.fam
-	p.schema = next
+	p.schema = grownSchema(p.before, p.change, nil)
 	return &p.plan
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/sluicehub/sluice/pim"
 	"github.com/sluicehub/sluice/pim/postgres"
@@ -12,7 +13,8 @@ import (
 
 // WithProfile puts the options over those of the profile that they name, if
 // any, and checks what comes of it, also against the store: what they name has
-// to be there. The error is a *pim.Invalid as Check's; a profile that is not
+// to be there. A layout's name is a profile that every house has, unless one is
+// saved under it. The error is a *pim.Invalid as Check's; a profile that is not
 // there is one at /profile.
 func (o Options) WithProfile(ctx context.Context, store *postgres.Store) (Options, error) {
 	o, err := o.overProfile(ctx, store)
@@ -34,6 +36,11 @@ func (o Options) overProfile(ctx context.Context, store *postgres.Store) (Option
 		return o, o.Check()
 	}
 	p, err := store.ImportProfile(ctx, o.Profile)
+	if errors.Is(err, postgres.ErrNotFound) && slices.Contains(layoutNames(), o.Profile) {
+		// one that nobody had to save: whose file it is
+		out := o.Over(Options{Layout: o.Profile})
+		return out, out.Check()
+	}
 	if errors.Is(err, postgres.ErrNotFound) {
 		return o, invalid("/profile", "profile.unknown", fmt.Sprintf("there is no import profile %q", clip(o.Profile, 100)))
 	}

@@ -24,6 +24,7 @@ type survey struct {
 	rows   int64
 	stats  []stat          // by column
 	mapped map[string]stat // by field of Options.Map; only when a family is to be made
+	found  *catalogue      // of a supplier's catalogue
 	*reading
 	*links
 }
@@ -209,6 +210,9 @@ func look(ctx context.Context, r io.Reader, o *Options, mapped map[string]*expre
 	}
 	defer in.close()
 	s := &survey{table: in.columns(), mapped: map[string]stat{}, reading: newReading(o, in.columns()), links: newLinks()}
+	if c, is := in.(*catalogueReader); is {
+		s.found = c.found
+	}
 	sniff := o.Family == ""
 	var (
 		g      = grouper{reading: s.reading, in: in}

@@ -194,11 +194,18 @@ func (f *Folder) each(name string, needed bool, do func(*line) error) error {
 		return err
 	}
 	defer func() { _ = file.Close() }() // it was only read
-	r := csv.NewReader(file)
+	in := &bounded{r: file, left: maxRecord}
+	r := csv.NewReader(in)
 	r.Comma, r.FieldsPerRecord, r.ReuseRecord = ';', -1, true
 	header, err := r.Read()
+	if in.over {
+		return faultf("%s, line 1: the header is larger than %d bytes", name, maxRecord)
+	}
 	if err != nil && !errors.Is(err, io.EOF) {
 		return faultf("%s cannot be read: %v", name, err)
+	}
+	if !utf8.ValidString(strings.Join(header, "")) {
+		return faultf("%s, line 1: the header is not in UTF-8; export it in UTF-8", name)
 	}
 	l := &line{file: name, names: slices.Clone(header), index: map[string]int{}}
 	for i, n := range l.names {
@@ -209,7 +216,11 @@ func (f *Folder) each(name string, needed bool, do func(*line) error) error {
 		l.names[i], l.index[n] = n, i
 	}
 	for {
+		in.left = maxRecord
 		l.cells, err = r.Read()
+		if in.over {
+			return faultf("%s, behind line %d: a record is larger than %d bytes, as one is whose quote is never closed", name, l.at, maxRecord)
+		}
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
@@ -231,8 +242,37 @@ func (f *Folder) each(name string, needed bool, do func(*line) error) error {
 	}
 }
 
+// maxRecord bounds what is held in memory of a file, in bytes.
+const maxRecord = 16 << 20
+
+// bounded ends a file whose record does not.
+type bounded struct {
+	r    io.Reader
+	left int
+	over bool
+}
+
+// Read reads on, as far as a record may go.
+func (b *bounded) Read(p []byte) (int, error) {
+	if b.left <= 0 {
+		b.over = true
+		return 0, io.ErrUnexpectedEOF
+	}
+	n, err := b.r.Read(p)
+	b.left -= n
+	return n, err
+}
+
+// maxFindings bounds the findings that are kept one by one, in memory and for
+// those who read them; Report says how many more there were.
+const maxFindings = 10_000
+
 // note adds a finding.
 func (f *Folder) note(x Finding) {
+	if len(f.Findings) >= maxFindings {
+		f.noteOnce("beyond", Finding{File: x.File, Line: x.Line, Code: "akeneo.more", Text: fmt.Sprintf("beyond the first %d findings there are more, which are not told one by one", maxFindings)})
+		return
+	}
 	if x.Severity == "" {
 		x.Severity = pim.SeverityWarning
 	}

@@ -214,7 +214,11 @@ func TestFaults(t *testing.T) {
 		"no attributes.csv":                    func(f fstest.MapFS) { delete(f, "attributes.csv") },
 		"products.csv, line 2: column":         func(f fstest.MapFS) { f["products.csv"].Data = []byte("sku;family\nA;\xff\n") },
 		"products.csv, line 3: the record has": func(f fstest.MapFS) { f["products.csv"].Data = []byte("sku;family\nA;shirts\nB\n") },
-		"two columns \"sku\"":                  func(f fstest.MapFS) { f["products.csv"].Data = []byte("sku;sku\n") },
+		"attributes.csv, behind line 2: a record is larger": func(f fstest.MapFS) {
+			f["attributes.csv"].Data = []byte("code;type\nsku;pim_catalog_identifier\nname;\"never closed\n" + strings.Repeat("x;y\n", 5<<20))
+		},
+		"products.csv, line 1: the header is not in UTF-8": func(f fstest.MapFS) { f["products.csv"].Data = []byte("sku;f\xe9\n") },
+		"two columns \"sku\"":                              func(f fstest.MapFS) { f["products.csv"].Data = []byte("sku;sku\n") },
 	} {
 		fsys := small()
 		spoil(fsys)
@@ -269,6 +273,25 @@ func TestIcecatDemo(t *testing.T) {
 	}
 	if _, run, found = importInto(t, store, os.DirFS(dir)); run.Unchanged != 1239+50 {
 		t.Errorf("again: %+v\n%+v", run, found)
+	}
+}
+
+// What stands in a file twice is taken once, and told.
+func TestTwiceInAFile(t *testing.T) {
+	t.Parallel()
+	fsys := small()
+	for _, name := range []string{"attributes.csv", "families.csv"} {
+		lines := strings.SplitN(string(fsys[name].Data), "\n", 2)
+		fsys[name].Data = []byte(lines[0] + "\n" + lines[1] + lines[1])
+	}
+	store := house(t)
+	f, run, found := importInto(t, store, fsys)
+	kinds := map[string]int{}
+	for _, x := range f.Report() {
+		kinds[x.Code]++
+	}
+	if run.State != "finished" || run.Rejected != 0 || kinds["attribute.twice"] != 15 || kinds["family.twice"] != 1 {
+		t.Errorf("%+v %v\n%+v", run, kinds, found)
 	}
 }
 

@@ -79,6 +79,10 @@ func (f *Folder) attribute(l *line) error {
 		f.note(Finding{File: l.file, Line: l.at, Column: "code", Value: code, Code: "attribute.code", Text: "no attribute can be called so: it is not taken"})
 		return nil
 	}
+	if f.attributes[code] != nil {
+		f.note(Finding{File: l.file, Line: l.at, Column: "code", Value: code, Code: "attribute.twice", Text: "another attribute is called so: this one is not taken"})
+		return nil
+	}
 	if !known {
 		f.note(Finding{File: l.file, Line: l.at, Column: "type", Value: l.get("type"), Code: "akeneo.type", Text: "there is no such type here: the attribute is a text"})
 	}
@@ -147,6 +151,10 @@ func (f *Folder) family(l *line) error {
 	fam := &family{code: l.get("code"), labels: l.labels(), attributes: l.list("attributes"), required: map[string][]pim.ChannelCode{}}
 	if pim.ValidCode("family", fam.code) != nil {
 		return faultf("%s, line %d: %q is no code of a family", l.file, l.at, fam.code)
+	}
+	if f.families[fam.code] != nil {
+		f.note(Finding{File: l.file, Line: l.at, Column: "code", Value: fam.code, Code: "family.twice", Text: "another family is called so: this one is not taken"})
+		return nil
 	}
 	for _, name := range l.names {
 		if channel, is := strings.CutPrefix(name, "requirements-"); is && pim.ValidCode("channel", channel) == nil {
