@@ -36,6 +36,14 @@ func (c *cataloguer) languages() {
 		c.filling.locales[""] = c.filling.locales[first]
 	}
 	c.filling.first = c.filling.locales[""]
+	if c.filling.locales["en"] == "" { // that the labels of fields are in
+		for _, l := range slices.Sorted(maps.Keys(c.schema.Locales)) {
+			if strings.HasPrefix(string(l)+"-", "en-") {
+				c.filling.locales["en"] = l
+				break
+			}
+		}
+	}
 }
 
 func (c *cataloguer) locale(lang, first string) pim.Locale {

@@ -345,6 +345,11 @@ func (r *reading) pairsOf(rec *record, names []string) []pair {
 			add(pair{name: name(i), value: v})
 		}
 	}
+	if r.variants >= 0 {
+		for _, p := range r.listed[r.plainSKU(rec)] {
+			add(p)
+		}
+	}
 	if r.linked() {
 		for _, i := range r.axes {
 			add(pair{name: r.column(i), value: r.text(rec, i), column: true})

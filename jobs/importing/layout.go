@@ -34,6 +34,7 @@ const (
 	asSaleTo              // … and ends
 	asStock               // pieces on hand
 	asLocale              // of the row's texts
+	asVariants            // SKUs of the product's variants, with what they differ in
 )
 
 // role is what a column means in a layout.
@@ -106,7 +107,9 @@ func chooseLayout(asked string, t *table) (l *layout, guessed bool) {
 
 var (
 	parentNames = []string{"parent", "parentsku", "parentproduct", "parentproductsku", "parentid"}
-	stockNames  = []string{"stock", "stockonhand", "onhand", "stocklevel", "stockquantity", "stockqty", "inventory", "inventoryquantity", "inventoryqty", "qty"}
+	// variantNames are Bagisto's and Magento's, which list variants in their product's row.
+	variantNames = []string{"configurablevariants", "configurablevariations"}
+	stockNames   = []string{"stock", "stockonhand", "onhand", "stocklevel", "stockquantity", "stockqty", "inventory", "inventoryquantity", "inventoryqty", "qty"}
 	// priceWords may stand beside "price" without making it another one.
 	priceWords = []string{"price", "list", "regular", "unit", "retail", "variant", "product"}
 	// axisNames are what variants mostly differ in.
@@ -123,6 +126,8 @@ func plainRole(column string) role {
 		return role{kind: asParent}
 	case slices.Contains(stockNames, joined):
 		return role{kind: asStock}
+	case slices.Contains(variantNames, joined):
+		return role{kind: asVariants}
 	}
 	if r, ok := priceRole(words); ok {
 		return r
@@ -161,8 +166,10 @@ type reading struct {
 	roles                        []role // by column
 	sku, key, title, parent, id  int    // columns; -1: none
 	locale                       int
-	pairs                        [][2]int // columns of names and values
-	names, values                int      // columns of lists of them
+	variants                     int
+	listed                       map[string][]pair // SKUs of variants that their product's row lists
+	pairs                        [][2]int          // columns of names and values
+	names, values                int               // columns of lists of them
 	facets, categories, enabling []int
 	axes                         []int // columns that are axes where a plain file has parents
 	columns                      *table
@@ -171,7 +178,7 @@ type reading struct {
 func (r *reading) column(i int) string { return r.columns.names[i] }
 
 func newReading(o *Options, t *table) *reading {
-	r := &reading{opts: o, columns: t, sku: -1, key: -1, title: -1, parent: -1, id: -1, locale: -1, names: -1, values: -1}
+	r := &reading{opts: o, columns: t, sku: -1, key: -1, title: -1, parent: -1, id: -1, locale: -1, names: -1, values: -1, variants: -1, listed: map[string][]pair{}}
 	r.layout, r.guessed = chooseLayout(o.Layout, t)
 	r.grow(t)
 	return r
@@ -213,6 +220,8 @@ func (r *reading) grow(t *table) {
 			first(&r.id)
 		case asLocale:
 			first(&r.locale)
+		case asVariants:
+			first(&r.variants)
 		case asNameList:
 			first(&r.names)
 		case asValueList:

@@ -52,19 +52,11 @@ func (l *links) link(r *reading, g *group, parent *expression) error {
 		if rec.bad != nil {
 			continue
 		}
-		for _, p := range it.pairs {
-			st := l.pairs[p.name]
-			if st == nil {
-				if len(l.order) == maxPairs {
-					return faultf("row %d: the rows name more than %d attributes, this one %q; import the file with the layout %s to take columns as they are",
-						rec.row, maxPairs, clip(p.name, 100), plainName)
-				}
-				st = &stat{}
-				l.pairs[p.name] = st
-				l.order = append(l.order, p.name)
-			}
-			st.take(rec.row, p.value, false, false)
-			l.facet[p.name] = p.facet
+		if err := l.takePairs(rec, it.pairs); err != nil {
+			return err
+		}
+		if err := l.variantsOf(r, rec); err != nil {
+			return err
 		}
 		switch {
 		case it.level == product && len(it.axes) > 0:
@@ -72,6 +64,25 @@ func (l *links) link(r *reading, g *group, parent *expression) error {
 		case r.linked():
 			l.parentOf(r, &it, parent)
 		}
+	}
+	return nil
+}
+
+// takePairs takes note of the attributes that a record names in its cells.
+func (l *links) takePairs(rec *record, pairs []pair) error {
+	for _, p := range pairs {
+		st := l.pairs[p.name]
+		if st == nil {
+			if len(l.order) == maxPairs {
+				return faultf("row %d: the rows name more than %d attributes, this one %q; import the file with the layout %s to take columns as they are",
+					rec.row, maxPairs, clip(p.name, 100), plainName)
+			}
+			st = &stat{}
+			l.pairs[p.name] = st
+			l.order = append(l.order, p.name)
+		}
+		st.take(rec.row, p.value, false, false)
+		l.facet[p.name] = p.facet
 	}
 	return nil
 }
@@ -88,12 +99,10 @@ func (l *links) parentOf(r *reading, it *item, parent *expression) {
 		}
 		return
 	}
-	mask := uint64(0)
-	for _, p := range it.pairs {
-		if i := slices.Index(l.order, p.name); i < maxMasked && !p.facet {
-			mask |= 1 << i
-		}
+	if r.variants >= 0 && len(it.pairs) == 0 {
+		return // what it differs in, its product's row may say
 	}
+	mask := l.maskOf(it.pairs)
 	key := l.of(ref)
 	if had, known := l.parents[key]; known {
 		mask &= had
@@ -193,4 +202,80 @@ func (s *seen) before(sku string, row int64) (first int64, twice bool) {
 		s.rows[key] = row
 	}
 	return first, twice
+}
+
+// maskOf has a bit for each name of pairs that variants can differ in.
+func (l *links) maskOf(pairs []pair) (mask uint64) {
+	for _, p := range pairs {
+		if i := slices.Index(l.order, p.name); i >= 0 && i < maxMasked && !p.facet {
+			mask |= 1 << i
+		}
+	}
+	return mask
+}
+
+// listedVariant is one that its product's row lists.
+type listedVariant struct {
+	sku   string
+	pairs []pair
+}
+
+// variantList reads what a product's row says of its variants, as Bagisto and
+// Magento write it: "sku=A,color=Red,size=M|sku=B,color=Red,size=L".
+func (r *reading) variantList(rec *record) (out []listedVariant) {
+	for _, text := range parts(r.text(rec, r.variants), "|") {
+		var v listedVariant
+		for _, p := range parts(text, ",") {
+			switch name, value, _ := strings.Cut(p, "="); {
+			case strings.EqualFold(name, "sku"):
+				v.sku = plainSKU(value)
+			case name != "" && value != "" && len(name) <= maxName && len(v.pairs) < maxAxes:
+				v.pairs = append(v.pairs, pair{name: strings.TrimSpace(name), value: strings.TrimSpace(value)})
+			}
+		}
+		if v.sku != "" && len(v.pairs) > 0 && len(out) < groupRows {
+			out = append(out, v)
+		}
+	}
+	return out
+}
+
+// learn keeps what a product's row says of its variants.
+func (r *reading) learn(rec *record) {
+	if r.variants < 0 || rec.bad != nil {
+		return
+	}
+	for _, v := range r.variantList(rec) {
+		if len(r.listed) < maxByID {
+			r.listed[v.sku] = v.pairs
+		}
+	}
+}
+
+// variantsOf takes note of the variants that a product's row lists.
+func (l *links) variantsOf(r *reading, rec *record) error {
+	if r.variants < 0 {
+		return nil
+	}
+	key := l.of(r.plainSKU(rec))
+	for _, v := range r.variantList(rec) {
+		if err := l.takePairs(rec, v.pairs); err != nil {
+			return err
+		}
+		mask := l.maskOf(v.pairs)
+		if had, known := l.parents[key]; known {
+			mask &= had
+		}
+		l.parents[key] = mask
+	}
+	return nil
+}
+
+// plainSKU is a record's SKU by the column that is called so.
+func (r *reading) plainSKU(rec *record) string {
+	at := r.sku
+	if at < 0 {
+		at = slices.IndexFunc(r.columns.names, isSKUName)
+	}
+	return plainSKU(r.text(rec, at))
 }

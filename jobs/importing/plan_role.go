@@ -30,6 +30,8 @@ func (p *planner) house() error {
 func (p *planner) role(i int, name string, r role, st stat) (done bool, err error) {
 	plainly := p.surveyed.layout == &plainLayout
 	switch r.kind {
+	case asVariants:
+		return false, nil // what it says beside is kept as it stands
 	case asAttribute, asTitle:
 		return !plainly && st.filled == 0, nil
 	case asSKU:

@@ -247,6 +247,9 @@ func look(ctx context.Context, r io.Reader, o *Options, mapped map[string]*expre
 			return nil, err
 		}
 		s.rows += int64(len(group.records))
+		for _, rec := range group.records {
+			s.learn(rec)
+		}
 		if err := s.link(s.reading, group, mapped[MapParent]); err != nil {
 			return nil, err
 		}

@@ -303,6 +303,7 @@ func (b *bmecat) features(it *Item, n *markup.Node) {
 	}
 	if list := n.All("FEATURE", "FEATURE_GROUP"); it.Family == "" && group != "" && len(list) > 0 {
 		it.Family = strings.TrimSpace(n.Of("REFERENCE_FEATURE_SYSTEM_NAME") + " " + group)
+		it.FamilyName = map[string]string{"": it.Family}
 	}
 	for _, f := range n.All("FEATURE") {
 		b.feature(it, f)
