@@ -236,7 +236,7 @@ func (c *cataloguer) attribute(want pim.Attribute, characters int) (p home, ok b
 	if c.opts.Family != "" {
 		f := c.schema.Families[c.opts.Family]
 		have := c.schema.Attributes[want.Code]
-		if f == nil || have == nil || !slices.ContainsFunc(f.Attributes, func(a pim.FamilyAttribute) bool { return a.Code == want.Code }) || !holds(have, &want, 0) {
+		if f == nil || have == nil || !slices.ContainsFunc(f.Attributes, func(a pim.FamilyAttribute) bool { return a.Code == want.Code }) || !shaped(have, &want) {
 			if characters > 0 {
 				c.left = append(c.left, want.Code)
 			}
@@ -274,18 +274,23 @@ func (c *cataloguer) attribute(want pim.Attribute, characters int) (p home, ok b
 	return home{}, false, faultf("attributes %s and %s are something else than the catalogue has: import it into a family (family)", plain, want.Code)
 }
 
-// holds reports that an attribute can hold what another one wants to.
+// holds reports that an attribute can hold all that another one wants to.
 func holds(have, want *pim.Attribute, characters int) bool {
-	text := func(a *pim.Attribute) bool { return a.Type == pim.TypeText || a.Type == pim.TypeRichText }
 	limit := have.MaxLength
 	if limit == 0 {
 		limit = defaultMaxLength
 	}
+	isText := have.Type == pim.TypeText || have.Type == pim.TypeRichText
+	return shaped(have, want) && !have.Strict && !have.HasRules() && (!isText || characters <= limit)
+}
+
+// shaped reports that an attribute's values have the shape of another one's.
+func shaped(have, want *pim.Attribute) bool {
 	switch {
-	case have.Scopable || have.Strict:
+	case have.Scopable:
 		return false
-	case text(have): // numbers and answers are texts, too
-		return characters <= limit && want.Type != pim.TypeMedia && want.Type != pim.TypeReference
+	case have.Type == pim.TypeText || have.Type == pim.TypeRichText: // numbers and answers are texts, too
+		return want.Type != pim.TypeMedia && want.Type != pim.TypeReference
 	case have.Type != want.Type || have.Localizable:
 		return false
 	case have.Unit == want.Unit:
