@@ -238,7 +238,7 @@ func TestCellsAreHarmless(t *testing.T) {
 	formulas := 0
 	for _, row := range rows {
 		for _, c := range row {
-			if c == "" || !strings.ContainsAny(c[:1], "=+-@\t\r") {
+			if c == "" || strings.IndexAny(c, "=+-@\t\r\n＝＋－＠") != 0 {
 				continue
 			}
 			var n json.Number

@@ -197,6 +197,7 @@ type form struct {
 	encoding  encoding.Encoding
 	sheet     string
 	layout    string
+	skus      bool // somebody said where the SKUs are
 }
 
 // open finds out what r is by its content, as far as how does not say, and
@@ -227,7 +228,7 @@ func open(r io.Reader, how form) (reader, error) {
 	case len(head) == 0 && errors.As(err, new(*fault)):
 		return nil, err
 	case bytes.HasPrefix(head, []byte("PK\x03\x04")), bytes.HasPrefix(head, oleMagic), how.format == "xlsx":
-		return openSheet(raw, how.sheet)
+		return openSheet(raw, how.sheet, how.skus)
 	case bytes.HasPrefix(head, []byte{0x1f, 0x8b}):
 		return nil, faultf("the file is packed twice; unpack it once")
 	}

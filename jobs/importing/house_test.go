@@ -109,6 +109,25 @@ func TestOptionsAgainstTheStore(t *testing.T) {
 	}
 }
 
+// A layout is a profile that every house has, unless one is saved under its name.
+func TestLayoutsAreProfiles(t *testing.T) {
+	t.Parallel()
+	store := openStore(t)
+	o, err := Options{Profile: "bmecat", Locale: "de-DE"}.WithProfile(t.Context(), store)
+	if err != nil || o.Layout != "bmecat" || o.Locale != "de-DE" {
+		t.Errorf("%+v %v", o, err)
+	}
+	if _, err := (Options{Profile: "datanorm"}).WithProfile(t.Context(), store); err == nil {
+		t.Error("a profile that nobody has is taken")
+	}
+	if _, err := SaveProfile(t.Context(), store, "shopify", Options{Layout: "shopify", Currency: "EUR"}); err != nil {
+		t.Fatal(err)
+	}
+	if o, err = (Options{Profile: "shopify"}).WithProfile(t.Context(), store); err != nil || o.Currency != "EUR" {
+		t.Errorf("%+v %v", o, err)
+	}
+}
+
 // Whether a text is UTF-8 is seen also where its last character is cut off: by
 // the end of the file, or by the end of what is looked at.
 func TestEncodingAtTheEnd(t *testing.T) {

@@ -55,7 +55,7 @@ type Options struct {
 func (o *Options) form() form {
 	d, _ := parseDelimiter(o.Delimiter)
 	e, _ := parseEncoding(o.Encoding)
-	return form{format: o.Format, delimiter: d, noQuotes: o.Quote == "none", encoding: e, sheet: o.Sheet, layout: o.Layout}
+	return form{format: o.Format, delimiter: d, noQuotes: o.Quote == "none", encoding: e, sheet: o.Sheet, layout: o.Layout, skus: o.SKUColumn != "" || o.Map[MapSKU] != ""}
 }
 
 // Over puts o's own options over base's, as those of a profile: what o does not

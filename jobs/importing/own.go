@@ -72,7 +72,7 @@ const (
 )
 
 var (
-	formula   = regexp.MustCompile(`^'*[=+\-@\t\r]`)
+	formula   = regexp.MustCompile(`^'*[=+\-@\t\r\n＝＋－＠]`) // the wide ones where spreadsheets take them for the others
 	plainCell = regexp.MustCompile(`^-?\d+(\.\d+)?([eE][+-]?\d+)?$`)
 )
 

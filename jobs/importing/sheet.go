@@ -49,7 +49,7 @@ type sheetReader struct {
 // openSheet copies the workbook to disk, since a ZIP archive is read from its
 // end, checks that it can be read within bounds, and opens the sheet: "" is the
 // first one, a number counts from 1.
-func openSheet(r *bufio.Reader, sheet string) (in reader, err error) {
+func openSheet(r *bufio.Reader, sheet string, known bool) (in reader, err error) {
 	s := &sheetReader{t: newTable(true)}
 	s.t.sheet = true
 	defer func() {
@@ -71,7 +71,7 @@ func openSheet(r *bufio.Reader, sheet string) (in reader, err error) {
 	if err != nil {
 		return nil, faultf("the workbook cannot be opened: %v", err)
 	}
-	if err := s.choose(sheet); err != nil {
+	if err := s.choose(sheet, known); err != nil {
 		return nil, err
 	}
 	s.plainFormats()
@@ -180,7 +180,7 @@ func isPart(name string) bool {
 }
 
 // choose finds the sheet, and scans what is read of the book row by row.
-func (s *sheetReader) choose(want string) error {
+func (s *sheetReader) choose(want string, known bool) error {
 	var names []string
 	for _, name := range s.book.GetSheetList() {
 		if _, err := s.book.GetSheetVisible(name); err == nil {
@@ -200,10 +200,45 @@ func (s *sheetReader) choose(want string) error {
 			at = n - 1
 		}
 	}
+	if want == "" && len(names) > 1 && !known {
+		var err error
+		if at, err = s.withSKUs(names); err != nil {
+			return err
+		}
+	}
 	if s.name = names[at]; want == "" && len(names) > 1 {
 		s.t.note("file.sheet", "the workbook has the sheets %s: %s is read (sheet)", some(names), s.name)
 	}
 	return s.scan(at)
+}
+
+// maxTried is how many sheets of a workbook are tried for products.
+const maxTried = 30
+
+// withSKUs finds the first sheet whose header has a column of SKUs or GTINs; of
+// a workbook that has none it is the first.
+func (s *sheetReader) withSKUs(names []string) (int, error) {
+	defer func() { s.name, s.at, s.last, s.rows = "", 0, 0, nil }()
+	for at, name := range names[:min(len(names), maxTried)] {
+		s.name, s.at, s.last = name, 0, 0
+		if err := s.scan(at); err != nil {
+			if at == 0 {
+				return 0, err // as it would be without the others
+			}
+			continue
+		}
+		rows, err := s.book.Rows(name)
+		if err != nil {
+			continue
+		}
+		s.rows = rows
+		fields, err := s.fields()
+		_ = rows.Close() // it was only read
+		if err == nil && slices.ContainsFunc(fields, func(f string) bool { return isSKUName(f) || hasWord(f, gtinWords) }) {
+			return at, nil
+		}
+	}
+	return 0, nil
 }
 
 // scan goes over the texts and the sheet once, so that nothing in them can

@@ -70,6 +70,7 @@ type Folder struct {
 	variants   map[string]*variant
 	channels   []string
 	assoc      map[string]bool // association types
+	identifier string          // code of the attribute that is the SKU
 	groups     []pim.AttributeGroup
 	categories []pim.CategoryEdit
 	catLines   map[string]int // code → line
@@ -214,6 +215,13 @@ func (f *Folder) each(name string, needed bool, do func(*line) error) error {
 			return faultf("%s has two columns %q", name, n)
 		}
 		l.names[i], l.index[n] = n, i
+	}
+	if name == "products.csv" && f.identifier != "" {
+		at, has := l.index[f.identifier]
+		if !has {
+			return faultf("%s has no column %q, which is the products' identifier", name, f.identifier)
+		}
+		l.index["sku"] = at
 	}
 	for {
 		in.left = maxRecord

@@ -218,6 +218,7 @@ func TestFaults(t *testing.T) {
 			f["attributes.csv"].Data = []byte("code;type\nsku;pim_catalog_identifier\nname;\"never closed\n" + strings.Repeat("x;y\n", 5<<20))
 		},
 		"products.csv, line 1: the header is not in UTF-8": func(f fstest.MapFS) { f["products.csv"].Data = []byte("sku;f\xe9\n") },
+		`products.csv has no column "sku"`:                 func(f fstest.MapFS) { f["products.csv"].Data = []byte("code;family\nA;shirts\n") },
 		"two columns \"sku\"":                              func(f fstest.MapFS) { f["products.csv"].Data = []byte("sku;sku\n") },
 	} {
 		fsys := small()
@@ -273,6 +274,25 @@ func TestIcecatDemo(t *testing.T) {
 	}
 	if _, run, found = importInto(t, store, os.DirFS(dir)); run.Unchanged != 1239+50 {
 		t.Errorf("again: %+v\n%+v", run, found)
+	}
+}
+
+// The SKU is in the column of the attribute that is the identifier, whatever it
+// is called.
+func TestIdentifier(t *testing.T) {
+	t.Parallel()
+	fsys := fstest.MapFS{}
+	for name, content := range map[string]string{
+		"attributes.csv": "code;type;localizable;scopable\nref;pim_catalog_identifier;0;0\nname;pim_catalog_text;0;0\n",
+		"families.csv":   "code;attributes\ncups;ref,name\n",
+		"products.csv":   "ref;family;enabled;name\nCUP;cups;1;Cup\n",
+	} {
+		fsys[name] = &fstest.MapFile{Data: []byte(content)}
+	}
+	store := house(t)
+	_, run, found := importInto(t, store, fsys)
+	if p, err := store.Product(t.Context(), "CUP"); err != nil || run.Created != 1 || strings.Contains(string(p.Values), "ref") {
+		t.Errorf("%+v %v %+v\n%+v", p, err, run, found)
 	}
 }
 

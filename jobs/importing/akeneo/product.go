@@ -37,7 +37,7 @@ func (f *Folder) columns(l *line) []column {
 	}
 	out := []column{}
 	for i, name := range l.names {
-		if notValues[name] {
+		if notValues[name] || name == f.identifier {
 			continue
 		}
 		parts := strings.Split(name, "-")

@@ -87,6 +87,10 @@ func (f *Folder) attribute(l *line) error {
 		f.note(Finding{File: l.file, Line: l.at, Column: "type", Value: l.get("type"), Code: "akeneo.type", Text: "there is no such type here: the attribute is a text"})
 	}
 	switch k {
+	case asIdentifier:
+		if f.identifier == "" {
+			f.identifier = code
+		}
 	case asText:
 		a.Type = pim.TypeText
 		if a.lines && l.get("wysiwyg_enabled") == "1" {
