@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"net/url"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -95,12 +96,15 @@ func (c *cataloguer) finish(s *survey, edits []pim.CategoryEdit, tree *pim.Tree)
 
 // grownSchema is the schema as a change makes it; a tree of nil stays as it is.
 func grownSchema(before *pim.Schema, c *postgres.SchemaChange, tree *pim.Tree) *pim.Schema {
-	next := &pim.Schema{
-		Version: before.Version, Attributes: maps.Clone(before.Attributes), Families: maps.Clone(before.Families),
-		Locales: maps.Clone(before.Locales), Currencies: maps.Clone(before.Currencies), Channels: before.Channels,
-		PriceLists: maps.Clone(before.PriceLists), Locations: before.Locations, ListCurrencies: before.ListCurrencies,
-		Tree: before.Tree, Groups: before.Groups, PriceRules: before.PriceRules,
+	next := &pim.Schema{}
+	from, to := reflect.ValueOf(before).Elem(), reflect.ValueOf(next).Elem()
+	for i := range from.NumField() { // whatever else a schema has, or comes to have
+		if from.Type().Field(i).IsExported() {
+			to.Field(i).Set(from.Field(i))
+		}
 	}
+	next.Attributes, next.Families = maps.Clone(before.Attributes), maps.Clone(before.Families)
+	next.Locales, next.Currencies, next.PriceLists = maps.Clone(before.Locales), maps.Clone(before.Currencies), maps.Clone(before.PriceLists)
 	if tree != nil {
 		next.Tree = tree
 	}
