@@ -39,7 +39,7 @@ func TestImportCatalogue(t *testing.T) {
 		t.Errorf("%+v", o)
 	}
 	raw, err := os.ReadFile(report)
-	if err != nil || !strings.Contains(string(raw), "/BMECAT/T_NEW_CATALOG/ARTICLE[2]/PRICE_AMOUNT") || !strings.Contains(string(raw), "line 2") {
+	if err != nil || !strings.Contains(string(raw), "/BMECAT/T_NEW_CATALOG/ARTICLE[2]/ARTICLE_PRICE_DETAILS/ARTICLE_PRICE/PRICE_AMOUNT") || !strings.Contains(string(raw), "line 2") {
 		t.Errorf("the report: %v\n%s", err, raw)
 	}
 	if o := imported(file); o.Unchanged != 1 || o.Rejected != 1 {

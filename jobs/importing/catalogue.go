@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"io"
 	"slices"
 	"strings"
@@ -294,7 +295,17 @@ func featureKey(f *supplier.Feature) string {
 	if f.ID && strings.Count(key, "#") == 2 {
 		key = key[:strings.LastIndexByte(key, '#')]
 	}
-	return codeOf(strings.ToLower(key))
+	if code := codeOf(strings.ToLower(key)); code != "" || key == "" {
+		return code
+	}
+	return "feature_" + fingerprint(key) // of letters that no code has
+}
+
+// fingerprint tells texts apart of which no code can be made.
+func fingerprint(text string) string {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(text)) // which cannot fail
+	return fmt.Sprintf("%08x", h.Sum32())
 }
 
 // otherUnits are units that people write otherwise than by their symbol.

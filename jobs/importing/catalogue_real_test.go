@@ -99,9 +99,9 @@ func TestKSToolsBMEcat(t *testing.T) {
 		created, rejected    int64
 		code, column, within string
 	}{
-		"testCreateBMEcatFullDataSeparatorsWrong.xml":        {0, 1, "price.amount", "/BMECAT/T_NEW_CATALOG/ARTICLE", "line 72"},
+		"testCreateBMEcatFullDataSeparatorsWrong.xml":        {0, 1, "price.amount", "/BMECAT/T_NEW_CATALOG/ARTICLE/ARTICLE_PRICE_DETAILS/ARTICLE_PRICE[2]/PRICE_AMOUNT", "line 72"},
 		"testCreateExcelFromBMEcatFullDataDoubleEntries.xml": {created: 1},
-		"testCreateExcelNestedArticleDetailsException.xml":   {1, 0, "bmecat.element", "ARTICLE_DETAILS", "ARTICLE_DETAILS"},
+		"testCreateExcelNestedArticleDetailsException.xml":   {1, 0, "bmecat.element", "ARTICLE_DETAILS/ARTICLE_DETAILS", "ARTICLE_DETAILS"},
 		"testCreateExcelWithPriceValidity.xml":               {created: 1},
 		"testCreateExcelWithoutProductId.xml":                {0, 1, "sku.missing", "/BMECAT/T_NEW_CATALOG/ARTICLE", "line 169"},
 		"testDateWithoutType.xml":                            {0, 1, "price.date", "DATETIME", "line 296"},

@@ -1,6 +1,7 @@
 package importing
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -104,7 +105,7 @@ func TestBMEcat(t *testing.T) {
 		t.Errorf("the tree: %+v", c)
 	}
 	for _, f := range [][3]string{
-		{"price.amount", "/BMECAT/T_NEW_CATALOG/ARTICLE[2]/PRICE_AMOUNT", "line 30"},
+		{"price.amount", "/BMECAT/T_NEW_CATALOG/ARTICLE[2]/ARTICLE_PRICE_DETAILS/ARTICLE_PRICE/PRICE_AMOUNT", "line 30"},
 		{"sku.missing", "/BMECAT/T_NEW_CATALOG/ARTICLE[3]", "line 31"},
 		{"category.unknown", "", "S-1"},
 		{"bmecat.udx", "", "UDX.A"},
@@ -114,6 +115,33 @@ func TestBMEcat(t *testing.T) {
 		if !has(found, f[0], f[1], f[2]) {
 			t.Errorf("%v is not told: %+v", f, found)
 		}
+	}
+}
+
+// Names and numbers of which no code can be made are told apart nonetheless.
+func TestBMEcatOtherLetters(t *testing.T) {
+	t.Parallel()
+	store := openStore(t)
+	feature := func(name, value string) string {
+		return "<FEATURE><FNAME>" + name + "</FNAME><FVALUE>" + value + "</FVALUE></FEATURE>"
+	}
+	group := func(id string) string {
+		return "<CATALOG_STRUCTURE><GROUP_ID>" + id + "</GROUP_ID><GROUP_NAME>" + id + "</GROUP_NAME><PARENT_ID>0</PARENT_ID></CATALOG_STRUCTURE>"
+	}
+	run, found := twice(t, store, "x.xml", Options{}, `<BMECAT version="2005"><HEADER><CATALOG><LANGUAGE>rus</LANGUAGE></CATALOG></HEADER><T_NEW_CATALOG><CATALOG_GROUP_SYSTEM>`+group("А/1")+group("Б/1")+`</CATALOG_GROUP_SYSTEM>`+
+		`<PRODUCT><SUPPLIER_PID>1</SUPPLIER_PID><PRODUCT_FEATURES>`+feature("Цвет", "синий")+feature("Ширина", "7")+`</PRODUCT_FEATURES></PRODUCT>`+
+		`<PRODUCT_TO_CATALOGGROUP_MAP><PROD_ID>1</PROD_ID><CATALOG_GROUP_ID>Б/1</CATALOG_GROUP_ID></PRODUCT_TO_CATALOGGROUP_MAP></T_NEW_CATALOG></BMECAT>`)
+	p, err := store.Product(t.Context(), "1")
+	if err != nil || run.Created != 1 || len(p.Categories) != 1 || store.Schema().Tree.Len() != 2 || store.Schema().Tree.Category(p.Categories[0]).Labels["ru"] != "Б/1" {
+		t.Fatalf("%+v %v %+v %+v", p, err, run, found)
+	}
+	var got []string
+	for code, v := range stored(t, store, "1") {
+		got = append(got, store.Schema().Attributes[code].Labels["ru"]+"="+textOf(v))
+	}
+	slices.Sort(got)
+	if want := `Цвет={"ru":"синий"} Ширина=7`; strings.Join(got, " ") != want {
+		t.Errorf("%s, want %s", got, want)
 	}
 }
 

@@ -94,7 +94,12 @@ func (c *cataloguer) tree() ([]pim.CategoryEdit, *pim.Tree) {
 	if owner == "" {
 		owner = strings.TrimSuffix(c.prefix, "_")
 	}
-	code := func(id string) string { return codeOf(clip(owner, 60) + "_" + strings.ToLower(id)) }
+	code := func(id string) string {
+		if code := clip(owner, 60) + "_" + id; pim.ValidCode("category", code) == nil {
+			return code
+		}
+		return codeOf(clip(owner, 60)+"_"+strings.ToLower(clip(id, 20))) + "_" + fingerprint(id) // others may come to the same
+	}
 	for i := range c.categories {
 		c.filling.codes[i] = code(c.categories[i].ID)
 	}

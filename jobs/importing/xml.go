@@ -166,7 +166,7 @@ func (e *elementReader) next(r *record) error {
 	e.row++
 	*r = record{row: e.row, size: n.Size, cells: r.cells[:0], stripped: r.stripped[:0]}
 	if n.Size > maxRecord {
-		r.bad = &problem{column: n.Path, code: "row.too_large", text: "the row has more bytes than are taken"}
+		r.bad = &problem{column: n.Path(), code: "row.too_large", text: "the row has more bytes than are taken"}
 		return nil
 	}
 	for range e.t.names {

@@ -40,9 +40,23 @@ type Node struct {
 	Order []string // names of Attr, as the file has them
 	Text  string   // its own, without spaces around it
 	Kids  []*Node
-	Path  string // "/BMECAT/T_NEW_CATALOG/ARTICLE[3]" of the tree's root, relative below it
-	Line  int    // of its start tag, from 1
-	Size  int    // bytes of it in the file; of the tree's root
+	Line  int // of its start tag, from 1
+	Size  int // bytes of it in the file; of the tree's root
+	path  string
+	up    *Node
+	nth   int
+}
+
+// Path is where the element is, such as "/BMECAT/T_NEW_CATALOG/ARTICLE[3]/MIME":
+// an element with siblings of its name before it has its number.
+func (n *Node) Path() string {
+	switch {
+	case n.up == nil:
+		return n.path
+	case n.nth > 1:
+		return fmt.Sprintf("%s/%s[%d]", n.up.Path(), n.Name, n.nth)
+	}
+	return n.up.Path() + "/" + n.Name
 }
 
 // Kid is the first child of a name; nil: there is none.
@@ -184,7 +198,7 @@ func (r *Reader) Next(want func(path string) bool, enter func(*Node)) (*Node, er
 			continue
 		}
 		line, _ := r.d.InputPos()
-		n := &Node{Name: start.Name.Local, Path: r.Path(), Line: line}
+		n := &Node{Name: start.Name.Local, path: r.Path(), Line: line}
 		n.Attr, n.Order = attributes(start)
 		if !want(r.plainPath()) {
 			if enter != nil {
@@ -315,7 +329,7 @@ func (r *Reader) tree(n *Node) error {
 			}
 			line, _ := r.d.InputPos()
 			up := stack[len(stack)-1]
-			k := &Node{Name: t.Name.Local, Line: line}
+			k := &Node{Name: t.Name.Local, Line: line, up: up, nth: r.open[len(r.open)-1].nth}
 			k.Attr, k.Order = attributes(&t)
 			up.Kids = append(up.Kids, k)
 			stack, texts = append(stack, k), append(texts, &strings.Builder{})

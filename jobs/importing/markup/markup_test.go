@@ -15,7 +15,7 @@ func all(text string) (rows []string, err error) {
 		if err != nil {
 			return rows, err
 		}
-		rows = append(rows, n.Path+" "+n.Text+n.Of("name"))
+		rows = append(rows, n.Path()+" "+n.Text+n.Of("name"))
 	}
 }
 
@@ -86,7 +86,7 @@ func FuzzNext(f *testing.F) {
 		for range 10_000 {
 			n, err := r.Next(func(path string) bool { return strings.HasSuffix(path, "/row") }, func(*Node) {})
 			if err == nil {
-				if n == nil || n.Line < 1 || n.Path == "" {
+				if n == nil || n.Line < 1 || n.Path() == "" {
 					t.Fatalf("%+v", n)
 				}
 				continue

@@ -81,7 +81,7 @@ func (b *bmecat) Next() (Event, error) {
 				sku = n.Of("PROD_ID")
 			}
 			if sku == "" || group == "" {
-				b.queue = append(b.queue, Event{Note: &Problem{Path: n.Path, Line: n.Line, Code: "bmecat.map", Text: "the mapping names no product or no group: it is not taken"}})
+				b.queue = append(b.queue, Event{Note: &Problem{Path: n.Path(), Line: n.Line, Code: "bmecat.map", Text: "the mapping names no product or no group: it is not taken"}})
 				continue
 			}
 			return Event{Mapping: &Mapping{SKU: sku, Category: group}}, nil
@@ -93,7 +93,7 @@ func (b *bmecat) Next() (Event, error) {
 func (b *bmecat) tell(code string, n *markup.Node, text string) {
 	if key := code + " " + n.Name; !b.told[key] && len(b.told) < 200 {
 		b.told[key] = true
-		b.queue = append(b.queue, Event{Note: &Problem{Path: n.Path, Line: n.Line, Code: code, Text: text}})
+		b.queue = append(b.queue, Event{Note: &Problem{Path: n.Path(), Line: n.Line, Code: code, Text: text}})
 	}
 }
 
@@ -102,7 +102,7 @@ func (b *bmecat) enter(n *markup.Node) {
 	case n.Name == RootBMEcat:
 		b.version = n.Attr["version"]
 		b.header.Format = strings.TrimSpace("BMEcat " + b.version)
-	case strings.Count(n.Path, "/") == 2 && strings.HasPrefix(n.Name, "T_"):
+	case strings.Count(n.Path(), "/") == 2 && strings.HasPrefix(n.Name, "T_"):
 		switch b.header.Kind = n.Name; n.Name {
 		case newCatalog:
 			b.tell("bmecat.new_catalog", n, "the catalogue takes the place of the one before it; products that it does not have any more stay as they are here")
@@ -110,7 +110,7 @@ func (b *bmecat) enter(n *markup.Node) {
 		default:
 			b.tell("bmecat.transaction", n, "there is no such transaction: what is in it is not taken")
 		}
-	case strings.Count(n.Path, "/") == 3:
+	case strings.Count(n.Path(), "/") == 3:
 		switch n.Name {
 		case "CATALOG_GROUP_SYSTEM", "CLASSIFICATION_SYSTEM", "FEATURE_SYSTEM", "FORMULAS", "IPP_DEFINITIONS":
 		default:
@@ -165,7 +165,7 @@ func names(list []*markup.Node) map[string]string {
 
 func (b *bmecat) category(n *markup.Node, id, parent string, labels []*markup.Node) *Category {
 	if id == "" {
-		b.queue = append(b.queue, Event{Note: &Problem{Path: n.Path, Line: n.Line, Code: "category.code", Text: "the group has no ID: it is not taken"}})
+		b.queue = append(b.queue, Event{Note: &Problem{Path: n.Path(), Line: n.Line, Code: "category.code", Text: "the group has no ID: it is not taken"}})
 		return nil
 	}
 	return &Category{ID: id, Parent: parent, Names: names(labels), Line: n.Line}
@@ -178,7 +178,7 @@ func part(n *markup.Node, name string) []*markup.Node {
 
 // item reads an article.
 func (b *bmecat) item(n *markup.Node) *Item {
-	it := &Item{Path: n.Path, Line: n.Line, Size: n.Size, References: map[string][]string{}}
+	it := &Item{Path: n.Path(), Line: n.Line, Size: n.Size, References: map[string][]string{}}
 	if it.SKU = n.Of("SUPPLIER_AID"); it.SKU == "" {
 		it.SKU = n.Of("SUPPLIER_PID")
 	}
@@ -233,7 +233,6 @@ func (b *bmecat) item(n *markup.Node) *Item {
 		case "SUPPLIER_AID", "SUPPLIER_PID", "SUPPLIER_IDREF", "CONFIG_DETAILS":
 		case "USER_DEFINED_EXTENSIONS":
 			for _, udx := range k.Kids {
-				udx.Path = n.Path + "/" + k.Name + "/" + udx.Name
 				b.tell("bmecat.udx", udx, "extensions of users (UDX) are not taken: "+udx.Name)
 			}
 		default:
@@ -246,15 +245,9 @@ func (b *bmecat) item(n *markup.Node) *Item {
 
 // unknown notes an element that stands where none of its name may be.
 func (b *bmecat) unknown(it *Item, in, k *markup.Node) {
-	path := in.Path
-	if path == "" {
-		path = it.Path + "/" + in.Name
-	}
-	at := *k
-	at.Path = path + "/" + k.Name
 	if key := "bmecat.element " + in.Name + "/" + k.Name; !b.told[key] && len(b.told) < 200 {
 		b.told[key] = true
-		it.note(&at, "bmecat.element", "", "element %s is not known in %s: it is passed over, here and elsewhere", k.Name, in.Name)
+		it.note(k, "bmecat.element", "", "element %s is not known in %s: it is passed over, here and elsewhere", k.Name, in.Name)
 	}
 }
 

@@ -81,7 +81,7 @@ func (c *icecat) Next() (Event, error) {
 
 // product reads a product file.
 func (c *icecat) product(n *markup.Node) *Item {
-	it := &Item{Path: n.Path, Line: n.Line, Size: n.Size, SKU: n.Attr["Prod_id"], References: map[string][]string{}}
+	it := &Item{Path: n.Path(), Line: n.Line, Size: n.Size, SKU: n.Attr["Prod_id"], References: map[string][]string{}}
 	if code := n.Attr["Code"]; code != "1" {
 		it.refuse(n, "icecat.code", code, "Icecat answers with code %s instead of the product: %s", code, n.Attr["ErrorMessage"])
 		return it
@@ -249,7 +249,7 @@ func (c *icecat) link(it *Item, field, url string) {
 
 // entry reads a line of an index: what there is, without its features.
 func (c *icecat) entry(n *markup.Node) *Item {
-	it := &Item{Path: n.Path, Line: n.Line, Size: n.Size, SKU: n.Attr["Prod_ID"]}
+	it := &Item{Path: n.Path(), Line: n.Line, Size: n.Size, SKU: n.Attr["Prod_ID"]}
 	if it.SKU == "" {
 		it.refuse(n, "sku.missing", "", "the entry has no Prod_ID")
 		return it

@@ -258,10 +258,7 @@ func plain(text string) (string, bool) {
 
 // note adds what people should know of an item, once for each kind and path.
 func (it *Item) note(n *markup.Node, code, value, format string, args ...any) {
-	p := Problem{Path: it.Path + "/" + n.Name, Line: n.Line, Code: code, Value: value, Text: fmt.Sprintf(format, args...)}
-	if n.Path != "" {
-		p.Path = n.Path
-	}
+	p := Problem{Path: n.Path(), Line: n.Line, Code: code, Value: value, Text: fmt.Sprintf(format, args...)}
 	if len(it.Notes) < 100 && !slices.ContainsFunc(it.Notes, func(q Problem) bool { return q.Code == p.Code && q.Path == p.Path && q.Text == p.Text }) {
 		it.Notes = append(it.Notes, p)
 	}
@@ -272,10 +269,7 @@ func (it *Item) refuse(n *markup.Node, code, value, format string, args ...any) 
 	if it.Bad != nil {
 		return
 	}
-	it.Bad = &Problem{Path: it.Path + "/" + n.Name, Line: n.Line, Code: code, Value: value, Text: fmt.Sprintf(format, args...)}
-	if n.Path != "" {
-		it.Bad.Path = n.Path
-	}
+	it.Bad = &Problem{Path: n.Path(), Line: n.Line, Code: code, Value: value, Text: fmt.Sprintf(format, args...)}
 }
 
 // text adds a text, unless it says nothing.
