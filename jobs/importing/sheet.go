@@ -213,7 +213,7 @@ func (s *sheetReader) choose(want string, known bool) error {
 }
 
 // maxTried is how many sheets of a workbook are tried for products.
-const maxTried = 30
+const maxTried = 12
 
 // withSKUs finds the first sheet whose header has a column of SKUs or GTINs; of
 // a workbook that has none it is the first.
