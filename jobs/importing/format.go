@@ -235,7 +235,7 @@ func open(r io.Reader, how form) (reader, error) {
 	if body := bytes.TrimLeft(head, " \t\r\n"); how.encoding == nil && (bytes.HasPrefix(body, []byte("{")) || isArray(body)) {
 		how.encoding = encoding.Nop // JSON is UTF-8 (RFC 8259, 8.1): a broken character is a broken row
 	}
-	if isMarkup(head) {
+	if how.format != "csv" && how.format != "tsv" && how.delimiter == 0 && isMarkup(head) {
 		return openMarkup(raw, head, how)
 	}
 	plain, guessed := decoded(raw, head, how.encoding)
