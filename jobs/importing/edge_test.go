@@ -117,6 +117,9 @@ func TestEdgeSheets(t *testing.T) {
 			t.Errorf("%s: %+v\n%+v", name, run, found)
 			continue
 		}
-		_ = stored(t, store, want.sku)
+		var first string
+		if err := store.Pool().QueryRow(t.Context(), `select min(sku) from product`).Scan(&first); err != nil || first != want.sku {
+			t.Errorf("%s: %q %v, want %s", name, first, err, want.sku)
+		}
 	}
 }

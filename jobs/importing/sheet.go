@@ -233,6 +233,9 @@ func (s *sheetReader) withSKUs(names []string) (int, error) {
 		}
 		s.rows = rows
 		fields, err := s.fields()
+		if err == nil {
+			_, err = s.fields() // a header alone is nobody's
+		}
 		_ = rows.Close() // it was only read
 		if err == nil && slices.ContainsFunc(fields, func(f string) bool { return isSKUName(f) || hasWord(f, gtinWords) }) {
 			return at, nil
