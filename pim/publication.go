@@ -26,8 +26,8 @@ type PublicationRow struct {
 // Publication.
 const EventPublicationChanged = "publication.changed"
 
-// MovedWindow, beside lanes of an outbox row or event, says that the product's
-// publication on channels began, ended, or has other bounds.
+// MovedWindow is no lane: beside those of an outbox row or event it says that the
+// product's publication on channels began, ended, or has other bounds.
 const MovedWindow Lanes = 64
 
 // CheckPublication finds what is wrong with a row; channels are those there are.

@@ -72,7 +72,7 @@ marked as (
            or (t.lanes & 64 <> 0 and (c.marks_content | c.marks_offer | c.marks_media) & lane.lane <> 0
                and exists (select from publication w join product p on p.id = t.product_id where w.product_id in (p.id, p.parent_id) and w.channel_id = c.id)
                and (lane.lane = 1 or exists (select from listing x where x.product_id = t.product_id and x.channel_id = c.id and x.lane = lane.lane)))
-           or (g.gone and t.lanes & 65 <> 0 and lane.lane = 2 and (c.marks_content | c.marks_offer | c.marks_media) & 2 <> 0 and c.policy ->> 'withdrawal' = 'zero_stock'))
+           or (t.lanes & 65 <> 0 and lane.lane = 2 and (c.marks_content | c.marks_offer | c.marks_media) & 2 <> 0 and c.policy ->> 'withdrawal' = 'zero_stock' and g.gone))
     order by t.product_id, c.id, lane.lane
     on conflict (product_id, channel_id, lane) do update set
         want = l.want + 1, dirty = true,
