@@ -96,3 +96,30 @@ func TestBagistoOddities(t *testing.T) {
 		}
 	}
 }
+
+// Of a workbook with several sheets the one with the products is read, whatever
+// its place, and a GTIN is its digits however the workbook shows it.
+func TestEdgeSheets(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]struct {
+		sheet, sku string
+		created    int64
+	}{
+		"testPriceIsNumberAndTaxIsString.xlsx":                    {"Mapping-Master is read", "4260438930102", 12},
+		"testCreateBMEcatFromExcelFullDataGTINAlsZahl.xlsx":       {"Artikel is read", "12345678901234", 1},
+		"testCreateBMEcatTwoPossibleSheets.xlsx":                  {"Artikel is read", "12345678901234", 1},
+		"testCreateBMEcatNoPossibleSheet.xlsx":                    {"TestArtikel is read", "12345678901234", 1},
+		"testConvertExcelToXmlWrongSeparatorsInDeliveryTime.xlsx": {"Artikel is read", "12345678901234", 1},
+	} {
+		store := openStore(t)
+		run, found := twice(t, store, name, Options{}, string(shared(t, "bmecat", "kstools-and-edge", name)))
+		if run.State != "finished" || run.Created != want.created || !has(found, "file.sheet", "", want.sheet) {
+			t.Errorf("%s: %+v\n%+v", name, run, found)
+			continue
+		}
+		var first string
+		if err := store.Pool().QueryRow(t.Context(), `select min(sku) from product`).Scan(&first); err != nil || first != want.sku {
+			t.Errorf("%s: %q %v, want %s", name, first, err, want.sku)
+		}
+	}
+}

@@ -1,8 +1,9 @@
 // Package importing is the import job: it reads a stored file of products to
 // its end and writes them to the store, chunk by chunk. What lives here: the
-// formats (CSV, JSON Lines, a JSON array, each packed or not), what columns
-// mean, the expressions of a map, the job. What does not: uploading, the job
-// queue, and whatever decides that values are good, which is package pim.
+// formats (CSV, JSON Lines, a JSON array, XML, each packed or not, and
+// workbooks), what columns mean, the expressions of a map, the job. What does
+// not: uploading, the job queue, what the elements of suppliers' catalogues mean
+// (package supplier), and whatever decides that values are good, which is package pim.
 //
 // A vendor's layout is a function from the header to what each column means;
 // the rows of one product are taken together. Where variants name their parents

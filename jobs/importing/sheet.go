@@ -316,14 +316,18 @@ func (s *sheetReader) plainFormats() {
 		return *styles.CellXfs.Xf[id].NumFmtID
 	}
 	day, moment, hour := own("yyyy-mm-dd"), own("yyyy-mm-dd hh:mm:ss"), own("hh:mm:ss")
+	none := 100 // the number of no format: the general one shows but ten digits of a long number
+	for _, taken := formats[none]; taken; _, taken = formats[none] {
+		none++
+	}
 	for i := range styles.CellXfs.Xf[:count] {
 		xf := &styles.CellXfs.Xf[i]
-		if xf.NumFmtID == nil {
-			continue
+		id := 0
+		if xf.NumFmtID != nil {
+			id = *xf.NumFmtID
 		}
-		id := *xf.NumFmtID
 		code, custom := formats[id]
-		plain := 0
+		plain := none
 		switch date, clock := dateFormat(id, code); {
 		case date && clock:
 			plain = moment

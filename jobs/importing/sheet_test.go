@@ -155,3 +155,32 @@ func FuzzWorkbook(f *testing.F) {
 		}
 	})
 }
+
+// A long number keeps its digits in a cell that is only bold, or of the general
+// format, which shows ten of them.
+func TestStyledNumbers(t *testing.T) {
+	t.Parallel()
+	f := excelize.NewFile()
+	defer f.Close()
+	bold, err := f.NewStyle(&excelize.Style{Font: &excelize.Font{Bold: true}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for cell, v := range map[string]any{"A1": "sku", "B1": "ean", "A2": 123456789012345, "B2": 4006381333931, "A3": "x", "B3": -1234567890123} {
+		if err := f.SetCellValue("Sheet1", cell, v); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.SetCellStyle("Sheet1", cell, cell, bold); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var b bytes.Buffer
+	if err := f.Write(&b); err != nil {
+		t.Fatal(err)
+	}
+	store := openStore(t)
+	run, found := runImport(t, importer(store), "styled.xlsx", Options{}, b.String())
+	if run.Created != 2 || stored(t, store, "123456789012345")["ean"] != "4006381333931" || stored(t, store, "x")["ean"] != "-1234567890123" {
+		t.Errorf("%+v %+v", run, found)
+	}
+}
