@@ -161,6 +161,7 @@ func (s *server) register() {
 	s.registerAlerts()
 	s.registerTextRules()
 	s.registerPriceRules()
+	s.registerLocations()
 	s.registerGlossary()
 	s.registerTexts()
 	s.registerKeys()

@@ -29,10 +29,16 @@ type PriceRow struct {
 
 // StockRow is one row of a batch of stock levels.
 type StockRow struct {
-	SKU      pim.SKU `json:"sku"`
-	Location string  `json:"location,omitempty" default:"default"`
-	OnHand   int64   `json:"on_hand"`
-	Reserved int64   `json:"reserved,omitempty"`
+	SKU           pim.SKU    `json:"sku"`
+	Location      string     `json:"location,omitempty" default:"default"`
+	OnHand        *int64     `json:"on_hand,omitempty" doc:"A count: what there is"`
+	Reserved      int64      `json:"reserved,omitempty" doc:"Of a count; left out: 0"`
+	Delta         int64      `json:"delta,omitempty" doc:"In place of a count: what came, or below 0 went"`
+	ReservedDelta int64      `json:"reserved_delta,omitempty" doc:"In place of a count: what was reserved, or below 0 released"`
+	SafetyStock   *int64     `json:"safety_stock,omitempty" nullable:"true" minimum:"0" doc:"Pieces of the product that are never sold at the location, from now on; null: as many as the location says; left out: as before. It may stand alone"`
+	MessageID     string     `json:"message_id,omitempty" maxLength:"200" doc:"The sender's own id: the same again at the same level within 7 days counts for nothing"`
+	AsOf          *time.Time `json:"as_of,omitempty" doc:"As of when the row is, by its sender: a row that is older than the newest count of its level is stale, and changes nothing"`
+	Sequence      *int64     `json:"sequence,omitempty" doc:"As as_of, by a number that rises; with as_of it tells rows of the same time apart"`
 }
 
 // amount is a decimal number; it is only for the description.
@@ -52,6 +58,7 @@ type BatchAnswer struct {
 	Changed    int                  `json:"changed"`
 	Unchanged  int                  `json:"unchanged"`
 	Superseded int                  `json:"superseded" doc:"Rows that a later row of the batch says again"`
+	Stale      int                  `json:"stale" doc:"Rows that are older than what is there"`
 	Rejected   int                  `json:"rejected"`
 	Results    []postgres.RowResult `json:"results" doc:"One per row, in the order of the rows; pointers begin with the row's number"`
 }
@@ -67,8 +74,8 @@ func (s *server) registerOffers() {
 		takesRows[PriceRow](s), says(batchText)), func(ctx context.Context, in *batchInput) (*answer[BatchAnswer], error) {
 		return batch(ctx, in, priceRow, s.Store.SetPrices)
 	})
-	handle(s, op("set-stock", http.MethodPost, "/v1/stock:batch", tagOffers, "Set up to 1,000 stock levels, each row for itself",
-		takesRows[StockRow](s), says(batchText)), func(ctx context.Context, in *batchInput) (*answer[BatchAnswer], error) {
+	handle(s, op("set-stock", http.MethodPost, "/v1/stock:batch", tagOffers, "Change up to 1,000 stock levels, each row for itself",
+		takesRows[StockRow](s), says(batchText+" A row is a count or a delta; rows of one level count in their order.")), func(ctx context.Context, in *batchInput) (*answer[BatchAnswer], error) {
 		return batch(ctx, in, stockRow, s.Store.SetStock)
 	})
 }
@@ -129,6 +136,8 @@ func batch[R any](ctx context.Context, in *batchInput, read func(*binder, map[st
 			a.Unchanged++
 		case postgres.RowSuperseded:
 			a.Superseded++
+		case postgres.RowStale:
+			a.Stale++
 		case postgres.RowRejected:
 			a.Rejected++
 		}

@@ -76,7 +76,8 @@ type Stock struct {
 	Location  string `json:"location"`
 	OnHand    int64  `json:"on_hand"`
 	Reserved  int64  `json:"reserved"`
-	Available int64  `json:"available" doc:"What can be sold: on hand less reserved, never below 0"`
+	Safety    *int64 `json:"safety_stock,omitempty" doc:"Pieces that are never sold; left out: as many as the location says"`
+	Available int64  `json:"available" doc:"What can be sold: on hand less reserved and safety stock, never below 0; of a location that is closed 0"`
 }
 
 // shownDecimals is how many digits after the point an amount keeps at least.
@@ -106,7 +107,7 @@ func viewProduct(p *postgres.FullProduct, warnings []pim.Problem) *Product {
 	v := &Product{
 		SKU: p.SKU, Family: p.Family, Parent: p.Parent, FamilyVariant: p.FamilyVariant, Enabled: p.Enabled,
 		Categories: p.Categories, Values: object(p.Values), InheritedValues: object(p.ParentValues),
-		Prices: make([]Price, len(p.Prices)), Stock: make([]Stock, len(p.Stock)), Revision: p.Rev,
+		Prices: make([]Price, len(p.Prices)), Stock: viewStock(p), Revision: p.Rev,
 		PriceRevision: p.PriceRev, StockRevision: p.StockRev, OfferRevision: p.OfferRev, MediaRevision: p.MediaRev,
 		Warnings: none(warnings), CreatedAt: p.CreatedAt, UpdatedAt: p.UpdatedAt, Deleted: p.Deleted,
 	}
@@ -119,10 +120,16 @@ func viewProduct(p *postgres.FullProduct, warnings []pim.Problem) *Product {
 			ValidFrom: at.ValidFrom, ValidTo: at.ValidTo, Rules: at.Rules,
 		}
 	}
-	for i, at := range p.Stock {
-		v.Stock[i] = Stock{Location: at.Location, OnHand: at.OnHand, Reserved: at.Reserved, Available: at.Available()}
-	}
 	return v
+}
+
+// viewStock shows a product's stock levels.
+func viewStock(p *postgres.FullProduct) []Stock {
+	levels := make([]Stock, len(p.Stock))
+	for i, at := range p.Stock {
+		levels[i] = Stock{Location: at.Location, OnHand: at.OnHand, Reserved: at.Reserved, Safety: at.SafetyStock, Available: p.Free[i]}
+	}
+	return levels
 }
 
 // warningsOf finds the doubts about stored values anew: they follow from the

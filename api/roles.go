@@ -84,7 +84,10 @@ var allowed = map[string][]Role{
 	"get-price-list":            everyone,
 	"put-price-list":            catalogue,
 	"list-locations":            everyone,
+	"get-location":              everyone,
 	"put-location":              catalogue,
+	"delete-location":           catalogue,
+	"get-stock":                 everyone,
 
 	"list-categories":   everyone,
 	"get-category-tree": everyone,

@@ -237,9 +237,31 @@ func priceRow(b *binder, m map[string]any) pim.PriceRow {
 	return r
 }
 
+// stockRow reads a count, which has on_hand, or what came or went, or a safety
+// stock alone.
 func stockRow(b *binder, m map[string]any) pim.StockRow {
-	b.finish(m, "sku", "location", "on_hand", "reserved")
-	return pim.StockRow{SKU: b.rowSKU(m), Stock: pim.Stock{
-		Location: b.rowText(m, "location"), OnHand: b.rowInt(m, "on_hand", math.MaxInt64, true), Reserved: b.rowInt(m, "reserved", math.MaxInt64, false),
-	}}
+	b.finish(m, "sku", "location", "on_hand", "reserved", "delta", "reserved_delta", "safety_stock", "message_id", "as_of", "sequence")
+	r := pim.StockRow{SKU: b.rowSKU(m), Stock: pim.Stock{Location: b.rowText(m, "location")}, Message: b.rowText(m, "message_id")}
+	r.AsOf = b.rowTime(m, "as_of")
+	if m["sequence"] != nil {
+		n := b.rowInt(m, "sequence", math.MaxInt64, false)
+		r.Sequence = &n
+	}
+	safety, named := m["safety_stock"]
+	if r.Resets = named && safety == nil; safety != nil {
+		n := b.rowInt(m, "safety_stock", math.MaxInt64, false)
+		r.SafetyStock = &n
+	}
+	r.Delta = m["delta"] != nil || m["reserved_delta"] != nil || named && m["on_hand"] == nil && m["reserved"] == nil
+	if !r.Delta {
+		r.OnHand, r.Reserved = b.rowInt(m, "on_hand", math.MaxInt64, true), b.rowInt(m, "reserved", math.MaxInt64, false)
+		return r
+	}
+	for _, name := range []string{"on_hand", "reserved"} {
+		if m[name] != nil {
+			b.fault("/"+name, "stock.both", "a row says either what there is, by on_hand and reserved, or what came and went, by delta and reserved_delta")
+		}
+	}
+	r.OnHand, r.Reserved = b.rowInt(m, "delta", math.MaxInt64, false), b.rowInt(m, "reserved_delta", math.MaxInt64, false)
+	return r
 }

@@ -20,7 +20,7 @@ type CodePath struct {
 	Code string `path:"code" maxLength:"100"`
 }
 
-// Code is a locale, currency or location.
+// Code is a locale or currency.
 type Code struct {
 	Code string `json:"code"`
 }
@@ -79,11 +79,6 @@ func (s *server) registerSchema() {
 		change: func(c pim.Currency) postgres.SchemaChange {
 			return postgres.SchemaChange{Currencies: []pim.Currency{c}}
 		},
-	})
-	registerCodes(s, codeList[string]{
-		one: "location", many: "locations", path: "/v1/locations", what: "stock location",
-		have:   func(x *pim.Schema) map[string]bool { return x.Locations },
-		change: func(c string) postgres.SchemaChange { return postgres.SchemaChange{Locations: []string{c}} },
 	})
 }
 

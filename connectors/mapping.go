@@ -108,6 +108,7 @@ type Scope struct {
 	Locale    pim.Locale
 	Currency  pim.Currency
 	PriceList string
-	Locations []string  // whose stock counts; empty: every location's
+	Locations []string // whose stock counts; empty: every location's
+	Stock     pim.StockRule
 	Now       time.Time // which prices are valid; the database's clock
 }

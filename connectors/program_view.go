@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"maps"
-	"math"
 	"slices"
 	"strings"
 	"time"
@@ -338,29 +337,11 @@ func priceMap(p *pim.Price) map[string]any {
 // stock is the stock variable: nil for a product whose stock nobody keeps. A
 // product that has stock, but none at the locations that count, has 0.
 func (v *view) stock() any {
-	if len(v.subject.Stock) == 0 {
+	sale, kept := v.schema.Sells(v.subject.Stock, v.scope.Locations, v.scope.Stock)
+	if !kept {
 		return nil
 	}
-	var available, onHand, reserved int64
-	for _, s := range v.subject.Stock {
-		if len(v.scope.Locations) == 0 || slices.Contains(v.scope.Locations, s.Location) {
-			available = addStock(available, s.Available())
-			onHand = addStock(onHand, s.OnHand)
-			reserved = addStock(reserved, s.Reserved)
-		}
-	}
-	return map[string]any{"available": available, "on_hand": onHand, "reserved": reserved}
-}
-
-// addStock adds without running over.
-func addStock(a, b int64) int64 {
-	switch {
-	case b > 0 && a > math.MaxInt64-b:
-		return math.MaxInt64
-	case b < 0 && a < math.MinInt64-b:
-		return math.MinInt64
-	}
-	return a + b
+	return map[string]any{"available": sale.Shown, "on_hand": sale.OnHand, "reserved": sale.Reserved}
 }
 
 // addMedia lists what is shown, but for documents that are known to be some.

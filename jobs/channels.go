@@ -83,7 +83,7 @@ func (t *Target) ended() {
 // Scope is the channel's view of a product at now.
 func (t *Target) Scope(now time.Time) connectors.Scope {
 	return connectors.Scope{
-		Channel: t.Code, Locale: t.Locale, Currency: t.Currency, PriceList: t.PriceList, Locations: t.Locations, Now: now,
+		Channel: t.Code, Locale: t.Locale, Currency: t.Currency, PriceList: t.PriceList, Locations: t.Locations, Stock: t.Policy.Stock, Now: now,
 	}
 }
 

@@ -51,6 +51,7 @@ type LaneExplanation struct {
 	Because
 	Ahead int         `json:"ahead,omitempty" doc:"Of what is queued: how many of the lane's listings go before it at most; 10000 is that many or more"`
 	ETA   *time.Time  `json:"eta,omitempty" doc:"Of what is queued: when it is done, at the pace that the channel's forecast reckons with; absent where that is not known, or more are before it than were counted"`
+	Stock *pim.Sale   `json:"stock,omitempty" doc:"Of the offer lane: what the channel shows of the product's stock, as the store has it now; absent where nobody keeps it"`
 	Chain Explanatory `json:"chain" doc:"How it came to be so, from the edit to the answer"`
 }
 
@@ -142,11 +143,18 @@ func (c *Channels) Explain(ctx context.Context, code pim.ChannelCode, sku pim.SK
 	if kind, err := c.registry.Kind(e.Channel.Connector); err == nil {
 		e.Parents = kind.ParentField != ""
 	}
+	schema, err := c.store.RefreshSchema(ctx) // beside the snapshot: locations hardly change
+	if err != nil {
+		return nil, err
+	}
 	program := c.explainedProgram(e.Channel)
 	first := true
 	for i := range e.Lanes {
 		l := &e.Lanes[i]
 		x := LaneExplanation{Lane: l.Lane, State: listingState(l), OnTarget: onTarget(l), Because: because(e, l), Chain: chain(e, l, program)}
+		if sale, kept := schema.Sells(e.Stock, e.Channel.Locations, e.Channel.Policy.Stock); kept && l.Lane == pim.Offer && l.Mapped {
+			x.Stock = &sale
+		}
 		if x.Reason == ReasonQueued {
 			x.Ahead = l.Ahead
 			if l.Ahead < postgres.MaxAhead && !l.Urgent { // what is sold out passes what others wait for; by a pace that is read now, beside the snapshot: it is a guess anyway

@@ -10,12 +10,11 @@ import (
 	"github.com/govalues/decimal"
 )
 
-// Bounds of offers: what numeric(21,6), int4 and a sane stock take.
+// Bounds of prices: what numeric(21,6) and int4 take.
 const (
 	maxAmountWhole = 15
 	maxAmountPart  = 6
 	maxMinQuantity = math.MaxInt32
-	maxStock       = 1_000_000_000_000
 )
 
 // CheckPrice checks a price against the schema, and gives every problem with a
@@ -60,24 +59,6 @@ func (ps *problems) instant(pointer string, t *time.Time) {
 	if year := t.UTC().Year(); year < 1 || year > 9999 {
 		ps.add(pointer, "value.date", "the year is from 1 to 9999")
 	}
-}
-
-// CheckStock checks a stock level against the schema, and gives every problem
-// with a pointer into the level's JSON. On hand may be below 0,
-// as ERPs report it when more was sold than counted; reserved may not. Both are
-// at most 10^12.
-func (s *Schema) CheckStock(st Stock) []Problem {
-	var ps problems
-	if !s.Locations[st.Location] {
-		ps.add("/location", "location.unknown", fmt.Sprintf("location %s is not known", quote(st.Location)))
-	}
-	if st.OnHand < -maxStock || st.OnHand > maxStock {
-		ps.add("/on_hand", "stock.range", fmt.Sprintf("on hand is from -%d to %d", int64(maxStock), int64(maxStock)))
-	}
-	if st.Reserved < 0 || st.Reserved > maxStock {
-		ps.add("/reserved", "stock.range", fmt.Sprintf("reserved is from 0 to %d", int64(maxStock)))
-	}
-	return ps
 }
 
 // ParseAmount reads a number's text ("19.90", "2e3") as a Decimal, and refuses

@@ -138,26 +138,6 @@ func TestCheckPrice(t *testing.T) {
 	}
 }
 
-func TestCheckStock(t *testing.T) {
-	s := testSchema()
-	for _, c := range []struct {
-		st   Stock
-		want string
-	}{
-		{Stock{"main", -5, 3}, ""},
-		{Stock{"main", maxStock, maxStock}, ""},
-		{Stock{"moon", maxStock + 1, -1}, "location.unknown /location,stock.range /on_hand,stock.range /reserved"},
-		{Stock{"main", -maxStock - 1, maxStock + 1}, "stock.range /on_hand,stock.range /reserved"},
-	} {
-		if got := strings.Join(problemCodes(s.CheckStock(c.st)), ","); got != c.want {
-			t.Errorf("CheckStock(%+v) = %s, want %s", c.st, got, c.want)
-		}
-	}
-	if (Stock{OnHand: -5, Reserved: 3}).Available() != 0 {
-		t.Error("less than nothing can be sold")
-	}
-}
-
 func TestParseAmount(t *testing.T) {
 	for in, want := range map[json.Number]string{"19.90": "19.90", "2e3": "2000", "-1.5e-2": "-0.015", "9999999999999999999": "9999999999999999999"} {
 		if d, err := ParseAmount(in); err != nil || d.String() != want {

@@ -137,28 +137,11 @@ type Price struct {
 	Rules       []string        `json:"rules,omitempty"`      // that derived it, as they were applied; none: it was set by hand
 }
 
-// Stock is a product's stock level at one location. Available is
-// OnHand - Reserved, never below 0.
-type Stock struct {
-	Location string `json:"location"`
-	OnHand   int64  `json:"on_hand"`
-	Reserved int64  `json:"reserved"`
-}
-
-// Available is what can be sold.
-func (s Stock) Available() int64 { return max(0, s.OnHand-s.Reserved) }
-
 // PriceRow sets one price of a product. Delete removes it instead.
 type PriceRow struct {
 	SKU SKU
 	Price
 	Delete bool
-}
-
-// StockRow sets one stock level of a product.
-type StockRow struct {
-	SKU SKU
-	Stock
 }
 
 // Product is a product or variant as it stands in the store.

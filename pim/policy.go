@@ -13,6 +13,7 @@ type Policy struct {
 	Exchanges  Exchanges  `json:"exchanges,omitzero" doc:"What is kept of requests and answers"`
 	Alerts     Alerts     `json:"alerts,omitzero" doc:"When somebody is told that it needs them"`
 	Reconcile  Reconcile  `json:"reconcile,omitzero" doc:"How what its target holds is compared with what it acknowledged"`
+	Stock      StockRule  `json:"stock,omitzero" doc:"How much of the stock that is free it shows"`
 	Withdrawal Withdrawal `json:"withdrawal,omitempty" enum:"delete,disable,zero_stock" doc:"What becomes at the target of a product that is to be there no more: it is deleted, kept and not shown, or kept with a stock of 0; left out: what the connector and its settings do"`
 }
 
@@ -105,6 +106,7 @@ func (p Policy) Check() (problems []Problem) {
 	if p.Withdrawal != "" && !slices.Contains(Withdrawals, p.Withdrawal) {
 		add("/withdrawal", "withdrawal.unknown", "%q is none of delete, disable and zero_stock", p.Withdrawal)
 	}
+	p.Stock.check(add)
 	p.Alerts.check(add)
 	p.Reconcile.check(add)
 	return problems

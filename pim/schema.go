@@ -127,7 +127,8 @@ type Schema struct {
 	Channels   map[ChannelCode]bool // scopes of scopable attributes
 	PriceLists map[string]bool
 	Locations  map[string]bool
-	Tree       *Tree // the categories; nil: none
+	Places     map[string]Location // of the locations those that are more than a code
+	Tree       *Tree               // the categories; nil: none
 	Groups     map[string]*AttributeGroup
 	Entities   map[string]*ReferenceEntity
 	// ListCurrencies are the currencies of the price lists that are not for all.

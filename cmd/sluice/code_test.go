@@ -32,6 +32,7 @@ mapping:
     title: values.name
 policy:
   withdrawal: disable
+  stock: {buffer: 2, cap: 40}
 ---
 resource: family
 code: shoe
@@ -44,6 +45,11 @@ code: dealer-all
 price_list: dealer
 priority: 20
 percent: "-15"
+---
+resource: location
+code: berlin
+safety_stock: 2
+enabled: false
 ---
 resource: price-list
 code: dealer
@@ -158,17 +164,17 @@ func TestHouseAsCode(t *testing.T) {
 	env, dir := codeHouse(t), t.TempDir()
 	document(t, dir, "house.yaml", houseAsCode)
 	if said := commanded(t, env, 3, "diff", "-f", dir); !strings.Contains(said, "+ channel shop") || !strings.Contains(said, `secret: "(from SHOP_SECRET)"`) || strings.Contains(said, "whsec_") ||
-		strings.Index(said, "+ attribute name") > strings.Index(said, "+ family shoe") || !strings.Contains(said, "15 to change, 0 as they are wanted") {
+		strings.Index(said, "+ attribute name") > strings.Index(said, "+ family shoe") || !strings.Contains(said, "16 to change, 0 as they are wanted") {
 		t.Fatal(said)
 	}
 	if said := commanded(t, env, 1, "apply", "-f", dir); !strings.Contains(said, "give --yes") {
 		t.Fatal(said)
 	}
-	if said := commanded(t, env, 0, "apply", "-f", dir, "--yes"); !strings.Contains(said, "15 changes made") {
+	if said := commanded(t, env, 0, "apply", "-f", dir, "--yes"); !strings.Contains(said, "16 changes made") {
 		t.Fatal(said)
 	}
 	for _, command := range [][]string{{"diff", "-f", dir}, {"apply", "-f", dir, "--yes"}} {
-		if said := commanded(t, env, 0, command...); !strings.Contains(said, "0 to change, 15 as they are wanted") {
+		if said := commanded(t, env, 0, command...); !strings.Contains(said, "0 to change, 16 as they are wanted") {
 			t.Fatal(said)
 		}
 	}

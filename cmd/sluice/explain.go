@@ -62,6 +62,9 @@ func explained(x *jobs.Explanation) string {
 		if l.ETA != nil {
 			line("", "it is done by %s at the pace of the last minutes: in %s", local(*l.ETA), l.ETA.Sub(x.At).Round(time.Second))
 		}
+		if k := l.Stock; k != nil {
+			line("stock", "%d on hand, %d reserved, %d free, %d held back: it shows %d", k.OnHand, k.Reserved, k.Free, k.HeldBack, k.Shown)
+		}
 		if k := l.Chain.Edit; k != nil {
 			what := ""
 			if len(k.Attributes) > 0 {

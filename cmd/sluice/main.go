@@ -47,6 +47,8 @@ type cli struct {
 	PriceList  priceListCmd  `cmd:"" help:"List and set price lists."`
 	Publish    publishCmd    `cmd:"" name:"publication" help:"Say from when and until when products are published on channels."`
 	PriceRule  priceRuleCmd  `cmd:"" help:"Say how prices are derived from others."`
+	Location   locationCmd   `cmd:"" help:"Keep the locations that stock is at."`
+	Stock      stockCmd      `cmd:"" help:"See a product's stock and what channels show of it, and change it."`
 	TextRule   textRuleCmd   `cmd:"" help:"Say what machines translate and write."`
 	Glossary   glossaryCmd   `cmd:"" help:"Keep words with a translation of their own."`
 	Text       textCmd       `cmd:"" help:"See how translated and written texts stand, and review them."`

@@ -51,7 +51,7 @@ func columnsOf(schema *pim.Schema, places postgres.ProductPlaces) []column {
 		text(func(r *row) string { return strconv.FormatBool(r.Enabled) }),
 		text(func(r *row) string { return strings.Join(r.Categories, ",") }),
 	}
-	cols := make([]column, 0, len(own)+len(places.Values)+len(places.Prices)+2*len(places.Stock)+1)
+	cols := make([]column, 0, len(own)+len(places.Values)+len(places.Prices)+3*len(places.Stock)+1)
 	for i, name := range importing.OwnColumns {
 		cols = append(cols, column{name: name, of: own[i]})
 	}
@@ -87,19 +87,22 @@ func columnsOf(schema *pim.Schema, places postgres.ProductPlaces) []column {
 		}})
 	}
 	for _, location := range places.Stock {
-		cols = append(cols, column{name: importing.StockColumn(location), of: stockCell(location, func(s pim.Stock) int64 { return s.OnHand })})
+		cols = append(cols, column{name: importing.StockColumn(location), of: stockCell(location, func(s pim.Stock) *int64 { return &s.OnHand })})
 	}
 	for _, location := range places.Reserved {
-		cols = append(cols, column{name: importing.ReservedColumn(location), of: stockCell(location, func(s pim.Stock) int64 { return s.Reserved })})
+		cols = append(cols, column{name: importing.ReservedColumn(location), of: stockCell(location, func(s pim.Stock) *int64 { return &s.Reserved })})
+	}
+	for _, location := range places.Safety {
+		cols = append(cols, column{name: importing.SafetyColumn(location), of: stockCell(location, func(s pim.Stock) *int64 { return s.SafetyStock })})
 	}
 	return cols
 }
 
-func stockCell(location string, of func(pim.Stock) int64) func(*row) cell {
+func stockCell(location string, of func(pim.Stock) *int64) func(*row) cell {
 	return func(r *row) cell {
 		for _, s := range r.Stock {
-			if s.Location == location {
-				return cell{strconv.FormatInt(of(s), 10), true}
+			if s.Location == location && of(s) != nil {
+				return cell{strconv.FormatInt(*of(s), 10), true}
 			}
 		}
 		return cell{}

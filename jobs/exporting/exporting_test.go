@@ -127,7 +127,7 @@ func fill(t *testing.T, store *postgres.Store) {
 	}
 	_, err = store.SetStock(t.Context(), "test", []pim.StockRow{
 		{SKU: "FULL", Stock: pim.Stock{Location: "default", OnHand: 12, Reserved: 3}},
-		{SKU: "FULL", Stock: pim.Stock{Location: "berlin", OnHand: -2}},
+		{SKU: "FULL", Stock: pim.Stock{Location: "berlin", OnHand: -2, SafetyStock: new(int64(4))}},
 		{SKU: "+red", Stock: pim.Stock{Location: "berlin", OnHand: 1000}},
 	}, postgres.Idempotency{})
 	if err != nil {

@@ -32,6 +32,7 @@ const (
 	ownPrice     = "price:"
 	ownOnHand    = "stock:"
 	ownReserved  = "reserved:"
+	ownSafety    = "safety_stock:"
 )
 
 // ReservedName reports a column's name that means something else than the
@@ -64,6 +65,9 @@ func StockColumn(location string) string { return ownOnHand + location }
 
 // ReservedColumn is the column of what is reserved at a location.
 func ReservedColumn(location string) string { return ownReserved + location }
+
+// SafetyColumn is the column of what is never sold of a product at a location.
+func SafetyColumn(location string) string { return ownSafety + location }
 
 // PricesColumn and StockLevelsColumn hold lists, as JSON.
 const (
@@ -137,7 +141,7 @@ func (t *table) knowOwn(head []byte) {
 type ownColumn struct {
 	column int
 	name   string
-	kind   string // one of OwnColumns, ownPrices, ownStock, ownPrice, ownOnHand, ownReserved, or "" of an attribute
+	kind   string // one of OwnColumns, ownPrices, ownStock, ownPrice, ownOnHand, ownReserved, ownSafety, or "" of an attribute
 
 	attr     *pim.Attribute
 	channel  string
@@ -204,6 +208,9 @@ func ownMeaning(schema *pim.Schema, name string, isJSON bool) (c ownColumn, ok b
 	} else if rest, is := strings.CutPrefix(name, ownReserved); is {
 		c.kind, c.location = ownReserved, rest
 		return c, schema.Locations[rest]
+	} else if rest, is := strings.CutPrefix(name, ownSafety); is && schema.Locations[rest] { // else an attribute may be called so
+		c.kind, c.location = ownSafety, rest
+		return c, true
 	}
 	code, rest, scoped := strings.Cut(name, ":")
 	if c.attr = schema.Attributes[code]; c.attr == nil {
@@ -230,12 +237,13 @@ func ownMeaning(schema *pim.Schema, name string, isJSON bool) (c ownColumn, ok b
 // ownItem fills an edit with what a record in our layout says, and gives its
 // prices and stock. family is that of the options, which counts more.
 func (c *converter) ownItem(rec *record, e *postgres.Edit, refuse func(*record, problem)) (offers postgres.ImportOffers) {
-	stock := map[string]*pim.Stock{}
-	levelAt := func(location string) *pim.Stock {
+	stock := map[string]*pim.StockRow{}
+	levelAt := func(location string, counts bool) *pim.Stock {
 		if stock[location] == nil {
-			stock[location] = &pim.Stock{Location: location}
+			stock[location] = &pim.StockRow{SKU: e.SKU, Stock: pim.Stock{Location: location}, Delta: true}
 		}
-		return stock[location]
+		stock[location].Delta = stock[location].Delta && !counts // a safety stock alone leaves what is there
+		return &stock[location].Stock
 	}
 	text := func(i int) string { return c.surveyed.text(rec, i) }
 	e.Family, e.KeepFamily = nil, false
@@ -278,13 +286,18 @@ func (c *converter) ownItem(rec *record, e *postgres.Edit, refuse func(*record, 
 			var levels []pim.Stock
 			if bad = ownJSON(col.name, v, &levels); bad == nil {
 				for _, l := range levels {
-					*levelAt(l.Location) = l
+					*levelAt(l.Location, true) = l
 				}
 			}
 		case ownOnHand:
-			levelAt(col.location).OnHand, bad = pieces(origin, v)
+			levelAt(col.location, true).OnHand, bad = pieces(origin, v)
 		case ownReserved:
-			levelAt(col.location).Reserved, bad = pieces(origin, v)
+			levelAt(col.location, true).Reserved, bad = pieces(origin, v)
+		case ownSafety:
+			var n int64
+			if n, bad = pieces(origin, v); bad == nil {
+				levelAt(col.location, false).SafetyStock = &n
+			}
 		default:
 			col.set(e.Values, v)
 		}
@@ -292,12 +305,12 @@ func (c *converter) ownItem(rec *record, e *postgres.Edit, refuse func(*record, 
 			refuse(rec, *bad)
 		}
 	}
-	c.ownOffers(rec, e.SKU, stock, &offers, refuse)
+	c.ownOffers(rec, stock, &offers, refuse)
 	return offers
 }
 
 // ownOffers checks a record's prices and stock levels, and puts the latter in.
-func (c *converter) ownOffers(rec *record, sku pim.SKU, stock map[string]*pim.Stock, offers *postgres.ImportOffers, refuse func(*record, problem)) {
+func (c *converter) ownOffers(rec *record, stock map[string]*pim.StockRow, offers *postgres.ImportOffers, refuse func(*record, problem)) {
 	type key struct {
 		list     string
 		currency pim.Currency
@@ -324,10 +337,10 @@ func (c *converter) ownOffers(rec *record, sku pim.SKU, stock map[string]*pim.St
 	}
 	slices.Sort(locations)
 	for _, l := range locations {
-		for _, pr := range c.schema.CheckStock(*stock[l]) {
+		for _, pr := range c.schema.CheckStock(stock[l].Stock) {
 			refuse(rec, problem{column: StockColumn(l), code: pr.Code, text: pr.Detail})
 		}
-		offers.Stock = append(offers.Stock, pim.StockRow{SKU: sku, Stock: *stock[l]})
+		offers.Stock = append(offers.Stock, *stock[l])
 	}
 }
 

@@ -197,8 +197,8 @@ const sqlUpdateChannel = `
 update channel set version = version + 1, locale = @locale, currency = @currency, price_list = @price_list, locations = @locations, renditions = @renditions, config = @config,
     secrets = @secrets, mapping = @mapping, marks_content = @marks_content, marks_offer = @marks_offer, marks_media = @marks_media, marks_tree = @marks_tree, marks_records = @marks_records,
     batch = @batch, concurrency = @concurrency, timeout_ms = @timeout, settle_ms = @settle, enabled = @enabled, allow_private = @allow_private, test = @test, policy = @policy,
-    allowed = least(allowed, @concurrency), mark_after = case when @anew::boolean or @look::boolean or (locale, currency, price_list, locations, renditions, config, mapping, test, policy #> '{flow,debounce_seconds}', policy -> 'withdrawal')
-        is distinct from (@locale, @currency, @price_list, @locations::text[], @renditions::text[], @config::jsonb, @mapping::jsonb, @test, @policy::jsonb #> '{flow,debounce_seconds}', @policy::jsonb -> 'withdrawal') then 0 else mark_after end,
+    allowed = least(allowed, @concurrency), mark_after = case when @anew::boolean or @look::boolean or (locale, currency, price_list, renditions, config, mapping, test, policy #> '{flow,debounce_seconds}', policy -> 'withdrawal')
+        is distinct from (@locale, @currency, @price_list, @renditions::text[], @config::jsonb, @mapping::jsonb, @test, @policy::jsonb #> '{flow,debounce_seconds}', @policy::jsonb -> 'withdrawal') then 0 else mark_after end,
     mark_anew = greatest(mark_anew, @anew::boolean::int), fails = 0, next_probe_at = null, throttled_until = null, hold = null, last_error = null
 where id = @id and version = @version and deleted_at is null`
 
@@ -212,11 +212,18 @@ func (s *Store) UpdateChannel(ctx context.Context, c Channel) (*Channel, error) 
 	if c.Pulls {
 		pull = sqlCreatePull
 	}
+	restock, err := s.restocks(ctx, &c)
+	if err != nil {
+		return nil, fmt.Errorf("update channel %s: %w", c.Code, err)
+	}
 	first := sqlUnholdLanes
 	if c.Anew {
 		first = sqlFenceChannel
 	}
-	err := s.changeChannel(ctx, first, sqlUpdateChannel, c.args(), ErrStale, func(tx pgx.Tx) error {
+	err = s.changeChannel(ctx, first, sqlUpdateChannel, c.args(), ErrStale, func(tx pgx.Tx) error {
+		if err := restock(tx); err != nil {
+			return err
+		}
 		if _, err := tx.Exec(ctx, pull, named{"channel": c.ID}); err != nil {
 			return err
 		}

@@ -179,7 +179,7 @@ const pricesValid = `
 
 // stockNow are the product's stock levels.
 const stockNow = `
-(select json_agg(json_build_object('location', location, 'on_hand', on_hand, 'reserved', reserved) order by location)
+(select json_agg(json_build_object('location', location, 'on_hand', on_hand, 'reserved', reserved, 'safety_stock', safety) order by location)
  from stock where product_id = p.id)`
 
 // ClaimOptions say what a drain can take.

@@ -27,6 +27,7 @@ type Explained struct {
 	Parents   bool           // variants wait for their parents; the caller's to set
 	// Product is nil where there is none of that SKU.
 	Product *ExplainedProduct
+	Stock   []pim.Stock // its levels
 	Lanes   []ExplainedLane
 }
 
@@ -114,7 +115,8 @@ left join lateral (select version, at, actor, note from channel_mapping m where 
 where c.id = @channel`
 	sqlExplainProduct = `
 select p.id, p.deleted_at, p.enabled, coalesce(parent.sku, ''), coalesce(parent.deleted_at is not null, false), coalesce(not parent.enabled, false), p.created_at,
-       closed.product_id is not null, nullif(closed.publish_from, '-infinity'), nullif(closed.publish_to, 'infinity')
+       closed.product_id is not null, nullif(closed.publish_from, '-infinity'), nullif(closed.publish_to, 'infinity'),
+       ` + stockNow + `
 from product p left join product parent on parent.id = p.parent_id
 left join lateral (
     select w.* from publication w where w.product_id in (p.id, p.parent_id) and w.channel_id = @channel and (now() < w.publish_from or w.publish_to <= now())
@@ -124,7 +126,7 @@ where p.sku = @sku`
 	sqlExplainLanes = `
 select k.lane, (c.marks_content | c.marks_offer | c.marks_media) & k.lane <> 0,
        case k.lane when 2 then o.product_id is not null when 4 then p.media_rev + coalesce(parent.media_rev, 0) > 0 else true end,
-       (select min(x.at) from outbox x where x.product_id in (p.id, p.parent_id) and ` + touchesLane + `),
+       (select min(x.at) from outbox x where x.product_id in (p.id, p.parent_id) and coalesce(x.channel_id, c.id) = c.id and ` + touchesLane + `),
        (select min(x.error) from outbox_poison x where x.product_id in (p.id, p.parent_id) and ` + touchesLane + `),
        k.holder, k.wait_until, coalesce(k.wait_for, ''),
        l.channel_id is not null, coalesce(l.want, 0), coalesce(l.dirty, false), coalesce(l.dirty_at, now()),
@@ -188,7 +190,7 @@ func (s *Store) Explain(ctx context.Context, code pim.ChannelCode, sku pim.SKU) 
 			from, to *time.Time
 		)
 		err = tx.QueryRow(ctx, sqlExplainProduct, pgx.NamedArgs{"sku": sku, "channel": out.Channel.ID}).Scan(
-			&p.ID, &p.Deleted, &p.Enabled, &p.Parent, &p.ParentDeleted, &p.ParentDisabled, &p.CreatedAt, &closed, &from, &to)
+			&p.ID, &p.Deleted, &p.Enabled, &p.Parent, &p.ParentDeleted, &p.ParentDisabled, &p.CreatedAt, &closed, &from, &to, &out.Stock)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return nil
 		}

@@ -32,6 +32,7 @@ type ProductPlaces struct {
 	Others   bool     // some price is for more pieces, or has a window
 	Stock    []string // locations
 	Reserved []string // locations at which something is reserved
+	Safety   []string // locations at which a product has a safety stock of its own
 }
 
 // Snapshot is products as they stand at one moment, whoever edits them
@@ -121,7 +122,7 @@ order by 1, 2, 3`
 select distinct price_list, currency, min_quantity = 1 and valid_from = '-infinity' and valid_to = 'infinity'
 from price where rules is null and product_id in (select id from chosen) order by 1, 2`
 	stockPlaces = `
-select location, bool_or(reserved <> 0) from stock where product_id in (select id from chosen) group by location order by location`
+select location, bool_or(reserved <> 0), bool_or(safety is not null) from stock where product_id in (select id from chosen) group by location order by location`
 )
 
 // Places finds what the snapshot's products fill.
@@ -160,11 +161,14 @@ func (s *Snapshot) Places(ctx context.Context) (ProductPlaces, error) {
 		return out, fmt.Errorf("find what prices there are: %w", err)
 	}
 	var location string
-	var reserved bool
+	var reserved, safety bool
 	if rows, err = s.tx.Query(ctx, s.chosen()+stockPlaces, pgx.QueryExecModeDescribeExec, args); err == nil {
-		_, err = pgx.ForEachRow(rows, []any{&location, &reserved}, func() error {
+		_, err = pgx.ForEachRow(rows, []any{&location, &reserved, &safety}, func() error {
 			if out.Stock = append(out.Stock, location); reserved {
 				out.Reserved = append(out.Reserved, location)
+			}
+			if safety {
+				out.Safety = append(out.Safety, location)
 			}
 			return nil
 		})

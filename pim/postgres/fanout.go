@@ -46,14 +46,17 @@ with fence as (
 taken as (
     delete from outbox where ctid = any(array(select ctid from outbox where @only::bigint = 0 or id = @only order by priority desc, id limit @limit))
       and exists (select from fence)
-    returning product_id, lanes, priority, at
+    returning product_id, lanes, priority, at, channel_id
 ),
 touched as (
-    select product_id, bit_or(lanes) as lanes, max(priority) as priority, min(at) as at, bool_or(gone) as gone from (
-        select t.product_id, t.lanes, t.priority, t.at, p.deleted_at is not null or not p.enabled as gone
+    select product_id, bit_or(lanes) as lanes, max(priority) as priority, min(at) as at, bool_or(gone) as gone,
+           case when bool_and(channel_id is not null) then array_agg(channel_id) end as channels, -- null: all
+           max(case when priority < 2 then priority else (channel_id is null)::int end) as beside -- where it is not sold out
+    from (
+        select t.product_id, t.lanes, t.priority, t.at, t.channel_id, p.deleted_at is not null or not p.enabled as gone
         from taken t join product p on p.id = t.product_id
         union all
-        select v.id, case when t.lanes & 3 = 3 then t.lanes else t.lanes & ~2 end, least(t.priority, 1), t.at, not p.enabled
+        select v.id, case when t.lanes & 3 = 3 then t.lanes else t.lanes & ~2 end, least(t.priority, 1), t.at, t.channel_id, not p.enabled
         from taken t join product p on p.id = t.product_id join product v on v.parent_id = t.product_id and v.deleted_at is null
     ) t group by product_id
 ),
@@ -64,8 +67,8 @@ marked as (
     from channel c cross join (values (1::smallint), (2::smallint), (4::smallint)) lane (lane) cross join touched t
     cross join lateral (select t.product_id, c.id as channel_id) l
     cross join lateral (select t.gone or ` + gonePublication + ` as gone) g
-    cross join lateral (select case when lane.lane = 2 and g.gone then 2 when t.priority < 2 or lane.lane = 2 and ` + soldOut + ` then t.priority else 1 end::smallint as priority) q
-    where c.deleted_at is null
+    cross join lateral (select case when lane.lane = 2 and g.gone then 2 when t.priority < 2 or lane.lane = 2 and ` + soldOut + ` then t.priority else t.beside end::smallint as priority) q
+    where c.deleted_at is null and (t.channels is null or c.id = any(t.channels))
       and ((t.lanes & 1 <> 0 and c.marks_content & lane.lane <> 0) or (t.lanes & 2 <> 0 and c.marks_offer & lane.lane <> 0)
            or (t.lanes & 4 <> 0 and c.marks_media & lane.lane <> 0) or (t.lanes & 8 <> 0 and c.marks_tree & lane.lane <> 0)
            or (t.lanes & 16 <> 0 and c.marks_records & lane.lane <> 0)
@@ -84,7 +87,7 @@ marked as (
 derived as (
     insert into derive as d (product_id, due_at)
     select t.product_id, case when max(t.priority) >= 1 then now() - interval '1 hour' else now() end
-    from taken t join product p on p.id = t.product_id
+    from taken t join product p on p.id = t.product_id where t.channel_id is null
     group by 1 having bit_or(t.lanes) & (select derives | (derives >> 3) from catalogue) <> 0 order by 1
     on conflict (product_id) do update set want = d.want + 1, due_at = least(d.due_at, excluded.due_at)
     returning 1

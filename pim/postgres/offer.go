@@ -23,15 +23,24 @@ const (
 	RowChanged    RowStatus = "changed"
 	RowUnchanged  RowStatus = "unchanged"
 	RowSuperseded RowStatus = "superseded" // a later row of the batch says the same key again
+	RowStale      RowStatus = "stale"      // what is there is of a newer message of the sender
 	RowRejected   RowStatus = "rejected"
 )
 
 // RowResult is the outcome of one row.
 type RowResult struct {
 	SKU      pim.SKU       `json:"sku"`
-	Status   RowStatus     `json:"status" enum:"changed,unchanged,superseded,rejected"`
+	Status   RowStatus     `json:"status" enum:"changed,unchanged,superseded,stale,rejected"`
 	Revision int64         `json:"revision,omitempty" doc:"The product's price or stock revision after the batch"`
+	Level    *StockLevel   `json:"level,omitempty" doc:"Of a delta, and of a row that is stale: the stock level as it is now, with the stamp that counts"`
 	Problems []pim.Problem `json:"problems,omitempty"`
+}
+
+// StockLevel is a stock level as the store has it.
+type StockLevel struct {
+	OnHand   int64 `json:"on_hand"`
+	Reserved int64 `json:"reserved"`
+	pim.StockStamp
 }
 
 // Idempotency makes a batch safe to send again: the same key and request get
@@ -164,87 +173,6 @@ func (s *Store) priceBatch(ctx context.Context, actor string, rows []pim.PriceRo
 	}, good: good, results: results, prices: true}, nil
 }
 
-// sqlStock is sqlPrices for stock levels. A product whose last available piece
-// goes at a location is queued as urgent: a channel may sell from there only.
-const sqlStock = `
-with input as (
-    select i.*, p.id as product_id
-    from unnest(@at::int[], @sku::text[], @location::text[], @on_hand::bigint[], @reserved::bigint[])
-        as i (at, sku, location, on_hand, reserved)
-    join product p on p.sku = i.sku and p.deleted_at is null
-),
-fresh as (
-    select i.*, c.on_hand as old_on_hand, c.reserved as old_reserved from input i left join stock c using (product_id, location)
-    where c.product_id is null or (c.on_hand, c.reserved) <> (i.on_hand, i.reserved)
-),
-offers as (
-    insert into product_offer as o (product_id, stock_rev) select distinct product_id, 1 from fresh order by 1
-    on conflict (product_id) do update set rev = o.rev + 1, stock_rev = o.stock_rev + 1
-    returning product_id, rev, stock_rev
-),
-put as (
-    insert into stock (product_id, location, on_hand, reserved) select product_id, location, on_hand, reserved from fresh order by 1, 2
-    on conflict (product_id, location) do update set on_hand = excluded.on_hand, reserved = excluded.reserved
-),
-told as materialized (
-    select product_id, bool_or(on_hand <= reserved and old_on_hand > old_reserved) as sold_out,
-        jsonb_build_object('stock', jsonb_agg(jsonb_strip_nulls(jsonb_build_object('location', location, 'old',
-            case when old_on_hand is not null then jsonb_build_object('on_hand', old_on_hand, 'reserved', old_reserved) end,
-            'new', jsonb_build_object('on_hand', on_hand, 'reserved', reserved))) order by at)) as data
-    from fresh group by product_id
-),
-logged as (
-    insert into event (product_id, rev, lanes, type, actor, data)
-    select product_id, o.rev, 2, 'stock.changed', @actor, t.data from offers o join told t using (product_id)
-),
-queued as (
-    insert into outbox (product_id, lanes, priority)
-    select product_id, 2, case when t.sold_out then 2 else @priority::smallint end from offers o join told t using (product_id)
-)
-select i.at, coalesce(o.stock_rev, po.stock_rev, 0), f.at is not null, i.product_id, false
-from input i left join fresh f using (at) left join offers o on o.product_id = i.product_id left join product_offer po on po.product_id = i.product_id`
-
-// SetStock sets up to 1,000 stock levels, as SetPrices does prices.
-func (s *Store) SetStock(ctx context.Context, actor string, rows []pim.StockRow, idem Idempotency) ([]RowResult, error) {
-	b, err := s.stockBatch(ctx, actor, rows)
-	if err == nil {
-		err = s.batch(ctx, b, idem)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("set %d stock levels: %w", len(rows), err)
-	}
-	return b.results, nil
-}
-
-// stockBatch checks stock levels and makes the batch that sets the good ones.
-func (s *Store) stockBatch(ctx context.Context, actor string, rows []pim.StockRow) (*offerBatch, error) {
-	for i := range rows {
-		if rows[i].Location == "" {
-			rows[i].Location = "default"
-		}
-	}
-	type key struct {
-		sku      pim.SKU
-		location string
-	}
-	results, good, err := judge(ctx, s, rows,
-		func(r pim.StockRow) key { return key{r.SKU, r.Location} },
-		func(r pim.StockRow) pim.SKU { return r.SKU },
-		func(schema *pim.Schema, r pim.StockRow) []pim.Problem { return schema.CheckStock(r.Stock) })
-	if err != nil {
-		return nil, err
-	}
-	n := len(good)
-	sku, location, onHand, reserved := make([]string, n), make([]string, n), make([]int64, n), make([]int64, n)
-	for i, at := range good {
-		r := rows[at]
-		sku[i], location[i], onHand[i], reserved[i] = string(r.SKU), r.Location, r.OnHand, r.Reserved
-	}
-	return &offerBatch{sql: sqlStock, args: named{
-		"at": good, "sku": sku, "location": location, "on_hand": onHand, "reserved": reserved, "actor": actor, "priority": int16(interactive),
-	}, good: good, results: results}, nil
-}
-
 // offerBatch is a checked batch of prices or stock levels on its way.
 type offerBatch struct {
 	sql     string
@@ -252,6 +180,7 @@ type offerBatch struct {
 	good    []int32 // rows that are to be written
 	results []RowResult
 	prices  bool
+	rounds  int32 // of stock: see sqlStock
 }
 
 // A plan that is kept is made for a few rows: for a thousand it compares each of
@@ -268,6 +197,9 @@ const (
 func (b *offerBatch) run(ctx context.Context, q querier) error {
 	if len(b.good) == 0 {
 		return nil
+	}
+	if !b.prices {
+		return b.writeStock(ctx, q)
 	}
 	if derives, _ := b.args["derives"].(bool); !derives {
 		_, _, err := b.write(ctx, q)

@@ -299,8 +299,8 @@ func (s *Store) PutPriceList(ctx context.Context, list pim.PriceList, ifMatch in
 	return now, created, err
 }
 
-// withoutCode is what is stored of a list: nothing, {}, of one that is a bare code.
-func withoutCode(l pim.PriceList) []byte {
+// withoutCode is what is stored of a list or a location: nothing, {}, of one that is a bare code.
+func withoutCode[T any](l T) []byte {
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(mustJSON(l), &members); err != nil {
 		panic("postgres: encode: " + err.Error())

@@ -19,6 +19,7 @@ type FullProduct struct {
 	ParentValues  json.RawMessage // of a variant: what it inherits; nil otherwise
 	Prices        []pim.Price
 	Stock         []pim.Stock
+	Free          []int64 // of each level: what can be sold of it
 }
 
 const productColumns = `
@@ -33,8 +34,9 @@ const pricesOf = `
  from price where product_id = p.id)`
 
 const stockOf = `
-(select jsonb_agg(jsonb_build_object('location', location, 'on_hand', on_hand, 'reserved', reserved) order by location)
- from stock where product_id = p.id)`
+(select jsonb_agg(jsonb_strip_nulls(jsonb_build_object('location', s.location, 'on_hand', s.on_hand, 'reserved', s.reserved, 'safety_stock', s.safety,
+    'free', stock_free(s.on_hand, s.reserved, s.safety, place.definition))) order by s.location)
+ from stock s left join location place on place.code = s.location where s.product_id = p.id)`
 
 const sqlProduct = `
 select ` + productColumns + `, ` + pricesOf + `, ` + stockOf + `
@@ -79,8 +81,16 @@ func scanProductAnd(row pgx.CollectableRow, more ...any) (*FullProduct, error) {
 		}
 	}
 	if stock != nil {
-		if err := json.Unmarshal(stock, &p.Stock); err != nil {
+		var levels []struct {
+			pim.Stock
+			Free int64 `json:"free"`
+		}
+		if err := json.Unmarshal(stock, &levels); err != nil {
 			return nil, fmt.Errorf("decode stock of %s: %w", p.SKU, err)
+		}
+		p.Stock, p.Free = make([]pim.Stock, len(levels)), make([]int64, len(levels))
+		for i, l := range levels {
+			p.Stock[i], p.Free[i] = l.Stock, l.Free
 		}
 	}
 	return &p, nil

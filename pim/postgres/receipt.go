@@ -77,14 +77,19 @@ where exists (select from fence) and l.channel_id = @channel
   and (l.lane = @lane or l.lane = 1 and @waiting or l.lane in (2, 4) and l.product_id = any(@reborn::bigint[]))
 order by l.product_id, l.channel_id, l.lane for update`
 
-// soldOut: of the product of listing l there is some stock where its channel
-// sells from, and all of it is gone; or it, or its parent, is, or is not published
-// there.
+// soldOut: somebody keeps the stock of listing l's product, and its channel shows
+// none of it; or it, or its parent, is gone, or is not published there.
 const soldOut = `
-((select coalesce(bool_and(s.on_hand <= s.reserved), false) from stock s
- where s.product_id = l.product_id and (select locations = '{}' or s.location = any(locations) from channel where id = l.channel_id))
+(coalesce((select stock_shown(` + freeAt + `, sells.policy -> 'stock') = 0
+    from channel sells join stock s on s.product_id = l.product_id left join location place on place.code = s.location
+    where sells.id = l.channel_id group by sells.id), false)
  or exists (select from product p left join product parent on parent.id = p.parent_id
      where p.id = l.product_id and (p.deleted_at is not null or not p.enabled or not parent.enabled or ` + notPublished + `l.channel_id))))`
+
+// freeAt is what is free of the levels s, at the places place, where the channel
+// sells counts them; see pim.Schema.Sells.
+const freeAt = `
+coalesce(sum(stock_free(s.on_hand, s.reserved, s.safety, place.definition)) filter (where sells.locations = '{}' or s.location = any(sells.locations)), 0)::bigint`
 
 // issuesKept are a listing's issues that an outcome says nothing about. A
 // ticket's answer comes without a rendering, whose issues are the mapping's; a

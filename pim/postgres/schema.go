@@ -41,7 +41,8 @@ select c.version,
        case when c.tree <> @tree then coalesce((select jsonb_agg(jsonb_build_object('code', code, 'parent', coalesce(parent, ''), 'position', position,
            'labels', labels, 'path', path, 'rev', rev, 'updated_at', updated_at)) from category), '[]') end,
        coalesce((select jsonb_object_agg(code, definition -> 'currencies') from price_list where definition ? 'currencies'), '{}'), c.derives & 8 <> 0,
-       coalesce((select jsonb_agg(definition) from reference_entity), '[]')
+       coalesce((select jsonb_agg(definition) from reference_entity), '[]'),
+       coalesce((select jsonb_object_agg(code, definition || jsonb_build_object('code', code)) from location where definition <> '{}'), '{}')
 from catalogue c`
 
 // loadSchema reads through q, which in a transaction is the transaction: a
@@ -51,7 +52,7 @@ func (s *Store) loadSchema(ctx context.Context, q querier) (*pim.Schema, error) 
 	var (
 		version                                          int64
 		attributes, families, groups, categories, listed []byte
-		entities                                         []byte
+		entities, places                                 []byte
 		tree                                             int64
 		rules                                            bool
 		locales, currencies, lists, locations, channels  []string
@@ -61,7 +62,7 @@ func (s *Store) loadSchema(ctx context.Context, q querier) (*pim.Schema, error) 
 		known = old.Tree
 	}
 	err := q.QueryRow(ctx, sqlSchema, pgx.NamedArgs{"tree": known.Version}).
-		Scan(&version, &attributes, &families, &locales, &currencies, &lists, &locations, &channels, &groups, &tree, &categories, &listed, &rules, &entities)
+		Scan(&version, &attributes, &families, &locales, &currencies, &lists, &locations, &channels, &groups, &tree, &categories, &listed, &rules, &entities, &places)
 	if err != nil {
 		return nil, fmt.Errorf("read the schema of values: %w", err)
 	}
@@ -79,6 +80,9 @@ func (s *Store) loadSchema(ctx context.Context, q querier) (*pim.Schema, error) 
 	}
 	if err := json.Unmarshal(listed, &out.ListCurrencies); err != nil {
 		return nil, fmt.Errorf("decode the price lists' currencies: %w", err)
+	}
+	if err := json.Unmarshal(places, &out.Places); err != nil {
+		return nil, fmt.Errorf("decode locations: %w", err)
 	}
 	var as []*pim.Attribute
 	var fs []*pim.Family
@@ -150,7 +154,7 @@ on conflict (code) do update set definition = excluded.definition`
 	sqlPutLocales    = `insert into locale select unnest(@codes::text[]) on conflict do nothing`
 	sqlPutCurrencies = `insert into currency select unnest(@codes::text[]) on conflict do nothing`
 	sqlPutPriceLists = `insert into price_list (code) select unnest(@codes::text[]) on conflict do nothing`
-	sqlPutLocations  = `insert into location select unnest(@codes::text[]) on conflict do nothing`
+	sqlPutLocations  = `insert into location (code) select unnest(@codes::text[]) on conflict do nothing`
 )
 
 // ChangeSchema checks and applies a change, all or nothing. Problems come as

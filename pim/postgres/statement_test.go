@@ -223,11 +223,11 @@ func (h *house) checkPlans(of string) {
 		"claim":     {sqlClaim, "listing_due", "channel catalogue consumer"},
 		"next due":  {sqlNextDue, "listing_due", ""},
 		"due":       {sqlDue, "", "channel catalogue consumer outbox import pull"}, // exists: one row is enough
-		"fan-out":   {sqlFanout, "outbox_order", "channel consumer catalogue"},
+		"fan-out":   {sqlFanout, "outbox_order", "channel consumer catalogue location"},
 		"mark":      {sqlMarkChannel, "product_pkey", "channel consumer"},
 		"poison":    {sqlPoison, "outbox_order", "consumer"},
-		"receipt":   {sqlReceipt, "", "consumer"},
-		"reborn":    {sqlReborn, "", "consumer"},
+		"receipt":   {sqlReceipt, "", "consumer location"},
+		"reborn":    {sqlReborn, "", "consumer location"},
 		"orphans":   {sqlOrphans, "", "consumer"},
 		"edit":      {sqlEdit, "product_pkey", "catalogue"},
 		"current":   {sqlCurrent, "product_sku_key", ""},
@@ -237,9 +237,10 @@ func (h *house) checkPlans(of string) {
 		"priced":    {sqlPricedProducts, "product_pkey", ""},
 		"derived":   {sqlDerivedPrices, "price_pkey", ""},
 		"offers of": {sqlLockOffersOf, "product_offer_pkey", ""},
-		"stock":     {sqlStock, "product_sku_key", ""},
+		"stock":     {sqlStock, "product_sku_key", "channel location"},
+		"levels":    {sqlLockFirstLevels, "product_sku_key", ""},
 		"offers":    {sqlLockOffers, "product_offer_pkey", ""},
-		"product":   {sqlProduct, "product_sku_key", ""},
+		"product":   {sqlProduct, "product_sku_key", "location"},
 		"records":   {sqlRecordChanges, "", "record_change channel"},
 		"keys":      {sqlRecordKeys, "record_pkey", ""},
 		"windows":   {sqlPriceWindows, "price_opens", "catalogue"},
@@ -258,7 +259,7 @@ func (h *house) checkPlans(of string) {
 		"exchanges": {sqlOldExchanges, "", ""},
 		"age":       {sqlDropExchanges, "", ""},
 		"watched":   {sqlWatched, "listing_rejected", "channel product alert"},
-		"retry":     {sqlRetryParked, "listing_rejected", "channel"},
+		"retry":     {sqlRetryParked, "listing_rejected", "channel location"},
 	} {
 		args := pgx.NamedArgs{}
 		for _, p := range placeholder.FindAllString(want.sql, -1) {

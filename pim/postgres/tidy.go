@@ -22,7 +22,7 @@ delete from consumer k where released and (
 // Tidy throws away what nobody needs any more, and makes the next partitions of
 // the event log and of exchanges. It is cheap, and safe to run in many processes at once.
 func (s *Store) Tidy(ctx context.Context) error {
-	for _, sql := range []string{sqlForget, sqlForgetAlerts, sqlForgetPace, sqlDropPulls, sqlDropReconciles, sqlDropConsumers, sqlForgetRecordEvents} {
+	for _, sql := range []string{sqlForget, sqlForgetMessages, sqlForgetAlerts, sqlForgetPace, sqlDropPulls, sqlDropReconciles, sqlDropConsumers, sqlForgetRecordEvents} {
 		if _, err := s.work.Exec(ctx, sql); err != nil {
 			return fmt.Errorf("tidy: %w", err)
 		}
