@@ -25,7 +25,7 @@ func TestLocationBodies(t *testing.T) {
 		t.Errorf("%+v", l)
 	}
 	k.want(k.do(Editor, "PUT", "/v1/locations/shop-1", `{}`, "If-Match", `"1"`), 412, nil)
-	k.refused(k.do(Editor, "PUT", "/v1/locations/shop-1", `{"safety_stock":-1}`), 422, "/safety_stock", "stock.range")
+	k.refused(k.do(Editor, "PUT", "/v1/locations/shop-1", `{"safety_stock":-1}`), 422, "/safety_stock", "limit")
 	k.refused(k.do(Editor, "PUT", "/v1/locations/shop-1", `{"labels":{"xx-XX":"?"}}`), 422, "/labels/xx-XX", "locale.unknown")
 	k.want(k.do(Viewer, "PUT", "/v1/locations/shop-1", `{}`), 403, nil)
 	k.want(k.do(Viewer, "GET", "/v1/locations/none", nil), 404, nil)
@@ -89,7 +89,8 @@ func TestStockDeltasAndStamps(t *testing.T) {
 func TestStockOfAProduct(t *testing.T) {
 	t.Parallel()
 	k := newKit(t).seed()
-	k.make("P", "bare")
+	k.make("P")
+	k.make("bare")
 	k.want(k.do(ChannelManager, "POST", "/v1/channels", `{"code":"shop","connector":"webhook","locale":"en-GB","currency":"EUR",
 		"config":{"url":"https://shop.example","secret":"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"},"policy":{"stock":{"buffer":1,"buffer_percent":50,"cap":4}}}`), 201, nil)
 	k.want(k.do(Editor, "PUT", "/v1/locations/default", `{"safety_stock":2}`), 200, nil)

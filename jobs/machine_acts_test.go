@@ -21,7 +21,7 @@ func (m *machine) settings() {
 	config, _ := json.Marshal(map[string]any{"url": m.fake.URL(), "status_url": m.fake.StatusURL(), "read_url": m.fake.HeldURL(), "secret": m.fake.Secret()})
 	spec := jobs.ChannelSpec{
 		Locale: "en-GB", Currency: "EUR", Config: config, SettleSeconds: 1, TimeoutSeconds: 30,
-		Policy: pim.Policy{Flow: m.flowing, Withdrawal: m.gone, Reconcile: pim.Reconcile{Mode: pim.ReconcileOff}},
+		Policy: pim.Policy{Flow: m.flowing, Withdrawal: m.gone, Stock: pim.StockRule{Buffer: m.buffer}, Reconcile: pim.Reconcile{Mode: pim.ReconcileOff}},
 	}
 	if _, err := m.channels.Update(m.ctx, "shop", spec, 0); err != nil {
 		m.Fatal(err)
@@ -48,6 +48,34 @@ func (m *machine) bound(t *rapid.T) {
 func (m *machine) withdrawal(t *rapid.T) {
 	m.gone = rapid.SampledFrom(append([]pim.Withdrawal{""}, pim.Withdrawals...)).Draw(t, "withdrawal")
 	m.settings()
+}
+
+// holdBack changes how many pieces are never sold: on the channel, or at the location.
+func (m *machine) holdBack(t *rapid.T) {
+	n := rapid.Int64Range(0, 1).Draw(t, "pieces")
+	if rapid.Bool().Draw(t, "the channel") {
+		m.buffer = n
+		m.settings()
+		return
+	}
+	m.safety = n
+	if _, _, err := m.store.PutLocation(m.ctx, pim.Location{Code: "default", SafetyStock: n}, 0); err != nil {
+		m.Fatal(err)
+	}
+}
+
+// move brings or takes a piece, in place of counting them.
+func (m *machine) move(t *rapid.T) {
+	sku, n := m.sku(t), rapid.SampledFrom([]int64{-1, 1}).Draw(t, "pieces")
+	w := m.model[sku]
+	if !w.exists || !w.offered {
+		return
+	}
+	row := pim.StockRow{SKU: sku, Stock: pim.Stock{Location: "default", OnHand: n}, Delta: true}
+	if res, err := m.store.SetStock(m.ctx, "machine", []pim.StockRow{row}, postgres.Idempotency{}); err != nil || res[0].Level == nil {
+		m.Fatal(res, err)
+	}
+	w.stock += n
 }
 
 // disable takes a product off its channels, or brings it back.

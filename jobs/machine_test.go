@@ -26,6 +26,8 @@ type machine struct {
 
 	flowing pim.Flow       // the channel's
 	gone    pim.Withdrawal // the channel's
+	buffer  int64          // the channel's
+	safety  int64          // the location's
 
 	conflicts int
 }
@@ -199,7 +201,7 @@ func (m *machine) check(t *rapid.T) {
 		if w.exists {
 			content = fmt.Sprintf(`{"categories":[],"family":"thing","sku":"%s","values":{"name":"%s"}}`, sku, w.title)
 			if w.offered {
-				offer = fmt.Sprintf(`{"stock":%d}`, w.stock)
+				offer = fmt.Sprintf(`{"stock":%d}`, max(0, w.stock-m.safety-m.buffer))
 			}
 		}
 		for lane, want := range map[pim.Lane]string{pim.Content: content, pim.Offer: offer} {
@@ -243,7 +245,7 @@ func TestMachine(t *testing.T) {
 			"edit": m.edit, "edit again": m.edit, "remove": m.remove, "sell": m.sell, "fault": m.fault, "fault again": m.fault,
 			"late": m.late, "die": m.die, "lose jobs": m.loseJobs,
 			"bound": m.bound, "withdrawal": m.withdrawal, "disable": m.disable, "pause": m.pause, "refuse": m.refuse, "again": m.again,
-			"drift": m.drift, "conflict": m.conflict, "restore": m.restore,
+			"move": m.move, "hold back": m.holdBack, "drift": m.drift, "conflict": m.conflict, "restore": m.restore,
 		})
 		m.check(t)
 	})
