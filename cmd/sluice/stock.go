@@ -151,7 +151,7 @@ type stockSetCmd struct {
 	SKU         pim.SKU    `arg:""`
 	Location    string     `default:"default" help:"Where."`
 	OnHand      *int64     `name:"on-hand" xor:"what" help:"A count: what there is. With --reserved what of it is reserved, else none is."`
-	Delta       *int64     `xor:"what" help:"What came, or below 0 went."`
+	Delta       *int64     `xor:"what" help:"What came, or below 0 went, as --delta=-2."`
 	Reserved    int64      `help:"With --on-hand, what is reserved; with --delta, what was reserved, or below 0 released."`
 	SafetyStock *int64     `name:"safety-stock" help:"Pieces of the product that are never sold there."`
 	AsOf        *time.Time `name:"as-of" help:"As of when it is: it changes nothing where a newer count is known."`

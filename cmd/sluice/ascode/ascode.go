@@ -16,6 +16,7 @@ type Kind struct {
 	Name   string // as documents name it: resource: attribute
 	Plural string // the last part of its address, and the name of its file in a dump
 	view   string // the member of what GET answers that PUT takes; "" is all of it
+	stays  string // the one that is always there
 	above  string // the field that names another of the kind, which is made before it
 
 	shapes string   // the last part of the address of what shapes its config
@@ -36,7 +37,7 @@ var Kinds = []Kind{
 	{Name: "locale", Plural: "locales"},
 	{Name: "currency", Plural: "currencies"},
 	{Name: "price-list", Plural: "price-lists", above: "base"},
-	{Name: "location", Plural: "locations", exact: []string{"enabled"}},
+	{Name: "location", Plural: "locations", exact: []string{"enabled"}, stays: "default"},
 	{Name: "attribute-group", Plural: "attribute-groups"},
 	{Name: "reference-entity", Plural: "reference-entities"},
 	{Name: "attribute", Plural: "attributes"},

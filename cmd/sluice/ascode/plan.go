@@ -110,7 +110,7 @@ func (h *House) Compare(ctx context.Context, documents []*Document, o Options) (
 		if err != nil {
 			return nil, err
 		}
-		gone := slices.DeleteFunc(codes, func(code string) bool { return named[k][code] })
+		gone := slices.DeleteFunc(codes, func(code string) bool { return named[k][code] || code == k.stays })
 		if k.above != "" {
 			if gone, err = h.below(ctx, k, gone); err != nil {
 				return nil, err
