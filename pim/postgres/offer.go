@@ -180,7 +180,8 @@ type offerBatch struct {
 	good    []int32 // rows that are to be written
 	results []RowResult
 	prices  bool
-	rounds  int32 // of stock: see sqlStock
+	rounds  int32 // of stock alone: see sqlStock
+	mayFail bool  // of stock: some row may leave a product as it is that had no offer
 }
 
 // A plan that is kept is made for a few rows: for a thousand it compares each of
@@ -198,7 +199,7 @@ func (b *offerBatch) run(ctx context.Context, q querier) error {
 	if len(b.good) == 0 {
 		return nil
 	}
-	if !b.prices {
+	if b.rounds > 0 {
 		return b.writeStock(ctx, q)
 	}
 	if derives, _ := b.args["derives"].(bool); !derives {

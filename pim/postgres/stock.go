@@ -13,13 +13,9 @@ import (
 
 // Stock levels change by counts, which say what there is, and by deltas, which
 // say what came or went. What a row makes of a level depends on what is there, so
-// whoever writes a level holds something that the next one waits for, and reads
-// under that, by a statement of its own:
-//
-//   - of a level that is there, the product's offer, which came with it
-//     (sqlLockOffers);
-//   - of a first level, the product (sqlLockFirstLevels), which editors lock, too,
-//     for a moment.
+// whoever writes a level holds the row of the product's offer, and reads under
+// that, by a statement of its own. A product without an offer gets its row first
+// (sqlFirstOffers). Nobody waits for those who edit the product.
 //
 // What a channel sells follows from levels, locations and channels. Of a change of
 // one of the latter two, whoever writes levels waits until it is through, and it
@@ -32,11 +28,13 @@ const (
 	sqlStockShared = `select pg_advisory_xact_lock_shared(7240018)`
 	sqlStockAlone  = `select pg_advisory_xact_lock(7240018)`
 
-	sqlLockFirstLevels = `
-select from product p
-where p.id in (select f.id from unnest(@sku::text[], @location::text[]) i (sku, location) join product f on f.sku = i.sku
-               where not exists (select from stock s where s.product_id = f.id and s.location = i.location))
-order by p.id for no key update`
+	// sqlFirstOffers comes before sqlLockOffers, so that there is a row to lock.
+	sqlFirstOffers = `
+insert into product_offer (product_id, rev)
+select p.id, 0 from product p where p.sku = any(@sku::text[]) and p.deleted_at is null and not exists (select from product_offer o where o.product_id = p.id)
+order by 1 on conflict (product_id) do nothing`
+	// sqlNoOffers takes those back that came to nothing.
+	sqlNoOffers = `delete from product_offer where rev = 0 and product_id in (select id from product where sku = any(@sku::text[]))`
 )
 
 // sqlStock changes stock levels as one statement, as sqlPrices does prices. Of
@@ -180,11 +178,13 @@ func (s *Store) stockBatch(ctx context.Context, actor string, rows []pim.StockRo
 		delta, resets                      = make([]bool, n), make([]bool, n)
 		onHand, reserved, safety, sequence = make([]int64, n), make([]int64, n), make([]*int64, n), make([]*int64, n)
 		asOf                               = make([]*time.Time, n)
+		mayFail                            bool
 	)
 	for i, at := range good {
 		r := &rows[at]
 		sku[i], location[i], onHand[i], reserved[i], safety[i] = string(r.SKU), r.Location, r.OnHand, r.Reserved, r.SafetyStock
 		delta[i], resets[i], message[i], sequence[i] = r.Delta, r.Resets, r.Message, r.Sequence
+		mayFail = mayFail || r.Delta || r.Message != "" || r.AsOf != nil || r.Sequence != nil
 		if r.AsOf != nil {
 			t := r.AsOf.UTC().Truncate(time.Microsecond)
 			asOf[i] = &t
@@ -193,7 +193,7 @@ func (s *Store) stockBatch(ctx context.Context, actor string, rows []pim.StockRo
 	return &offerBatch{args: named{
 		"at": good, "sku": sku, "location": location, "delta": delta, "on_hand": onHand, "reserved": reserved, "safety": safety, "resets": resets,
 		"message": message, "as_of": asOf, "sequence": sequence, "round": round, "most": int64(mostPieces), "actor": actor, "priority": int16(interactive),
-	}, good: good, results: results, rounds: rounds}, nil
+	}, good: good, results: results, rounds: rounds, mayFail: mayFail}, nil
 }
 
 // inRounds takes those out of the good rows that a later one supersedes, and
@@ -243,12 +243,15 @@ func (b *offerBatch) writeStock(ctx context.Context, q querier) error {
 	if len(b.good) > fewOffers {
 		send.Queue(sqlPlanAnew)
 	}
-	send.Queue(sqlLockFirstLevels, b.args)
+	send.Queue(sqlFirstOffers, b.args)
 	send.Queue(sqlLockOffers, b.args)
 	for round := range b.rounds {
 		args := maps.Clone(b.args)
 		args["this_round"] = round
 		send.Queue(sqlStock, args).Query(b.readStock)
+	}
+	if b.mayFail {
+		send.Queue(sqlNoOffers, b.args)
 	}
 	return q.SendBatch(ctx, send).Close()
 }
