@@ -162,6 +162,7 @@ func (s *server) register() {
 	s.registerTextRules()
 	s.registerPriceRules()
 	s.registerLocations()
+	s.registerPriceHolds()
 	s.registerGlossary()
 	s.registerTexts()
 	s.registerKeys()

@@ -49,6 +49,7 @@ type cli struct {
 	PriceRule  priceRuleCmd  `cmd:"" help:"Say how prices are derived from others."`
 	Location   locationCmd   `cmd:"" help:"Keep the locations that stock is at."`
 	Stock      stockCmd      `cmd:"" help:"See a product's stock and what channels show of it, and change it."`
+	PriceHold  priceHoldCmd  `cmd:"" help:"Decide on prices that guards of price lists hold."`
 	TextRule   textRuleCmd   `cmd:"" help:"Say what machines translate and write."`
 	Glossary   glossaryCmd   `cmd:"" help:"Keep words with a translation of their own."`
 	Text       textCmd       `cmd:"" help:"See how translated and written texts stand, and review them."`
