@@ -54,6 +54,7 @@ enabled: false
 resource: price-list
 code: dealer
 labels: {en-GB: Dealers}
+guard: {max_share: 0.2, max_factor: 2}
 ---
 resource: category
 code: boots
