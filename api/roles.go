@@ -76,6 +76,7 @@ var allowed = map[string][]Role{
 	"get-family":                everyone,
 	"put-family":                catalogue,
 	"delete-family":             catalogue,
+	"get-locale":                everyone,
 	"list-locales":              everyone,
 	"put-locale":                catalogue,
 	"list-currencies":           everyone,

@@ -20,7 +20,7 @@ type CodePath struct {
 	Code string `path:"code" maxLength:"100"`
 }
 
-// Code is a locale or currency.
+// Code is a currency.
 type Code struct {
 	Code string `json:"code"`
 }
@@ -68,11 +68,7 @@ func (s *server) registerSchema() {
 			return pageOf(pim.MeasurementFamilies(), ""), nil
 		})
 
-	registerCodes(s, codeList[pim.Locale]{
-		one: "locale", many: "locales", path: "/v1/locales", what: "locale (BCP 47, such as en-GB)",
-		have:   func(x *pim.Schema) map[pim.Locale]bool { return x.Locales },
-		change: func(c pim.Locale) postgres.SchemaChange { return postgres.SchemaChange{Locales: []pim.Locale{c}} },
-	})
+	s.registerLocales()
 	registerCodes(s, codeList[pim.Currency]{
 		one: "currency", many: "currencies", path: "/v1/currencies", what: "currency (ISO 4217, such as EUR)",
 		have: func(x *pim.Schema) map[pim.Currency]bool { return x.Currencies },

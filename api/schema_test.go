@@ -2,6 +2,7 @@ package api
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/sluicehub/sluice/pim"
@@ -121,5 +122,35 @@ func TestAttributeRules(t *testing.T) {
 	k.want(k.do(Viewer, "GET", "/v1/measurement-families", nil), 200, &units)
 	if len(units.Items) < 20 || units.Items[0].Code != "mass" || units.Items[0].Units[0].Code != "KGM" {
 		t.Errorf("%d families, %+v", len(units.Items), units.Items)
+	}
+}
+
+// TestLocales lets a channel show what another locale has.
+func TestLocales(t *testing.T) {
+	t.Parallel()
+	k := newKit(t).seed()
+	var l Locale
+	k.want(k.do(Editor, "PUT", "/v1/locales/de-AT", `{"fallback":"de-DE"}`), 201, &l)
+	k.want(k.do(Editor, "PUT", "/v1/locales/de-AT", nil), 200, &l)
+	k.want(k.do(Viewer, "GET", "/v1/locales/de-AT", nil), 200, &l)
+	if l.Code != "de-AT" || l.Fallback != "de-DE" {
+		t.Errorf("%+v", l)
+	}
+	k.refused(k.do(Editor, "PUT", "/v1/locales/de-DE", `{"fallback":"de-AT"}`), 422, "/fallback", "locale.cycle")
+	k.refused(k.do(Editor, "PUT", "/v1/locales/de-DE", `{"fallback":"xx"}`), 422, "/fallback", "locale.unknown")
+	k.refused(k.do(Editor, "PUT", "/v1/locales/de-DE", `{"fall":"xx"}`), 422, "/fall", "field.unknown")
+	k.want(k.do(Viewer, "GET", "/v1/locales/sv-SE", nil), 404, nil)
+	k.want(k.do(Editor, "PUT", "/v1/products/P", `{"family":"shoe","values":{"name":{"de-DE":"Schuh"}}}`), 201, nil)
+	k.want(k.channel("shop", "http://127.0.0.1:1"), 201, nil)
+	k.want(k.do(ChannelManager, "PATCH", "/v1/channels/shop", `{"locale":"de-AT","mapping":{"content":{"n":"values.name"}}}`), 200, nil)
+	shown := func() string {
+		return string(k.want(k.do(Viewer, "GET", "/v1/channels/shop/preview/P", nil), 200, nil).body)
+	}
+	if got := shown(); !strings.Contains(got, `"n":"Schuh"`) {
+		t.Errorf("by the fallback: %s", got)
+	}
+	k.want(k.do(Editor, "PUT", "/v1/locales/de-AT", `{}`), 200, nil)
+	if got := shown(); strings.Contains(got, "Schuh") {
+		t.Errorf("without it: %s", got)
 	}
 }

@@ -143,6 +143,7 @@ func (v *view) allAxes() map[string]any {
 // tree stands alone, under its code.
 func (v *view) categoryPaths() []any {
 	list := make([]any, len(v.subject.Categories))
+	chain := v.schema.Chain(v.scope.Locale)
 	for i, code := range v.subject.Categories {
 		codes, labels := []string{code}, map[string]any{}
 		if c := v.schema.Tree.Category(code); c != nil {
@@ -153,7 +154,7 @@ func (v *view) categoryPaths() []any {
 		}
 		path := make([]string, len(codes))
 		for j, at := range codes {
-			path[j] = v.schema.Tree.Label(at, v.scope.Locale)
+			path[j] = v.schema.Tree.Label(at, chain...)
 		}
 		list[i] = map[string]any{"code": code, "label": path[len(path)-1], "path": path, "codes": codes, "labels": labels}
 	}
@@ -209,7 +210,7 @@ func (v *view) lookUp(code, channel, locale string) (any, bool) {
 		}
 	}
 	if a.Localizable {
-		if found, ok = step(found, locale); !ok {
+		if found, ok = v.inChain(found, pim.Locale(locale)); !ok {
 			return nil, false
 		}
 	}
@@ -217,6 +218,21 @@ func (v *view) lookUp(code, channel, locale string) (any, bool) {
 		return v.show(found)
 	}
 	return found, found != nil
+}
+
+// inChain is the value of a locale, or of the first along its fallbacks that
+// has one; blank text is none, but better than nothing.
+func (v *view) inChain(locales any, l pim.Locale) (any, bool) {
+	own, has := step(locales, string(l))
+	if has && pim.Filled(own) || v.schema.Fallbacks[l] == "" {
+		return own, has
+	}
+	for _, next := range v.schema.Chain(l)[1:] {
+		if found, ok := step(locales, string(next)); ok && pim.Filled(found) {
+			return found, true
+		}
+	}
+	return own, has
 }
 
 // show puts in the place of what a media value names what the channel is shown

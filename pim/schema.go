@@ -123,6 +123,7 @@ type Schema struct {
 	Attributes map[string]*Attribute
 	Families   map[string]*Family
 	Locales    map[Locale]bool
+	Fallbacks  map[Locale]Locale // whose values are shown where a product has none in a locale: see Chain
 	Currencies map[Currency]bool
 	Channels   map[ChannelCode]bool // scopes of scopable attributes
 	PriceLists map[string]bool

@@ -61,6 +61,7 @@ type cli struct {
 	Record     recordCmd     `cmd:"" help:"Keep the records of reference entities."`
 	Category   categoryCmd   `cmd:"" help:"Keep trees of categories."`
 	Unit       unitCmd       `cmd:"" help:"List the units that measurements are taken in."`
+	Locale     localeCmd     `cmd:"" help:"List and add locales, and say what they fall back to."`
 	Product    productCmd    `cmd:"" help:"Find products, see how they changed, and bring them back."`
 	Import     importCmd     `cmd:"" help:"Import products from a file of CSV, JSON Lines or a JSON array."`
 	Export     exportCmd     `cmd:"" help:"Write products as a file, which an import takes back."`

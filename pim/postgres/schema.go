@@ -43,7 +43,7 @@ select c.version,
        coalesce((select jsonb_object_agg(code, definition -> 'currencies') from price_list where definition ? 'currencies'), '{}'), c.derives & 8 <> 0,
        coalesce((select jsonb_agg(definition) from reference_entity), '[]'),
        coalesce((select jsonb_object_agg(code, definition || jsonb_build_object('code', code)) from location where definition <> '{}'), '{}'),
-       exists (select from price_guard)
+       exists (select from price_guard), coalesce((select jsonb_object_agg(code, fallback) from locale where fallback is not null), '{}')
 from catalogue c`
 
 // loadSchema reads through q, which in a transaction is the transaction: a
@@ -53,7 +53,7 @@ func (s *Store) loadSchema(ctx context.Context, q querier) (*pim.Schema, error) 
 	var (
 		version                                          int64
 		attributes, families, groups, categories, listed []byte
-		entities, places                                 []byte
+		entities, places, fallbacks                      []byte
 		tree                                             int64
 		rules, guards                                    bool
 		locales, currencies, lists, locations, channels  []string
@@ -63,7 +63,7 @@ func (s *Store) loadSchema(ctx context.Context, q querier) (*pim.Schema, error) 
 		known = old.Tree
 	}
 	err := q.QueryRow(ctx, sqlSchema, pgx.NamedArgs{"tree": known.Version}).
-		Scan(&version, &attributes, &families, &locales, &currencies, &lists, &locations, &channels, &groups, &tree, &categories, &listed, &rules, &entities, &places, &guards)
+		Scan(&version, &attributes, &families, &locales, &currencies, &lists, &locations, &channels, &groups, &tree, &categories, &listed, &rules, &entities, &places, &guards, &fallbacks)
 	if err != nil {
 		return nil, fmt.Errorf("read the schema of values: %w", err)
 	}
@@ -84,6 +84,9 @@ func (s *Store) loadSchema(ctx context.Context, q querier) (*pim.Schema, error) 
 	}
 	if err := json.Unmarshal(places, &out.Places); err != nil {
 		return nil, fmt.Errorf("decode locations: %w", err)
+	}
+	if err := json.Unmarshal(fallbacks, &out.Fallbacks); err != nil {
+		return nil, fmt.Errorf("decode the locales' fallbacks: %w", err)
 	}
 	var as []*pim.Attribute
 	var fs []*pim.Family
@@ -138,6 +141,7 @@ type SchemaChange struct {
 	Currencies []pim.Currency
 	PriceLists []string
 	Locations  []string
+	Fallbacks  map[pim.Locale]pim.Locale // of the locales that change; "": none any more
 }
 
 const (
@@ -202,6 +206,9 @@ func (s *Store) ChangeSchema(ctx context.Context, c SchemaChange) (*pim.Schema, 
 		if err := tx.SendBatch(ctx, b).Close(); err != nil {
 			return err
 		}
+		if err := putFallbacks(ctx, tx, current, c.Fallbacks); err != nil {
+			return err
+		}
 		if err := uniqueAttributes(ctx, tx, current, c.Attributes); err != nil {
 			return err
 		}
@@ -209,6 +216,9 @@ func (s *Store) ChangeSchema(ctx context.Context, c SchemaChange) (*pim.Schema, 
 	})
 	if err != nil {
 		return nil, fmt.Errorf("change the schema of values: %w", err)
+	}
+	if len(c.Fallbacks) > 0 {
+		s.nudged()
 	}
 	return s.loadSchema(ctx, s.pool)
 }
@@ -310,6 +320,8 @@ func checkChange(current *pim.Schema, c SchemaChange) error {
 			problems = append(problems, pim.Problem{Pointer: fmt.Sprintf("/locales/%d", i), Code: "locale", Detail: err.Error()})
 		}
 	}
+	next.Fallbacks = withFallbacks(current.Fallbacks, c.Fallbacks)
+	problems = append(problems, next.CheckFallbacks(slices.Collect(maps.Keys(c.Fallbacks)), "")...)
 	for i, cur := range c.Currencies {
 		if err := pim.ValidCurrency(cur); err != nil {
 			problems = append(problems, pim.Problem{Pointer: fmt.Sprintf("/currencies/%d", i), Code: "currency", Detail: err.Error()})
