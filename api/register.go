@@ -172,7 +172,7 @@ func polish(doc *huma.OpenAPI) {
 	if a := schemas["Attribute"]; a != nil {
 		a.Properties["type"].Enum = []any{
 			pim.TypeText, pim.TypeRichText, pim.TypeNumber, pim.TypeBoolean, pim.TypeDate, pim.TypeOption,
-			pim.TypeOptions, pim.TypeMedia, pim.TypeReference, pim.TypeEntity, pim.TypeEntities,
+			pim.TypeOptions, pim.TypeMedia, pim.TypeReference, pim.TypeEntity, pim.TypeEntities, pim.TypeTable,
 		}
 	}
 	if c := schemas["ChannelSpec"]; c != nil {

@@ -317,7 +317,7 @@ func (b *ruleBook) facts(r *postgres.TextRule, f *pim.Family, values pim.Values,
 	out := map[string]any{}
 	for _, m := range f.Attributes {
 		a := b.schema.Attributes[m.Code]
-		if a == nil || a.Type == pim.TypeMedia || a.Type == pim.TypeReference || b.written[a.Code] || len(r.Facts) > 0 && !slices.Contains(r.Facts, a.Code) {
+		if a == nil || a.Type == pim.TypeMedia || a.Type == pim.TypeReference || a.Type == pim.TypeTable || b.written[a.Code] || len(r.Facts) > 0 && !slices.Contains(r.Facts, a.Code) {
 			continue
 		}
 		v := values[a.Code]

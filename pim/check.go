@@ -204,6 +204,12 @@ func (c *checker) value(a *attributeIndex, v any) (clean any, changed bool) {
 			return c.wrongType(a, v)
 		}
 		c.list(a, list, maxElements)
+	case TypeTable:
+		rows, ok := v.([]any)
+		if !ok {
+			return c.wrongType(a, v)
+		}
+		return c.table(a, rows)
 	case TypeMedia, TypeReference:
 		if list, ok := v.([]any); ok {
 			limit := maxElements
@@ -230,6 +236,7 @@ var typeShapes = map[AttributeType]string{
 	TypeDate: `a string such as "2026-11-27"`, TypeOption: "an option's code as a string", TypeOptions: "an array of option codes",
 	TypeMedia: "a URL or asset code, or an array of them", TypeReference: "a SKU, or an array of them",
 	TypeEntity: "a record's code as a string", TypeEntities: "an array of records' codes",
+	TypeTable: "an array of rows, each an object of column → value",
 }
 
 func (c *checker) wrongType(a *attributeIndex, v any) (any, bool) {

@@ -92,7 +92,7 @@ func compilePattern(pattern string) (*regexp.Regexp, error) {
 // go on reading it.
 var mendable = map[string]bool{
 	"text.too_long": true, "text.too_short": true, "text.pattern": true, "value.range": true, "value.decimals": true, "value.too_many": true,
-	"unit.not_taken": true, "option.unknown": true, "gtin.digits": true, "gtin.length": true, "gtin.check_digit": true,
+	"column.unknown": true, "column.required": true, "unit.not_taken": true, "option.unknown": true, "gtin.digits": true, "gtin.length": true, "gtin.check_digit": true,
 }
 
 // ruled checks one value by its attribute's type and rules. What is stored
@@ -219,7 +219,7 @@ func (ps *problems) rules(a *Attribute) {
 		}
 	}
 	ps.ranges(a, only)
-	if only("max_items", a.MaxItems != 0, "options, media and reference", TypeOptions, TypeMedia, TypeReference) && (a.MaxItems < 0 || a.MaxItems > maxElements) {
+	if only("max_items", a.MaxItems != 0, "options, media, a reference or table", TypeOptions, TypeMedia, TypeReference, TypeTable) && (a.MaxItems < 0 || a.MaxItems > maxElements) {
 		ps.add("/max_items", "attribute.max_items", fmt.Sprintf("an array has at most %d elements", maxElements))
 	}
 	if only("unique", a.Unique, "a text, number or date", TypeText, TypeNumber, TypeDate) && a.Unit != "" {

@@ -55,6 +55,7 @@ func (s *Schema) CheckAttribute(a *Attribute, pointer string) []Problem {
 		ps.add("/strict", "attribute.strict", "strict has no meaning without a check")
 	}
 	ps.rules(a)
+	ps.columns(s, a)
 	return ps.under(pointer)
 }
 

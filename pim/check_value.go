@@ -243,7 +243,32 @@ type attributeIndex struct {
 	options   map[string]bool
 	family    string // of measurement; "" without unit
 	maxLength int
-	rules     *ruleIndex // nil: none
+	rules     *ruleIndex                 // nil: none
+	columns   map[string]*attributeIndex // of a table
+}
+
+func newAttributeIndex(a *Attribute) *attributeIndex {
+	ai := &attributeIndex{Attribute: a, maxLength: a.MaxLength}
+	if ai.maxLength <= 0 {
+		ai.maxLength = defaultMaxLength
+	}
+	if a.Type == TypeNumber && a.Unit != "" {
+		ai.family, _ = UnitFamily(a.Unit)
+	}
+	if len(a.Options) > 0 {
+		ai.options = make(map[string]bool, len(a.Options))
+		for _, o := range a.Options {
+			ai.options[o.Code] = true
+		}
+	}
+	if len(a.Columns) > 0 {
+		ai.columns = make(map[string]*attributeIndex, len(a.Columns))
+		for i := range a.Columns {
+			ai.columns[a.Columns[i].Code] = newAttributeIndex(a.Columns[i].attribute())
+		}
+	}
+	ai.rules = ruleIndexOf(ai)
+	return ai
 }
 
 // schemaCache is Schema's place for its index.
@@ -255,20 +280,7 @@ func (s *Schema) lookup() *schemaIndex {
 	}
 	idx := &schemaIndex{of: s, attributes: make(map[string]*attributeIndex, len(s.Attributes)), families: make(map[string]map[string]*attributeIndex, len(s.Families))}
 	for code, a := range s.Attributes {
-		ai := &attributeIndex{Attribute: a, maxLength: a.MaxLength}
-		if ai.maxLength <= 0 {
-			ai.maxLength = defaultMaxLength
-		}
-		if a.Type == TypeNumber && a.Unit != "" {
-			ai.family, _ = UnitFamily(a.Unit)
-		}
-		if len(a.Options) > 0 {
-			ai.options = make(map[string]bool, len(a.Options))
-			for _, o := range a.Options {
-				ai.options[o.Code] = true
-			}
-		}
-		ai.rules = ruleIndexOf(ai)
+		ai := newAttributeIndex(a)
 		if a.Unique {
 			idx.unique = append(idx.unique, ai)
 		}

@@ -19,6 +19,7 @@ const (
 	TypeReference AttributeType = "reference" // another product's SKU, or an array of them
 	TypeEntity    AttributeType = "entity"    // the code of a record of the attribute's reference entity
 	TypeEntities  AttributeType = "entities"  // array of distinct codes of such records
+	TypeTable     AttributeType = "table"     // array of rows, each an object of column → value; at most 1,000
 )
 
 // Option is one choice of an option attribute.
@@ -47,6 +48,7 @@ type Attribute struct {
 	MaxLength   int               `json:"max_length,omitempty" doc:"In characters, for text and rich_text; 0 is the default of 65535"`
 	Check       string            `json:"check,omitempty" doc:"gtin: warn when the value is no valid GTIN"`
 	Strict      bool              `json:"strict,omitempty" doc:"A failed check refuses the value instead of warning"`
+	Columns     []Column          `json:"columns,omitempty" maxItems:"50" doc:"For table"`
 	Rules
 }
 
@@ -62,7 +64,7 @@ type Rules struct {
 	MinDate   string   `json:"min_date,omitempty" doc:"For date: the first day"`
 	MaxDate   string   `json:"max_date,omitempty" doc:"For date: the last day"`
 	Units     []string `json:"units,omitempty" maxItems:"100" doc:"For number: the units of its measurement family that are taken, its own among them; left out: all"`
-	MaxItems  int      `json:"max_items,omitempty" minimum:"0" doc:"For options, media and reference: how many at most"`
+	MaxItems  int      `json:"max_items,omitempty" minimum:"0" doc:"For options, media, reference and the rows of a table: how many at most"`
 	Unique    bool     `json:"unique,omitempty" doc:"For text, number without unit and date: no two products have the same value, in each locale and channel for itself"`
 }
 

@@ -98,6 +98,14 @@ func (w *searchWriter) value(a *Attribute, l Locale, v any) {
 		}
 	case TypeOption:
 		w.option(a, l, v)
+	case TypeTable:
+		rows, _ := v.([]any)
+		for _, row := range rows {
+			cells, _ := row.(map[string]any)
+			for i := range a.Columns {
+				w.value(a.Columns[i].attribute(), l, cells[a.Columns[i].Code])
+			}
+		}
 	case TypeOptions:
 		list, _ := v.([]any)
 		for _, v := range list {

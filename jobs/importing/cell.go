@@ -65,6 +65,10 @@ func (t *target) value(r *record, row map[string]any) (any, *problem) {
 			}
 			return strings.TrimSpace(text), nil
 		}
+	case pim.TypeTable:
+		if isText {
+			return rowsOf(text), nil
+		}
 	case pim.TypeReference:
 		if n, ok := v.(json.Number); ok {
 			return string(n), nil

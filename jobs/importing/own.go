@@ -410,10 +410,21 @@ func ownValue(a *pim.Attribute, v any) any {
 			return list(text, "\n")
 		}
 		return strings.TrimSpace(text)
+	case pim.TypeTable:
+		return rowsOf(text)
 	default:
 		return strings.TrimSpace(text)
 	}
 	return v
+}
+
+// rowsOf reads a table's rows, which a cell has as JSON. What is none stays
+// text, for CheckValues to refuse in its words.
+func rowsOf(text string) any {
+	if parsed, err := pim.DecodeJSON([]byte(text), pim.MaxDepth); err == nil {
+		return parsed
+	}
+	return text
 }
 
 // ownCategories reads codes with commas between them, or a list of JSON.

@@ -108,6 +108,11 @@ func (c *compiler) content(f *pim.Filter, a *pim.Attribute) error {
 		return c.date(f)
 	case pim.TypeOption, pim.TypeOptions, pim.TypeMedia, pim.TypeReference, pim.TypeEntity, pim.TypeEntities:
 		return c.elements(f, a)
+	case pim.TypeTable:
+		if f.Op != pim.FilterContains {
+			return c.wrong(f, "it takes contains, is empty")
+		}
+		return c.text(f, plain)
 	default:
 		return c.text(f, plain)
 	}

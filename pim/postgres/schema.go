@@ -305,9 +305,9 @@ func checkChange(current *pim.Schema, c SchemaChange) error {
 		at := fmt.Sprintf("/attributes/%d", i)
 		twice(a.Code, at)
 		problems = append(problems, next.CheckAttribute(a, at)...)
-		if old := current.Attributes[a.Code]; old != nil && used[a.Code] && shape(old) != shape(a) {
+		if old := current.Attributes[a.Code]; old != nil && used[a.Code] && (shape(old) != shape(a) || !pim.SameColumns(old, a)) {
 			problems = append(problems, pim.Problem{Pointer: at, Code: "attribute.shape", Detail: fmt.Sprintf(
-				"attribute %s is used by a family: its type, unit, reference entity, localizable and scopable stay as they are", a.Code)})
+				"attribute %s is used by a family: its type, unit, reference entity, localizable and scopable stay as they are, and so do its columns' types and units", a.Code)})
 		}
 		next.Attributes[a.Code] = a
 	}
