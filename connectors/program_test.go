@@ -42,6 +42,7 @@ func sampleSchema() *pim.Schema {
 		{Code: "missing", Type: pim.TypeText},
 		{Code: "picture", Type: pim.TypeMedia},
 		{Code: "gallery", Type: pim.TypeMedia, Localizable: true},
+		{Code: "spec", Type: pim.TypeTable},
 	} {
 		s.Attributes[a.Code] = &a
 	}
@@ -66,6 +67,7 @@ func sample(t testing.TB) *Subject {
 		"weight": {"amount": 1.50, "unit": "kg"}, "pieces": 3, "ratio": 1.10,
 		"huge2": 1234567890123456.789, "huge": 123456789012345678901234567890.10, "endless": 1e999, "organic": true,
 		"picture": "https://m.example/k.jpg", "gallery": {"en-GB": ["a.jpg", "b.jpg"], "de-DE": ["c.jpg"]},
+		"spec": [{"part": "lid", "size": {"amount": 1.50, "unit": "cm"}}, {"part": "base", "count": 1.10}],
 		"forgotten": "of an attribute that there is no more"
 	}`)
 	if err != nil {
@@ -152,6 +154,9 @@ func TestExpressions(t *testing.T) {
 		`value('ratio', locale)`: `1.10`, `mapValue('a', {'a': values.ratio})`: `1.10`, `(values)['ratio']`: `1.10`, `enabled && values.organic ? {'r': values.ratio} : {}`: `{"r":1.10}`,
 		`values.pieces + 1`: `4`, `values.ratio * 2.0`: `2.2`, `values.ratio == 1.1`: `true`, `double(values.pieces) / 2.0`: `1.5`, `[values.ratio].exists(r, r == 1.1)`: `true`,
 		`values.huge > 1.0`: `true`, `1e21`: `1e+21`, `100.0`: `100`, `-0.0`: `-0`, `9007199254740993`: `9007199254740993`, `18446744073709551615u`: `18446744073709551615`,
+		// Tables are lists of maps.
+		`values.spec`: `[{"part":"lid","size":{"amount":1.50,"unit":"cm"}},{"count":1.10,"part":"base"}]`, `values.spec.map(r, r.part)`: `["lid","base"]`,
+		`values.spec.filter(r, has(r.size)).map(r, unit(r.size, 'MMT'))`: `["15"]`, `values.spec[1].count`: `1.10`, `values.spec[1].size`: left, `size(values.spec)`: `2`,
 		// Amounts.
 		`unit(values.weight, 'g')`: `"1500"`, `number(unit(values.weight, 'g'))`: `1500`, `unit({'amount': '2', 'unit': 'cm'}, 'mm')`: `"20"`, `unit(values.missing, 'g')`: left, `unit({'unit': 'kg'}, 'g')`: left, `unit(values.weight, 'GRM')`: `"1500"`, `unitCode(values.weight)`: `"KGM"`, `unitCode('cm')`: `"CMT"`, `unitCode('psi')`: left, `unitCode({})`: left,
 		`add('0.10', values.ratio)`: `"1.20"`, `add(values.huge2, 0)`: `"1234567890123456.789"`, `round(enabled ? values.huge2 : 0, 3)`: `"1234567890123456.789"`, `sub('1', '0.30')`: `"0.70"`, `mul(price.amount, '1.19')`: `"29.6310"`, `round(mul(price.amount, '1.19'), 2)`: `"29.63"`,
@@ -366,7 +371,7 @@ func TestDefaultMapping(t *testing.T) {
 	}{
 		{full, pim.Content, `{"categories":["kitchen","gifts"],"family":"kettles","parent":"K","sku":"K-1","values":{"claim":"Boils","color":"blue",` +
 			`"description":"<p>Steel &amp; glass</p><p>1.7&nbsp;l<br>2 <b>kW</b></p>","endless":1e999,"huge":123456789012345678901234567890.10,` +
-			`"huge2":1234567890123456.789,"name":"Blue kettle","none":[],"organic":true,"pieces":3,"ratio":1.10,"tags":["new","steel","kitchen"],"teaser":"For the shop","weight":{"amount":1.50,"unit":"kg"}}}`},
+			`"huge2":1234567890123456.789,"name":"Blue kettle","none":[],"organic":true,"pieces":3,"ratio":1.10,"spec":[{"part":"lid","size":{"amount":1.50,"unit":"cm"}},{"count":1.10,"part":"base"}],"tags":["new","steel","kitchen"],"teaser":"For the shop","weight":{"amount":1.50,"unit":"kg"}}}`},
 		{full, pim.Offer, `{"currency":"EUR","price":"24.90","stock":3}`},
 		{full, pim.Media, `{"media":["a.jpg","b.jpg","https://m.example/k.jpg"]}`},
 		{bare, pim.Content, `{"categories":[],"family":"kettles","sku":"B","values":{}}`},

@@ -17,7 +17,8 @@ import (
 // houseAsCode is what a merchant writes.
 const houseAsCode = `# what there is
 resource: locale
-codes: [fr-FR]
+code: fr-FR
+fallback: en-GB
 ---
 resource: channel
 code: shop

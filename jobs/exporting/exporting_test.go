@@ -46,6 +46,7 @@ func open(t *testing.T) *postgres.Store {
 		{Code: "sizes", Type: pim.TypeOptions, Options: options("s", "m", "l"), Scopable: true},
 		{Code: "images", Type: pim.TypeMedia},
 		{Code: "similar", Type: pim.TypeReference},
+		{Code: "spec", Type: pim.TypeTable, Columns: []pim.Column{{Code: "name", Type: pim.TypeText, Required: true}, {Code: "size", Type: pim.TypeNumber, Unit: "cm"}, {Code: "ok", Type: pim.TypeBoolean}}},
 		{Code: "family", Type: pim.TypeText},
 		{Code: "prices", Type: pim.TypeNumber}, // called as columns of ours
 	}
@@ -94,10 +95,10 @@ func fill(t *testing.T, store *postgres.Store) {
 	add("FULL", `{
 		"title":"Mug","text":{"en-GB":"<p>A mug</p>","de-DE":"<p>Ein Becher</p>"},"tag":{"shop":"T"},"slogan":{"shop":{"en-GB":"Holds","de-DE":"=Hält"}},
 		"count":-7.50,"weight":{"amount":1.250,"unit":"kg"},"fragile":false,"since":"2026-03-01","colour":"red","sizes":{"shop":["m","s"]},
-		"images":["https://x.example/a|b.jpg","asset.jpg"],"similar":["FULL","[odd]"],"family":"a text","prices":3}`,
+		"images":["https://x.example/a|b.jpg","asset.jpg"],"similar":["FULL","[odd]"],"spec":[{"name":"=a,\"b\"","size":{"amount":1.50,"unit":"mm"}},{"name":"c","ok":false}],"family":"a text","prices":3}`,
 		func(e *postgres.Edit) { e.Categories = &[]string{"mugs", "Gifts-2"}; e.Enabled = new(true) })
 	add("LISTS", `{"sizes":{"shop":["l"]},"images":["one.jpg"],"similar":"[odd]","weight":{"amount":-5e-7,"unit":"g"},"count":123456789012345678.25}`, nil)
-	add("NONE", `{"images":[],"similar":["[a","b"],"count":0.1}`, func(e *postgres.Edit) { e.Enabled = new(false) })
+	add("NONE", `{"images":[],"spec":[],"similar":["[a","b"],"count":0.1}`, func(e *postgres.Edit) { e.Enabled = new(false) })
 	add("-1", `{"title":"a SKU like a number"}`, nil)
 	add("=cmd", `{"similar":"\"q\""}`, func(e *postgres.Edit) { e.Family = new("other"); e.Values = nil })
 	add("id:PARENT", `{"title":"parent"}`, func(e *postgres.Edit) { e.FamilyVariant = new("by_colour") })

@@ -209,6 +209,16 @@ func (l *lines) end() error { return nil }
 // appendSorted writes JSON with the keys of objects in their order, so that
 // equal products are equal lines.
 func appendSorted(b []byte, v any) []byte {
+	if list, ok := v.([]any); ok {
+		b = append(b, '[')
+		for i, e := range list {
+			if i > 0 {
+				b = append(b, ',')
+			}
+			b = appendSorted(b, e)
+		}
+		return append(b, ']')
+	}
 	m, ok := v.(map[string]any)
 	if !ok {
 		return pim.AppendJSON(b, v)

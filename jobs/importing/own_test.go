@@ -109,6 +109,8 @@ func TestOwnValues(t *testing.T) {
 		{pim.Attribute{Type: pim.TypeMedia}, "https://x.example/a|b", `"https://x.example/a|b"`},
 		{pim.Attribute{Type: pim.TypeMedia}, "a\nb", `["a","b"]`},
 		{pim.Attribute{Type: pim.TypeReference}, `"[x]"`, `"[x]"`},
+		{pim.Attribute{Type: pim.TypeTable}, `[{"a":1.50},{"b":"x"}]`, `[{"a":1.50},{"b":"x"}]`},
+		{pim.Attribute{Type: pim.TypeTable}, `[{"a":`, `"[{\"a\":"`},
 		{pim.Attribute{Type: pim.TypeReference}, `["x"]`, `["x"]`},
 	} {
 		raw, err := json.Marshal(ownValue(&c.a, c.cell))

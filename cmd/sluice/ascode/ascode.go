@@ -34,7 +34,7 @@ const (
 // Kinds are in the order in which they are made: what others refer to comes first.
 // Within one, documents are in the order of the files.
 var Kinds = []Kind{
-	{Name: "locale", Plural: "locales"},
+	{Name: "locale", Plural: "locales", above: "fallback"},
 	{Name: "currency", Plural: "currencies"},
 	{Name: "price-list", Plural: "price-lists", above: "base"},
 	{Name: "location", Plural: "locations", exact: []string{"enabled"}, stays: "default"},
