@@ -41,3 +41,27 @@ func TestRenderFallsBack(t *testing.T) {
 		}
 	}
 }
+
+// Records fall back as products do.
+func TestRecordsFallBack(t *testing.T) {
+	t.Parallel()
+	p, err := Compile(oneField(pim.Content, `[records.maker.label, records.maker.values.story, records.maker.values.plain]`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	schema, scope, s := sampleSchema(), sampleScope(), sample(t)
+	schema.Fallbacks = map[pim.Locale]pim.Locale{"de-AT": "de-DE"}
+	schema.Attributes["maker"] = &pim.Attribute{Code: "maker", Type: pim.TypeEntity, Entity: "brand"}
+	schema.Entities = map[string]*pim.ReferenceEntity{"brand": {Code: "brand", Attributes: []pim.Attribute{
+		{Code: "story", Type: pim.TypeText, Localizable: true}, {Code: "plain", Type: pim.TypeText},
+	}}}
+	scope.Locale = "de-AT"
+	s.Values["maker"] = "acme"
+	s.Records = map[string]*Record{pim.RecordRef("brand", "acme"): {
+		Code: "acme", Labels: map[pim.Locale]string{"de-DE": "Acme DE"}, Values: pim.Values{"story": map[string]any{"de-DE": "Es war einmal"}, "plain": "p"},
+	}}
+	doc, err := p.Render(t.Context(), pim.Content, s, schema, scope)
+	if want := `{"x":["Acme DE","Es war einmal","p"]}`; string(doc) != want || err != nil {
+		t.Errorf("%s, %v", doc, err)
+	}
+}

@@ -38,16 +38,19 @@ func (v *view) allRecords() map[string]any {
 }
 
 // record is what expressions see of a record: its code, what it is called in the
-// channel's locale (its code where it has no label there), its labels, and its
+// channel's locale or by its fallbacks (its code where it has no label there), its labels, and its
 // values in that locale. nil: there is none.
 func (v *view) record(entity, code string) any {
 	r := v.subject.Records[pim.RecordRef(entity, code)]
 	if r == nil {
 		return nil
 	}
-	label, labels := r.Labels[v.scope.Locale], make(map[string]any, len(r.Labels))
-	if label == "" {
-		label = r.Code
+	label, labels := r.Code, make(map[string]any, len(r.Labels))
+	for _, l := range v.schema.Chain(v.scope.Locale) {
+		if text := r.Labels[l]; text != "" {
+			label = text
+			break
+		}
 	}
 	for l, text := range r.Labels {
 		labels[string(l)] = text
@@ -65,7 +68,7 @@ func (v *view) recordValues(entity string, r *Record) map[string]any {
 		a := &e.Attributes[i]
 		found, ok := r.Values[a.Code]
 		if ok && a.Localizable {
-			found, ok = step(found, string(v.scope.Locale))
+			found, ok = v.inChain(found, v.scope.Locale)
 		}
 		if ok && a.Type == pim.TypeMedia && v.subject.Pictures != nil {
 			found, ok = v.show(found)

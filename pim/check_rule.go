@@ -219,7 +219,7 @@ func (ps *problems) rules(a *Attribute) {
 		}
 	}
 	ps.ranges(a, only)
-	if only("max_items", a.MaxItems != 0, "options, media, a reference or table", TypeOptions, TypeMedia, TypeReference, TypeTable) && (a.MaxItems < 0 || a.MaxItems > maxElements) {
+	if only("max_items", a.MaxItems != 0, "options, media, a reference, entities or a table", TypeOptions, TypeMedia, TypeReference, TypeEntities, TypeTable) && (a.MaxItems < 0 || a.MaxItems > maxElements) {
 		ps.add("/max_items", "attribute.max_items", fmt.Sprintf("an array has at most %d elements", maxElements))
 	}
 	if only("unique", a.Unique, "a text, number or date", TypeText, TypeNumber, TypeDate) && a.Unit != "" {

@@ -64,7 +64,7 @@ type Rules struct {
 	MinDate   string   `json:"min_date,omitempty" doc:"For date: the first day"`
 	MaxDate   string   `json:"max_date,omitempty" doc:"For date: the last day"`
 	Units     []string `json:"units,omitempty" maxItems:"100" doc:"For number: the units of its measurement family that are taken, its own among them; left out: all"`
-	MaxItems  int      `json:"max_items,omitempty" minimum:"0" doc:"For options, media, reference and the rows of a table: how many at most"`
+	MaxItems  int      `json:"max_items,omitempty" minimum:"0" doc:"For options, media, reference, entities and the rows of a table: how many at most"`
 	Unique    bool     `json:"unique,omitempty" doc:"For text, number without unit and date: no two products have the same value, in each locale and channel for itself"`
 }
 
