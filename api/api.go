@@ -139,6 +139,7 @@ func (s *server) register() {
 	s.registerGroups()
 	s.registerEntities()
 	s.registerRecords()
+	s.registerAssociationTypes()
 	s.registerProducts()
 	s.registerExport()
 	s.registerRevisions()

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -13,13 +14,14 @@ import (
 // ProductEdit describes the body of an edit. It is never made: decodeEdit
 // reads the body straight into what the store takes.
 type ProductEdit struct {
-	SKU           string    `json:"sku,omitempty" doc:"As in the address, if given at all"`
-	Family        string    `json:"family,omitempty" doc:"Needed by a product that is not there yet"`
-	Parent        *string   `json:"parent,omitempty" nullable:"true" doc:"SKU of the product that this is a variant of; fixed once the product exists"`
-	FamilyVariant *string   `json:"family_variant,omitempty" nullable:"true" doc:"Of a parent: in which axes its variants differ"`
-	Enabled       *bool     `json:"enabled,omitempty" default:"true" doc:"false takes the product off every channel"`
-	Categories    *[]string `json:"categories,omitempty"`
-	Values        object    `json:"values,omitempty" doc:"Attribute code → value; a localizable one is an object of locale → value, a scopable one of channel code → value. In a merge patch null removes."`
+	SKU           string        `json:"sku,omitempty" doc:"As in the address, if given at all"`
+	Family        string        `json:"family,omitempty" doc:"Needed by a product that is not there yet"`
+	Parent        *string       `json:"parent,omitempty" nullable:"true" doc:"SKU of the product that this is a variant of; fixed once the product exists"`
+	FamilyVariant *string       `json:"family_variant,omitempty" nullable:"true" doc:"Of a parent: in which axes its variants differ"`
+	Enabled       *bool         `json:"enabled,omitempty" default:"true" doc:"false takes the product off every channel"`
+	Categories    *[]string     `json:"categories,omitempty"`
+	Associations  *productLinks `json:"associations,omitempty" doc:"By association type the SKUs of other products, or of a quantified type {sku, quantity}. A type that is named is replaced; left out, all stay as they are"`
+	Values        object        `json:"values,omitempty" doc:"Attribute code → value; a localizable one is an object of locale → value, a scopable one of channel code → value. In a merge patch null removes."`
 }
 
 // decodeEdit reads the body of a PUT or PATCH of sku, in one pass over raw. All
@@ -56,6 +58,8 @@ func decodeEdit(raw []byte, sku pim.SKU, mode postgres.EditMode) (postgres.Edit,
 			}
 		case "categories":
 			e.Categories = codes(&b, "/categories", v)
+		case "associations":
+			e.Associations = b.associations("/associations", v)
 		case "values":
 			if values, ok := v.(map[string]any); ok {
 				e.Values = values
@@ -102,4 +106,15 @@ func codes(b *binder, at string, v any) *[]string {
 		out = append(out, *text(b, at+"/"+strconv.Itoa(i), v))
 	}
 	return &out
+}
+
+// productLinks are associations in the API's description.
+type productLinks map[string][]any
+
+func (b *binder) associations(at string, v any) *pim.Associations {
+	a, err := pim.DecodeAssociations(v, at)
+	if invalid, ok := errors.AsType[*pim.Invalid](err); ok {
+		b.problems = append(b.problems, invalid.Problems...)
+	}
+	return &a
 }

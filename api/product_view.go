@@ -44,6 +44,7 @@ type Product struct {
 	Categories      []string      `json:"categories"`
 	Values          object        `json:"values" doc:"The product's own values"`
 	InheritedValues object        `json:"inherited_values,omitempty" doc:"Of a variant: its parent's values, which hold where it has none of its own"`
+	Associations    productLinks  `json:"associations" doc:"By association type the SKUs of other products, in their order, or of a quantified type {sku, quantity}; of a two-way type also those that name this one"`
 	Prices          []Price       `json:"prices"`
 	Stock           []Stock       `json:"stock"`
 	Revision        int64         `json:"revision" doc:"Of texts, categories and status: what the ETag names"`
@@ -106,7 +107,8 @@ func (s *server) viewProducts(ctx context.Context, list ...*postgres.FullProduct
 func viewProduct(p *postgres.FullProduct, warnings []pim.Problem) *Product {
 	v := &Product{
 		SKU: p.SKU, Family: p.Family, Parent: p.Parent, FamilyVariant: p.FamilyVariant, Enabled: p.Enabled,
-		Categories: p.Categories, Values: object(p.Values), InheritedValues: object(p.ParentValues),
+		Associations: viewLinks(p.Associations),
+		Categories:   p.Categories, Values: object(p.Values), InheritedValues: object(p.ParentValues),
 		Prices: make([]Price, len(p.Prices)), Stock: viewStock(p), Revision: p.Rev,
 		PriceRevision: p.PriceRev, StockRevision: p.StockRev, OfferRevision: p.OfferRev, MediaRevision: p.MediaRev,
 		Warnings: none(warnings), CreatedAt: p.CreatedAt, UpdatedAt: p.UpdatedAt, Deleted: p.Deleted,
@@ -130,6 +132,16 @@ func viewStock(p *postgres.FullProduct) []Stock {
 		levels[i] = Stock{Location: at.Location, OnHand: at.OnHand, Reserved: at.Reserved, Safety: at.SafetyStock, Available: p.Free[i]}
 	}
 	return levels
+}
+
+func viewLinks(a pim.Associations) productLinks {
+	out := make(productLinks, len(a))
+	for t, list := range a {
+		for _, x := range list {
+			out[t] = append(out[t], x)
+		}
+	}
+	return out
 }
 
 // warningsOf finds the doubts about stored values anew: they follow from the

@@ -13,19 +13,20 @@ import (
 // ProductRevision is a product as it stood at one content revision: without
 // prices and stock, which have revisions of their own.
 type ProductRevision struct {
-	SKU           pim.SKU   `json:"sku"`
-	Revision      int64     `json:"revision"`
-	At            time.Time `json:"at" doc:"When it was made"`
-	Type          string    `json:"type,omitempty" doc:"Of the event that made it; absent where its event is no longer kept"`
-	Actor         string    `json:"actor,omitempty" doc:"Who made it: the name of the API key, or of the import"`
-	Current       bool      `json:"current"`
-	Deleted       bool      `json:"deleted,omitempty" doc:"It is a deletion; what follows is empty then"`
-	Family        string    `json:"family,omitempty"`
-	FamilyVariant string    `json:"family_variant,omitempty"`
-	Enabled       bool      `json:"enabled"`
-	Categories    []string  `json:"categories"`
-	Values        object    `json:"values"`
-	Changed       object    `json:"changed,omitempty" doc:"What this revision changed, as its event has it"`
+	SKU           pim.SKU      `json:"sku"`
+	Revision      int64        `json:"revision"`
+	At            time.Time    `json:"at" doc:"When it was made"`
+	Type          string       `json:"type,omitempty" doc:"Of the event that made it; absent where its event is no longer kept"`
+	Actor         string       `json:"actor,omitempty" doc:"Who made it: the name of the API key, or of the import"`
+	Current       bool         `json:"current"`
+	Deleted       bool         `json:"deleted,omitempty" doc:"It is a deletion; what follows is empty then"`
+	Family        string       `json:"family,omitempty"`
+	FamilyVariant string       `json:"family_variant,omitempty"`
+	Enabled       bool         `json:"enabled"`
+	Categories    []string     `json:"categories"`
+	Associations  productLinks `json:"associations"`
+	Values        object       `json:"values"`
+	Changed       object       `json:"changed,omitempty" doc:"What this revision changed, as its event has it"`
 }
 
 // ProductDiff is what two revisions of a product differ in.
@@ -100,7 +101,7 @@ func (s *server) getRevision(ctx context.Context, in *RevisionPath) (*answer[*Pr
 func ViewRevision(r *postgres.Revision) *ProductRevision {
 	v := &ProductRevision{
 		SKU: r.SKU, Revision: r.Rev, At: r.At, Type: r.Type, Actor: r.Actor, Current: r.Current, Deleted: r.Deleted, Family: r.State.Family,
-		FamilyVariant: r.State.FamilyVariant, Enabled: r.State.Enabled, Categories: none(r.State.Categories), Changed: object(r.Data),
+		FamilyVariant: r.State.FamilyVariant, Enabled: r.State.Enabled, Categories: none(r.State.Categories), Associations: viewLinks(r.State.Associations), Changed: object(r.Data),
 	}
 	if r.State.Values != nil {
 		v.Values = object(pim.AppendJSON(nil, r.State.Values))

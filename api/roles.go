@@ -53,6 +53,10 @@ var allowed = map[string][]Role{
 	"put-attribute-group":    catalogue,
 	"delete-attribute-group": catalogue,
 
+	"list-association-types":  everyone,
+	"get-association-type":    everyone,
+	"put-association-type":    catalogue,
+	"delete-association-type": catalogue,
 	"list-reference-entities": everyone,
 	"get-reference-entity":    everyone,
 	"put-reference-entity":    catalogue,

@@ -76,6 +76,9 @@ type Subject struct {
 	Values     pim.Values // the variant's own over its parent's, all locales and scopes
 	Prices     []pim.Price
 	Stock      []pim.Stock
+	// Associations are those with products that the channel may show; a variant's own
+	// come before its parent's.
+	Associations pim.Associations
 	// Records are the records that values name, by their keys (pim.RecordRef); what
 	// is not among them is not shown.
 	Records map[string]*Record

@@ -80,6 +80,7 @@ type Program struct {
 	inputs map[pim.Lane]pim.Lanes
 	tree   pim.Lanes // see Tree
 	record pim.Lanes // see Records
+	linked pim.Lanes // see Associations
 	reads  reading
 }
 
@@ -157,6 +158,9 @@ func Compile(m Mapping) (*Program, error) {
 				if c.found.records {
 					p.record |= pim.Lanes(lane)
 				}
+				if c.found.linked {
+					p.linked |= pim.Lanes(lane)
+				}
 				if c.found.loops {
 					p.loops |= pim.Lanes(lane)
 				}
@@ -192,6 +196,10 @@ func (p *Program) Tree() pim.Lanes { return p.tree }
 // Records are the lanes whose documents show what the records say that the product
 // names.
 func (p *Program) Records() pim.Lanes { return p.record }
+
+// Associations are the lanes whose documents show which products the product is
+// associated with.
+func (p *Program) Associations() pim.Lanes { return p.linked }
 
 // size is the bytes of all names and expressions.
 func (m Mapping) size() (n int) {

@@ -34,6 +34,7 @@ var mappingVariables = []struct {
 	{"categoryPaths", cel.ListType(cel.MapType(cel.StringType, cel.DynType))},
 	{"values", cel.MapType(cel.StringType, cel.DynType)},
 	{"raw", cel.MapType(cel.StringType, cel.DynType)},
+	{"associations", cel.MapType(cel.StringType, cel.ListType(cel.DynType))},
 	{"records", cel.MapType(cel.StringType, cel.DynType)},
 	{"locale", cel.StringType},
 	{"currency", cel.StringType},

@@ -36,6 +36,7 @@ type surveyed struct {
 	reads   reading        // see Program.Reads
 	tree    bool           // see Program.Tree
 	records bool           // see Program.Records
+	linked  bool           // see Program.Associations
 	picked  map[int64]bool // variables of values of which one is selected
 }
 
@@ -80,6 +81,7 @@ func (s *surveyed) walk(e ast.Expr, exact bool) {
 		s.inputs |= s.inputOf(e.AsIdent())
 		s.tree = s.tree || e.AsIdent() == "categoryPaths"
 		s.records = s.records || e.AsIdent() == "records"
+		s.linked = s.linked || e.AsIdent() == "associations"
 		s.reads.all = s.reads.all || isValues(e) && !s.picked[e.ID()]
 	case ast.SelectKind:
 		operand := e.AsSelect().Operand()
@@ -167,7 +169,7 @@ func (s *surveyed) inputOf(name string) pim.Lanes {
 			return pim.LanesOf(pim.Content)
 		}
 		return pim.LanesOf(pim.Content, pim.Media)
-	case "sku", "parent", "family", "enabled", "categories", "targetCategories", "categoryPaths", "axes", "records":
+	case "sku", "parent", "family", "enabled", "categories", "targetCategories", "categoryPaths", "axes", "records", "associations":
 		return pim.LanesOf(pim.Content)
 	}
 	return 0

@@ -79,3 +79,21 @@ func (v *view) recordValues(entity string, r *Record) map[string]any {
 	}
 	return values
 }
+
+// allAssociations is the variable associations: by type the SKUs of the products, or
+// of a type that counts them {sku, quantity}.
+func (v *view) allAssociations() map[string]any {
+	if v.associations == nil {
+		v.associations = make(map[string]any, len(v.subject.Associations))
+		for t, list := range v.subject.Associations {
+			shown := make([]any, len(list))
+			for i, a := range list {
+				if shown[i] = string(a.SKU); a.Quantity > 0 {
+					shown[i] = map[string]any{"sku": string(a.SKU), "quantity": int64(a.Quantity)}
+				}
+			}
+			v.associations[t] = shown
+		}
+	}
+	return v.associations
+}

@@ -51,3 +51,20 @@ func TestRecordsInMappings(t *testing.T) {
 		t.Error("loops over records in loops are taken to be cheap")
 	}
 }
+
+func TestAssociationsInMappings(t *testing.T) {
+	p, err := Compile(Mapping{Content: map[string]string{
+		"up": "associations.UP", "none": "associations.NONE", "pack": "associations.PACK.map(p, p.sku + ' x ' + string(p.quantity))",
+	}, Offer: map[string]string{"n": "size(associations)"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.Associations() != pim.LanesOf(pim.Content, pim.Offer) || !p.Inputs(pim.Offer).Has(pim.Content) || p.Records() != 0 {
+		t.Errorf("reads: %v, %v", p.Associations().List(), p.Inputs(pim.Offer).List())
+	}
+	s := &Subject{SKU: "P", Associations: pim.Associations{"UP": {{SKU: "B"}, {SKU: "A"}}, "PACK": {{SKU: "S", Quantity: 6}}}}
+	doc, err := p.Render(t.Context(), pim.Content, s, &pim.Schema{}, Scope{Locale: "de-DE", Now: time.Unix(0, 0)})
+	if want := `{"pack":["S x 6"],"up":["B","A"]}`; err != nil || string(doc) != want {
+		t.Errorf("%s %v, want %s", doc, err, want)
+	}
+}

@@ -119,7 +119,7 @@ var trialKinds = []any{
 
 // trialView is an invented product whose named attributes all hold value.
 func trialView(lane pim.Lane, tables *Mapping, codes []string, value any) *view {
-	s := &Subject{SKU: "SKU-1", Parent: "SKU", Family: "family", Enabled: true, Values: pim.Values{}}
+	s := &Subject{SKU: "SKU-1", Parent: "SKU", Family: "family", Enabled: true, Values: pim.Values{}, Associations: pim.Associations{}}
 	schema := &pim.Schema{Attributes: map[string]*pim.Attribute{}}
 	var categories []*pim.Category
 	set := func(code string, t pim.AttributeType, v any) {
@@ -144,6 +144,9 @@ func trialView(lane pim.Lane, tables *Mapping, codes []string, value any) *view 
 	s.Variant = "variant"
 	schema.Families = map[string]*pim.Family{"family": {Code: "family", Variants: []pim.FamilyVariant{{Code: "variant", Axes: codes}}}}
 	scope := &Scope{Channel: "channel", Locale: "en-GB", Currency: "EUR", Now: time.Unix(0, 0)}
+	for i := range trialMany {
+		s.Associations["X_SELL"] = append(s.Associations["X_SELL"], pim.Association{SKU: pim.SKU(fmt.Sprintf("SKU-%d", i))})
+	}
 	return &view{lane: lane, subject: s, schema: schema, scope: scope, mapping: tables, records: trialRecords(codes, value)}
 }
 

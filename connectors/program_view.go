@@ -26,6 +26,7 @@ type view struct {
 
 	values, raw  map[string]any
 	records      map[string]any
+	associations map[string]any
 	axes         map[string]any
 	price        any
 	prices       []any
@@ -75,6 +76,8 @@ func (v *view) ResolveName(name string) (any, bool) {
 		return v.allValues(), true
 	case "raw":
 		return v.allRaw(), true
+	case "associations":
+		return v.allAssociations(), true
 	case "records":
 		return v.allRecords(), true
 	case "locale":

@@ -346,7 +346,7 @@ func underMapping(problems []pim.Problem) []pim.Problem {
 // marksOf turns what each lane's expressions read into what each lane's
 // events touch.
 func marksOf(p *connectors.Program) (m postgres.Marks) {
-	m.Tree, m.Records = p.Tree(), p.Records()
+	m.Tree, m.Records, m.Associations = p.Tree(), p.Records(), p.Associations()
 	for _, l := range p.Lanes().List() {
 		in := p.Inputs(l)
 		if in.Has(pim.Content) {

@@ -118,6 +118,11 @@ func (c *Channels) walkBack(ctx context.Context, t *Target, v *postgres.Surveyed
 						return err
 					}
 				}
+				if p.Associations().Has(v.Lane) {
+					if err := c.associate(ctx, []*connectors.Subject{subject}, schema); err != nil {
+						return err
+					}
+				}
 				if !shows && !reads.Has(pim.Media) {
 					return nil
 				}

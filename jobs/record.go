@@ -68,3 +68,45 @@ func recordMedia(s *connectors.Subject, schema *pim.Schema) (refs []string) {
 	slices.Sort(refs)
 	return slices.Compact(refs)
 }
+
+// associate reads the products that subjects are associated with, as relate does
+// records.
+func (c *Channels) associate(ctx context.Context, subjects []*connectors.Subject, schema *pim.Schema) error {
+	if len(schema.Associations) == 0 {
+		return nil
+	}
+	var skus []string
+	for _, s := range subjects {
+		if s != nil {
+			if skus = append(skus, string(s.SKU)); s.Parent != "" {
+				skus = append(skus, string(s.Parent))
+			}
+		}
+	}
+	if len(skus) == 0 {
+		return nil
+	}
+	slices.Sort(skus)
+	shown, err := c.store.ShownAssociations(ctx, slices.Compact(skus))
+	if err != nil {
+		return err
+	}
+	for _, s := range subjects {
+		if s == nil {
+			continue
+		}
+		s.Associations = shown[s.SKU]
+		if above := shown[s.Parent]; s.Parent != "" && above != nil {
+			both := shown[s.SKU].Clone()
+			for t, list := range above {
+				for _, a := range list {
+					if a.SKU != s.SKU && !both.Has(t, a.SKU) {
+						both[t] = append(both[t], a)
+					}
+				}
+			}
+			s.Associations = both
+		}
+	}
+	return nil
+}

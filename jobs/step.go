@@ -174,6 +174,9 @@ func (s *step) render(ctx context.Context, claim *postgres.Claim, items []postgr
 	if err == nil && shows {
 		err = s.d.r.channels.relate(ctx, subjects, schema)
 	}
+	if err == nil && s.t.Program.Associations().Has(s.l.Lane) {
+		err = s.d.r.channels.associate(ctx, subjects, schema)
+	}
 	if err == nil && (shows || s.in.Has(pim.Media)) {
 		err = s.d.r.channels.illustrate(ctx, s.t, subjects, schema)
 	}

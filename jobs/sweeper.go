@@ -15,7 +15,7 @@ const (
 )
 
 // sweep is the safety net under everything: it expires leases, opens price
-// windows, looks at changes of the category tree and of records, and makes a job for every consumer that has work and no holder. It
+// windows, looks at changes of the category tree, of records and of associated products, and makes a job for every consumer that has work and no holder. It
 // runs in every process, since a leader's periodic job would take a leader's
 // time to come back. Its cost is O(channels).
 func (r *Runner) sweep(ctx context.Context) {
@@ -65,6 +65,9 @@ func (r *Runner) sweepOnce(ctx context.Context) {
 	}
 	if err == nil {
 		_, err = r.store.OpenRecordChanges(ctx)
+	}
+	if err == nil {
+		_, err = r.store.OpenAssociationChanges(ctx)
 	}
 	if err == nil {
 		due, e := r.store.DueConsumers(ctx)

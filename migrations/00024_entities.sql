@@ -53,3 +53,33 @@ create table record_event (
 );
 create unique index record_event_ref on record_event (ref, rev);
 create index record_event_at on record_event (at);
+
+-- Ways in which products belong together.
+create table association_type (
+    code       text collate "C" primary key,
+    rev        bigint not null default 1,            -- the ETag
+    updated_at timestamptz not null default now(),
+    definition jsonb not null                        -- pim.AssociationType
+);
+
+-- Associations. Those of a two-way type are the target's, too, which has a row of its own unless it came later.
+create table association (
+    product_id bigint not null references product,
+    type       text collate "C" not null references association_type,
+    target     text not null,                        -- a SKU; there may be no such product, yet or any more
+    position   integer not null,
+    quantity   integer check (quantity > 0),         -- of quantified types
+    primary key (product_id, type, target)
+);
+create index association_target on association (target, type);
+create index association_of_type on association (type);
+
+-- Which lanes of a channel show associations, by the mapping.
+alter table channel add marks_associations smallint not null default 0;
+
+-- Products that came, went, were enabled or disabled, and whose associates are still to be put on the road, as tree_change.
+create table association_change (
+    id         bigint primary key generated always as identity,
+    at         timestamptz not null default now(),
+    product_id bigint not null
+);

@@ -14,6 +14,7 @@ type State struct {
 	Enabled       bool
 	Categories    []string
 	Values        Values
+	Associations  Associations
 }
 
 // FieldChange is one value before and after.
@@ -28,6 +29,16 @@ type FieldChange struct {
 func (s *Schema) FieldChanges(before, after State) []FieldChange {
 	list := []FieldChange{}
 	add := func(field string, old, new any) { list = append(list, FieldChange{field, old, new}) }
+	types := maps.Clone(before.Associations)
+	if types == nil {
+		types = Associations{}
+	}
+	maps.Copy(types, after.Associations)
+	for _, t := range slices.Sorted(maps.Keys(types)) {
+		if old, now := before.Associations[t], after.Associations[t]; !slices.Equal(old, now) {
+			add("associations."+t, old, now)
+		}
+	}
 	if !slices.Equal(before.Categories, after.Categories) {
 		add("categories", before.Categories, after.Categories)
 	}

@@ -134,6 +134,8 @@ type Schema struct {
 	Tree       *Tree               // the categories; nil: none
 	Groups     map[string]*AttributeGroup
 	Entities   map[string]*ReferenceEntity
+	// Associations are the association types.
+	Associations map[string]*AssociationType
 	// ListCurrencies are the currencies of the price lists that are not for all.
 	ListCurrencies map[string][]Currency
 	PriceRules     bool // there are price rules, or were

@@ -76,6 +76,11 @@ func (i importCmd) folder(ctx context.Context, c console, log *slog.Logger) erro
 			return err
 		}
 	}
+	for _, t := range f.AssociationTypes(schema) {
+		if _, _, err := store.PutAssociationType(ctx, t, 0); err != nil {
+			return err
+		}
+	}
 	if edits := f.Categories(schema.Tree); len(edits) > 0 {
 		if _, err := store.PutCategories(ctx, edits); err != nil {
 			return err

@@ -58,6 +58,7 @@ type cli struct {
 	Dump       dumpCmd       `cmd:"" help:"Write what is set in the house as YAML files."`
 	Group      groupCmd      `cmd:"" name:"attribute-group" help:"Keep the groups that attributes are shown in."`
 	Entity     entityCmd     `cmd:"" name:"reference-entity" help:"Keep reference entities: brands, materials, what products refer to."`
+	LinkType   linkTypeCmd   `cmd:"" name:"association-type" help:"Keep the ways in which products are associated."`
 	Record     recordCmd     `cmd:"" help:"Keep the records of reference entities."`
 	Category   categoryCmd   `cmd:"" help:"Keep trees of categories."`
 	Unit       unitCmd       `cmd:"" help:"List the units that measurements are taken in."`

@@ -86,6 +86,11 @@ func columnsOf(schema *pim.Schema, places postgres.ProductPlaces) []column {
 			return cell{text: asJSON(others, len(others))}
 		}})
 	}
+	if len(schema.Associations) > 0 {
+		cols = append(cols, column{name: importing.AssociationsColumn, of: func(r *row) cell {
+			return cell{text: asJSON(r.Associations, len(r.Associations))}
+		}})
+	}
 	for _, location := range places.Stock {
 		cols = append(cols, column{name: importing.StockColumn(location), of: stockCell(location, func(s pim.Stock) *int64 { return &s.OnHand })})
 	}

@@ -179,6 +179,7 @@ func (l *lines) product(p *postgres.FullProduct) error {
 		{"categories", p.Categories, len(p.Categories)},
 		{importing.PricesColumn, p.Prices, len(p.Prices)},
 		{importing.StockLevelsColumn, p.Stock, len(p.Stock)},
+		{importing.AssociationsColumn, p.Associations, len(p.Associations)},
 	} {
 		if list.n == 0 && list.name != "categories" {
 			continue

@@ -25,8 +25,9 @@ var OwnColumns = []string{"sku", "parent", "family", "family_variant", "enabled"
 
 // Further columns that are no attribute's.
 const (
-	ownPrices = "prices" // JSON: all prices, of a table those for which there is no column
-	ownStock  = "stock"  // JSON: stock levels
+	ownPrices = "prices"       // JSON: all prices, of a table those for which there is no column
+	ownStock  = "stock"        // JSON: stock levels
+	ownLinks  = "associations" // JSON: by association type SKUs, or {sku, quantity}
 
 	ownAttribute = "attribute:" // before an attribute that is called as one of ours
 	ownPrice     = "price:"
@@ -38,7 +39,7 @@ const (
 // ReservedName reports a column's name that means something else than the
 // attribute of this code.
 func reservedName(code string) bool {
-	return code == ownPrices || code == ownStock || slices.Contains(OwnColumns, code)
+	return code == ownPrices || code == ownStock || code == ownLinks || slices.Contains(OwnColumns, code)
 }
 
 // AttributeColumn is the column of an attribute; of a scopable one channel says
@@ -69,10 +70,11 @@ func ReservedColumn(location string) string { return ownReserved + location }
 // SafetyColumn is the column of what is never sold of a product at a location.
 func SafetyColumn(location string) string { return ownSafety + location }
 
-// PricesColumn and StockLevelsColumn hold lists, as JSON.
+// PricesColumn, StockLevelsColumn and AssociationsColumn hold lists, as JSON.
 const (
-	PricesColumn      = ownPrices
-	StockLevelsColumn = ownStock
+	PricesColumn       = ownPrices
+	StockLevelsColumn  = ownStock
+	AssociationsColumn = ownLinks
 )
 
 var (
@@ -141,7 +143,7 @@ func (t *table) knowOwn(head []byte) {
 type ownColumn struct {
 	column int
 	name   string
-	kind   string // one of OwnColumns, ownPrices, ownStock, ownPrice, ownOnHand, ownReserved, ownSafety, or "" of an attribute
+	kind   string // one of OwnColumns, ownPrices, ownStock, ownLinks, ownPrice, ownOnHand, ownReserved, ownSafety, or "" of an attribute
 
 	attr     *pim.Attribute
 	channel  string
@@ -270,6 +272,8 @@ func (c *converter) ownItem(rec *record, e *postgres.Edit, refuse func(*record, 
 			}
 		case "categories":
 			e.Categories, bad = ownCategories(col.name, v)
+		case ownLinks:
+			e.Associations, bad = ownAssociations(col.name, v)
 		case ownPrice:
 			amount, problem := parseMoney(origin, v, col.currency)
 			if bad = problem; bad == nil {
@@ -438,6 +442,20 @@ func ownCategories(column string, v any) (*[]string, *problem) {
 	}
 	bad := ownJSON(column, v, &codes)
 	return &codes, bad
+}
+
+// ownAssociations reads associations as the API writes them.
+func ownAssociations(column string, v any) (*pim.Associations, *problem) {
+	raw := textOf(v)
+	decoded, err := pim.DecodeJSON([]byte(raw), pim.MaxDepth)
+	var a pim.Associations
+	if err == nil {
+		a, err = pim.DecodeAssociations(decoded, "")
+	}
+	if err != nil {
+		return nil, &problem{column: column, value: raw, code: "json", text: "the cell holds no associations as JSON: " + err.Error()}
+	}
+	return &a, nil
 }
 
 // ownPriceList reads prices as the API writes them.

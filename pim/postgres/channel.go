@@ -63,10 +63,11 @@ type Marks struct {
 	Content, Offer, Media pim.Lanes
 	Tree                  pim.Lanes // what the product's categories are called, and where they stand
 	Records               pim.Lanes // what the records that it names say
+	Associations          pim.Lanes // which of the products that it is associated with are there
 }
 
 const channelColumns = `
-id, version, code, connector, locale, currency, price_list, locations, renditions, config, secrets, mapping, marks_content, marks_offer, marks_media, marks_tree, marks_records,
+id, version, code, connector, locale, currency, price_list, locations, renditions, config, secrets, mapping, marks_content, marks_offer, marks_media, marks_tree, marks_records, marks_associations,
 batch, concurrency, timeout_ms, settle_ms, enabled, allow_private, test, policy, created_at, fails, allowed, next_probe_at, throttled_until, coalesce(hold, ''), coalesce(last_error, ''),
 ` + heldLanes + `, coalesce((select f.used from flow f where f.channel_id = channel.id and f.day > now() - interval '1 day'), 0), mark_after is not null, ` + pullStatus
 
@@ -74,7 +75,7 @@ func scanChannel(r pgx.CollectableRow) (*Channel, error) {
 	var c Channel
 	var timeout, settle int64
 	err := r.Scan(&c.ID, &c.Version, &c.Code, &c.Connector, &c.Locale, &c.Currency, &c.PriceList, &c.Locations, &c.Renditions, &c.Config, &c.Secrets, &c.Mapping,
-		&c.Marks.Content, &c.Marks.Offer, &c.Marks.Media, &c.Marks.Tree, &c.Marks.Records, &c.Batch, &c.Concurrency, &timeout, &settle, &c.Enabled, &c.AllowPrivate, &c.Test, &c.Policy, &c.CreatedAt,
+		&c.Marks.Content, &c.Marks.Offer, &c.Marks.Media, &c.Marks.Tree, &c.Marks.Records, &c.Marks.Associations, &c.Batch, &c.Concurrency, &timeout, &settle, &c.Enabled, &c.AllowPrivate, &c.Test, &c.Policy, &c.CreatedAt,
 		&c.Fails, &c.Allowed, &c.NextProbeAt, &c.ThrottledUntil, &c.Hold, &c.LastError, &c.Held, &c.RequestsToday, &c.Marking, &c.Pull)
 	c.Timeout, c.Settle = time.Duration(timeout)*time.Millisecond, time.Duration(settle)*time.Millisecond
 	return &c, err
@@ -90,16 +91,16 @@ func (c *Channel) args() pgx.NamedArgs {
 	return pgx.NamedArgs{
 		"id": c.ID, "version": c.Version, "code": c.Code, "connector": c.Connector, "locale": c.Locale, "currency": c.Currency,
 		"price_list": c.PriceList, "locations": c.Locations, "renditions": c.Renditions, "config": c.Config, "secrets": c.Secrets, "mapping": c.Mapping,
-		"marks_content": int16(c.Marks.Content), "marks_offer": int16(c.Marks.Offer), "marks_media": int16(c.Marks.Media), "marks_tree": int16(c.Marks.Tree), "marks_records": int16(c.Marks.Records),
+		"marks_content": int16(c.Marks.Content), "marks_offer": int16(c.Marks.Offer), "marks_media": int16(c.Marks.Media), "marks_tree": int16(c.Marks.Tree), "marks_records": int16(c.Marks.Records), "marks_associations": int16(c.Marks.Associations),
 		"batch": c.Batch, "concurrency": c.Concurrency, "timeout": c.Timeout.Milliseconds(), "settle": c.Settle.Milliseconds(), "enabled": c.Enabled, "allow_private": c.AllowPrivate, "test": c.Test, "policy": mustJSON(c.Policy), "anew": c.Anew, "look": c.Look,
 	}
 }
 
 const (
 	sqlCreateChannel = `
-insert into channel (code, connector, locale, currency, price_list, locations, renditions, config, secrets, mapping, marks_content, marks_offer, marks_media, marks_tree, marks_records,
+insert into channel (code, connector, locale, currency, price_list, locations, renditions, config, secrets, mapping, marks_content, marks_offer, marks_media, marks_tree, marks_records, marks_associations,
                      batch, concurrency, timeout_ms, settle_ms, enabled, allow_private, test, policy, mark_after)
-values (@code, @connector, @locale, @currency, @price_list, @locations, @renditions, @config, @secrets, @mapping, @marks_content, @marks_offer, @marks_media, @marks_tree, @marks_records,
+values (@code, @connector, @locale, @currency, @price_list, @locations, @renditions, @config, @secrets, @mapping, @marks_content, @marks_offer, @marks_media, @marks_tree, @marks_records, @marks_associations,
         @batch, @concurrency, @timeout, @settle, @enabled, @allow_private, @test, @policy, 0)
 returning id`
 	sqlCreateDrains = `
@@ -195,7 +196,7 @@ func (s *Store) Channels(ctx context.Context) ([]*Channel, error) {
 
 const sqlUpdateChannel = `
 update channel set version = version + 1, locale = @locale, currency = @currency, price_list = @price_list, locations = @locations, renditions = @renditions, config = @config,
-    secrets = @secrets, mapping = @mapping, marks_content = @marks_content, marks_offer = @marks_offer, marks_media = @marks_media, marks_tree = @marks_tree, marks_records = @marks_records,
+    secrets = @secrets, mapping = @mapping, marks_content = @marks_content, marks_offer = @marks_offer, marks_media = @marks_media, marks_tree = @marks_tree, marks_records = @marks_records, marks_associations = @marks_associations,
     batch = @batch, concurrency = @concurrency, timeout_ms = @timeout, settle_ms = @settle, enabled = @enabled, allow_private = @allow_private, test = @test, policy = @policy,
     allowed = least(allowed, @concurrency), mark_after = case when @anew::boolean or @look::boolean or (locale, currency, price_list, renditions, config, mapping, test, policy #> '{flow,debounce_seconds}', policy -> 'withdrawal')
         is distinct from (@locale, @currency, @price_list, @renditions::text[], @config::jsonb, @mapping::jsonb, @test, @policy::jsonb #> '{flow,debounce_seconds}', @policy::jsonb -> 'withdrawal') then 0 else mark_after end,

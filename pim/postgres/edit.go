@@ -36,6 +36,9 @@ type Edit struct {
 	Enabled       *bool
 	Categories    *[]string
 	Values        pim.Values // Patch, Merge: a merge patch, null deletes
+	// Associations are, by type, all of that type; of Put all there are. nil: they
+	// stay as they are, in any mode.
+	Associations *pim.Associations
 	// ParentAhead says that the parent stands in the same import: where a dry
 	// run has not made it, it is taken to be there.
 	ParentAhead bool
@@ -106,6 +109,7 @@ type write struct {
 	axis       *string
 	enabled    bool
 	deleted    bool
+	comes      bool // it comes, goes, is enabled or disabled, which associated products may show
 	media      bool
 	lanes      pim.Lanes
 	categories []byte
@@ -138,9 +142,9 @@ with guard as (select from catalogue where version = @schema),
 input as (
     select * from unnest(@at::int[], @id::bigint[], @rev::bigint[], @parent::bigint[], @parent_rev::bigint[], @old_parent::bigint[],
                          @sku::text[], @family::text[], @variant::text[],
-                         @axis::text[], @enabled::boolean[], @deleted::boolean[], @media::boolean[], @lanes::smallint[],
+                         @axis::text[], @enabled::boolean[], @deleted::boolean[], @comes::boolean[], @media::boolean[], @lanes::smallint[],
                          @categories::jsonb[], @records::jsonb[], @named::jsonb[], @values::jsonb[], @event::text[], @data::jsonb[])
-        as i (at, id, rev, parent_id, parent_rev, old_parent, sku, family, family_variant, axis_key, enabled, deleted, media, lanes,
+        as i (at, id, rev, parent_id, parent_rev, old_parent, sku, family, family_variant, axis_key, enabled, deleted, comes, media, lanes,
               categories, records, named, values, type, data)
 ),
 locked as (
@@ -183,6 +187,9 @@ done as (
 logged as (
     insert into event (product_id, rev, lanes, type, actor, data) select id, rev, lanes, type, @actor, data from done order by at
 ),
+come as (
+    insert into association_change (product_id) select d.id from done d join input i on i.at = d.at where i.comes order by 1
+),
 queued as (
     insert into outbox (product_id, lanes, priority) select id, lanes, @priority::smallint from done order by at
 )
@@ -199,6 +206,9 @@ func (s *Store) Edit(ctx context.Context, actor string, edits []Edit) ([]EditRes
 		return nil, fmt.Errorf("edit %s: %w", describe(edits), err)
 	}
 	s.nudged()
+	if b.comes {
+		_, _, _ = s.openAssociations(ctx) // else the sweeper does it
+	}
 	return b.results, nil
 }
 
@@ -264,6 +274,7 @@ func (s *Store) writeRows(ctx context.Context, q querier, version int64, actor s
 		sku, family, event           = make([]string, n), make([]string, n), make([]string, n)
 		variant, axis                = make([]*string, n), make([]*string, n)
 		enabled, deleted, media      = make([]bool, n), make([]bool, n), make([]bool, n)
+		comes                        = make([]bool, n)
 		lanes                        = make([]int16, n)
 		categories, values, data     = make([][]byte, n), make([][]byte, n), make([][]byte, n)
 		locks                        = make([]int64, 0, n)
@@ -274,7 +285,7 @@ func (s *Store) writeRows(ctx context.Context, q querier, version int64, actor s
 	for i, w := range writes {
 		at[i], id[i], rev[i], parent[i], parentRev[i], oldParent[i] = int32(w.at), w.id, w.rev, w.parentID, w.parentRev, w.oldParent
 		sku[i], family[i], variant[i], axis[i], event[i] = string(w.sku), w.family, w.variant, w.axis, w.event
-		enabled[i], deleted[i], media[i], lanes[i] = w.enabled, w.deleted, w.media, int16(w.lanes)
+		enabled[i], deleted[i], comes[i], media[i], lanes[i] = w.enabled, w.deleted, w.comes, w.media, int16(w.lanes)
 		categories[i], values[i], data[i] = w.categories, w.values, w.data
 		records[i], naming[i], held = w.records, texts(w.named), append(held, w.named...)
 		lost[w.at] = true
@@ -291,7 +302,7 @@ func (s *Store) writeRows(ctx context.Context, q querier, version int64, actor s
 	rows, err := q.Query(ctx, sqlEdit, named{
 		"schema": version, "actor": actor, "priority": int16(p), "at": at, "id": id, "rev": rev, "parent": parent, "parent_rev": parentRev,
 		"old_parent": oldParent, "locks": locks, "sku": sku, "family": family,
-		"variant": variant, "axis": axis, "enabled": enabled, "deleted": deleted, "media": media, "lanes": lanes,
+		"variant": variant, "axis": axis, "enabled": enabled, "deleted": deleted, "comes": comes, "media": media, "lanes": lanes,
 		"categories": categories, "records": records, "named": naming, "held": held, "values": values, "event": event, "data": data,
 	})
 	if err != nil {

@@ -29,6 +29,8 @@ type batchEdit struct {
 	results  []EditResult
 	todo     []int // indexes of edits that are not through
 	ahead    *ahead
+	comes    bool         // a product came, went, was enabled or disabled, and there are associations
+	links    *associating // of a round that edits associations
 }
 
 // ahead is a first round that was worked out before its turn to write came.
@@ -60,6 +62,9 @@ func (s *Store) newBatch(actor string, p priority, edits []Edit) *batchEdit {
 // one of the edits depends on other products: what is written until then may
 // be what it needs.
 func (b *batchEdit) prepare(ctx context.Context) error {
+	if associates(b.edits, b.todo) {
+		return nil // it is worked out under locks
+	}
 	schema := b.store.Schema()
 	writes, alone, err := b.work(ctx, b.store.work, schema, b.todo)
 	if err != nil || alone || slices.ContainsFunc(writes, func(w write) bool { return w.parentID != nil || w.oldParent != nil }) {
@@ -163,6 +168,9 @@ const sqlLockProducts = `select from product where sku = any(@skus) order by id 
 // that counts on its product having no variants is worked out under the
 // product's lock, which a new variant takes too: no snapshot could tell.
 func (b *batchEdit) try(ctx context.Context, q querier, schema *pim.Schema, todo []int, lock bool) ([]int, error) {
+	if associates(b.edits, todo) {
+		return b.tryAssociating(ctx, q, schema, todo)
+	}
 	if !lock {
 		writes, alone, err := b.work(ctx, q, schema, todo)
 		if err != nil {
@@ -200,10 +208,11 @@ func (b *batchEdit) work(ctx context.Context, q querier, schema *pim.Schema, tod
 	if w.missing, err = missingRecords(ctx, q, namedRecords(schema, b.edits, todo)); err != nil {
 		return nil, false, err
 	}
+	w.links = b.links
 	for _, i := range todo {
 		if wr, ok := w.work(i, &b.edits[i], &b.results[i]); ok {
 			writes = append(writes, wr)
-			alone = alone || wr.alone
+			alone, b.comes = alone || wr.alone, b.comes || wr.comes
 		}
 	}
 	return writes, alone, nil

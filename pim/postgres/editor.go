@@ -17,6 +17,7 @@ type editor struct {
 	siblings map[axisOf]pim.SKU
 	holders  map[pim.UniqueValue]pim.SKU // of unique values, as far as edits name them
 	missing  map[string]bool             // keys of records that there are not
+	links    *associating                // nil: associations are only checked
 }
 
 func newEditor(schema *pim.Schema, have map[pim.SKU]*current, siblings map[axisOf]pim.SKU, holders map[pim.UniqueValue]pim.SKU) *editor {
@@ -81,7 +82,7 @@ func (w *editor) work(at int, e *Edit, result *EditResult) (wr write, ok bool) {
 func (w *editor) delete(at int, was *current) write {
 	wr := write{
 		at: at, id: was.ID, rev: was.Rev, sku: was.SKU, family: was.Family, enabled: was.Enabled, deleted: true,
-		lanes: pim.LanesOf(pim.Content), values: was.Values, event: pim.EventProductDeleted,
+		lanes: pim.LanesOf(pim.Content), values: was.Values, event: pim.EventProductDeleted, comes: w.linked(),
 		categories: texts(was.Categories), records: texts(was.Records), variant: optional(was.FamilyVariant), alone: was.FamilyVariant != "",
 	}
 	if was.ParentID != 0 {
@@ -111,6 +112,8 @@ type changes struct {
 	Enabled    *pim.Change           `json:"enabled,omitempty"`
 	Categories *pim.Change           `json:"categories,omitempty"`
 	Variant    *pim.Change           `json:"family_variant,omitempty"`
+	// Associations are all of them, of all types.
+	Associations *pim.Change `json:"associations,omitempty"`
 }
 
 func (w *editor) upsert(at int, e *Edit, was *current, exists bool, result *EditResult) (write, []pim.Problem) {
@@ -161,6 +164,9 @@ func (w *editor) upsert(at int, e *Edit, was *current, exists bool, result *Edit
 	if exists {
 		had = was.Records
 	}
+	if e.Associations != nil {
+		problems = append(problems, w.associations(e)...)
+	}
 	named, unknown := w.records(clean, had)
 	problems = append(problems, unknown...)
 	result.Warnings = append(slices.Clone(e.Known), warnings...)
@@ -180,6 +186,11 @@ func (w *editor) upsert(at int, e *Edit, was *current, exists bool, result *Edit
 
 	changed, lanes := pim.Diff(own, clean, w.schema)
 	ch := changes{Values: changed}
+	if e.Associations != nil && w.links != nil {
+		var doubts []pim.Problem
+		ch.Associations, doubts = w.links.set(e, exists)
+		result.Warnings = append(result.Warnings, doubts...)
+	}
 	wr := write{
 		at: at, id: next.ID, rev: next.Rev, sku: e.SKU, family: next.Family, variant: optional(next.FamilyVariant), axis: axis,
 		enabled: next.Enabled, media: lanes.Has(pim.Media), lanes: lanes | pim.LanesOf(pim.Content),
@@ -201,6 +212,7 @@ func (w *editor) upsert(at int, e *Edit, was *current, exists bool, result *Edit
 			wr.parentRev = &w.have[next.Parent].Rev
 		}
 		ch.Values = nil
+		wr.comes = w.linked()
 		wr.event = pim.EventProductCreated
 		wr.data = pim.AppendJSON(nil, map[string]any{"family": next.Family, "enabled": next.Enabled})
 		return wr, nil
@@ -212,13 +224,14 @@ func (w *editor) upsert(at int, e *Edit, was *current, exists bool, result *Edit
 	if !slices.Equal(was.Categories, next.Categories) {
 		ch.Categories = &pim.Change{Old: was.Categories, New: next.Categories}
 	}
-	if len(changed) == 0 && ch.Family == nil && ch.Enabled == nil && ch.Variant == nil && ch.Categories == nil {
+	if len(changed) == 0 && ch.Family == nil && ch.Enabled == nil && ch.Variant == nil && ch.Categories == nil && ch.Associations == nil {
 		return write{}, nil
 	}
 	if pruned {
 		ch.Values, lanes = pim.Diff(before, clean, w.schema)
 		wr.media, wr.lanes = lanes.Has(pim.Media), lanes|pim.LanesOf(pim.Content)
 	}
+	wr.comes = ch.Enabled != nil && w.linked()
 	if ch.Enabled != nil && next.Enabled {
 		wr.lanes |= pim.LanesOf(pim.Offer, pim.Media)
 	}
@@ -349,6 +362,18 @@ func (w *editor) records(values pim.Values, had []string) (named []string, probl
 		}
 	}
 	return named, problems
+}
+
+// linked reports whether products may be associated with others.
+func (w *editor) linked() bool { return len(w.schema.Associations) > 0 }
+
+// associations checks the types that an edit names.
+func (w *editor) associations(e *Edit) []pim.Problem {
+	invalid, _ := errors.AsType[*pim.Invalid](w.schema.CheckAssociations(e.SKU, *e.Associations, "/associations"))
+	if invalid == nil {
+		return nil
+	}
+	return invalid.Problems
 }
 
 // told reports whether the place pointer has a problem already.

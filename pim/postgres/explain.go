@@ -103,7 +103,7 @@ const MaxAhead = 10_000
 const touchesLane = `
 ((x.lanes & 1 <> 0 and c.marks_content & k.lane <> 0) or (x.lanes & 2 <> 0 and x.product_id = p.id and c.marks_offer & k.lane <> 0)
  or (x.lanes & 4 <> 0 and c.marks_media & k.lane <> 0) or (x.lanes & 8 <> 0 and c.marks_tree & k.lane <> 0)
- or (x.lanes & 16 <> 0 and c.marks_records & k.lane <> 0)
+ or (x.lanes & 16 <> 0 and c.marks_records & k.lane <> 0) or (x.lanes & 32 <> 0 and c.marks_associations & k.lane <> 0)
  or (x.lanes & 64 <> 0 and (c.marks_content | c.marks_offer | c.marks_media) & k.lane <> 0
      and exists (select from publication w where w.product_id in (p.id, p.parent_id) and w.channel_id = c.id)))`
 

@@ -71,7 +71,7 @@ marked as (
     where c.deleted_at is null and (t.channels is null or c.id = any(t.channels))
       and ((t.lanes & 1 <> 0 and c.marks_content & lane.lane <> 0) or (t.lanes & 2 <> 0 and c.marks_offer & lane.lane <> 0)
            or (t.lanes & 4 <> 0 and c.marks_media & lane.lane <> 0) or (t.lanes & 8 <> 0 and c.marks_tree & lane.lane <> 0)
-           or (t.lanes & 16 <> 0 and c.marks_records & lane.lane <> 0)
+           or (t.lanes & 16 <> 0 and c.marks_records & lane.lane <> 0) or (t.lanes & 32 <> 0 and c.marks_associations & lane.lane <> 0)
            or (t.lanes & 64 <> 0 and (c.marks_content | c.marks_offer | c.marks_media) & lane.lane <> 0
                and exists (select from publication w join product p on p.id = t.product_id where w.product_id in (p.id, p.parent_id) and w.channel_id = c.id)
                and (lane.lane = 1 or exists (select from listing x where x.product_id = t.product_id and x.channel_id = c.id and x.lane = lane.lane)))

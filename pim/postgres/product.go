@@ -17,6 +17,7 @@ type FullProduct struct {
 	pim.Product
 	FamilyVariant string
 	ParentValues  json.RawMessage // of a variant: what it inherits; nil otherwise
+	Associations  pim.Associations
 	Prices        []pim.Price
 	Stock         []pim.Stock
 	Free          []int64 // of each level: what can be sold of it
@@ -25,7 +26,7 @@ type FullProduct struct {
 const productColumns = `
 p.id, p.sku, coalesce(parent.sku, '') as parent, p.family, coalesce(p.family_variant, '') as family_variant, p.enabled,
 p.categories, p.values, parent.values as parent_values, p.rev, p.media_rev, coalesce(o.rev, 0) as offer_rev, coalesce(o.price_rev, 0) as price_rev,
-coalesce(o.stock_rev, 0) as stock_rev, p.deleted_at is not null as deleted, p.created_at, p.updated_at`
+coalesce(o.stock_rev, 0) as stock_rev, p.deleted_at is not null as deleted, p.created_at, p.updated_at, ` + associationsOf + ` as associations`
 
 const pricesOf = `
 (select jsonb_agg(jsonb_strip_nulls(jsonb_build_object('price_list', price_list, 'currency', currency, 'min_quantity', min_quantity,
@@ -66,14 +67,20 @@ func scanProductAnd(row pgx.CollectableRow, more ...any) (*FullProduct, error) {
 	var (
 		p             FullProduct
 		prices, stock []byte
+		associations  []byte
 	)
 	err := row.Scan(append([]any{
 		&p.ID, &p.SKU, &p.Parent, &p.Family, &p.FamilyVariant, &p.Enabled,
 		&p.Categories, &p.Values, &p.ParentValues, &p.Rev, &p.MediaRev, &p.OfferRev, &p.PriceRev,
-		&p.StockRev, &p.Deleted, &p.CreatedAt, &p.UpdatedAt, &prices, &stock,
+		&p.StockRev, &p.Deleted, &p.CreatedAt, &p.UpdatedAt, &associations, &prices, &stock,
 	}, more...)...)
 	if err != nil {
 		return nil, err
+	}
+	if associations != nil {
+		if err := json.Unmarshal(associations, &p.Associations); err != nil {
+			return nil, fmt.Errorf("decode associations of %s: %w", p.SKU, err)
+		}
 	}
 	if prices != nil {
 		if err := json.Unmarshal(prices, &p.Prices); err != nil {

@@ -32,7 +32,7 @@ found as (
     order by p.id limit @limit
 ),
 queued as (
-    insert into outbox (product_id, lanes, priority, at) select id, 16, 0, at from found order by id
+    insert into outbox (product_id, lanes, priority, at) select id, @lanes::smallint, 0, at from found order by id
 ),
 moved as (
     update record_change c set after = (select max(id) from found) from taken t where c.id = t.id and (select count(*) from found) >= @limit
@@ -62,7 +62,7 @@ func (s *Store) openRecordChanges(ctx context.Context) {
 }
 
 func (s *Store) openRecords(ctx context.Context, limit int) (taken, queued int, err error) {
-	if err := s.pool.QueryRow(ctx, sqlRecordChanges, pgx.NamedArgs{"limit": limit}).Scan(&taken, &queued); err != nil {
+	if err := s.pool.QueryRow(ctx, sqlRecordChanges, pgx.NamedArgs{"limit": limit, "lanes": int16(touchRecords)}).Scan(&taken, &queued); err != nil {
 		return 0, 0, fmt.Errorf("look at changes of records: %w", err)
 	}
 	if queued > 0 {

@@ -311,8 +311,10 @@ func TestReferenceEntities(t *testing.T) {
 	h := newHouse(t)
 	h.brands("acme")
 	bad := pim.ReferenceEntity{Code: "brand", Attributes: []pim.Attribute{
-		{Code: "country", Type: pim.TypeNumber}, {Code: "story", Type: pim.TypeText, Localizable: true, Scopable: true, Group: "none"},
-		{Code: "friend", Type: pim.TypeEntity, Entity: "brand"}, {Code: "friend", Type: pim.TypeText},
+		{Code: "country", Type: pim.TypeNumber},
+		{Code: "story", Type: pim.TypeText, Localizable: true, Scopable: true, Group: "none"},
+		{Code: "friend", Type: pim.TypeEntity, Entity: "brand"},
+		{Code: "friend", Type: pim.TypeText},
 	}}
 	_, _, err := h.PutReferenceEntity(h.ctx, bad, 0)
 	want := "/attributes/0 entity.shape, /attributes/1/group attribute_group.unknown, /attributes/1/scopable entity.scopable, /attributes/1/group entity.group, " +

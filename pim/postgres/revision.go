@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -51,7 +52,7 @@ was as (
 fields as (
     select distinct on (f.key) f.key, f.value -> 'old' as old from later cross join lateral jsonb_each(later.data - 'values') f order by f.key, later.id
 )
-select p.rev, p.deleted_at is not null, p.updated_at, p.parent, p.family, coalesce(p.family_variant, ''), p.enabled, p.categories, p.values,
+select p.rev, p.deleted_at is not null, p.updated_at, p.parent, p.family, coalesce(p.family_variant, ''), p.enabled, p.categories, p.values, ` + associationsOf + `,
        made.at, coalesce(made.type, ''), coalesce(made.actor, ''), made.data, (select data from gone),
        (select jsonb_object_agg(key, old) from was), (select jsonb_object_agg(key, old) from fields)
 from p left join made on true`
@@ -63,13 +64,14 @@ func (s *Store) Revision(ctx context.Context, sku pim.SKU, rev int64) (*Revision
 	r := Revision{SKU: sku, Rev: rev}
 	var (
 		now, values, gone, was, fields []byte
+		linked                         []byte
 		newest                         int64
 		deleted                        bool
 		updated                        time.Time
 		at                             *time.Time
 	)
 	err := s.pool.QueryRow(ctx, sqlRevision, pgx.NamedArgs{"sku": sku, "rev": rev}).Scan(&newest, &deleted, &updated, &r.Parent, &r.State.Family,
-		&r.State.FamilyVariant, &r.State.Enabled, &r.State.Categories, &now, &at, &r.Type, &r.Actor, &values, &gone, &was, &fields)
+		&r.State.FamilyVariant, &r.State.Enabled, &r.State.Categories, &now, &linked, &at, &r.Type, &r.Actor, &values, &gone, &was, &fields)
 	if errors.Is(err, pgx.ErrNoRows) || err == nil && at == nil && rev != newest {
 		return nil, fmt.Errorf("revision %d of product %s: %w", rev, sku, ErrNotFound)
 	}
@@ -83,6 +85,11 @@ func (s *Store) Revision(ctx context.Context, sku pim.SKU, rev int64) (*Revision
 	if r.Deleted = r.Type == pim.EventProductDeleted || r.Current && deleted; r.Deleted {
 		r.State = pim.State{}
 		return &r, nil
+	}
+	if linked != nil {
+		if err := json.Unmarshal(linked, &r.State.Associations); err != nil {
+			return nil, fmt.Errorf("decode the associations of product %s: %w", sku, err)
+		}
 	}
 	if err := r.rebuild(now, gone, was, fields); err != nil {
 		return nil, fmt.Errorf("rebuild revision %d of product %s: %w", rev, sku, err)
@@ -134,6 +141,8 @@ type stateFields struct {
 	Variant    *string   `json:"family_variant"`
 	Enabled    *bool     `json:"enabled"`
 	Categories *[]string `json:"categories"`
+
+	Associations *pim.Associations `json:"associations"`
 }
 
 func (f stateFields) into(s *pim.State) {
@@ -148,6 +157,9 @@ func (f stateFields) into(s *pim.State) {
 	}
 	if f.Categories != nil {
 		s.Categories = *f.Categories
+	}
+	if f.Associations != nil {
+		s.Associations = *f.Associations
 	}
 }
 
@@ -167,7 +179,7 @@ func (r *Revision) asItWent(deletion []byte) error {
 	if err := json.Unmarshal(deletion, &d); err != nil {
 		return err
 	}
-	r.State = pim.State{Family: d.Family.Old, FamilyVariant: d.Variant.Old, Enabled: d.Enabled.Old, Categories: d.Categories.Old, Values: pim.Values{}}
+	r.State = pim.State{Associations: r.State.Associations, Family: d.Family.Old, FamilyVariant: d.Variant.Old, Enabled: d.Enabled.Old, Categories: d.Categories.Old, Values: pim.Values{}}
 	for code, v := range d.Values {
 		old, err := pim.DecodeJSON(v.Old, pim.MaxDepth)
 		if err != nil {
@@ -233,6 +245,11 @@ func (s *Store) RestoreEdit(ctx context.Context, sku pim.SKU, rev int64) (Edit, 
 		return Edit{}, fmt.Errorf("look for the records of product %s: %w", sku, err)
 	}
 	e.Values = schema.WithoutRecords(e.Values, missing)
+	if rev != 0 && len(schema.Associations) > 0 { // a deleted product comes back with those that it went with
+		kept := r.State.Associations.Clone()
+		maps.DeleteFunc(kept, func(t string, _ []pim.Association) bool { return schema.Associations[t] == nil })
+		e.Associations = &kept
+	}
 	for _, c := range schema.FieldChanges(pim.State{Values: r.State.Values}, pim.State{Values: e.Values}) {
 		e.Known = append(e.Known, pim.Problem{
 			Pointer: "/values", Code: "restore.left_out", Detail: fmt.Sprintf("%s is left out: there is no place for it any more", c.Field),
@@ -322,6 +339,11 @@ func (s *Store) Untouched(changes []pim.FieldChange, e *Edit) bool {
 	} {
 		if named {
 			fields = append(fields, name)
+		}
+	}
+	if e.Associations != nil {
+		for t := range *e.Associations {
+			fields = append(fields, "associations."+t)
 		}
 	}
 	return !slices.ContainsFunc(changes, func(c pim.FieldChange) bool {

@@ -41,7 +41,7 @@ select c.version,
        case when c.tree <> @tree then coalesce((select jsonb_agg(jsonb_build_object('code', code, 'parent', coalesce(parent, ''), 'position', position,
            'labels', labels, 'path', path, 'rev', rev, 'updated_at', updated_at)) from category), '[]') end,
        coalesce((select jsonb_object_agg(code, definition -> 'currencies') from price_list where definition ? 'currencies'), '{}'), c.derives & 8 <> 0,
-       coalesce((select jsonb_agg(definition) from reference_entity), '[]'),
+       coalesce((select jsonb_agg(definition) from reference_entity), '[]'), coalesce((select jsonb_agg(definition) from association_type), '[]'),
        coalesce((select jsonb_object_agg(code, definition || jsonb_build_object('code', code)) from location where definition <> '{}'), '{}'),
        exists (select from price_guard), coalesce((select jsonb_object_agg(code, fallback) from locale where fallback is not null), '{}')
 from catalogue c`
@@ -53,7 +53,7 @@ func (s *Store) loadSchema(ctx context.Context, q querier) (*pim.Schema, error) 
 	var (
 		version                                          int64
 		attributes, families, groups, categories, listed []byte
-		entities, places, fallbacks                      []byte
+		entities, associations, places, fallbacks        []byte
 		tree                                             int64
 		rules, guards                                    bool
 		locales, currencies, lists, locations, channels  []string
@@ -63,7 +63,8 @@ func (s *Store) loadSchema(ctx context.Context, q querier) (*pim.Schema, error) 
 		known = old.Tree
 	}
 	err := q.QueryRow(ctx, sqlSchema, pgx.NamedArgs{"tree": known.Version}).
-		Scan(&version, &attributes, &families, &locales, &currencies, &lists, &locations, &channels, &groups, &tree, &categories, &listed, &rules, &entities, &places, &guards, &fallbacks)
+		Scan(&version, &attributes, &families, &locales, &currencies, &lists, &locations, &channels, &groups, &tree, &categories, &listed, &rules,
+			&entities, &associations, &places, &guards, &fallbacks)
 	if err != nil {
 		return nil, fmt.Errorf("read the schema of values: %w", err)
 	}
@@ -104,6 +105,9 @@ func (s *Store) loadSchema(ctx context.Context, q querier) (*pim.Schema, error) 
 		out.Groups[g.Code] = g
 	}
 	if out.Entities, err = entitiesByCode(entities); err != nil {
+		return nil, err
+	}
+	if out.Associations, err = associationTypes(associations); err != nil {
 		return nil, err
 	}
 	for _, a := range as {

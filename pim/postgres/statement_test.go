@@ -208,6 +208,8 @@ func (h *house) fill(channel pim.ChannelID, n int) {
 	h.exec(`insert into outbox (product_id, lanes) select id, 1 from product`)
 	h.exec(`insert into reference_entity (code, definition) values ('brand', '{"code": "brand"}') on conflict do nothing`)
 	h.exec(`insert into record (ref, entity, code, rev) select 'brand/' || n, 'brand', n, 1 from generate_series((select count(*) + 1 from record), $1::int) n`, n)
+	h.exec(`insert into association_type (code, definition) values ('UP', '{"code": "UP"}') on conflict do nothing`)
+	h.exec(`insert into association (product_id, type, target, position) select id, 'UP', 'P-' || id + 1, 0 from product on conflict do nothing`)
 	h.exec(`update product set records = array['brand/' || id % 50] where id % 3 = 0 and records = '{}'`)
 	h.exec(`insert into listing (channel_id, lane, product_id, dirty) select $1, lane, id, id % 10 = 0 from product, (values (1), (2), (4)) l (lane) on conflict do nothing`, channel)
 	h.exec(`vacuum analyze`)
@@ -241,9 +243,12 @@ func (h *house) checkPlans(of string) {
 		"first":     {sqlFirstOffers, "product_sku_key", ""},
 		"none":      {sqlNoOffers, "product_sku_key", ""},
 		"offers":    {sqlLockOffers, "product_offer_pkey", ""},
-		"product":   {sqlProduct, "product_sku_key", "location"},
+		"product":   {sqlProduct, "product_sku_key", "association_type location"},
 		"records":   {sqlRecordChanges, "", "record_change channel"},
 		"keys":      {sqlRecordKeys, "record_pkey", ""},
+		"comes":     {sqlAssociationChanges, "", "association_change association_type channel"},
+		"links":     {sqlAssociations, "product_sku_key", "association_type"},
+		"shown":     {sqlShownAssociations, "product_sku_key", "association_type"},
 		"windows":   {sqlPriceWindows, "price_opens", "catalogue"},
 		"published": {sqlPublicationWindows, "publication_opens", "catalogue"},
 		"publish":   {sqlPublications, "product_sku_key", ""},

@@ -40,6 +40,7 @@ var Kinds = []Kind{
 	{Name: "location", Plural: "locations", exact: []string{"enabled"}, stays: "default"},
 	{Name: "attribute-group", Plural: "attribute-groups"},
 	{Name: "reference-entity", Plural: "reference-entities"},
+	{Name: "association-type", Plural: "association-types"},
 	{Name: "attribute", Plural: "attributes"},
 	{Name: "family", Plural: "families"},
 	{Name: "category", Plural: "categories", above: "parent"},

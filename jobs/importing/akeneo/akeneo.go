@@ -71,6 +71,7 @@ type Folder struct {
 	channels   []string
 	assoc      map[string]bool // association types
 	identifier string          // code of the attribute that is the SKU
+	linkTypes  []pim.AssociationType
 	groups     []pim.AttributeGroup
 	categories []pim.CategoryEdit
 	catLines   map[string]int // code → line
@@ -121,7 +122,7 @@ func Open(fsys fs.FS) (*Folder, error) {
 		{"families.csv", true, f.family},
 		{"family_variants.csv", false, f.variant},
 		{"categories.csv", false, f.category},
-		{"association_types.csv", false, func(l *line) error { f.assoc[l.get("code")] = true; f.Counts.AssociationTypes++; return nil }},
+		{"association_types.csv", false, f.associationType},
 		{"product_models.csv", false, f.model},
 		{"products.csv", true, f.survey},
 	} {
@@ -361,11 +362,6 @@ func (f *Folder) Change(have *pim.Schema) (change postgres.SchemaChange, ok bool
 			}
 		}
 	}
-	for code := range f.assoc {
-		if have.Attributes[code] == nil && f.associated(code) {
-			change.Attributes = append(change.Attributes, pim.Attribute{Code: code, Type: pim.TypeReference, Group: "associations"})
-		}
-	}
 	slices.SortStableFunc(change.Attributes, func(a, b pim.Attribute) int { return strings.Compare(a.Code, b.Code) })
 	for _, fam := range f.wantedFamilies() {
 		if own := have.Families[fam.Code]; own != nil {
@@ -390,6 +386,29 @@ func (f *Folder) Change(have *pim.Schema) (change postgres.SchemaChange, ok bool
 	}
 	change.Groups = f.lackedGroups(have, change.Attributes)
 	return change, len(change.Groups)+len(change.Attributes)+len(change.Families)+len(change.Locales)+len(change.Currencies) > 0
+}
+
+func (f *Folder) associationType(l *line) error {
+	f.Counts.AssociationTypes++
+	t := pim.AssociationType{Code: l.get("code"), Labels: l.labels(), TwoWay: l.get("is_two_way") == "1", Quantified: l.get("is_quantified") == "1"}
+	if !isCode("association type", t.Code) || f.assoc[t.Code] {
+		f.note(Finding{File: l.file, Line: l.at, Column: "code", Value: t.Code, Code: "association_type.code", Text: "the association type cannot be called so, or is there twice: it is not taken"})
+		return nil
+	}
+	f.assoc[t.Code] = true
+	f.linkTypes = append(f.linkTypes, t)
+	return nil
+}
+
+// AssociationTypes are the association types that the store lacks; those that are
+// there stay as they are.
+func (f *Folder) AssociationTypes(have *pim.Schema) (types []pim.AssociationType) {
+	for _, t := range f.linkTypes {
+		if have.Associations[t.Code] == nil {
+			types = append(types, t)
+		}
+	}
+	return types
 }
 
 func (f *Folder) category(l *line) error {

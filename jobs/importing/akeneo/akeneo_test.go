@@ -89,8 +89,8 @@ func TestWrite(t *testing.T) {
 	want := []string{
 		`{"sku":"Shirt","parent":null,"family":"shirts","family_variant":"by_color_size","enabled":null,"categories":["tops"],"image":"sha-1","name":{"en-US":"A shirt"},"text_print":{"en-US":"<b>Soft</b><br>and warm"},"weight":{"amount":200,"unit":"g"}}`,
 		`{"sku":"red-s","parent":"Shirt","family":"shirts","family_variant":null,"enabled":true,"categories":["tops","master"],"prices":[{"amount":"20","currency":"EUR"}],"color":"red","ean":"4006381333931","name":{"de-DE":"Rotes Hemd","en-US":"A red shirt"},"size":"s"}`,
-		`{"sku":"red-m","parent":"Shirt","family":"shirts","family_variant":null,"enabled":false,"categories":["tops","master"],"prices":[{"amount":"25.50","currency":"EUR"}],"X_SELL":["red-s"],"color":"red","count":3,"ean":"4006381333932","name":{"en-US":"A red shirt"},"new":true,"size":"m"}`,
-		`{"sku":"alone","parent":null,"family":"shirts","family_variant":null,"enabled":true,"categories":[],"X_SELL":["red-s","red-m"],"color":"blue","count":1.5,"force":"7 NEWTON_SQUARED","image":"sha-1","name":{"en-US":"Alone"},"new":false,"note":"two\nlines","since":"2026-03-01","uses":["sport","work"]}`,
+		`{"sku":"red-m","parent":"Shirt","family":"shirts","family_variant":null,"enabled":false,"categories":["tops","master"],"associations":{"X_SELL":["red-s"]},"prices":[{"amount":"25.50","currency":"EUR"}],"color":"red","count":3,"ean":"4006381333932","name":{"en-US":"A red shirt"},"new":true,"size":"m"}`,
+		`{"sku":"alone","parent":null,"family":"shirts","family_variant":null,"enabled":true,"categories":[],"associations":{"X_SELL":["red-s","red-m"]},"color":"blue","count":1.5,"force":"7 NEWTON_SQUARED","image":"sha-1","name":{"en-US":"Alone"},"new":false,"note":"two\nlines","since":"2026-03-01","uses":["sport","work"]}`,
 		`{"sku":"orphan","parent":null,"family":"akeneo_other","family_variant":null,"enabled":true,"categories":[],"name":{"en-US":"Orphan"}}`,
 		`{"sku":"lost","parent":null,"family":"shirts","family_variant":null,"enabled":true,"categories":[],"name":{"en-US":"Lost"}}`,
 	}
@@ -122,6 +122,11 @@ func importInto(t *testing.T, store *postgres.Store, fsys fs.FS) (*akeneo.Folder
 		t.Fatal(err)
 	}
 	if change, lacks := f.Change(schema); lacks {
+		for _, kind := range f.AssociationTypes(schema) {
+			if _, _, err := store.PutAssociationType(t.Context(), kind, 0); err != nil {
+				t.Fatal(err)
+			}
+		}
 		if _, err := store.ChangeSchema(t.Context(), change); err != nil {
 			t.Fatal(err)
 		}
@@ -179,11 +184,14 @@ func TestImportTwice(t *testing.T) {
 		t.Fatalf("%+v\n%+v", run, found)
 	}
 	p, err := store.Product(t.Context(), "red-m")
+	if kind := store.Schema().Associations["X_SELL"]; kind == nil || kind.Labels["en-US"] != "Cross sell" || err != nil || !p.Associations.Has("X_SELL", "red-s") {
+		t.Errorf("associations: %+v, %+v", kind, p)
+	}
 	if err != nil || p.Parent != "Shirt" || p.Prices[0].Amount.String() != "25.50" || !strings.Contains(string(p.ParentValues), "Soft") {
 		t.Errorf("%+v %v", p, err)
 	}
 	schema := store.Schema()
-	if g := schema.Groups["m"]; len(schema.Groups) != 5 || g == nil || g.Position != 2 || g.Labels["en-US"] != "Marketing" || schema.Attributes["name"].Group != "m" {
+	if g := schema.Groups["m"]; len(schema.Groups) != 4 || g == nil || g.Position != 2 || g.Labels["en-US"] != "Marketing" || schema.Attributes["name"].Group != "m" {
 		t.Errorf("attribute groups %+v", schema.Groups)
 	}
 	if c := schema.Tree.Category("tops"); schema.Tree.Len() != 3 || c == nil || c.Parent != "master" || c.Labels["en-US"] != "Tops" || schema.Tree.Category("odd").Parent != "" {

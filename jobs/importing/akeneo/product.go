@@ -8,6 +8,7 @@ import (
 	"path"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/sluicehub/sluice/pim"
@@ -47,7 +48,7 @@ func (f *Folder) columns(l *line) []column {
 		}
 		if c.attr == nil {
 			switch {
-			case f.assoc[parts[0]] && len(parts) == 2 && (parts[1] == "products" || parts[1] == "product_models") && f.associated(parts[0]):
+			case f.assoc[parts[0]] && len(parts) == 2 && (parts[1] == "products" || parts[1] == "product_models"):
 				c.assoc = parts[0]
 				out = append(out, c)
 			case f.assoc[parts[0]]:
@@ -100,6 +101,24 @@ type content struct {
 	values     map[string]any
 	prices     map[pim.Currency]string
 	categories []string
+	links      pim.Associations // nil: the record says nothing of them
+}
+
+// associate takes the SKUs of a column, and the quantities of the column beside it.
+func (c *content) associate(t string, l *line, column string) {
+	if c.links == nil {
+		c.links = pim.Associations{}
+	}
+	quantities := strings.Split(l.get(column+"-quantity"), "|")
+	for i, sku := range l.list(column) {
+		x := pim.Association{SKU: pim.SKU(strings.TrimSpace(sku))}
+		if i < len(quantities) {
+			x.Quantity, _ = strconv.Atoi(strings.TrimSpace(quantities[i])) // else the store says that one is missing
+		}
+		if !c.links.Has(t, x.SKU) {
+			c.links[t] = append(c.links[t], x)
+		}
+	}
 }
 
 // place is where a column's values go.
@@ -120,11 +139,7 @@ func (f *Folder) read(l *line, cols []column, sku string, told bool) content {
 			continue // says nothing
 		}
 		if c.assoc != "" {
-			list, _ := out.values[c.assoc].([]any)
-			for _, code := range l.list(c.name) {
-				list = append(list, code)
-			}
-			out.values[c.assoc] = list
+			out.associate(c.assoc, l, c.name)
 			continue
 		}
 		if c.attr.kind == asPrices {
@@ -318,7 +333,6 @@ func (f *Folder) fills(family string, cols []column, l *line) {
 			continue
 		}
 		if c.assoc != "" {
-			used[c.assoc] = true
 			continue
 		}
 		if used[c.attr.Code] = true; c.attr.scopable {

@@ -216,11 +216,6 @@ func (a *attribute) wanted(f *Folder) []pim.Attribute {
 	return out
 }
 
-// associated reports an association type that is not called as an attribute.
-func (f *Folder) associated(code string) bool {
-	return f.attributes[code] == nil && pim.ValidCode("attribute", code) == nil
-}
-
 // wantedFamilies are the families, with every attribute that their products
 // have, also those that Akeneo lets a product have beside its family's.
 func (f *Folder) wantedFamilies() []pim.Family {
@@ -257,8 +252,6 @@ func (f *Folder) wantedFamilies() []pim.Family {
 					}
 					add(want.Code, required)
 				}
-			} else if f.assoc[m] && f.associated(m) {
-				add(m, nil)
 			}
 		}
 		for _, v := range slices.Sorted(maps.Keys(f.variants)) {

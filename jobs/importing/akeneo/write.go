@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/sluicehub/sluice/jobs/importing"
+	"github.com/sluicehub/sluice/pim"
 )
 
 // Write writes the models and then the products as JSON Lines of Sluice's own
@@ -104,6 +105,16 @@ func (r *record) inherit(from content) {
 			r.categories = append(r.categories, c)
 		}
 	}
+	for t, list := range from.links {
+		if r.links == nil {
+			r.links = pim.Associations{}
+		}
+		for _, x := range list {
+			if !r.links.Has(t, x.SKU) && string(x.SKU) != r.SKU {
+				r.links[t] = append(slices.Clip(r.links[t]), x)
+			}
+		}
+	}
 }
 
 // line writes a record. Prices of a model are its variants': it is sold by none.
@@ -140,6 +151,9 @@ func (f *Folder) line(w *bufio.Writer, r record) error {
 	errs := []error{
 		member("sku", r.SKU), member("parent", orNull(r.Parent)), member("family", r.Family), member("family_variant", orNull(r.FamilyVariant)),
 		member("enabled", r.Enabled), member("categories", r.categories),
+	}
+	if len(r.links) > 0 {
+		errs = append(errs, member(importing.AssociationsColumn, r.links))
 	}
 	if len(prices) > 0 {
 		errs = append(errs, member(importing.PricesColumn, prices))
