@@ -79,10 +79,11 @@ type server struct {
 	keys    *keyring
 	metrics *metrics
 	ready   readiness
-	intake  chan struct{} // holds one for each file that is being looked at
-	sending chan struct{} // and for each that is being sent
-	exports chan struct{} // and for each export
-	openapi []byte        // the description as JSON
+	intake  chan struct{}     // holds one for each file that is being looked at
+	sending chan struct{}     // and for each that is being sent
+	exports chan struct{}     // and for each export
+	singles map[string]single // operations that batches run, by method and path
+	openapi []byte            // the description as JSON
 }
 
 // New builds the API. The error is of a Config that lacks something, or of
@@ -116,6 +117,7 @@ func build(c Config) (*server, error) {
 	s := &server{
 		Config: c, keys: newKeyring(c.Store), metrics: m, mux: http.NewServeMux(),
 		intake: make(chan struct{}, maxIntake), sending: make(chan struct{}, maxSending), exports: make(chan struct{}, exportsMost),
+		singles: map[string]single{},
 	}
 	tameHuma()
 	s.api = huma.NewAPI(description(), humago.NewAdapter(s.mux, ""))
@@ -141,6 +143,7 @@ func (s *server) register() {
 	s.registerRecords()
 	s.registerAssociationTypes()
 	s.registerProducts()
+	s.registerProductBatch()
 	s.registerExport()
 	s.registerRevisions()
 	s.registerOffers()
@@ -167,6 +170,7 @@ func (s *server) register() {
 	s.registerGlossary()
 	s.registerTexts()
 	s.registerKeys()
+	s.registerBatches() // of all that was registered before
 }
 
 // tameHuma replaces huma's process-wide makers of errors: its own would put

@@ -18,11 +18,18 @@ type Choice struct {
 	Lane     string    `query:"lane" enum:"content,offer,media"`
 	Updated  time.Time `query:"updated_since" doc:"Only products that were changed since: their texts, categories or status"`
 	Issue    string    `query:"issue" maxLength:"200" doc:"Only listings with an issue of this code"`
+	Filter   string    `query:"filter" maxLength:"4096" doc:"Only listings of products that fit this condition, in the language of GET /v1/products"`
 }
 
 func (c *Choice) read(code string) (postgres.ListingChoice, error) {
 	out := postgres.ListingChoice{
 		Channel: pim.ChannelCode(code), Family: c.Family, Category: c.Category, Issue: c.Issue, Updated: c.Updated,
+	}
+	if c.Filter != "" {
+		var err error
+		if out.Where, err = pim.ParseFilter(c.Filter); err != nil {
+			return out, err
+		}
 	}
 	for _, sku := range c.SKU {
 		out.SKUs = append(out.SKUs, pim.SKU(sku))

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"strconv"
 	"time"
@@ -30,6 +31,7 @@ type TryRun struct {
 
 // RunFilter says which products a dry run looks at; what is left out does not narrow.
 type RunFilter struct {
+	Where        string     `json:"where,omitempty" maxLength:"4096" doc:"A condition in the language that GET /v1/products has as filter"`
 	Family       string     `json:"family,omitempty"`
 	Category     string     `json:"category,omitempty"`
 	Parent       string     `json:"parent,omitempty" doc:"Variants of this SKU"`
@@ -229,14 +231,21 @@ func (s *server) dryRun(ctx context.Context, in *dryRun) (*answer[DryRun], error
 		return nil, &pim.Invalid{Problems: []pim.Problem{{Pointer: "/limit", Code: "limit", Detail: "is at most " + strconv.Itoa(jobs.MaxDryRun)}}}
 	}
 	f := body.Filter
+	var where *pim.Filter
+	if f.Where != "" {
+		if where, err = pim.ParseFilter(f.Where); err != nil {
+			return nil, inWhere(err)
+		}
+	}
 	run, err := s.Channels.DryRun(ctx, pim.ChannelCode(in.Code), jobs.DryRun{
 		Mapping: body.Mapping, Limit: body.Limit, Cursor: body.Cursor,
 		Filter: postgres.ProductFilter{
 			Family: f.Family, Category: f.Category, Parent: pim.SKU(f.Parent), SKUPrefix: f.SKUPrefix, Search: f.Search, Enabled: f.Enabled, UpdatedSince: f.UpdatedSince,
+			Where: where,
 		},
 	})
 	if err != nil {
-		return nil, err
+		return nil, inWhere(err)
 	}
 	out := DryRun{Products: run.Products, Next: run.Next, Lanes: []RunLane{}, Refused: make([]Refusal, len(run.Refused))}
 	for _, lane := range pim.AllLanes {
@@ -248,6 +257,17 @@ func (s *server) dryRun(ctx context.Context, in *dryRun) (*answer[DryRun], error
 		out.Refused[i] = Refusal{SKU: r.SKU, Lane: r.Lane, Reason: r.Reason, Issues: none(r.Issues)}
 	}
 	return &answer[DryRun]{out}, nil
+}
+
+// inWhere makes a fault of a filter one of the body, with its place in both.
+func inWhere(err error) error {
+	e, ok := errors.AsType[*pim.FilterError](err)
+	if !ok {
+		return err
+	}
+	f := inBody("/filter/where", e.Code, e.Detail)
+	f.Offset = &e.At
+	return problem(http.StatusUnprocessableEntity, "invalid", "the request is not right", f)
 }
 
 func viewMapping(v *postgres.MappingVersion) MappingVersion {

@@ -37,6 +37,12 @@ func decodeEdit(raw []byte, sku pim.SKU, mode postgres.EditMode) (postgres.Edit,
 	if !ok {
 		return e, &pim.Invalid{Problems: []pim.Problem{{Code: "json.not_object", Detail: "a product is an object, not " + kindOf(v)}}}
 	}
+	return editOf(m, sku, mode)
+}
+
+// editOf is decodeEdit of what is decoded already.
+func editOf(m map[string]any, sku pim.SKU, mode postgres.EditMode) (postgres.Edit, error) {
+	e := postgres.Edit{SKU: sku, Mode: mode}
 	var b binder
 	for name, v := range m {
 		switch name {

@@ -24,6 +24,7 @@ type ProductCompleteness struct {
 type familyCompleteness struct {
 	CodePath
 	Channels []string `query:"channel,explode" maxItems:"100" doc:"Only these channels; may be given more than once"`
+	Locales  []string `query:"locale,explode" maxItems:"100" doc:"In these locales instead of each channel's own; may be given more than once"`
 }
 
 // FamilyCompleteness is how complete a family's products are, channel by channel.
@@ -34,7 +35,7 @@ type FamilyCompleteness struct {
 
 func (s *server) registerReadiness() {
 	handle(s, op("get-family-completeness", http.MethodGet, "/v1/families/{code}/completeness", tagSchema, "Count what a family's products lack, by channel",
-		says("In each channel's locale. It is worked out anew each time, which takes a second or so for ten thousand products.")), s.familyCompleteness)
+		says("In each channel's locale, or in those that are named; in a house without channels, in all its locales. It is worked out anew each time, which takes a second or so for ten thousand products.")), s.familyCompleteness)
 	handle(s, op("get-product-completeness", http.MethodGet, "/v1/products/{sku}/completeness", tagProducts, "Tell what a product lacks for each channel, and what would be refused there",
 		says("Completeness is of what the product's family requires on the channel, in its locale; a variant has its parent's values, too. "+
 			"Readiness adds what the channel's mapping, its connector's check and its target have against it, before anything is sent. "+
@@ -42,7 +43,11 @@ func (s *server) registerReadiness() {
 }
 
 func (s *server) familyCompleteness(ctx context.Context, in *familyCompleteness) (*answer[FamilyCompleteness], error) {
-	list, err := s.Store.FamilyCompleteness(ctx, in.Code, channelCodes(in.Channels))
+	locales, err := s.knownLocales(in.Locales)
+	if err != nil {
+		return nil, err
+	}
+	list, err := s.Store.FamilyCompleteness(ctx, in.Code, channelCodes(in.Channels), locales)
 	if err != nil {
 		return nil, err
 	}
@@ -62,15 +67,24 @@ func (s *server) productCompleteness(ctx context.Context, in *productCompletenes
 	if err != nil {
 		return nil, err
 	}
-	locales := make([]pim.Locale, len(in.Locales))
-	for i, l := range in.Locales {
-		if locales[i] = pim.Locale(l); !s.Store.Schema().Locales[locales[i]] {
-			return nil, badParameter("query.locale", "locale.unknown", "locale "+l+" is not known")
-		}
+	locales, err := s.knownLocales(in.Locales)
+	if err != nil {
+		return nil, err
 	}
 	list, err := s.Channels.Readiness(ctx, sku, channelCodes(in.Channels), locales)
 	if err != nil {
 		return nil, err
 	}
 	return &answer[ProductCompleteness]{ProductCompleteness{SKU: sku, Channels: list}}, nil
+}
+
+// knownLocales reads a parameter of locales that the house has.
+func (s *server) knownLocales(list []string) ([]pim.Locale, error) {
+	locales := make([]pim.Locale, len(list))
+	for i, l := range list {
+		if locales[i] = pim.Locale(l); !s.Store.Schema().Locales[locales[i]] {
+			return nil, badParameter("query.locale", "locale.unknown", "locale "+l+" is not known")
+		}
+	}
+	return locales, nil
 }

@@ -31,19 +31,21 @@ type answer[T any] struct{ Body T }
 type page[T any] struct {
 	Items []T    `json:"items"`
 	Next  string `json:"next_cursor,omitempty" doc:"Give it as cursor to read on; absent after the last page"`
+	only  *selection
 }
 
 func pageOf[T any](items []T, next string) *answer[page[T]] {
 	if items == nil {
 		items = []T{}
 	}
-	return &answer[page[T]]{page[T]{items, next}}
+	return &answer[page[T]]{page[T]{Items: items, Next: next}}
 }
 
 // Paging are the parameters of a list. It is exported, as all parts of inputs, for huma to see it.
 type Paging struct {
 	Cursor string `query:"cursor" maxLength:"100" doc:"next_cursor of the page before"`
 	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
+	Fields string `query:"fields" maxLength:"2000" doc:"Only these members, with commas between them"`
 }
 
 // RawInput is the input of a body that is decoded by us. It is huma's buffer: what
@@ -126,6 +128,11 @@ func schemaOf[T any](s *server, optional ...string) *huma.Schema {
 // handle registers an operation whose errors become problems.
 func handle[I, O any](s *server, o huma.Operation, h func(context.Context, *I) (*O, error)) {
 	body, slow := o.RequestBody, o.Metadata[metaSlow] != nil
+	keep(s, o, h)
+	if _, bare := any((*I)(nil)).(*struct{}); bare && o.Method == http.MethodGet && isList[O]() {
+		listing(s, o, h)
+		return
+	}
 	huma.Register(s.api, o, func(ctx context.Context, in *I) (*O, error) {
 		if !slow {
 			var cancel context.CancelFunc
@@ -133,6 +140,9 @@ func handle[I, O any](s *server, o huma.Operation, h func(context.Context, *I) (
 			defer cancel()
 		}
 		out, err := h(ctx, in)
+		if err == nil {
+			err = shorten(in, out)
+		}
 		if err != nil {
 			return nil, s.problem(ctx, err)
 		}

@@ -243,7 +243,10 @@ var allowed = map[string][]Role{
 }
 
 // may reports whether a key of role may run operation.
-func may(role, operation string) bool { return slices.Contains(allowed[operation], Role(role)) }
+func may(role, operation string) bool { return slices.Contains(rolesOf(operation), Role(role)) }
+
+// rolesOf are the roles of an operation; a batch has those of what its rows are.
+func rolesOf(operation string) []Role { return allowed[likeSingle(operation)] }
 
 // checkRoles holds the table against the description.
 func checkRoles(doc *huma.OpenAPI) error {
@@ -251,7 +254,7 @@ func checkRoles(doc *huma.OpenAPI) error {
 	for _, o := range operations(doc) {
 		there[o.OperationID] = true
 		public := o.Security != nil && len(o.Security) == 0
-		if listed := allowed[o.OperationID] != nil; listed == public {
+		if listed := rolesOf(o.OperationID) != nil; listed == public {
 			return fmt.Errorf("operation %s must either be in the table of roles or need no key", o.OperationID)
 		}
 	}

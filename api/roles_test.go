@@ -50,12 +50,12 @@ func TestEveryOperationHasItsRoles(t *testing.T) {
 				t.Errorf("%s: %d with %q", o.OperationID, code, header)
 			}
 		}
-		roles := allowed[o.OperationID]
+		roles := rolesOf(o.OperationID)
 		if !slices.Contains(roles, Admin) {
 			t.Errorf("%s: an admin may everything", o.OperationID)
 		}
 		if (slices.Contains(roles, Viewer) || slices.Contains(roles, Integration)) && o.Method != "GET" &&
-			!slices.Contains([]string{"set-prices", "set-stock", "create-import", "put-import-profile", "delete-import-profile", "create-asset", "put-asset", "fetch-asset"}, o.OperationID) {
+			!slices.Contains([]string{"set-prices", "set-stock", "create-import", "put-import-profile", "delete-import-profile", "create-asset", "put-asset", "fetch-asset"}, likeSingle(o.OperationID)) {
 			t.Errorf("%s: more than its role is for", o.OperationID)
 		}
 		if slices.Contains(roles, Viewer) && o.Method != "GET" {

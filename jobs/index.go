@@ -6,14 +6,14 @@ import (
 	"time"
 )
 
-// indexEvery is how often each process looks whether search has to follow the
-// log, and so about how long a change takes to be found.
+// indexEvery is how often each process looks whether search and completeness
+// have to follow the log, and so about how long a change takes to be found.
 const indexEvery = time.Second
 
-// index lets search follow the log until ctx ends. Every process asks, and the
-// row that says how far it was followed lets one of them do it; a step is a
-// transaction, so nothing is lost with a process.
-func (r *Runner) index(ctx context.Context) {
+// index lets what lists are found by follow the log until ctx ends. Every process
+// asks, and the row that says how far it was followed lets one of them do it; a
+// step is a transaction, so nothing is lost with a process.
+func (r *Runner) index(ctx context.Context, what string, step func(context.Context) (more bool, err error)) {
 	for {
 		select {
 		case <-ctx.Done():
@@ -22,8 +22,8 @@ func (r *Runner) index(ctx context.Context) {
 		}
 		for more := true; more && ctx.Err() == nil && !r.stopping(); {
 			var err error
-			if more, err = r.store.IndexSearch(ctx); err != nil && ctx.Err() == nil {
-				r.log.WarnContext(ctx, "search", "err", err)
+			if more, err = step(ctx); err != nil && ctx.Err() == nil {
+				r.log.WarnContext(ctx, what, "err", err)
 			}
 		}
 	}

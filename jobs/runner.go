@@ -250,7 +250,8 @@ func (r *Runner) Start(ctx context.Context) error {
 	r.running.Go(func() { r.sweep(ctx) })
 	r.running.Go(func() { r.tidy(ctx) })
 	r.running.Go(func() { r.watch(ctx) })
-	r.running.Go(func() { r.index(ctx) })
+	r.running.Go(func() { r.index(ctx, "search", r.store.IndexSearch) })
+	r.running.Go(func() { r.index(ctx, "completeness", r.store.IndexCompleteness) })
 	if r.notifiers != nil {
 		r.running.Go(func() { r.telling(ctx) })
 	}

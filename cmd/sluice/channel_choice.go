@@ -20,10 +20,17 @@ type choice struct {
 	Lane     string    `enum:",content,offer,media" default:"" help:"Only this lane: content, offer or media."`
 	Since    time.Time `placeholder:"TIME" help:"Only products whose texts, categories or status were changed since, as 2026-11-21T08:00:00Z."`
 	Issue    string    `help:"Only listings with an issue of this code."`
+	Filter   string    `short:"f" placeholder:"CONDITION" help:"Only listings of products that fit it, such as: values.color = red and completeness.shop = 100. docs/finding.md has the language."`
 }
 
 func (c *choice) read(code pim.ChannelCode) (postgres.ListingChoice, error) {
 	out := postgres.ListingChoice{Channel: code, SKUs: c.SKU, Family: c.Family, Category: c.Category, Issue: c.Issue, Updated: c.Since}
+	if c.Filter != "" {
+		var err error
+		if out.Where, err = pim.ParseFilter(c.Filter); err != nil {
+			return out, err
+		}
+	}
 	if c.Lane != "" {
 		lane, err := pim.ParseLane(c.Lane)
 		if err != nil {

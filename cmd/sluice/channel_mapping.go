@@ -76,6 +76,7 @@ type channelDryRunCmd struct {
 	Code pim.ChannelCode `arg:"" help:"The channel's code."`
 
 	Mapping      string     `placeholder:"FILE" type:"path" help:"Try the mapping in this JSON file, without saving it; - is standard input."`
+	Filter       string     `short:"f" placeholder:"CONDITION" help:"Only products that fit it, such as: values.color = red. docs/finding.md has the language."`
 	Family       string     `help:"Only products of this family."`
 	Category     string     `help:"Only products in this category, or in one below it."`
 	Parent       pim.SKU    `help:"Only variants of this SKU."`
@@ -103,6 +104,11 @@ func (d channelDryRunCmd) Run(ctx context.Context, c console) error {
 	run := jobs.DryRun{Mapping: m, Filter: postgres.ProductFilter{
 		Family: d.Family, Category: d.Category, Parent: d.Parent, SKUPrefix: d.SKUPrefix, UpdatedSince: d.UpdatedSince,
 	}}
+	if d.Filter != "" {
+		if run.Filter.Where, err = pim.ParseFilter(d.Filter); err != nil {
+			return err
+		}
+	}
 	err = d.onChannels(ctx, func(_ *postgres.Store, channels *jobs.Channels) error {
 		for {
 			if run.Limit = jobs.MaxDryRun; d.Limit > 0 {

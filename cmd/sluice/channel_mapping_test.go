@@ -54,6 +54,8 @@ func TestMappingCommands(t *testing.T) {
 		{[]string{"preview", "x", "A-2", "--mapping", tried}, 0, []string{`"outlook": "refused"`, `"attribute": "where"`}},
 		{[]string{"preview", "x", "nothing"}, 1, []string{"nothing"}},
 		{[]string{"preview", "x", "A-1", "--mapping", bad}, 1, []string{"/mapping/content/sku"}},
+		{[]string{"dry-run", "x", "--filter", "sku = A-2 or sku contains none"}, 0, []string{"1 products; nothing was sent."}},
+		{[]string{"dry-run", "x", "--filter", "sku = "}, 1, []string{"a value is expected"}},
 		{[]string{"dry-run", "x", "--sku-prefix", "A-"}, 0, []string{"2 products; nothing was sent.", "content  2 "}},
 		{[]string{"dry-run", "x", "--mapping", tried}, 0, []string{"3 products", "A-2      content  error     mapping.unmapped  where", `category "b" has no entry`}},
 		{[]string{"dry-run", "x", "--mapping", tried, "--limit", "1", "--json"}, 0, []string{`"products": 1`, `"refused": []`}},

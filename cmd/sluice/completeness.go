@@ -76,7 +76,10 @@ func (cmd readinessCmd) family(ctx context.Context, c console) error {
 		return err
 	}
 	defer store.Close()
-	list, err := store.FamilyCompleteness(ctx, cmd.Family, cmd.Channels)
+	if err := knownLocales(ctx, store, cmd.Locales); err != nil {
+		return err
+	}
+	list, err := store.FamilyCompleteness(ctx, cmd.Family, cmd.Channels, cmd.Locales)
 	if err != nil {
 		return err
 	}
@@ -84,7 +87,7 @@ func (cmd readinessCmd) family(ctx context.Context, c console) error {
 		return printJSON(c.out, list)
 	}
 	for _, f := range list {
-		fmt.Fprintf(c.out, "%s %s: %d of %d products are complete, %.0f %% in the mean\n", f.Channel, f.Locale, f.Complete, f.Products, math.Floor(100*f.Share))
+		fmt.Fprintf(c.out, "%s %s: %d of %d products are complete, %.0f %% in the mean\n", dash(string(f.Channel)), f.Locale, f.Complete, f.Products, math.Floor(100*f.Share))
 		for _, m := range f.Missing {
 			fmt.Fprintf(c.out, "  %-8d lack %s\n", m.Products, m.Attribute)
 		}

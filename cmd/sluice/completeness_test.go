@@ -20,10 +20,6 @@ func TestCompletenessCommand(t *testing.T) {
 		t.Fatal(err)
 	}
 	env := []string{"DATABASE_URL=" + dsn, "SLUICE_KEYSET=" + keys}
-	if _, stderr, status := output(t, env, "channel", "create", "x", "--connector", "webhook", "--locale", "en-GB", "--currency", "EUR", "--allow-private-targets",
-		"--set", "url=http://127.0.0.1:1/items", "--set", "secret=whsec_"+strings.Repeat("QUJD", 10)); status != 0 {
-		t.Fatal(stderr)
-	}
 	db := connect(t, dsn)
 	for _, sql := range []string{
 		`insert into attribute (code, definition) values ('name', '{"code": "name", "type": "text"}'), ('ean', '{"code": "ean", "type": "text"}')`,
@@ -35,6 +31,17 @@ func TestCompletenessCommand(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	// Without channels it is of the house's locales.
+	if stdout, stderr, status := output(t, env, "completeness", "--family", "f", "--locale", "en-GB"); status != 0 || stdout != "- en-GB: 1 of 1 products are complete, 100 % in the mean\n" {
+		t.Errorf("%d, %q %s", status, stdout, stderr)
+	}
+	if stdout, _, _ := output(t, env, "completeness", "--family", "f"); !strings.Contains(stdout, "- de-DE: 1 of 1") || !strings.Contains(stdout, "- en-GB: 1 of 1") {
+		t.Errorf("%q", stdout)
+	}
+	if _, stderr, status := output(t, env, "channel", "create", "x", "--connector", "webhook", "--locale", "en-GB", "--currency", "EUR", "--allow-private-targets",
+		"--set", "url=http://127.0.0.1:1/items", "--set", "secret=whsec_"+strings.Repeat("QUJD", 10)); status != 0 {
+		t.Fatal(stderr)
+	}
 	for _, c := range []struct {
 		args   []string
 		status int
@@ -43,6 +50,7 @@ func TestCompletenessCommand(t *testing.T) {
 		{[]string{"completeness", "A-1"}, 0, "x en-GB: 50 % (1 of 2), not ready\n  missing  ean\n"},
 		{[]string{"completeness", "A-1", "--locale", "de-DE"}, 0, "x de-DE: 50 % (1 of 2)\n"},
 		{[]string{"completeness", "A-1", "--channel", "x", "--json"}, 0, `"share": 0.5`},
+		{[]string{"completeness", "--family", "f", "--locale", "de-DE"}, 0, "x de-DE: 0 of 1 products are complete, 50 % in the mean\n  1        lack ean\n"},
 		{[]string{"completeness", "--family", "f"}, 0, "x en-GB: 0 of 1 products are complete, 50 % in the mean\n  1        lack ean\n"},
 	} {
 		if stdout, stderr, status := output(t, env, c.args...); status != c.status || !strings.Contains(stdout, c.want) {

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -19,32 +20,38 @@ type ListingChoice struct {
 	Category string // with those of the categories below it
 	Lane     pim.Lane
 	State    pim.ListingState
-	Issue    string    // code of an issue that it has
-	Updated  time.Time // its product was changed since
-	Drifted  bool      // its target was found to hold something else
+	Issue    string      // code of an issue that it has
+	Updated  time.Time   // its product was changed since
+	Drifted  bool        // its target was found to hold something else
+	Where    *pim.Filter // on its product, deleted ones included
 }
 
 // Whole reports whether c is all of the channel's listings.
 func (c *ListingChoice) Whole() bool {
-	return len(c.SKUs) == 0 && c.Family == "" && c.Category == "" && c.Lane == 0 && c.State == "" && c.Issue == "" && c.Updated.IsZero() && !c.Drifted
+	return len(c.SKUs) == 0 && c.Family == "" && c.Category == "" && c.Lane == 0 && c.State == "" && c.Issue == "" && c.Updated.IsZero() && !c.Drifted && c.Where == nil
 }
 
 // choiceStep is how many products one statement of a command looks at: it holds
 // no lock for long, since fan-out waits for whoever locks listings.
 const choiceStep = 2000
 
-// chosen picks and locks, in everybody's order, the listings of span that fit.
-const chosen = `
+// chosen picks and locks, in everybody's order, the listings of span that fit. A
+// filter's condition stands between its halves.
+const (
+	chosen     = chosenFrom + chosenEnd
+	chosenFrom = `
 picked as (
     select l.product_id, l.channel_id, l.lane
-    from span p join listing l on l.product_id = p.id and l.channel_id = (select id from c)
+    from span p left join product parent on parent.id = p.parent_id join listing l on l.product_id = p.id and l.channel_id = (select id from c)
     where (@family = '' or p.family = @family) and ` + inCategory + ` and p.updated_at >= @updated
       and (@lane::smallint = 0 or l.lane = @lane) and (@state = '' or ` + stateOf + ` = @state)
       and (@issue = '' or l.issues @> jsonb_build_array(jsonb_build_object('code', @issue::text)))
       and (not @parked or not l.dirty and l.error is not null)
-      and (not @drifted or exists (select from drift d where (d.channel_id, d.product_id, d.lane) = (l.channel_id, l.product_id, l.lane)))
+      and (not @drifted or exists (select from drift d where (d.channel_id, d.product_id, d.lane) = (l.channel_id, l.product_id, l.lane)))`
+	chosenEnd = `
     order by l.product_id, l.channel_id, l.lane for update of l
 ),`
+)
 
 // Which products a step looks at: the next ones, those of a list, those with
 // parked listings, or those with drift.
@@ -113,18 +120,19 @@ const (
 
 // ResyncListings compares the chosen listings with what was acknowledged and
 // has sent what differs; with full, all of them are sent. It says how many they
-// are. It goes in steps: after an error, those before it stay marked.
+// are. It goes in steps: after an error, those before it stay marked. The error is
+// a *pim.FilterError where c.Where asks for what there is not; then none is.
 func (s *Store) ResyncListings(ctx context.Context, c ListingChoice, full bool) (int64, error) {
-	sql := sqlResyncNext
+	sql, span := sqlResyncNext, spanNext
 	switch {
 	case len(c.SKUs) > 0:
-		sql = sqlResyncListed
+		sql, span = sqlResyncListed, spanListed
 	case c.State == pim.StateRejected:
-		sql = sqlResyncParked
+		sql, span = sqlResyncParked, spanParked
 	case c.Drifted:
-		sql = sqlResyncDrifted
+		sql, span = sqlResyncDrifted, spanDrifted
 	}
-	n, err := s.command(ctx, sql, c, full, false)
+	n, err := s.command(ctx, command{sql, span, resynced}, c, full, false)
 	if err != nil {
 		return n, fmt.Errorf("resync listings of %s: %w", c.Channel, err)
 	}
@@ -134,18 +142,31 @@ func (s *Store) ResyncListings(ctx context.Context, c ListingChoice, full bool) 
 // RetryListings un-parks the chosen ones of a channel's rejected listings, and
 // says how many these are. It goes in steps, as ResyncListings.
 func (s *Store) RetryListings(ctx context.Context, c ListingChoice) (int64, error) {
-	sql := sqlRetryParked
+	do := command{sqlRetryParked, spanParked, retried}
 	if len(c.SKUs) > 0 {
-		sql = sqlRetryListed
+		do = command{sqlRetryListed, spanListed, retried}
 	}
-	n, err := s.command(ctx, sql, c, false, true)
+	n, err := s.command(ctx, do, c, false, true)
 	if err != nil {
 		return n, fmt.Errorf("retry listings of %s: %w", c.Channel, err)
 	}
 	return n, nil
 }
 
-func (s *Store) command(ctx context.Context, sql string, c ListingChoice, full, parked bool) (total int64, err error) {
+// command is a statement on chosen listings, and of what it is made, for those
+// that a filter is put into.
+type command struct{ sql, span, end string }
+
+func (s *Store) command(ctx context.Context, do command, c ListingChoice, full, parked bool) (total int64, err error) {
+	// What a filter asks for is compiled, and the statement not kept: see docs/decisions/023.
+	given, mode := pgx.NamedArgs{}, pgx.QueryExecModeCacheStatement
+	if c.Where != nil {
+		where, err := s.compiled(ctx, c.Where, given)
+		if err != nil {
+			return 0, err
+		}
+		do.sql, mode = ofChannel+do.span+chosenFrom+" and "+where+chosenEnd+do.end, pgx.QueryExecModeDescribeExec
+	}
 	priority := PriorityBulk
 	if len(c.SKUs) > 0 {
 		priority = PriorityEdit
@@ -161,10 +182,12 @@ func (s *Store) command(ctx context.Context, sql string, c ListingChoice, full, 
 			found        bool
 		)
 		// Durably: what was answered to somebody is not forgotten in a crash.
-		err := s.pool.QueryRow(ctx, sql, pgx.NamedArgs{
+		args := pgx.NamedArgs{
 			"channel": c.Channel, "skus": c.SKUs, "family": c.Family, "category": c.Category, "lane": int16(c.Lane), "state": string(c.State),
 			"issue": c.Issue, "updated": updated, "after": after, "limit": choiceStep, "full": full, "parked": parked, "drifted": c.Drifted, "priority": priority,
-		}).Scan(&marked, &last, &span, &found)
+		}
+		maps.Copy(args, given)
+		err := s.pool.QueryRow(ctx, do.sql, mode, args).Scan(&marked, &last, &span, &found)
 		if err == nil && !found {
 			err = ErrNotFound
 		}

@@ -34,6 +34,14 @@ func TestChoiceOfListings(t *testing.T) {
 	}
 	h.exec(`insert into drift (channel_id, product_id, lane, kind) select c.id, p.id, 1, 'changed' from channel c, product p where c.code = 'aa' and p.sku in ('B', 'C') or c.code = 'bb'`)
 	soon := time.Now().Add(24 * time.Hour)
+	where := func(text string) *pim.Filter {
+		f, err := pim.ParseFilter(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return f
+	}
+	h.weighed()
 	for name, c := range map[string]struct {
 		choice ListingChoice
 		want   int64
@@ -54,6 +62,10 @@ func TestChoiceOfListings(t *testing.T) {
 		"drifted":             {ListingChoice{Drifted: true}, 2},
 		"drifted of a family": {ListingChoice{Drifted: true, Family: "thing"}, 1},
 		"drifted of SKUs":     {ListingChoice{Drifted: true, SKUs: []pim.SKU{"A", "B"}}, 1},
+		"filter":              {ListingChoice{Where: where(`family = thing and completeness.aa = 100 and completeness.aa.de-DE = 100 and listing.aa.issue = ean.bad`)}, 1},
+		"filter of SKUs":      {ListingChoice{Where: where(`sku in (B, C) and parent is empty`), SKUs: []pim.SKU{"A", "C"}}, 1},
+		"filter of parked":    {ListingChoice{Where: where(`not listing.bb.state = live or sku = none`), State: pim.StateRejected}, 1},
+		"filter of drifted":   {ListingChoice{Where: where(`category = hats`), Drifted: true}, 2},
 	} {
 		reset()
 		c.choice.Channel = "aa"
@@ -79,6 +91,10 @@ func TestChoiceOfListings(t *testing.T) {
 		if n, err := h.RetryListings(h.ctx, c.choice); err != nil || n != want {
 			t.Errorf("%s: %d retried (%v), want %d", name, n, err, want)
 		}
+	}
+	var wrong *pim.FilterError
+	if _, err := h.ResyncListings(h.ctx, ListingChoice{Channel: "aa", Where: where(`values.none = 1`)}, false); !errors.As(err, &wrong) {
+		t.Error(err)
 	}
 	for what, do := range map[string]func(ListingChoice) (int64, error){
 		"resync": func(c ListingChoice) (int64, error) { return h.ResyncListings(h.ctx, c, true) },

@@ -15,53 +15,76 @@ const filled = `
 (v is not null and case jsonb_typeof(v) when 'null' then false when 'string' then btrim(v #>> '{}', E' \t\n\r\u00a0') <> ''
     when 'array' then v <> '[]' when 'object' then v <> '{}' else true end)`
 
-// lacking is, of the products of family @family, by channel what they lack: one row
-// for each product and channel that something is required on. A variant has its
-// parent's values under its own, leaf by leaf.
+const (
+	// placeOfValue is where values have attribute a for channel and locale of c.
+	placeOfValue = `
+array[a.code] || case when a.definition ->> 'scopable' = 'true' then array[c.code] else '{}' end
+    || case when a.definition ->> 'localizable' = 'true' then array[c.locale] else '{}' end`
+
+	// requires: a family has its attribute fa on channel c.
+	requires = `(coalesce(fa ->> 'required' = 'true', false) or coalesce(fa -> 'required_for' ? c.code, false))`
+)
+
+// lacking is what the products of the relation shown (id, family, family_variant,
+// values, inherited) lack in the channels and locales of the relation asked
+// (channel_id, code, locale): one row for each product, channel and locale that
+// something is required in. A variant has its parent's values under its own, leaf
+// by leaf. A parent's axes are for its variants to have.
 const lacking = `
-f as (select definition from family where code = @family),
+families as (select * from family where code in (select family from shown)),
 needs as (
-    select c.id as channel_id, a.code as attribute,
-           array[a.code] || case when a.definition ->> 'scopable' = 'true' then array[c.code] else '{}' end
-               || case when a.definition ->> 'localizable' = 'true' then array[c.locale] else '{}' end as path
-    from f cross join jsonb_array_elements(f.definition -> 'attributes') fa
-    join attribute a on a.code = fa ->> 'code'
-    join channel c on c.deleted_at is null and (@channels::text[] = '{}' or c.code = any(@channels))
-    where coalesce(fa ->> 'required' = 'true', false) or coalesce(fa -> 'required_for' ? c.code, false)
+    select f.code as family, c.channel_id, c.locale, a.code as attribute, ` + placeOfValue + ` as path
+    from families f cross join jsonb_array_elements(f.definition -> 'attributes') fa
+    join attribute a on a.code = fa ->> 'code' cross join asked c
+    where ` + requires + `
 ),
-axes as ( -- a parent's are for its variants to have
-    select v ->> 'code' as variant, axis as attribute from f cross join jsonb_array_elements(f.definition -> 'variants') v
+axes as (
+    select f.code as family, v ->> 'code' as variant, axis as attribute from families f cross join jsonb_array_elements(f.definition -> 'variants') v
     cross join jsonb_array_elements_text(v -> 'axes') axis where jsonb_typeof(f.definition -> 'variants') = 'array'
 ),
 lacking as (
-    select n.channel_id, p.id, count(*) as required, array_agg(n.attribute) filter (where not ` + filled + `) as missing
-    from product p left join product parent on parent.id = p.parent_id
-    cross join needs n cross join lateral (select coalesce(p.values #> n.path, parent.values #> n.path) as v) v
-    where p.family = @family and p.deleted_at is null
-      and (p.family_variant is null or (p.family_variant, n.attribute) not in (select variant, attribute from axes))
-    group by 1, 2
+    select p.id, n.channel_id, n.locale, count(*) as required, array_agg(n.attribute) filter (where not ` + filled + `) as missing
+    from shown p join needs n on n.family = p.family
+    cross join lateral (select coalesce(p.values #> n.path, p.inherited #> n.path) as v) v
+    where p.family_variant is null or (p.family, p.family_variant, n.attribute) not in (select family, variant, attribute from axes)
+    group by 1, 2, 3
 )`
 
+// sqlFamilyCompleteness looks at channels in their own locale or in those that
+// are asked for; in a house without channels at no channel in these locales, or
+// in all that there are.
 const sqlFamilyCompleteness = `
-with ` + lacking + `,
+with shown as (
+    select p.id, p.family, p.family_variant, p.values, parent.values as inherited
+    from product p left join product parent on parent.id = p.parent_id where p.family = @family and p.deleted_at is null
+),
+asked as (
+    select c.id as channel_id, c.code, l.locale from channel c
+    cross join lateral (select c.locale where @locales::text[] = '{}' union select unnest(@locales::text[])) l (locale)
+    where c.deleted_at is null and (@channels::text[] = '{}' or c.code = any(@channels))
+    union all
+    select 0, '', l.code from locale l where (@locales::text[] = '{}' or l.code = any(@locales::text[]))
+      and @channels::text[] = '{}' and not exists (select from channel where deleted_at is null)
+),
+` + lacking + `,
 counted as (
-    select channel_id, count(*) filter (where missing is not null) as incomplete,
+    select channel_id, locale, count(*) filter (where missing is not null) as incomplete,
            sum(coalesce(cardinality(missing), 0)::float8 / required) as lack
-    from lacking group by 1
+    from lacking group by 1, 2
 ),
 by_attribute as (
-    select channel_id, jsonb_agg(jsonb_build_object('attribute', attribute, 'products', n) order by n desc, attribute) as missing
-    from (select channel_id, attribute, count(*) as n from lacking cross join unnest(missing) attribute group by 1, 2) m group by 1
+    select channel_id, locale, jsonb_agg(jsonb_build_object('attribute', attribute, 'products', n) order by n desc, attribute) as missing
+    from (select channel_id, locale, attribute, count(*) as n from lacking cross join unnest(missing) attribute group by 1, 2, 3) m group by 1, 2
 )
 select c.code, c.locale, t.n, t.n - coalesce(k.incomplete, 0), coalesce(1 - k.lack / nullif(t.n, 0), 1), coalesce(a.missing, '[]')
-from channel c cross join (select count(*) as n from product where family = @family and deleted_at is null) t
-left join counted k on k.channel_id = c.id left join by_attribute a on a.channel_id = c.id
-where c.deleted_at is null and (@channels::text[] = '{}' or c.code = any(@channels)) order by c.code`
+from asked c cross join (select count(*) as n from product where family = @family and deleted_at is null) t
+left join counted k on (k.channel_id, k.locale) = (c.channel_id, c.locale) left join by_attribute a on (a.channel_id, a.locale) = (c.channel_id, c.locale)
+order by c.code, c.locale`
 
 // ChannelCompleteness is how complete a family's products are for one channel, in
-// its locale.
+// one locale.
 type ChannelCompleteness struct {
-	Channel  pim.ChannelCode   `json:"channel"`
+	Channel  pim.ChannelCode   `json:"channel" doc:"None in particular where the house has none"`
 	Locale   pim.Locale        `json:"locale"`
 	Products int               `json:"products" doc:"Of the family, variants and their parents alike"`
 	Complete int               `json:"complete" doc:"Those of them that lack nothing"`
@@ -76,9 +99,11 @@ type MissingOfFamily struct {
 }
 
 // FamilyCompleteness counts what the products of a family lack, by channel, of
-// channels alone where these are named: worked out anew, in one statement.
-// ErrNotFound: there is no such family.
-func (s *Store) FamilyCompleteness(ctx context.Context, family string, channels []pim.ChannelCode) ([]ChannelCompleteness, error) {
+// channels alone where these are named, each in its own locale or in those that
+// are named: worked out anew, in one statement. A house without channels is told
+// what products lack on none in particular, in all its locales or in those that
+// are named. ErrNotFound: there is no such family.
+func (s *Store) FamilyCompleteness(ctx context.Context, family string, channels []pim.ChannelCode, locales []pim.Locale) ([]ChannelCompleteness, error) {
 	schema, err := s.RefreshSchema(ctx)
 	if err != nil {
 		return nil, err
@@ -89,7 +114,10 @@ func (s *Store) FamilyCompleteness(ctx context.Context, family string, channels 
 	if channels == nil {
 		channels = []pim.ChannelCode{}
 	}
-	rows, err := s.pool.Query(ctx, sqlFamilyCompleteness, pgx.NamedArgs{"family": family, "channels": channels})
+	if locales == nil {
+		locales = []pim.Locale{}
+	}
+	rows, err := s.pool.Query(ctx, sqlFamilyCompleteness, pgx.NamedArgs{"family": family, "channels": channels, "locales": locales})
 	if err != nil {
 		return nil, fmt.Errorf("count what products of family %s lack: %w", family, err)
 	}

@@ -34,7 +34,7 @@ func TestFamilyCompletenessProperty(t *testing.T) {
 		}()
 		f := pim.Family{Code: "f", Variants: []pim.FamilyVariant{{Code: "by", Axes: []string{"a0"}}}}
 		s := &pim.Schema{Attributes: map[string]*pim.Attribute{}, Families: map[string]*pim.Family{"f": &f}}
-		h.exec(`truncate product, family, attribute cascade`)
+		h.exec(`truncate product, family, attribute, completeness, completeness_walk cascade`)
 		for i := range 4 {
 			a := &pim.Attribute{Code: fmt.Sprint("a", i), Type: pim.TypeText}
 			if i > 0 {
@@ -78,9 +78,11 @@ func TestFamilyCompletenessProperty(t *testing.T) {
 		}
 		want := map[pim.ChannelCode]*ChannelCompleteness{"one": {}, "two": {}}
 		missing := map[pim.ChannelCode]map[string]int{"one": {}, "two": {}}
+		var rows []string
 		tell := func(by string, v pim.Values) {
 			for i, channel := range []pim.ChannelCode{"one", "two"} {
 				c := s.Completeness("f", by, v, channel, locales[i])
+				rows = append(rows, fmt.Sprintf("%s %d %d %d", channel, c.Required, len(c.Missing), int(math.Round(100*c.Share()))))
 				w := want[channel]
 				if w.Products++; c.Complete() {
 					w.Complete++
@@ -110,7 +112,7 @@ func TestFamilyCompletenessProperty(t *testing.T) {
 				tell("", own)
 			}
 		}
-		got, err := h.FamilyCompleteness(h.ctx, "f", nil)
+		got, err := h.FamilyCompleteness(h.ctx, "f", nil, nil)
 		if err != nil || len(got) != 2 {
 			rt.Fatal(got, err)
 		}
@@ -129,11 +131,17 @@ func TestFamilyCompletenessProperty(t *testing.T) {
 				rt.Fatalf("%+v, wanted %+v, mean %v, missing %v", c, w, mean, missing[c.Channel])
 			}
 		}
-		if only, err := h.FamilyCompleteness(h.ctx, "f", []pim.ChannelCode{"two"}); err != nil || len(only) != 1 || only[0].Channel != "two" {
+		h.weighed()
+		var kept []string
+		h.one(`select coalesce(array_agg(concat_ws(' ', c.code, k.required, k.missing, k.share) order by k.product_id, c.code), '{}') from completeness k join channel c on c.id = k.channel_id`, &kept)
+		if !slices.Equal(kept, rows) {
+			rt.Fatalf("kept %q, wanted %q", kept, rows)
+		}
+		if only, err := h.FamilyCompleteness(h.ctx, "f", []pim.ChannelCode{"two"}, nil); err != nil || len(only) != 1 || only[0].Channel != "two" {
 			rt.Fatal(only, err)
 		}
 	})
-	if _, err := h.FamilyCompleteness(h.ctx, "none", nil); err == nil {
+	if _, err := h.FamilyCompleteness(h.ctx, "none", nil, nil); err == nil {
 		t.Error("a family that is not there lacks nothing")
 	}
 }

@@ -46,6 +46,11 @@ func (s *Store) Facets(ctx context.Context, q *Search, f ProductFilter, fields [
 	if err != nil {
 		return nil, err
 	}
+	done, err := s.find(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	var b strings.Builder
 	b.WriteString("with ")
 	const from = " from product p left join product parent on parent.id = p.parent_id"

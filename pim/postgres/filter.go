@@ -17,15 +17,16 @@ import (
 // came from outside is an argument. Each test is true or false, never null: what
 // has no value fits no test but "is empty".
 type compiler struct {
-	schema *pim.Schema
-	args   pgx.NamedArgs
-	b      strings.Builder
+	schema   *pim.Schema
+	channels map[pim.ChannelCode]channelPlace // of a filter by completeness
+	args     pgx.NamedArgs
+	b        strings.Builder
 }
 
 // compileFilter gives f as a condition, and puts its arguments, f_1 and so on,
 // into args. The error is a *pim.FilterError.
-func compileFilter(f *pim.Filter, schema *pim.Schema, args pgx.NamedArgs) (string, error) {
-	c := compiler{schema: schema, args: args}
+func compileFilter(f *pim.Filter, schema *pim.Schema, channels map[pim.ChannelCode]channelPlace, args pgx.NamedArgs) (string, error) {
+	c := compiler{schema: schema, channels: channels, args: args}
 	if err := c.node(f); err != nil {
 		return "", err
 	}
@@ -62,6 +63,9 @@ func (c *compiler) node(f *pim.Filter) error {
 	case pim.FilterNot:
 		c.write("not ")
 		return c.node(f.Sub[0])
+	}
+	if f.Path[0] == "completeness" { // never null, and bare it may be a join
+		return c.completeness(f)
 	}
 	c.write("coalesce(")
 	err := c.test(f)
@@ -101,7 +105,7 @@ func (c *compiler) test(f *pim.Filter) error {
 		return c.issue(f, "")
 	default:
 		return fault(f.At, "filter.field", "there is no field %s: sku, parent, family, family_variant, category, enabled, created_at, updated_at, issue, "+
-			"values.ATTRIBUTE, listing.CHANNEL.state and listing.CHANNEL.issue can be asked for", clipped(name))
+			"values.ATTRIBUTE, completeness.CHANNEL, listing.CHANNEL.state and listing.CHANNEL.issue can be asked for", clipped(name))
 	}
 }
 

@@ -30,6 +30,8 @@ type ProductFilter struct {
 	Deleted      bool      // the deleted products, and no others
 	Sort         []SortKey // nil: in the order of creation
 	NoOffers     bool      // without prices and stock levels, which cost a look-up each
+
+	channels map[pim.ChannelCode]channelPlace // see Store.conditions
 }
 
 // SortKey is one column that products are sorted by.
@@ -129,7 +131,7 @@ func (f *ProductFilter) conditions(schema *pim.Schema, args pgx.NamedArgs) (stri
 		add(true, "p.updated_at >= @since::timestamptz", "since", *f.UpdatedSince)
 	}
 	if f.Where != nil {
-		where, err := compileFilter(f.Where, schema, args)
+		where, err := compileFilter(f.Where, schema, f.channels, args)
 		if err != nil {
 			return "", err
 		}
@@ -262,6 +264,10 @@ func readPlace(keys []SortKey, text string) ([]any, error) {
 // does not know: another may have made it.
 func (s *Store) conditions(ctx context.Context, f *ProductFilter, args pgx.NamedArgs) (string, error) {
 	schema, given := s.Schema(), maps.Clone(args)
+	var err error
+	if f.channels, err = s.channelPlaces(ctx, f.Where); err != nil {
+		return "", err
+	}
 	where, err := f.conditions(schema, args)
 	if _, wrong := errors.AsType[*pim.FilterError](err); !wrong {
 		return where, err
@@ -273,6 +279,25 @@ func (s *Store) conditions(ctx context.Context, f *ProductFilter, args pgx.Named
 	clear(args)
 	maps.Copy(args, given)
 	return f.conditions(newest, args)
+}
+
+// compiled is a filter's condition on p and parent, by the newest schema where
+// it has to be; its arguments are put into args.
+func (s *Store) compiled(ctx context.Context, where *pim.Filter, args pgx.NamedArgs) (string, error) {
+	sql, err := s.conditions(ctx, &ProductFilter{Where: where}, args)
+	_, condition, _ := strings.Cut(sql, " and ") // behind "deleted_at is null"
+	return condition, err
+}
+
+// find waits until few enough others look through the catalogue. done is to be
+// called after the answer is read. The error is that ctx ended before.
+func (s *Store) find(ctx context.Context) (done func(), err error) {
+	select {
+	case s.finding <- struct{}{}:
+		return func() { <-s.finding }, nil
+	case <-ctx.Done():
+		return nil, fmt.Errorf("wait for others that look through the catalogue: %w", ctx.Err())
+	}
 }
 
 // CheckFilter reports whether f asks for what there is: a *pim.FilterError where
@@ -294,6 +319,13 @@ func (s *Store) Products(ctx context.Context, f ProductFilter, page Page) (list 
 	sql, err := f.query(where, page, args)
 	if err != nil {
 		return nil, "", err
+	}
+	if f.Where != nil || f.Search != "" {
+		done, err := s.find(ctx)
+		if err != nil {
+			return nil, "", err
+		}
+		defer done()
 	}
 	// Each combination is a statement of its own: none is kept, and each is planned for its values.
 	rows, err := s.pool.Query(ctx, sql, pgx.QueryExecModeDescribeExec, args)

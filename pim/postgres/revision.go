@@ -301,10 +301,26 @@ const (
 	sqlHistoryMonths    = `select history_months from catalogue`
 	sqlSetHistoryMonths = `update catalogue set history_months = nullif(@months::integer, 0)`
 	sqlDropHistory      = `select event_drop(history_months) from catalogue where history_months is not null`
+	// sqlHistoryUnread: search and completeness have still to read what would be
+	// dropped. A house that stood still for long would else never hear of it.
+	sqlHistoryUnread = `
+select exists (
+    select from catalogue cross join (select xid, id from search_state union all select xid, id from completeness_state) s
+    cross join lateral (select e.at from event e where (e.xid, e.id) > (s.xid, s.id) order by e.xid, e.id limit 1) n
+    where n.at < now() - make_interval(months => history_months))`
 )
 
 // MaxHistoryMonths bounds how long history is said to be kept.
 const MaxHistoryMonths = 1200
+
+// dropHistory drops the old months of the log, unless somebody has still to read them.
+func (s *Store) dropHistory(ctx context.Context) error {
+	var unread bool
+	if err := s.work.QueryRow(ctx, sqlHistoryUnread).Scan(&unread); err != nil || unread {
+		return err
+	}
+	return s.partitions(ctx, sqlDropHistory, pgx.NamedArgs{})
+}
 
 // HistoryMonths is for how many months products' history is kept; 0: for ever.
 func (s *Store) HistoryMonths(ctx context.Context) (int, error) {

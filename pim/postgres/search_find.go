@@ -146,6 +146,11 @@ func (s *Store) Search(ctx context.Context, q Search, f ProductFilter, page Page
 	if err != nil {
 		return nil, "", err
 	}
+	done, err := s.find(ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	defer done()
 	if err := s.searchArgs(ctx, q, args); err != nil {
 		return nil, "", fmt.Errorf("search products: %w", err)
 	}

@@ -40,6 +40,9 @@ type Store struct {
 	// order, so nothing later survives something earlier (docs/decisions/002).
 	work   *pgxpool.Pool
 	schema atomic.Pointer[pim.Schema]
+	// finding holds one for each question that may read a whole catalogue: readers
+	// wait for one another before edits have to wait for a connection.
+	finding chan struct{}
 	// nudge is called after a commit that left outbox rows or other work.
 	nudge atomic.Pointer[func()]
 }
@@ -96,6 +99,7 @@ func Open(ctx context.Context, dsn string, o Options) (*Store, error) {
 		s.pool.Close()
 		return nil, fmt.Errorf("open the database: %w", err)
 	}
+	s.finding = make(chan struct{}, max(1, s.pool.Config().MaxConns/3))
 	s.SetNudge(func() {})
 	if _, err := s.loadSchema(ctx, s.pool); err != nil {
 		s.Close()

@@ -30,7 +30,7 @@ func (s *Store) Tidy(ctx context.Context) error {
 	if err := s.partitions(ctx, sqlPartitions, pgx.NamedArgs{}); err != nil {
 		return fmt.Errorf("make partitions of the event log: %w", err)
 	}
-	if err := s.partitions(ctx, sqlDropHistory, pgx.NamedArgs{}); err != nil {
+	if err := s.dropHistory(ctx); err != nil {
 		return fmt.Errorf("drop old months of the event log: %w", err)
 	}
 	if err := s.tidyExchanges(ctx); err != nil {

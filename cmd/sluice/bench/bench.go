@@ -27,12 +27,15 @@ import (
 type Command struct {
 	JSON        bool     `name:"json" help:"Write one JSON object instead of tables."`
 	Quick       bool     `help:"A run of about 40 seconds: fewer products, shorter measures."`
-	Only        []string `help:"Measures to run: ${enum}." enum:"images,import,fanout,edits,push,paced,dead,attached,idle,shared,steady" placeholder:"MEASURE"`
+	Only        []string `help:"Measures to run: ${enum}." enum:"images,import,fanout,edits,push,paced,dead,attached,idle,shared,steady,find,completeness,prices" placeholder:"MEASURE"`
 	Products    int      `default:"20000" help:"Products in the catalogue, which are also the listings of each channel (100 to 1,000,000)."`
 	Seconds     float64  `default:"6" help:"Length of each measure that lasts a time, in seconds."`
 	Connections int      `default:"12" help:"Connections that edit at once, over HTTP and in the yardstick."`
 	Waiting     int      `default:"1000000" help:"Listings that wait behind a dead channel, and listings of a channel that is attached (100 to 10,000,000)."`
 	Idle        int      `default:"200" help:"Channels of a process that is idle (1 to 1,000)."`
+	Few         int      `default:"10000" help:"Products of the small catalogue that pages are read of (100 to 10,000,000)."`
+	Many        int      `default:"1000000" help:"Products of the large one (100 to 10,000,000)."`
+	Family      int      `default:"100000" help:"Products whose completeness and prices are made anew (100 to 10,000,000)."`
 	Minutes     float64  `default:"2" help:"How long edits go on while heap and goroutines are watched, in minutes."`
 	Images      []int    `default:"12,24" placeholder:"MP" help:"Sizes of the photographs that renditions are made of, in megapixels (1 to 50)."`
 	Profile     string   `type:"path" placeholder:"DIR" help:"Write a CPU profile of each measure there, and (on the private server) the statements' times."`
@@ -60,11 +63,15 @@ const (
 	measureIdle     = "idle"
 	measureShared   = "shared"
 	measureSteady   = "steady"
+	// And those of the store.
+	measureFind         = "find"
+	measureCompleteness = "completeness"
+	measurePrices       = "prices"
 )
 
 var (
 	measuresOfRoad = []string{measureImport, measureFanout, measureEdits, measurePush, measurePaced}
-	measuresOfSize = []string{measureDead, measureAttached, measureIdle, measureShared, measureSteady}
+	measuresOfSize = []string{measureDead, measureAttached, measureIdle, measureShared, measureSteady, measureFind, measureCompleteness, measurePrices}
 )
 
 const (
@@ -113,6 +120,9 @@ func (c *Command) run(ctx context.Context, out, progress io.Writer) error {
 	if c.Idle < 1 || c.Idle > 1000 {
 		return fmt.Errorf("--idle is %d, it must be from 1 to 1,000", c.Idle)
 	}
+	if least, most := min(c.Few, c.Many, c.Family), max(c.Few, c.Many, c.Family); least < minProducts || most > 10*maxProducts {
+		return fmt.Errorf("--few, --many and --family are %d, %d and %d, each must be from %d to %d", c.Few, c.Many, c.Family, minProducts, 10*maxProducts)
+	}
 	if c.Minutes < 0.01 || c.Minutes > 24*60 {
 		return fmt.Errorf("--minutes is %v, it must be from 0.01 to %d", c.Minutes, 24*60)
 	}
@@ -124,6 +134,7 @@ func (c *Command) run(ctx context.Context, out, progress io.Writer) error {
 	if c.Quick {
 		c.Images = c.Images[:min(len(c.Images), 1)]
 		c.Products, c.Seconds = min(c.Products, 5000), min(c.Seconds, 1.5)
+		c.Few, c.Many, c.Family = min(c.Few, 500), min(c.Many, 5000), min(c.Family, 5000)
 		c.Waiting, c.Idle, c.Minutes = min(c.Waiting, 20_000), min(c.Idle, 50), min(c.Minutes, 0.1)
 	}
 	r, err := c.measure(ctx, progress)

@@ -49,7 +49,7 @@ func parse(args ...string) *Command {
 // figures.
 func TestRun(t *testing.T) {
 	server := dbtest.Server(t)
-	c := parse("--json", "--products=120", "--seconds=0.3", "--connections=3", "--images=1", "--waiting=300", "--idle=5", "--minutes=0.02")
+	c := parse("--json", "--products=120", "--seconds=0.3", "--connections=3", "--images=1", "--waiting=300", "--idle=5", "--minutes=0.02", "--few=100", "--many=300", "--family=120")
 	c.dsn, c.log = server.DSN(), slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	var out, progress bytes.Buffer
 	if err := c.run(t.Context(), &out, &progress); err != nil {
@@ -71,8 +71,8 @@ func TestRun(t *testing.T) {
 			aims++
 		}
 	}
-	if aims != 25 {
-		t.Errorf("%d aims are judged, not 25", aims)
+	if aims != 35 {
+		t.Errorf("%d aims are judged, not 35", aims)
 	}
 	var text bytes.Buffer
 	if err := r.writeTables(&text); err != nil {

@@ -35,12 +35,19 @@ func (b *bench) size(ctx context.Context) error {
 		{[]string{measureIdle}, true, b.idle},
 		{[]string{measureShared}, false, b.shared},
 		{[]string{measureSteady}, true, b.steady},
+		{[]string{measureCompleteness}, true, b.weigh},
+		{[]string{measurePrices}, true, b.reprice},
 	} {
 		if !slices.ContainsFunc(m.names, b.wants) {
 			continue
 		}
 		if err := b.sized(ctx, m.works, m.run); err != nil {
 			return fmt.Errorf("%s: %w", m.names[0], err)
+		}
+	}
+	if b.wants(measureFind) {
+		if err := b.find(ctx); err != nil {
+			return fmt.Errorf("%s: %w", measureFind, err)
 		}
 	}
 	return nil

@@ -1,0 +1,143 @@
+package api
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// resources sends a batch and gives what became of each row: its code, status and
+// revision, and the place and code of its problems.
+func (k *kit) resources(role Role, path, body string, headers ...string) (ResourceBatchAnswer, string) {
+	k.t.Helper()
+	var a ResourceBatchAnswer
+	k.hide(k.want(k.do(role, "POST", path, body, headers...), 200, &a))
+	var rows []string
+	for _, r := range a.Results {
+		row := fmt.Sprintf("%s:%s:%d", r.Code, r.Status, r.Revision)
+		for _, p := range r.Problems {
+			row += " " + p.Pointer + "=" + p.Code
+		}
+		rows = append(rows, row)
+	}
+	return a, strings.Join(rows, "\n")
+}
+
+// Each row of a batch is what the operation on the one thing is, for itself.
+func TestBatchOfResources(t *testing.T) {
+	t.Parallel()
+	k := newKit(t).seed()
+	check := func(role Role, path, body, want string, headers ...string) ResourceBatchAnswer {
+		t.Helper()
+		a, got := k.resources(role, path, body, headers...)
+		if want = strings.ReplaceAll(strings.TrimSpace(want), "\t", ""); got != want {
+			t.Errorf("%s:\n%s\nwanted:\n%s", path, got, want)
+		}
+		return a
+	}
+	a := check(Editor, "/v1/attributes:batch", `[{"code":"care","type":"text","labels":{"en-GB":"Care"}},{"code":"color","type":"text"},{"code":"care","type":"text","max_length":9},
+		{"type":"text"},7,{"code":"x","type":"text","nope":1},{"code":"care","delete":true},{"code":"care","delete":true},{"code":"spare","if_match":1,"type":"text"},{"code":"spare","delete":"yes"}]`, `
+		care:created:0
+		color:rejected:0 /1=attribute.shape
+		care:stored:0
+		:rejected:0 /3/code=field.missing
+		:rejected:0 /4=field.type
+		x:rejected:0 /5/nope=field.unknown
+		care:deleted:0
+		care:rejected:0 /7=not-found
+		spare:rejected:0 /8/if_match=field.unknown
+		spare:rejected:0 /9/delete=field.type`)
+	if a.Created != 1 || a.Stored != 1 || a.Deleted != 1 || a.Rejected != 7 {
+		t.Errorf("%+v", a)
+	}
+	check(Editor, "/v1/locales:batch", "{\"code\":\"fr-FR\"}\n{\"code\":\"fr-FR\"}\n{\"code\":\"f\"}\n{\"code\":\"nl-BE\",\"labels\":{}}\n{\"code\":\"fr-FR\",\"delete\":true}", `
+		fr-FR:created:0
+		fr-FR:stored:0
+		f:rejected:0 /2/code=locale
+		nl-BE:rejected:0 /3/labels=field.unknown
+		fr-FR:rejected:0 /4/delete=field.unknown`, "Content-Type", "application/x-ndjson")
+	check(Editor, "/v1/categories:batch", `[{"code":"lamps","parent":"home"},{"code":"home"},{"code":"lamps","parent":"home"},{"code":"home","if_match":1,"labels":{"en-GB":"Home"}},{"code":"home","if_match":1},{"code":"home","delete":true},{"code":"lamps","delete":true,"if_match":1}]`, `
+		lamps:rejected:0 /0/parent=category.parent
+		home:created:1
+		lamps:created:1
+		home:stored:2
+		home:rejected:0 /4=stale
+		home:rejected:0 /5=in-use
+		lamps:deleted:0`)
+	check(Editor, "/v1/price-lists:batch", `[{"code":"trade","labels":{"en-GB":"Trade"}},{"code":"sale"}]`, `
+		trade:created:1
+		sale:stored:1`)
+	check(Editor, "/v1/families:batch", `[{"code":"hat","attributes":[{"code":"name","required":true},{"code":"none"}]},{"code":"hat","attributes":[{"code":"name"}]}]`, `
+		hat:rejected:0 /0/attributes/1/code=attribute.unknown
+		hat:created:0`)
+	// What is not there is created where that is another operation.
+	channel := `{"code":"%s","connector":"webhook","locale":"%s","currency":"EUR","config":{"url":"https://shop.example/x","secret":"` + testSecret + `"}}`
+	check(ChannelManager, "/v1/channels:batch", "["+fmt.Sprintf(channel, "shop", "en-GB")+","+fmt.Sprintf(channel, "bad", "xx")+","+fmt.Sprintf(channel, "shop", "de-DE")+`,{"code":"shop","delete":true,"if_match":1},{"code":"shop","delete":true}]`, `
+		shop:created:1
+		bad:rejected:0 /1/locale=locale.unknown
+		shop:stored:2
+		shop:rejected:0 /3/if_match=field.unknown
+		shop:deleted:0`)
+	// Roles are those of what the rows are.
+	k.want(k.do(Viewer, "POST", "/v1/attributes:batch", `[]`), 403, nil)
+	k.want(k.do(ChannelManager, "POST", "/v1/attributes:batch", `[]`), 403, nil)
+	k.want(k.do(Editor, "POST", "/v1/channels:batch", `[]`), 403, nil)
+	k.refused(k.do(Editor, "POST", "/v1/attributes:batch", `{}`), 422, "", "json.syntax")
+	k.want(k.do(Editor, "POST", "/v1/attributes:batch", "["+strings.Repeat("1,", maxRows)+"1]"), 413, nil)
+}
+
+// Products of a batch are stored, or refused, each for itself, parents before
+// their variants.
+func TestBatchOfProducts(t *testing.T) {
+	t.Parallel()
+	k := newKit(t).seed()
+	check := func(query, body, want string) ProductBatchAnswer {
+		t.Helper()
+		var a ProductBatchAnswer
+		k.want(k.do(Editor, "POST", "/v1/products:batch"+query, body), 200, &a)
+		var rows []string
+		for _, r := range a.Results {
+			row := fmt.Sprintf("%s:%s:%d:%d", r.SKU, r.Status, r.Revision, len(r.Warnings))
+			for _, p := range r.Problems {
+				row += " " + p.Pointer + "=" + p.Code
+			}
+			rows = append(rows, row)
+		}
+		if got, want := strings.Join(rows, "\n"), strings.ReplaceAll(strings.TrimSpace(want), "\t", ""); got != want {
+			t.Errorf("got:\n%s\nwanted:\n%s", got, want)
+		}
+		return a
+	}
+	a := check("", `[{"sku":"V","family":"shoe","parent":"P","values":{"color":"red"}},{"sku":"P","family":"shoe","family_variant":"by_color","values":{"name":{"en-GB":"Parent"}}},
+		{"sku":"A","family":"shoe","values":{"gtin":"4006381333932"}},{"sku":"B","values":{}},{"sku":"A","values":{}},{"values":{}},{"sku":"C","family":"shoe","values":{"count":"x"}},
+		{"sku":"D","family":"shoe","delete":"no"},{"sku":"E","family":"shoe","price":1},"x"]`, `
+		V:created:1:0
+		P:created:1:0
+		A:created:1:1
+		B:rejected:0:0 /3/family=family.missing
+		A:rejected:0:0 /4/sku=sku.twice
+		:rejected:0:0 /5/sku=field.missing
+		C:rejected:0:0 /6/values/count=value.type
+		D:rejected:0:0 /7/delete=field.type
+		E:rejected:0:0 /8/price=field.unknown
+		:rejected:0:0 /9=json.not_object`)
+	if a.Created != 3 || a.Rejected != 7 {
+		t.Errorf("%+v", a)
+	}
+	check("", `[{"sku":"A","values":{"count":2}},{"sku":"P","values":{"name":{"en-GB":"Parent"}}},{"sku":"V","if_match":7,"values":{"name":{"en-GB":"Mine"}}},{"sku":"P2","delete":true}]`, `
+		A:changed:2:1
+		P:unchanged:1:0
+		V:rejected:1:0 /2=stale
+		P2:rejected:0:0 /3=not-found`)
+	check("?mode=put", `[{"sku":"A","family":"shoe","if_match":2,"values":{"count":2}},{"sku":"V","delete":true,"if_match":1},{"sku":"P","delete":true,"values":{}}]`, `
+		A:changed:3:0
+		V:deleted:3:0
+		P:rejected:0:0 /2/values=field.unknown`)
+	if p := k.product("A"); len(p.Values) == 0 || strings.Contains(string(p.Values), "gtin") {
+		t.Errorf("put leaves %s", p.Values)
+	}
+	if _, err := k.store.Product(t.Context(), "V"); err == nil || k.count("event") == 0 {
+		t.Error(err)
+	}
+	k.want(k.do(Integration, "POST", "/v1/products:batch", `[]`), 403, nil)
+}

@@ -1,0 +1,154 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// The rows of completeness follow the event log and the families, as search
+// documents do: behind the edits, by one process at a time, which holds the row
+// completeness_state. A step's rows and the place that they are of are one
+// transaction, so a step that dies is done again, and none is left out. What a
+// family requires is compared with what it required when its products were last
+// looked at: a change of one family, of its attributes or of the channels has no
+// others looked at. See docs/decisions/031.
+
+const (
+	completenessEvents   = 1000 // that a step reads at most
+	completenessProducts = 2000 // that a step looks at in a walk
+)
+
+const (
+	// sqlCompletenessState locks how far the log was followed, and says what
+	// families have to be looked at again for.
+	sqlCompletenessState = `
+select s.xid::text, s.id, s.seen, pg_snapshot_xmin(pg_current_snapshot())::text,
+       (select version from catalogue) || ' ' || md5((select coalesce(string_agg(concat_ws(' ', id, code, locale), ',' order by id), '') from channel where deleted_at is null))
+from completeness_state s for no key update of s skip locked`
+
+	// sqlCompletenessFamilies begins a walk over the products of each family that
+	// requires something else than when they were last looked at. The number is of
+	// the form of what is stored.
+	sqlCompletenessFamilies = `
+with channels as (
+    select coalesce(string_agg(concat_ws(' ', id, code, locale), ',' order by id), '') as list from channel where deleted_at is null
+),
+now_ as (
+    select f.code as family, md5(concat_ws(' ', 1, c.list, f.definition -> 'attributes', f.definition -> 'variants', (
+        select jsonb_agg(jsonb_build_array(a.code, a.definition -> 'scopable', a.definition -> 'localizable') order by a.code)
+        from jsonb_array_elements(f.definition -> 'attributes') fa join attribute a on a.code = fa ->> 'code'))) as fingerprint
+    from family f cross join channels c
+),
+gone as (delete from completeness_walk w where not exists (select from family f where f.code = w.family))
+insert into completeness_walk as w (family, fingerprint) select family, fingerprint from now_ order by 1
+on conflict (family) do update set fingerprint = excluded.fingerprint, after = 0 where w.fingerprint <> excluded.fingerprint`
+
+	// sqlCompletenessEvents reads on in the log, in an order that is final: see
+	// sqlEvents. Media are values, too.
+	sqlCompletenessEvents = `
+with e as (
+    select e.xid, e.id, e.product_id, e.lanes from event e
+    where (e.xid, e.id) > (@xid::text::xid8, @id) and e.xid < pg_snapshot_xmin(pg_current_snapshot()) order by e.xid, e.id limit @limit
+)
+select (select xid::text from e order by e.xid desc, e.id desc limit 1), (select id from e order by e.xid desc, e.id desc limit 1),
+       coalesce((select array_agg(distinct product_id) from e where lanes & 5 <> 0), '{}')`
+
+	// sqlCompletenessWalk takes the next products of a walk, and moves it on.
+	sqlCompletenessWalk = `
+with w as (select family, after from completeness_walk where after is not null order by family limit 1),
+p as (select p.id from w cross join lateral (select id from product where family = w.family and id > w.after order by id limit @limit) p),
+moved as (update completeness_walk c set after = (select max(id) from p) from w where c.family = w.family)
+select exists (select from w), coalesce((select array_agg(id) from p), '{}')`
+
+	// sqlCompletenessPut makes the rows of products, and of those that inherit from
+	// them, what they are to be. Long values are unpacked once.
+	sqlCompletenessPut = `
+with recursive touched (id) as (
+    select unnest(@ids::bigint[]) union select c.id from product c join touched t on c.parent_id = t.id
+),
+shown as materialized (
+    select p.id, p.family, p.family_variant, p.values || '{}' as values, parent.values || '{}' as inherited
+    from touched t join product p on p.id = t.id left join product parent on parent.id = p.parent_id where p.deleted_at is null
+),
+asked as (select id as channel_id, code, locale from channel where deleted_at is null),
+` + lacking + `,
+now_ as (
+    select p.id as product_id, c.channel_id, coalesce(l.required, 0) as required, coalesce(cardinality(l.missing), 0) as missing
+    from shown p cross join asked c left join lacking l on (l.id, l.channel_id) = (p.id, c.channel_id)
+),
+gone as (
+    delete from completeness k using touched t
+    where k.product_id = t.id and not exists (select from shown p cross join asked c where (p.id, c.channel_id) = (k.product_id, k.channel_id))
+)
+insert into completeness as k (product_id, channel_id, required, missing) select * from now_ order by 1, 2
+on conflict (product_id, channel_id) do update set required = excluded.required, missing = excluded.missing
+where (k.required, k.missing) is distinct from (excluded.required, excluded.missing)`
+
+	sqlCompletenessOn = `update completeness_state set xid = @xid::text::xid8, id = @id, seen = @seen`
+)
+
+// IndexCompleteness works off a step of what changed since the last one, and
+// reports whether there may be more. While another process does it, there is
+// nothing to do. It is what filters by completeness look at.
+func (s *Store) IndexCompleteness(ctx context.Context) (more bool, err error) {
+	err = inTx(ctx, s.work, func(tx pgx.Tx) error {
+		more, err = indexCompleteness(ctx, tx)
+		return err
+	})
+	if err != nil {
+		return false, fmt.Errorf("follow the log for completeness: %w", err)
+	}
+	return more, nil
+}
+
+func indexCompleteness(ctx context.Context, tx pgx.Tx) (more bool, err error) {
+	var (
+		xid, lastXID      *string
+		id                int64
+		lastID            *int64
+		seen, oldest, now string
+		products, walked  []int64
+		walks             bool
+	)
+	err = tx.QueryRow(ctx, sqlCompletenessState).Scan(&xid, &id, &seen, &oldest, &now)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	changed := xid == nil || seen != now
+	if xid == nil {
+		xid = &oldest // what is older is seen by the walks
+	}
+	if seen != now {
+		if _, err := tx.Exec(ctx, sqlCompletenessFamilies); err != nil {
+			return false, err
+		}
+	}
+	if err := tx.QueryRow(ctx, sqlCompletenessEvents, pgx.NamedArgs{"xid": *xid, "id": id, "limit": completenessEvents}).Scan(&lastXID, &lastID, &products); err != nil {
+		return false, err
+	}
+	if lastXID != nil {
+		xid, id, changed = lastXID, *lastID, true
+	}
+	if err := tx.QueryRow(ctx, sqlCompletenessWalk, pgx.NamedArgs{"limit": completenessProducts}).Scan(&walks, &walked); err != nil {
+		return false, err
+	}
+	if !changed && !walks {
+		return false, nil
+	}
+	for _, ids := range [][]int64{products, walked} {
+		if len(ids) == 0 {
+			continue
+		}
+		if _, err := tx.Exec(ctx, sqlCompletenessPut, pgx.NamedArgs{"ids": ids}); err != nil {
+			return false, err
+		}
+	}
+	_, err = tx.Exec(ctx, sqlCompletenessOn, pgx.NamedArgs{"xid": *xid, "id": id, "seen": now})
+	return true, err
+}
