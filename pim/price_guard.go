@@ -38,12 +38,12 @@ func (g *PriceGuard) TooMany(moved, prices int64) bool {
 	if g.MaxShare == 0 || moved <= least {
 		return false
 	}
-	share := new(big.Rat).Mul(exact(g.MaxShare), wholeRat(prices))
+	share := new(big.Rat).Mul(exactly(g.MaxShare), wholeRat(prices))
 	return wholeRat(moved).Cmp(share) > 0
 }
 
 // exact is f as it is written.
-func exact(f float64) *big.Rat {
+func exactly(f float64) *big.Rat {
 	r, ok := new(big.Rat).SetString(strconv.FormatFloat(f, 'g', -1, 64))
 	if !ok {
 		return new(big.Rat)
@@ -163,7 +163,7 @@ func (g *PriceGuard) tooFar(x, y decimal.Decimal) bool {
 	if low.Cmp(high) > 0 {
 		low, high = high, low
 	}
-	return low.Mul(low, exact(g.MaxFactor)).Cmp(high) < 0 // from or to nothing is too far, whatever the factor
+	return low.Mul(low, exactly(g.MaxFactor)).Cmp(high) < 0 // from or to nothing is too far, whatever the factor
 }
 
 func amountIn(p *Price) *decimal.Decimal {

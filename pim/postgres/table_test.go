@@ -53,7 +53,7 @@ func TestTableValues(t *testing.T) {
 		t.Error("a table equals a word")
 	}
 	h.channel("shop")
-	if list, err := h.FamilyCompleteness(h.ctx, "tabled", nil); err != nil || list[0].Products != 2 || list[0].Complete != 1 {
+	if list, err := h.FamilyCompleteness(h.ctx, "tabled", nil, nil); err != nil || list[0].Products != 2 || list[0].Complete != 1 {
 		t.Errorf("%+v, %v", list, err)
 	}
 	table.Columns = []pim.Column{{Code: "size", Type: pim.TypeText}}
