@@ -162,6 +162,7 @@ func (s *server) register() {
 	s.registerAlerts()
 	s.registerTextRules()
 	s.registerPriceRules()
+	s.registerPriceHolds()
 	s.registerGlossary()
 	s.registerTexts()
 	s.registerKeys()

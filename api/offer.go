@@ -53,6 +53,7 @@ type BatchAnswer struct {
 	Unchanged  int                  `json:"unchanged"`
 	Superseded int                  `json:"superseded" doc:"Rows that a later row of the batch says again"`
 	Rejected   int                  `json:"rejected"`
+	Held       int                  `json:"held" doc:"Prices that the list's guard holds until they are approved"`
 	Results    []postgres.RowResult `json:"results" doc:"One per row, in the order of the rows; pointers begin with the row's number"`
 }
 
@@ -131,6 +132,8 @@ func batch[R any](ctx context.Context, in *batchInput, read func(*binder, map[st
 			a.Superseded++
 		case postgres.RowRejected:
 			a.Rejected++
+		case postgres.RowHeld:
+			a.Held++
 		}
 	}
 	return &answer[BatchAnswer]{a}, nil

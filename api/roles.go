@@ -119,6 +119,12 @@ var allowed = map[string][]Role{
 	"get-price-rule":           everyone,
 	"put-price-rule":           catalogue,
 	"delete-price-rule":        catalogue,
+	"list-price-holds":         everyone,
+	"get-price-hold":           everyone,
+	"approve-price-hold":       catalogue,
+	"reject-price-hold":        catalogue,
+	"approve-price-holds":      catalogue,
+	"reject-price-holds":       catalogue,
 
 	"set-prices": offers,
 	"set-stock":  offers,

@@ -31,6 +31,7 @@ const (
 	ReasonUnknownProduct Reason = "unknown_product"
 	ReasonParked         Reason = "parked"     // the target refused it, and nothing has changed since
 	ReasonIncomplete     Reason = "incomplete" // our own check refused it, and nothing has changed since
+	ReasonPriceHeld      Reason = "price_held" // the target has what is in force, and another price is held until somebody approves it
 	ReasonUnlisted       Reason = "unlisted"   // nothing has had it listed yet
 
 	ReasonFanout       Reason = "fanout"        // its change is still to be fanned out to channels
@@ -64,7 +65,7 @@ const (
 // Reasons in the order in which people read them.
 var Reasons = []Reason{
 	ReasonLive, ReasonAccepted, ReasonNoDifference, ReasonEmpty, ReasonNotMapped, ReasonDeleted, ReasonDisabled, ReasonNotPublished, ReasonWithdrawn, ReasonSoldOut,
-	ReasonUnknownProduct, ReasonParked, ReasonIncomplete, ReasonUnlisted, ReasonFanout, ReasonFanoutFailed, ReasonMarking,
+	ReasonUnknownProduct, ReasonParked, ReasonIncomplete, ReasonPriceHeld, ReasonUnlisted, ReasonFanout, ReasonFanoutFailed, ReasonMarking,
 	ReasonPaused, ReasonAuth, ReasonBreakerOpen, ReasonFailing, ReasonThrottled, ReasonBudget, ReasonQuota, ReasonRate, ReasonWindow, ReasonHeld,
 	ReasonPending, ReasonWaitsForContent, ReasonWaitsForParent, ReasonWaitsForPictures, ReasonWaitsForText, ReasonSettling, ReasonConflict, ReasonRetrying, ReasonDebounce, ReasonQueued, ReasonNoWorker,
 }
@@ -87,7 +88,11 @@ func because(e *postgres.Explained, l *postgres.ExplainedLane) Because {
 	case !l.Listed:
 		return unlisted(e, l)
 	case !l.Dirty:
-		return settled(e, l)
+		b := settled(e, l)
+		if l.PriceHeld != nil && slices.Contains([]Reason{ReasonLive, ReasonAccepted, ReasonNoDifference}, b.Reason) {
+			b = Because{Reason: ReasonPriceHeld, Text: b.Text + "; the guard of the price list holds another price until somebody approves it", Since: l.PriceHeld}
+		}
+		return b
 	}
 	b := rests(e, l)
 	if b.Reason == "" {

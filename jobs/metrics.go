@@ -230,6 +230,8 @@ var (
 	descDerive    = prometheus.NewDesc("sluice_derive_rows", "Changed products whose assets and texts are still to be looked at.", nil, nil)
 	descBounds    = prometheus.NewDesc("sluice_provider_used_ratio", "How much of what a provider may be used for in this month was: of its quota of characters, of its budget.", []string{"provider", "bound"}, nil)
 	descAlerts    = prometheus.NewDesc("sluice_alerts", "Alerts that were told and are not over.", []string{"kind"}, nil)
+	descHolds     = prometheus.NewDesc("sluice_price_holds", "Prices that the guard of their list holds until somebody decides on them.", []string{"price_list", "reason"}, nil)
+	descHoldAge   = prometheus.NewDesc("sluice_price_hold_oldest_seconds", "For how long the oldest price that is held has been; 0: none is.", []string{"price_list"}, nil)
 	descDrifts    = prometheus.NewDesc("sluice_drift_listings", "Listings whose target was found to hold something else than it had acknowledged.", []string{"channel"}, nil)
 	descPassed    = prometheus.NewDesc("sluice_reconcile_last_pass_timestamp_seconds", "When the last reading back of all products of the channel ended; 0: never.", []string{"channel"}, nil)
 	descPool      = prometheus.NewDesc("sluice_pool_connections", "Database connections by pool and state.", []string{"pool", "state"}, nil)
@@ -240,7 +242,7 @@ var (
 func (c *stateCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		descReadable, descFreshness, descDue, descExpired, descOutboxAge, descPoison, descListings, descBreaker, descPaused, descThrottled, descRests, descToday, descAllowed, descOutbox, descJobs, descOldest,
-		descTasks, descTaskAge, descLots, descDerive, descBounds, descAlerts, descDrifts, descPassed, descPool, descPoolWait,
+		descTasks, descTaskAge, descLots, descDerive, descBounds, descAlerts, descHolds, descHoldAge, descDrifts, descPassed, descPool, descPoolWait,
 	} {
 		ch <- d
 	}
@@ -351,6 +353,14 @@ func (c *stateCollector) besides(ctx context.Context, out []prometheus.Metric) (
 	}
 	for _, kind := range pim.AlertKinds {
 		out = append(out, gauge(descAlerts, float64(alerts[kind]), string(kind)))
+	}
+	holds, err := c.store.PriceHoldCounts(ctx)
+	if err != nil {
+		return out, err
+	}
+	for _, h := range holds {
+		out = append(out, gauge(descHolds, float64(h.Share), h.PriceList, string(pim.HoldShare)), gauge(descHolds, float64(h.Factor), h.PriceList, string(pim.HoldFactor)),
+			gauge(descHoldAge, h.Oldest, h.PriceList))
 	}
 	return c.compared(ctx, out)
 }

@@ -238,43 +238,93 @@ type priceGroup struct {
 // was over at now. A price that was set by hand holds for its window, and
 // rules make what is beside it.
 func (b *PriceBook) Derive(p *PricedProduct, now time.Time) []Price {
-	groups := map[priceGroup][]spanned{}
-	for i := range p.Prices {
-		if x := &p.Prices[i]; len(x.Rules) == 0 { // what is derived is made anew
-			g := priceGroup{x.PriceList, x.Currency, max(1, x.MinQuantity)}
-			groups[g] = append(groups[g], spanned{spanOf(x.ValidFrom, x.ValidTo), x})
-		}
-	}
+	d := b.Begin(p, now)
 	var out []Price
 	for i := range b.lists {
-		l := &b.lists[i]
-		rules := slices.Clone(l.rules)
-		if rules = slices.DeleteFunc(rules, func(r *bookRule) bool { return !r.covers(p) }); len(rules) == 0 {
-			continue
-		}
-		bases := slices.Collect(func(yield func(priceGroup) bool) {
-			for g := range groups {
-				if g.list == l.base && (len(l.currencies) == 0 || slices.Contains(l.currencies, g.currency)) && !yield(g) {
-					return
-				}
-			}
-		})
-		for _, base := range bases {
-			own := priceGroup{l.code, base.currency, base.quantity}
-			made := l.derive(rules, own, groups[base], groups[own], groups)
-			for j := range made {
-				s := spanOf(made[j].ValidFrom, made[j].ValidTo)
-				groups[own] = append(groups[own], spanned{s, &made[j]})
-				if s.to > now.UnixMicro() {
-					out = append(out, made[j])
-				}
-			}
-		}
+		made := d.List(i)
+		d.Stand(b.lists[i].code, append(made, byHand(p.Prices, b.lists[i].code)...))
+		out = append(out, made...)
 	}
 	slices.SortFunc(out, func(x, y Price) int {
 		return cmp.Or(strings.Compare(x.PriceList, y.PriceList), strings.Compare(string(x.Currency), string(y.Currency)),
 			cmp.Compare(x.MinQuantity, y.MinQuantity), cmp.Compare(spanOf(x.ValidFrom, nil).from, spanOf(y.ValidFrom, nil).from))
 	})
+	return out
+}
+
+func byHand(prices []Price, list string) (out []Price) {
+	for _, x := range prices {
+		if x.PriceList == list && len(x.Rules) == 0 {
+			out = append(out, x)
+		}
+	}
+	return out
+}
+
+// Deriving derives a product's prices list by list: whoever does so says of each
+// list what stands in it before it goes on to those that are made of it.
+type Deriving struct {
+	book    *PriceBook
+	product *PricedProduct
+	now     int64
+	groups  map[priceGroup][]spanned
+}
+
+// Begin begins to derive p's prices, of those that are set by hand. See Derive.
+func (b *PriceBook) Begin(p *PricedProduct, now time.Time) *Deriving {
+	d := &Deriving{b, p, now.UnixMicro(), map[priceGroup][]spanned{}}
+	for i := range p.Prices {
+		if x := &p.Prices[i]; len(x.Rules) == 0 { // what is derived is made anew
+			d.put(x)
+		}
+	}
+	return d
+}
+
+func (d *Deriving) put(x *Price) {
+	g := priceGroup{x.PriceList, x.Currency, max(1, x.MinQuantity)}
+	d.groups[g] = append(d.groups[g], spanned{spanOf(x.ValidFrom, x.ValidTo), x})
+}
+
+// Stand says which prices stand in a list, whatever was said of it before.
+func (d *Deriving) Stand(list string, prices []Price) {
+	maps.DeleteFunc(d.groups, func(g priceGroup, _ []spanned) bool { return g.list == list })
+	for i := range prices {
+		if prices[i].PriceList == list {
+			d.put(&prices[i])
+		}
+	}
+}
+
+// Makes are the lists that rules make prices of, each behind those that it is
+// made of.
+func (b *PriceBook) Makes() []string {
+	out := make([]string, len(b.lists))
+	for i := range b.lists {
+		out[i] = b.lists[i].code
+	}
+	return out
+}
+
+// List gives what rules make in the list Makes()[i], of what stands in those
+// before it, and beside what is set by hand in it.
+func (d *Deriving) List(i int) (out []Price) {
+	l := &d.book.lists[i]
+	rules := slices.DeleteFunc(slices.Clone(l.rules), func(r *bookRule) bool { return !r.covers(d.product) })
+	if len(rules) == 0 {
+		return nil
+	}
+	for base, prices := range d.groups {
+		if base.list != l.base || len(l.currencies) > 0 && !slices.Contains(l.currencies, base.currency) {
+			continue
+		}
+		own := priceGroup{l.code, base.currency, base.quantity}
+		for _, x := range l.derive(rules, own, prices, d.groups[own], d.groups) {
+			if spanOf(x.ValidFrom, x.ValidTo).to > d.now {
+				out = append(out, x)
+			}
+		}
+	}
 	return out
 }
 

@@ -24,6 +24,7 @@ type PriceList struct {
 	CustomerGroup string            `json:"customer_group,omitempty" doc:"Who buys by it, for people" maxLength:"100"`
 	Currencies    []Currency        `json:"currencies,omitempty" doc:"Its prices are in these only; left out: in any"`
 	Base          string            `json:"base,omitempty" doc:"Price list that rules derive its prices from; left out: default"`
+	Guard         *PriceGuard       `json:"guard,omitempty" doc:"Which changes of its prices are held until they are approved; left out: none is"`
 }
 
 // BaseList is the list that rules derive l's prices from; "" of the list
@@ -120,6 +121,7 @@ func (s *Schema) CheckPriceList(l *PriceList) []Problem {
 	if l.Base != "" && l.Base == l.Code {
 		ps.add("/base", "price_list.cycle", "a price list is not its own base")
 	}
+	ps.guard(l.Guard)
 	return ps
 }
 

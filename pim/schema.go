@@ -135,6 +135,7 @@ type Schema struct {
 	// ListCurrencies are the currencies of the price lists that are not for all.
 	ListCurrencies map[string][]Currency
 	PriceRules     bool // there are price rules, or were
+	PriceGuards    bool // there are price lists whose changes are judged
 
 	cache schemaCache // lookup tables of CheckValues
 }

@@ -47,6 +47,7 @@ type cli struct {
 	PriceList  priceListCmd  `cmd:"" help:"List and set price lists."`
 	Publish    publishCmd    `cmd:"" name:"publication" help:"Say from when and until when products are published on channels."`
 	PriceRule  priceRuleCmd  `cmd:"" help:"Say how prices are derived from others."`
+	PriceHold  priceHoldCmd  `cmd:"" help:"Decide on prices that guards of price lists hold."`
 	TextRule   textRuleCmd   `cmd:"" help:"Say what machines translate and write."`
 	Glossary   glossaryCmd   `cmd:"" help:"Keep words with a translation of their own."`
 	Text       textCmd       `cmd:"" help:"See how translated and written texts stand, and review them."`

@@ -84,6 +84,8 @@ type ExplainedLane struct {
 	Error      string
 	Issues     []pim.Issue
 
+	PriceHeld *time.Time // since when another price is held, by the guard of the channel's price list
+
 	ContentBorn   bool   // the target holds the content
 	ContentStatus string // of the content's listing
 	ParentAwaited bool   // of the content: the parent's is to be on the target, and is not
@@ -137,7 +139,8 @@ select k.lane, (c.marks_content | c.marks_offer | c.marks_media) & k.lane <> 0,
        case when l.channel_id is null then 0 else ` + wantedRevision + ` end, coalesce(l.acked_rev, 0), l.acked_at, l.settle_at,
        l.token is not null, l.sent_at, coalesce(l.sent_rev, 0), l.receipt_at, coalesce(l.receipt_rev, 0), coalesce(l.attempts, 0), coalesce(l.status, ''),
        coalesce(l.verdict, ''), coalesce(l.error, ''), l.issues, coalesce(content.born > 0, false), coalesce(content.status, ''), content.acked_hash,
-       k.lane = 1 and l.born <= 0 and exists (select from listing c where c.product_id = p.parent_id and c.channel_id = k.channel_id and c.lane = 1 and ` + awaited + `)
+       k.lane = 1 and l.born <= 0 and exists (select from listing c where c.product_id = p.parent_id and c.channel_id = k.channel_id and c.lane = 1 and ` + awaited + `),
+       case when k.lane = 2 then (select min(h.at) from price_hold h where h.product_id = p.id and h.price_list = c.price_list and h.rejected_at is null and h.moves_at <= now()) end
 from channel c
 join consumer k on k.kind = 'drain' and k.channel_id = c.id
 cross join catalogue cat
@@ -221,7 +224,7 @@ func (e *Explained) lanes(ctx context.Context, tx pgx.Tx, sku pim.SKU) error {
 		var parentAwaited *bool
 		err = r.Scan(&l.Lane, &l.Mapped, &l.Has, &l.Outbox, &l.Poisoned, &l.Holder, &l.WaitUntil, &l.WaitFor,
 			&l.Listed, &l.Want, &l.Dirty, &l.DirtyAt, &l.Due, &l.Forever, &l.Urgent, &l.Ahead, &l.Wanted, &l.Acked, &l.AckedAt, &l.Settle,
-			&l.Token, &l.SentAt, &l.SentRev, &l.Receipt, &l.ReceiptRev, &l.Attempts, &l.Status, &l.Verdict, &l.Error, &issues, &l.ContentBorn, &l.ContentStatus, &l.ContentHash, &parentAwaited)
+			&l.Token, &l.SentAt, &l.SentRev, &l.Receipt, &l.ReceiptRev, &l.Attempts, &l.Status, &l.Verdict, &l.Error, &issues, &l.ContentBorn, &l.ContentStatus, &l.ContentHash, &parentAwaited, &l.PriceHeld)
 		l.ParentAwaited = parentAwaited != nil && *parentAwaited
 		if err == nil && issues != nil {
 			err = json.Unmarshal(issues, &l.Issues)

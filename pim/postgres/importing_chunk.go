@@ -146,7 +146,7 @@ func (c *ImportEdits) offers(ctx context.Context, tx pgx.Tx) error {
 			switch b.results[i].Status {
 			case RowChanged:
 				c.results[at].Changed = true
-			case RowRejected:
+			case RowRejected, RowHeld:
 				c.results[at].Warnings = append(c.results[at].Warnings, b.results[i].Problems...)
 			}
 		}

@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -24,12 +22,13 @@ const (
 	RowUnchanged  RowStatus = "unchanged"
 	RowSuperseded RowStatus = "superseded" // a later row of the batch says the same key again
 	RowRejected   RowStatus = "rejected"
+	RowHeld       RowStatus = "held" // until somebody approves it: see pim.PriceGuard
 )
 
 // RowResult is the outcome of one row.
 type RowResult struct {
 	SKU      pim.SKU       `json:"sku"`
-	Status   RowStatus     `json:"status" enum:"changed,unchanged,superseded,rejected"`
+	Status   RowStatus     `json:"status" enum:"changed,unchanged,superseded,rejected,held"`
 	Revision int64         `json:"revision,omitempty" doc:"The product's price or stock revision after the batch"`
 	Problems []pim.Problem `json:"problems,omitempty"`
 }
@@ -61,6 +60,7 @@ with input as (
                 @amount::text[], @drop::boolean[])
         as i (at, sku, price_list, currency, min_quantity, valid_from, valid_to, amount, gone)
     join product p on p.sku = i.sku and p.deleted_at is null
+    where @planned::boolean or not exists (select from price_guard) -- who does not know of guards writes nothing
 ),
 fresh as (
     select i.*, c.amount as old_amount, c.valid_to as old_valid_to from input i left join price c using (product_id, price_list, currency, min_quantity, valid_from)
@@ -96,7 +96,7 @@ logged as (
 queued as (insert into outbox (product_id, lanes, priority) select product_id, 2, @priority::smallint from offers),
 derived as ( -- what the caller does not derive at once, and see price_derive.go of first offers
     insert into derive as d (product_id, due_at) select product_id, now() - interval '1 hour' from offers
-    where (rev = 1 or not @derives::boolean) and (select derives & 8 <> 0 from catalogue) order by 1
+    where (rev = 1 or not @planned::boolean) and (select derives & 8 <> 0 from catalogue) order by 1
     on conflict (product_id) do update set want = d.want + 1, due_at = least(d.due_at, excluded.due_at)
 )
 select i.at, coalesce(o.price_rev, po.price_rev, 0), f.at is not null, i.product_id,
@@ -145,7 +145,7 @@ func (s *Store) priceBatch(ctx context.Context, actor string, rows []pim.PriceRo
 	if err != nil {
 		return nil, err
 	}
-	n := len(good)
+	n, schema := len(good), s.Schema()
 	var (
 		quantity            = make([]int32, n)
 		sku, list, currency = make([]string, n), make([]string, n), make([]string, n)
@@ -160,8 +160,8 @@ func (s *Store) priceBatch(ctx context.Context, actor string, rows []pim.PriceRo
 	}
 	return &offerBatch{sql: sqlPrices, args: named{
 		"at": good, "sku": sku, "list": list, "currency": currency, "quantity": quantity, "from": from, "to": to,
-		"amount": amount, "drop": gone, "actor": actor, "priority": int16(interactive), "derives": s.Schema().PriceRules,
-	}, good: good, results: results, prices: true}, nil
+		"amount": amount, "drop": gone, "actor": actor, "priority": int16(interactive), "planned": schema.PriceRules || schema.PriceGuards,
+	}, good: good, results: results, prices: rows}, nil
 }
 
 // sqlStock is sqlPrices for stock levels. A product whose last available piece
@@ -251,7 +251,7 @@ type offerBatch struct {
 	args    named
 	good    []int32 // rows that are to be written
 	results []RowResult
-	prices  bool
+	prices  []pim.PriceRow // all rows; nil: stock levels
 }
 
 // A plan that is kept is made for a few rows: for a thousand it compares each of
@@ -263,48 +263,57 @@ const (
 )
 
 // run writes the good rows, in one transaction and one round trip, and fills
-// their results in. Where there are price rules, what they make of prices is
-// written in the same transaction.
+// their results in. Where there are price rules or guards, what comes of prices
+// is planned before.
 func (b *offerBatch) run(ctx context.Context, q querier) error {
 	if len(b.good) == 0 {
 		return nil
 	}
-	if derives, _ := b.args["derives"].(bool); !derives {
-		_, _, err := b.write(ctx, q)
-		return err
-	}
-	do := func(tx pgx.Tx) error {
-		ids, book, err := b.write(ctx, tx)
-		if err != nil || len(ids) == 0 {
+	if planned, _ := b.args["planned"].(bool); !planned {
+		seen, err := b.write(ctx, q)
+		if err != nil || seen > 0 || b.prices == nil {
 			return err
 		}
-		p, _ := b.args["priority"].(int16)
-		_, err = derivePrices(ctx, tx, book, ids, priority(p))
-		return err
+		guarded := false
+		if err := q.QueryRow(ctx, sqlGuarded).Scan(&guarded); err != nil || !guarded {
+			return err
+		}
+		b.args["planned"] = true // by a guard that this process did not know of
 	}
 	if tx, callers := q.(pgx.Tx); callers {
-		return do(tx)
+		return b.plan(ctx, tx)
 	}
-	return pgx.BeginFunc(ctx, q, do)
+	return pgx.BeginFunc(ctx, q, func(tx pgx.Tx) error { return b.plan(ctx, tx) })
 }
 
-// write writes the good rows, and gives the products that have other prices now,
-// with the rules for them where the caller derives.
-func (b *offerBatch) write(ctx context.Context, q querier) (changed []int64, book priceBook, err error) {
-	for _, at := range b.good {
-		b.results[at].Status, b.results[at].Problems = RowUnchanged, nil // whatever an earlier try made of it
-	}
-	seen := make(map[int32]bool, len(b.good))
-	ids := map[int64]bool{}
+const sqlGuarded = `select exists (select from price_guard)`
+
+// write writes the good rows, and says how many of them have a product.
+func (b *offerBatch) write(ctx context.Context, q querier) (seen int, err error) {
 	send := &pgx.Batch{}
-	if b.prices {
+	if b.prices != nil {
 		send.Queue(sqlPricesShared)
 	}
 	if len(b.good) > fewOffers {
 		send.Queue(sqlPlanAnew)
 	}
 	send.Queue(sqlLockOffers, b.args)
-	send.Queue(b.sql, b.args).Query(func(rows pgx.Rows) error {
+	know := b.queue(send, b.args)
+	if err := q.SendBatch(ctx, send).Close(); err != nil {
+		return 0, err
+	}
+	return know(nil), nil
+}
+
+// queue has the good rows written that args tell of. What it gives is to be
+// called after that: it fills in what became of those without a product, other
+// than those that are held, and says how many have one.
+func (b *offerBatch) queue(send *pgx.Batch, args named) (know func(held map[int32]bool) int) {
+	for _, at := range b.good {
+		b.results[at].Status, b.results[at].Problems = RowUnchanged, nil // whatever an earlier try made of it
+	}
+	seen := make(map[int32]bool, len(b.good))
+	send.Queue(b.sql, args).Query(func(rows pgx.Rows) error {
 		var (
 			at             int32
 			rev, id        int64
@@ -316,7 +325,6 @@ func (b *offerBatch) write(ctx context.Context, q querier) (changed []int64, boo
 			switch {
 			case fresh:
 				b.results[at].Status = RowChanged
-				ids[id] = true
 			case derived:
 				b.results[at].Status, b.results[at].Problems = RowRejected, []pim.Problem{{
 					Pointer: "/delete", Code: "price.derived", Detail: "a rule makes this price: change the rule, or set a price of its own",
@@ -326,18 +334,19 @@ func (b *offerBatch) write(ctx context.Context, q querier) (changed []int64, boo
 		})
 		return err
 	})
-	if derives, _ := b.args["derives"].(bool); derives {
-		send.Queue(sqlPriceBook).QueryRow(func(row pgx.Row) (err error) { book, err = readBook(row); return err })
-	}
-	if err := q.SendBatch(ctx, send).Close(); err != nil {
-		return nil, book, err
-	}
-	for _, at := range b.good {
-		if !seen[at] {
-			b.results[at].Status, b.results[at].Problems = RowRejected, []pim.Problem{unknownSKU(b.results[at].SKU)}
+	return func(held map[int32]bool) int {
+		for _, at := range b.good {
+			switch {
+			case held[at]:
+				b.results[at].Status, b.results[at].Problems = RowHeld, []pim.Problem{{
+					Pointer: "/amount", Code: "price.held", Detail: "the price list's guard holds this price until it is approved",
+				}}
+			case !seen[at]:
+				b.results[at].Status, b.results[at].Problems = RowRejected, []pim.Problem{unknownSKU(b.results[at].SKU)}
+			}
 		}
+		return len(seen)
 	}
-	return slices.Sorted(maps.Keys(ids)), book, nil
 }
 
 // judge checks the rows of a batch, and gives the indexes of those to write:

@@ -122,33 +122,8 @@ func readBook(row pgx.Row) (b priceBook, err error) {
 	return b, err
 }
 
-// derivePrices makes the prices of products, whose offers are locked, equal to
-// what the book makes of them, and says of how many products something changed.
-func derivePrices(ctx context.Context, tx pgx.Tx, book priceBook, ids []int64, p priority) (int64, error) {
-	products, err := pricedProducts(ctx, tx, book, ids)
-	if err != nil || len(products) == 0 {
-		return 0, err
-	}
-	var d derivedRows
-	for id, product := range products {
-		d.add(id, product.Prices, book.Derive(product, book.now), book.now)
-	}
-	if len(d.product) == 0 {
-		return 0, nil
-	}
-	if len(d.product) > fewOffers {
-		if _, err := tx.Exec(ctx, sqlPlanAnew); err != nil {
-			return 0, err
-		}
-	}
-	tag, err := tx.Exec(ctx, sqlDerivedPrices, named{
-		"product": d.product, "list": d.list, "currency": d.currency, "quantity": d.quantity, "from": d.from, "to": d.to, "amount": d.amount,
-		"rules": d.rules, "drop": d.gone, "quiet": d.quiet, "priority": int16(p),
-	})
-	return tag.RowsAffected(), err
-}
-
-func pricedProducts(ctx context.Context, tx pgx.Tx, book priceBook, ids []int64) (map[int64]*pim.PricedProduct, error) {
+// pricedProducts reads what rules and guards look at of products.
+func pricedProducts(ctx context.Context, tx pgx.Tx, book priceBook, gs guards, ids []int64) (map[int64]*pim.PricedProduct, error) {
 	out := make(map[int64]*pim.PricedProduct, len(ids))
 	b := &pgx.Batch{}
 	if len(ids) > fewOffers {
@@ -173,7 +148,8 @@ func pricedProducts(ctx context.Context, tx pgx.Tx, book priceBook, ids []int64)
 		}
 		return rows.Err()
 	})
-	b.Queue(sqlRuledPrices, named{"ids": ids, "lists": book.Lists()}).Query(func(rows pgx.Rows) error {
+	lists, _ := gs.lists()
+	b.Queue(sqlRuledPrices, named{"ids": ids, "lists": append(lists, book.Lists()...)}).Query(func(rows pgx.Rows) error {
 		for rows.Next() {
 			var (
 				id     int64
@@ -252,6 +228,37 @@ func (d *derivedRows) row(id int64, p *pim.Price, gone, quiet bool) {
 	d.rules, d.gone, d.quiet = append(d.rules, strings.Join(p.Rules, " ")), append(d.gone, gone), append(d.quiet, quiet)
 }
 
+func (d *derivedRows) args() named {
+	return named{
+		"product": d.product, "list": d.list, "currency": d.currency, "quantity": d.quantity, "from": d.from, "to": d.to, "amount": d.amount,
+		"rules": d.rules, "drop": d.gone, "quiet": d.quiet,
+	}
+}
+
+// held are the rows as they are held; what is over is not.
+func (d *derivedRows) held() (out []HeldPrice) {
+	for i := range d.product {
+		if d.gone[i] && d.quiet[i] {
+			continue
+		}
+		h := HeldPrice{ValidFrom: timeOf(d.from[i]), Derived: true, Delete: d.gone[i]}
+		if !h.Delete {
+			h.ValidTo, h.Amount, h.Rules = timeOf(d.to[i]), d.amount[i], strings.Fields(d.rules[i])
+		}
+		out = append(out, h)
+	}
+	return out
+}
+
+// timeOf reads what timeOr writes.
+func timeOf(s string) *time.Time {
+	t, err := time.Parse(time.RFC3339Nano, s)
+	if err != nil {
+		return nil // one of the infinities
+	}
+	return &t
+}
+
 const sqlLockOffersOf = `
 select o.product_id from product_offer o
 where o.product_id in (select id from product where id = any(@ids::bigint[]) union select id from product where parent_id = any(@ids::bigint[]))
@@ -269,7 +276,15 @@ func (s *Store) DerivePrices(ctx context.Context, tx pgx.Tx, products []Derived)
 			p = interactive
 		}
 	}
-	rows, err := tx.Query(ctx, sqlLockOffersOf, named{"ids": ids})
+	gs := guards{}
+	rows, err := tx.Query(ctx, sqlPriceGuards)
+	if err == nil {
+		err = gs.read(rows)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("derive prices of %d products: %w", len(ids), err)
+	}
+	rows, err = tx.Query(ctx, sqlLockOffersOf, named{"ids": ids})
 	if err != nil {
 		return 0, fmt.Errorf("derive prices of %d products: %w", len(ids), err)
 	}
@@ -278,13 +293,33 @@ func (s *Store) DerivePrices(ctx context.Context, tx pgx.Tx, products []Derived)
 		return 0, err
 	}
 	book, err := readBook(tx.QueryRow(ctx, sqlPriceBook))
-	for len(all) > 0 && err == nil {
-		n, did := min(len(all), pricesAtATime), int64(0)
-		did, err = derivePrices(ctx, tx, book, all[:n], p)
-		changed, all = changed+did, all[n:]
+	if err == nil {
+		changed, err = derivePrices(ctx, tx, book, gs, all, p)
 	}
 	if err != nil {
 		return 0, fmt.Errorf("derive prices of %d products: %w", len(ids), err)
+	}
+	return changed, nil
+}
+
+// derivePrices makes the prices of products, whose offers are locked as are the
+// guards, equal to what the book makes of them, as far as guards let them, and
+// says of how many something changed.
+func derivePrices(ctx context.Context, tx pgx.Tx, book priceBook, gs guards, ids []int64, p priority) (changed int64, err error) {
+	for len(ids) > 0 {
+		some := ids[:min(len(ids), pricesAtATime)]
+		ids = ids[len(some):]
+		plan, err := planPrices(ctx, tx, book, gs, "", some, nil)
+		if err != nil {
+			return 0, err
+		}
+		b := &pgx.Batch{}
+		if plan.queueAll(b, p, func(n int64) { changed += n }); b.Len() == 0 {
+			continue
+		}
+		if err := tx.SendBatch(ctx, b).Close(); err != nil {
+			return 0, err
+		}
 	}
 	return changed, nil
 }

@@ -209,6 +209,14 @@ const (
 insert into price_list as l (code, definition) values (@code, @definition)
 on conflict (code) do update set definition = excluded.definition, rev = l.rev + 1, updated_at = now()
 where l.definition is distinct from excluded.definition`
+
+	sqlSetGuard = `
+insert into price_guard (price_list, prices)
+select @code, (select count(*) from (select distinct product_id, currency, min_quantity from price where price_list = @code) p) where @guarded::boolean
+on conflict (price_list) do update set prices = excluded.prices`
+	// sqlEndGuard leaves the row of a list that holds something still.
+	sqlEndGuard = `
+delete from price_guard g where price_list = @code and not @guarded::boolean and not exists (select from price_hold h where h.price_list = g.price_list)`
 )
 
 func scanPriceList(row pgx.CollectableRow) (l PriceList, err error) {
@@ -273,8 +281,10 @@ func (s *Store) PutPriceList(ctx context.Context, list pim.PriceList, ifMatch in
 		if err != nil || tag.RowsAffected() == 0 {
 			return false, err
 		}
-		if _, err := tx.Exec(ctx, sqlBumpCatalogue); err != nil {
-			return false, err
+		for _, sql := range []string{sqlBumpCatalogue, sqlSetGuard, sqlEndGuard} {
+			if _, err := tx.Exec(ctx, sql, pgx.NamedArgs{"code": list.Code, "guarded": list.Guard != nil}); err != nil {
+				return false, err
+			}
 		}
 		if old.BaseList() == list.BaseList() && slices.Equal(old.Currencies, list.Currencies) || created {
 			return false, nil

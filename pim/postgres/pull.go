@@ -120,7 +120,7 @@ func (s *Store) Pulled(ctx context.Context, l Lease, actor, cursor string, after
 						if rejected++; problem == "" {
 							problem = fmt.Sprintf("%s: %s", r.SKU, r.Problems[0].Detail)
 						}
-					case RowUnchanged, RowSuperseded:
+					case RowUnchanged, RowSuperseded, RowHeld:
 					}
 				}
 			}

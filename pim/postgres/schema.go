@@ -41,7 +41,8 @@ select c.version,
        case when c.tree <> @tree then coalesce((select jsonb_agg(jsonb_build_object('code', code, 'parent', coalesce(parent, ''), 'position', position,
            'labels', labels, 'path', path, 'rev', rev, 'updated_at', updated_at)) from category), '[]') end,
        coalesce((select jsonb_object_agg(code, definition -> 'currencies') from price_list where definition ? 'currencies'), '{}'), c.derives & 8 <> 0,
-       coalesce((select jsonb_agg(definition) from reference_entity), '[]'), coalesce((select jsonb_agg(definition) from association_type), '[]')
+       coalesce((select jsonb_agg(definition) from reference_entity), '[]'), coalesce((select jsonb_agg(definition) from association_type), '[]'),
+       exists (select from price_guard)
 from catalogue c`
 
 // loadSchema reads through q, which in a transaction is the transaction: a
@@ -53,7 +54,7 @@ func (s *Store) loadSchema(ctx context.Context, q querier) (*pim.Schema, error) 
 		attributes, families, groups, categories, listed []byte
 		entities, associations                           []byte
 		tree                                             int64
-		rules                                            bool
+		rules, guards                                    bool
 		locales, currencies, lists, locations, channels  []string
 	)
 	known := &pim.Tree{Version: -1}
@@ -61,14 +62,14 @@ func (s *Store) loadSchema(ctx context.Context, q querier) (*pim.Schema, error) 
 		known = old.Tree
 	}
 	err := q.QueryRow(ctx, sqlSchema, pgx.NamedArgs{"tree": known.Version}).
-		Scan(&version, &attributes, &families, &locales, &currencies, &lists, &locations, &channels, &groups, &tree, &categories, &listed, &rules, &entities, &associations)
+		Scan(&version, &attributes, &families, &locales, &currencies, &lists, &locations, &channels, &groups, &tree, &categories, &listed, &rules, &entities, &associations, &guards)
 	if err != nil {
 		return nil, fmt.Errorf("read the schema of values: %w", err)
 	}
 	out := &pim.Schema{
 		Version: version, Attributes: map[string]*pim.Attribute{}, Families: map[string]*pim.Family{},
 		Locales: set[pim.Locale](locales), Currencies: set[pim.Currency](currencies),
-		PriceLists: set[string](lists), Locations: set[string](locations), Channels: set[pim.ChannelCode](channels), Tree: known, Groups: map[string]*pim.AttributeGroup{}, PriceRules: rules,
+		PriceLists: set[string](lists), Locations: set[string](locations), Channels: set[pim.ChannelCode](channels), Tree: known, Groups: map[string]*pim.AttributeGroup{}, PriceRules: rules, PriceGuards: guards,
 	}
 	if categories != nil {
 		var list []*pim.Category

@@ -234,7 +234,7 @@ func (h *house) checkPlans(of string) {
 		"edit":      {sqlEdit, "product_pkey", "catalogue"},
 		"current":   {sqlCurrent, "product_sku_key", ""},
 		"lock":      {sqlLockProducts, "product_sku_key", ""},
-		"prices":    {sqlPrices, "product_sku_key", "catalogue"},
+		"prices":    {sqlPrices, "product_sku_key", "catalogue price_guard"},
 		"ruled":     {sqlRuledPrices, "price_pkey", ""},
 		"priced":    {sqlPricedProducts, "product_pkey", ""},
 		"derived":   {sqlDerivedPrices, "price_pkey", ""},
