@@ -19,6 +19,7 @@ type PricedProduct struct {
 	SKU        SKU
 	Family     string
 	Categories []string
+	Above      []string       // codes of its categories and of those above them, in any order
 	Values     map[string]any // of PriceBook.Attributes: a text, or an array of texts
 	Prices     []Price        // of PriceBook.Lists, and all that rules made
 }
@@ -457,7 +458,8 @@ func costAt(r *bookRule, own priceGroup, t int64, groups map[priceGroup][]spanne
 // covers reports that the product is within the rule's filters.
 func (r *bookRule) covers(p *PricedProduct) bool {
 	if len(r.Families) > 0 && !slices.Contains(r.Families, p.Family) || len(r.SKUs) > 0 && !slices.Contains(r.SKUs, p.SKU) ||
-		len(r.Categories) > 0 && !slices.ContainsFunc(r.Categories, func(c string) bool { return slices.Contains(p.Categories, c) }) {
+		len(r.Categories) > 0 && !slices.ContainsFunc(r.Categories, func(c string) bool { return slices.Contains(p.Categories, c) }) ||
+		len(r.Subtrees) > 0 && !slices.ContainsFunc(r.Subtrees, func(c string) bool { return slices.Contains(p.Above, c) }) {
 		return false
 	}
 	for code, wanted := range r.Attributes {

@@ -48,6 +48,7 @@ type PriceRule struct {
 
 	Families   []string            `json:"families,omitempty" doc:"Of products of one of these families"`
 	Categories []string            `json:"categories,omitempty" doc:"Of products in one of these categories, as they stand at the product"`
+	Subtrees   []string            `json:"subtrees,omitempty" doc:"Of products in one of these categories, or in one below it"`
 	SKUs       []SKU               `json:"skus,omitempty" doc:"Of these products"`
 	Attributes map[string][]string `json:"attributes,omitempty" doc:"Of products whose attribute has one of the values, e.g. a brand. The attribute is neither localizable nor scopable; a variant has its parent's"`
 	Currency   Currency            `json:"currency,omitempty" doc:"Only of prices in this currency; amount and price need it"`
@@ -165,12 +166,17 @@ func (ps *problems) ruleScope(s *Schema, r *PriceRule) {
 			ps.add(fmt.Sprintf("/categories/%d", i), "category", err.Error())
 		}
 	}
+	for i, c := range r.Subtrees {
+		if err := ValidCode("category", c); err != nil {
+			ps.add(fmt.Sprintf("/subtrees/%d", i), "category", err.Error())
+		}
+	}
 	for i, sku := range r.SKUs {
 		if err := ValidSKU(string(sku)); err != nil {
 			ps.add(fmt.Sprintf("/skus/%d", i), "sku", err.Error())
 		}
 	}
-	count := len(r.Families) + len(r.Categories) + len(r.SKUs)
+	count := len(r.Families) + len(r.Categories) + len(r.Subtrees) + len(r.SKUs)
 	for code, values := range r.Attributes {
 		at := "/attributes/" + pointerToken(code)
 		switch a := s.Attributes[code]; {

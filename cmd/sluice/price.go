@@ -128,7 +128,7 @@ func scope(r pim.PriceRule) string {
 	for _, f := range []struct {
 		what string
 		n    int
-	}{{"families", len(r.Families)}, {"categories", len(r.Categories)}, {"attributes", len(r.Attributes)}, {"SKUs", len(r.SKUs)}} {
+	}{{"families", len(r.Families)}, {"categories", len(r.Categories)}, {"subtrees", len(r.Subtrees)}, {"attributes", len(r.Attributes)}, {"SKUs", len(r.SKUs)}} {
 		if f.n > 0 {
 			parts = append(parts, fmt.Sprintf("%s:%d", f.what, f.n))
 		}
@@ -146,6 +146,7 @@ type priceRulePutCmd struct {
 	Currency pim.Currency `help:"Only of prices in this currency."`
 	Family   []string     `help:"Only of these families."`
 	Category []string     `help:"Only of these categories."`
+	Subtree  []string     `help:"Only of these categories and those below them."`
 	SKU      []string     `name:"sku" help:"Only of these products."`
 }
 
@@ -166,7 +167,7 @@ func (p priceRulePutCmd) Run(ctx context.Context, c console, log *slog.Logger) e
 	if p.Ending != "" {
 		whole["rounding"] = map[string]any{"ending": p.Ending}
 	}
-	for name, list := range map[string][]string{"families": p.Family, "categories": p.Category, "skus": p.SKU} {
+	for name, list := range map[string][]string{"families": p.Family, "categories": p.Category, "subtrees": p.Subtree, "skus": p.SKU} {
 		if len(list) > 0 {
 			whole[name] = list
 		}

@@ -111,7 +111,7 @@ func categoryArgs(list []*pim.Category) pgx.NamedArgs {
 }
 
 // sqlTreeChanges queues the products of one change of the tree, where there is a
-// channel whose mapping shows them.
+// channel whose mapping shows them, or price rules, which may be for a subtree.
 const sqlTreeChanges = `
 with taken as (
     delete from tree_change where id = (select id from tree_change order by id limit 1 for update skip locked) returning lanes, codes, at
@@ -119,7 +119,7 @@ with taken as (
 queued as (
     insert into outbox (product_id, lanes, priority, at)
     select p.id, t.lanes, 0, t.at from taken t join product p on p.categories && t.codes
-    where p.deleted_at is null and exists (select from channel c where c.deleted_at is null and c.marks_tree <> 0)
+    where p.deleted_at is null and (exists (select from channel c where c.deleted_at is null and c.marks_tree <> 0) or (select derives & 8 <> 0 from catalogue))
     order by 1 returning 1
 )
 select (select count(*) from taken), (select count(*) from queued)`

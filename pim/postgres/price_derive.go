@@ -45,7 +45,7 @@ select coalesce((select jsonb_agg(definition || jsonb_build_object('code', code)
 
 	// sqlPricedProducts is what rules look at, of products that are there.
 	sqlPricedProducts = `
-select p.id, p.sku, p.family, p.categories,
+select p.id, p.sku, p.family, p.categories, p.categories || array(select unnest(k.path) from category k where k.code = any(p.categories)),
        (select jsonb_object_agg(a, coalesce(p.values -> a, parent.values -> a)) from unnest(@attributes::text[]) a
         where coalesce(p.values -> a, parent.values -> a) is not null)
 from product p left join product parent on parent.id = p.parent_id
@@ -136,7 +136,7 @@ func pricedProducts(ctx context.Context, tx pgx.Tx, book priceBook, gs guards, i
 				p      pim.PricedProduct
 				values []byte
 			)
-			if err := rows.Scan(&id, &p.SKU, &p.Family, &p.Categories, &values); err != nil {
+			if err := rows.Scan(&id, &p.SKU, &p.Family, &p.Categories, &p.Above, &values); err != nil {
 				return err
 			}
 			if values != nil {

@@ -284,4 +284,3 @@ func (p *pricePlan) pass(g *groupPlan, x *plannedProduct) {
 		p.keeps = append(p.keeps, heldRow{id: g.hold.id, prices: rows})
 	}
 }
-

@@ -409,4 +409,3 @@ func (p *pricePlan) queue(b *pgx.Batch) {
 		b.Queue(sqlCountPrices, named{"lists": lists, "more": more})
 	}
 }
-

@@ -79,6 +79,7 @@ insert into derive as d (product_id)
 select p.id from product p join product_offer o on o.product_id = p.id
 where p.deleted_at is null and (@families::text[] = '{}' or p.family = any(@families)) and (@categories::text[] = '{}' or p.categories && @categories)
   and (@skus::text[] = '{}' or p.sku = any(@skus))
+  and (@subtrees::text[] = '{}' or p.categories && (array(select k.code from category k where k.path && @subtrees) || @subtrees))
 order by 1 on conflict (product_id) do update set want = d.want + 1`
 )
 
@@ -175,11 +176,11 @@ func derivePricesOf(ctx context.Context, tx pgx.Tx, rules []pim.PriceRule) error
 		for i, sku := range r.SKUs {
 			skus[i] = string(sku)
 		}
-		args := pgx.NamedArgs{"families": some(r.Families), "categories": some(r.Categories), "skus": skus}
+		args := pgx.NamedArgs{"families": some(r.Families), "categories": some(r.Categories), "subtrees": some(r.Subtrees), "skus": skus}
 		if _, err := tx.Exec(ctx, sqlDerivePrices, args); err != nil {
 			return err
 		}
-		if len(r.Families)+len(r.Categories)+len(r.SKUs) == 0 {
+		if len(r.Families)+len(r.Categories)+len(r.Subtrees)+len(r.SKUs) == 0 {
 			return nil // all: the others are among them
 		}
 	}

@@ -236,7 +236,7 @@ func (h *house) checkPlans(of string) {
 		"lock":      {sqlLockProducts, "product_sku_key", ""},
 		"prices":    {sqlPrices, "product_sku_key", "catalogue price_guard"},
 		"ruled":     {sqlRuledPrices, "price_pkey", ""},
-		"priced":    {sqlPricedProducts, "product_pkey", ""},
+		"priced":    {sqlPricedProducts, "product_pkey", "category"},
 		"derived":   {sqlDerivedPrices, "price_pkey", ""},
 		"offers of": {sqlLockOffersOf, "product_offer_pkey", ""},
 		"stock":     {sqlStock, "product_sku_key", ""},
