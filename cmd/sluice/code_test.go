@@ -48,6 +48,7 @@ percent: "-15"
 resource: price-list
 code: dealer
 labels: {en-GB: Dealers}
+guard: {max_share: 0.2, max_factor: 2}
 ---
 resource: category
 code: boots

@@ -235,6 +235,7 @@ func TestDerivedPricesAreHeld(t *testing.T) {
 	h.guard(pim.PriceGuard{MaxFactor: 3}, "A", "B")
 	h.list(pim.PriceList{Code: "dealer", Guard: &pim.PriceGuard{MaxFactor: 2}})
 	h.list(pim.PriceList{Code: "gold", Base: "dealer"})
+	h.list(pim.PriceList{Code: "other"})
 	h.rule(`{"code":"d","price_list":"dealer","percent":-10}`)
 	h.rule(`{"code":"g","price_list":"gold","percent":-10}`)
 	h.deriveAll()
@@ -258,17 +259,19 @@ func TestDerivedPricesAreHeld(t *testing.T) {
 	h.wantHolds()
 	h.wantPrices("B", "dealer EUR 90.00 d", "default EUR 100", "gold EUR 81.00 g")
 	equal(h, "what was rejected", h.holds(HoldFilter{Rejected: true}), []string{"B dealer factor by price-rules 10.00 d"})
-	if got := h.set(price("B", "EUR", "150")); words(got) != "changed" {
-		t.Error(got)
+	h.rule(`{"code":"other","price_list":"other","percent":1}`)
+	if got := h.set(price("B", "EUR", "150")); words(got) != "changed" || !strings.HasSuffix(got[0], fmt.Sprint(" ", h.number(`select price_rev from product_offer join product on id = product_id where sku = 'B'`))) {
+		t.Error("the revision is not that after all is written:", got)
 	}
 	h.wantHolds("B dealer factor by price-rules 15.00 d")
+	h.wantPrices("B", "dealer EUR 90.00 d", "default EUR 150", "gold EUR 81.00 g", "other EUR 151.50 other")
 
 	// A base price that is held moves nothing of what is made of it; one that is set by hand takes the rules' place.
 	if got := h.set(price("A", "EUR", "1000"), listed("dealer", price("B", "EUR", "95"))); words(got) != "held changed" {
 		t.Error(got)
 	}
 	h.wantPrices("A", "dealer EUR 10.00 d", "default EUR 100", "gold EUR 9.00 g")
-	h.wantPrices("B", "dealer EUR 95", "default EUR 150", "gold EUR 85.50 g")
+	h.wantPrices("B", "dealer EUR 95", "default EUR 150", "gold EUR 85.50 g", "other EUR 151.50 other")
 	h.wantHolds("A default factor by erp 1000")
 	// Approved, it has what follows from it held by its own guard.
 	h.approve(HoldFilter{})
