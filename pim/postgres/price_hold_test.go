@@ -270,18 +270,18 @@ func TestDerivedPricesAreHeld(t *testing.T) {
 	if got := h.set(price("A", "EUR", "1000"), listed("dealer", price("B", "EUR", "95"))); words(got) != "held changed" {
 		t.Error(got)
 	}
-	h.wantPrices("A", "dealer EUR 10.00 d", "default EUR 100", "gold EUR 9.00 g")
+	h.wantPrices("A", "dealer EUR 10.00 d", "default EUR 100", "gold EUR 9.00 g", "other EUR 101.00 other")
 	h.wantPrices("B", "dealer EUR 95", "default EUR 150", "gold EUR 85.50 g", "other EUR 151.50 other")
 	h.wantHolds("A default factor by erp 1000")
 	// Approved, it has what follows from it held by its own guard.
 	h.approve(HoldFilter{})
-	h.wantPrices("A", "dealer EUR 10.00 d", "default EUR 1000", "gold EUR 9.00 g")
+	h.wantPrices("A", "dealer EUR 10.00 d", "default EUR 1000", "gold EUR 9.00 g", "other EUR 1010.00 other")
 	h.wantHolds("A dealer factor by price-rules 100.00 d")
 	// When the guard is taken away, what is held is still to be decided on.
 	h.list(pim.PriceList{Code: "dealer"})
 	h.wantHolds("A dealer factor by price-rules 100.00 d")
 	h.approve(HoldFilter{PriceList: "dealer"})
-	h.wantPrices("A", "dealer EUR 100.00 d", "default EUR 1000", "gold EUR 90.00 g")
+	h.wantPrices("A", "dealer EUR 100.00 d", "default EUR 1000", "gold EUR 90.00 g", "other EUR 1010.00 other")
 	if n := h.number(`select count(*) from price_guard`); n != 1 {
 		t.Errorf("%d guards", n)
 	}
