@@ -341,7 +341,7 @@ func (b *offerBatch) without(held map[int32]bool) named {
 	if len(held) == 0 {
 		return b.args
 	}
-	args := named(maps.Clone(b.args))
+	args := maps.Clone(b.args)
 	all, _ := b.args["sku"].([]string)
 	rows, _ := b.args["at"].([]int32)
 	skus := slices.Clone(all)
