@@ -207,6 +207,9 @@ func TestHeldBeforeItOpens(t *testing.T) {
 		t.Error(got)
 	}
 	h.wantHolds("A default factor by erp 10")
+	if got := h.set(sale("B", "70")); words(got) != "changed" { // which moves then anyhow
+		t.Error(got)
+	}
 	if got := h.set(sale("C", "80")); words(got) != "held" { // three of four at that moment
 		t.Error(got)
 	}

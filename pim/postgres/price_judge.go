@@ -221,7 +221,7 @@ func (p *pricePlan) tooMany(ctx context.Context, tx pgx.Tx, list string, guard *
 			if !g.judged.Moves || !near(g.judged.At, t) {
 				continue
 			}
-			if _, moved := p.products[g.product].was[g.group]; moved && near(p.book.now, t) {
+			if slices.ContainsFunc(p.products[g.product].moves[g.group], func(at time.Time) bool { return near(at, t) }) {
 				n--
 			}
 			if h := g.hold; h != nil && !h.rejected && near(later(h.movesAt, p.book.now), t) {

@@ -35,13 +35,13 @@ select g.price_list, g.prices, l.definition -> 'guard' from price_guard g join p
 select h.id, h.product_id, h.price_list, h.currency, h.min_quantity, h.reason, h.moves_at, h.prices, h.rejected_at is not null
 from price_hold h where h.product_id = any(@ids::bigint[])`
 
-	// sqlMovesOf is what stood there before prices moved within the time. A price
-	// has one such row at most.
+	// sqlMovesOf is when prices moved within the time, or will, and what stood there
+	// before. Of what has moved a price has one row at most.
 	sqlMovesOf = `
-select m.product_id, m.price_list, m.currency, m.min_quantity, m.was::text
+select m.product_id, m.price_list, m.currency, m.min_quantity, m.at, m.at <= now(), m.was::text
 from unnest(@lists::text[], @within::interval[]) g (list, within) cross join unnest(@ids::bigint[]) i (id)
 join price_move m on m.price_list = g.list and m.product_id = i.id
-where m.at <= now() and m.at > now() - g.within`
+where m.at > now() - g.within`
 
 	// sqlMovesAround counts what moves within the time before and after each
 	// moment: what has moved, or will, and what is held.
@@ -147,9 +147,10 @@ type plannedProduct struct {
 	deriving *pim.Deriving
 	changes  map[priceGroup][]priceChange
 	holds    map[priceGroup]*priceHeld
-	was      map[priceGroup]*decimal.Decimal
-	made     []pim.Price       // what rules make in the end
-	byHand   map[priceKey]bool // set by hand now, whoever made it before
+	was      map[priceGroup]*decimal.Decimal // before it moved within the time
+	moves    map[priceGroup][]time.Time      // within the time, and to come
+	made     []pim.Price                     // what rules make in the end
+	byHand   map[priceKey]bool               // set by hand now, whoever made it before
 }
 
 // pricePlan is what a change of prices comes to.
@@ -260,22 +261,28 @@ func (p *pricePlan) readGuarded(ctx context.Context, tx pgx.Tx, ids []int64) err
 			list    string
 			code    pim.Currency
 			n       int
+			at      time.Time
+			over    bool
 			was     *string
 		)
-		_, err := pgx.ForEachRow(rows, []any{&product, &list, &code, &n, &was}, func() error {
+		_, err := pgx.ForEachRow(rows, []any{&product, &list, &code, &n, &at, &over, &was}, func() error {
 			x := p.products[product]
 			if x == nil {
 				return nil
 			}
 			if x.was == nil {
-				x.was = map[priceGroup]*decimal.Decimal{}
+				x.was, x.moves = map[priceGroup]*decimal.Decimal{}, map[priceGroup][]time.Time{}
 			}
-			x.was[priceGroup{list, code, n}] = nil
+			g := priceGroup{list, code, n}
+			if x.moves[g] = append(x.moves[g], at); !over {
+				return nil
+			}
+			x.was[g] = nil
 			if was == nil {
 				return nil
 			}
 			d, err := decimal.Parse(*was)
-			x.was[priceGroup{list, code, n}] = &d
+			x.was[g] = &d
 			return err
 		})
 		return err
