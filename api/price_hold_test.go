@@ -42,7 +42,7 @@ func TestPriceHolds(t *testing.T) {
 	var n PriceHoldsDecided
 	k.want(k.do(Editor, "POST", one+"/approve", nil), 200, &n)
 	k.want(k.do(Editor, "POST", one+"/approve", nil), 404, nil)
-	if got := k.product("C").Prices[0].Amount; got != "10" || n.Holds != 1 {
+	if got := k.product("C").Prices[0].Amount; got != "10.00" || n.Holds != 1 {
 		t.Errorf("%s after %d approvals", got, n.Holds)
 	}
 	for _, body := range []string{`{}`, `{"all":true,"price_list":"default"}`} {
@@ -54,7 +54,7 @@ func TestPriceHolds(t *testing.T) {
 	}
 	k.want(k.do(Editor, "POST", "/v1/price-holds:reject", `{"all":true}`), 200, &n)
 	k.want(k.do(Viewer, "GET", "/v1/price-holds", nil), 200, &list)
-	if got := k.product("A").Prices[0].Amount; got != "100" || n.Holds != 2 || len(list.Items) != 0 {
+	if got := k.product("A").Prices[0].Amount; got != "100.00" || n.Holds != 2 || len(list.Items) != 0 {
 		t.Errorf("%s after %d rejections, %d left", got, n.Holds, len(list.Items))
 	}
 }
