@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -412,9 +413,11 @@ func (r *Runner) ensure(ctx context.Context, due ...postgres.Due) (running []pos
 	if len(due) == 0 {
 		return nil
 	}
-	params := make([]river.InsertManyParams, len(due))
+	params := make([]river.InsertManyParams, 0, len(due))
 	for i, d := range due {
-		params[i] = river.InsertManyParams{Args: jobOf(d)}
+		if !slices.Contains(due[:i], d) { // one statement makes them, and refuses to find its own
+			params = append(params, river.InsertManyParams{Args: jobOf(d)})
+		}
 	}
 	results, err := r.river.InsertMany(ctx, params)
 	if err != nil {

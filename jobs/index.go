@@ -23,7 +23,7 @@ func (r *Runner) index(ctx context.Context, what string, step func(context.Conte
 		for more := true; more && ctx.Err() == nil && !r.stopping(); {
 			var err error
 			if more, err = step(ctx); err != nil && ctx.Err() == nil {
-				r.log.WarnContext(ctx, what, "err", err)
+				r.log.WarnContext(ctx, "follow the log", "index", what, "err", err)
 			}
 		}
 	}

@@ -10,7 +10,8 @@ func nutrition() Attribute {
 		{Code: "nutrient", Type: TypeOption, Required: true, Options: []Option{{Code: "fat"}, {Code: "salt"}}},
 		{Code: "per_100g", Type: TypeNumber, Unit: "g", Rules: Rules{Min: "0"}},
 		{Code: "note", Type: TypeText, MaxLength: 5},
-		{Code: "since", Type: TypeDate}, {Code: "organic", Type: TypeBoolean},
+		{Code: "since", Type: TypeDate},
+		{Code: "organic", Type: TypeBoolean},
 	}}
 }
 

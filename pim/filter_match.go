@@ -69,32 +69,32 @@ func leaves(to []any, v any, path []string) []any {
 }
 
 // matches compares one value that is there.
-func (a FilterValue) matches(op FilterOp, v any) bool {
-	text := leafText(v)
+func (v FilterValue) matches(op FilterOp, x any) bool {
+	text := leafText(x)
 	switch op {
 	case FilterContains:
-		return strings.Contains(strings.ToLower(text), strings.ToLower(a.Text))
+		return strings.Contains(strings.ToLower(text), strings.ToLower(v.Text))
 	case FilterStartsWith:
-		return strings.HasPrefix(strings.ToLower(text), strings.ToLower(a.Text))
+		return strings.HasPrefix(strings.ToLower(text), strings.ToLower(v.Text))
 	case FilterEqual:
-		if n, isNumber := v.(json.Number); isNumber && a.Kind == FilterNumber {
-			order, ok := compareNumbers(string(n), a.Text)
+		if n, isNumber := x.(json.Number); isNumber && v.Kind == FilterNumber {
+			order, ok := compareNumbers(string(n), v.Text)
 			return ok && order == 0
 		}
-		return text == a.Text
+		return text == v.Text
 	}
 	var order int
-	n, isNumber := v.(json.Number)
+	n, isNumber := x.(json.Number)
 	switch {
-	case isNumber && a.Kind == FilterNumber:
+	case isNumber && v.Kind == FilterNumber:
 		var ok bool
-		if order, ok = compareNumbers(string(n), a.Text); !ok {
+		if order, ok = compareNumbers(string(n), v.Text); !ok {
 			return false
 		}
-	case isNumber || a.Kind == FilterNumber:
+	case isNumber || v.Kind == FilterNumber:
 		return false
 	default:
-		order = compareTexts(text, a.Text)
+		order = compareTexts(text, v.Text)
 	}
 	switch op {
 	case FilterLess:

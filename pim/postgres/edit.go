@@ -242,7 +242,7 @@ func (s *Store) write(ctx context.Context, q querier, version int64, actor strin
 	if len(writes) == 0 {
 		return nil, nil
 	}
-	if !slices.ContainsFunc(writes, func(w write) bool { return w.uniques.any() }) {
+	if !slices.ContainsFunc(writes, func(w write) bool { return w.any() }) {
 		return s.writeRows(ctx, q, version, actor, p, writes, results)
 	}
 	err = pgx.BeginFunc(ctx, q, func(tx pgx.Tx) error {

@@ -34,7 +34,7 @@ insert into product_offer (product_id, rev)
 select p.id, 0 from product p where p.sku = any(@sku::text[]) and p.deleted_at is null and not exists (select from product_offer o where o.product_id = p.id)
 order by 1 on conflict (product_id) do nothing`
 	// sqlNoOffers takes those back that came to nothing.
-	sqlNoOffers = `delete from product_offer where rev = 0 and product_id in (select id from product where sku = any(@sku::text[]))`
+	sqlNoOffers = `delete from product_offer where rev = 0 and product_id = any(array(select id from product where sku = any(@sku::text[])))`
 )
 
 // sqlStock changes stock levels as one statement, as sqlPrices does prices. Of
