@@ -15,6 +15,10 @@ const heedFor = time.Second
 // beside a new channel took up to a third longer than with 3; more gained little.
 const resting = 3
 
+// restMost bounds a rest: what took long waited for something, a database that was
+// away or a lock, and no processor was wanted for it.
+const restMost = time.Second
+
 // courtesy has bulk step aside while there are edits: an edit needs a processor
 // several times on its way, of this process and of PostgreSQL's, and behind those
 // who compute it waits some milliseconds each time. So while something that is
@@ -53,5 +57,5 @@ func (c *courtesy) turn(ctx context.Context, spent time.Duration) (done func(), 
 		return nil, context.Cause(ctx)
 	}
 	began := time.Now()
-	return func() { time.AfterFunc(resting*(spent+time.Since(began)), func() { <-c.turns }) }, nil
+	return func() { time.AfterFunc(min(resting*(spent+time.Since(began)), restMost), func() { <-c.turns }) }, nil
 }

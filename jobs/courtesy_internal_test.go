@@ -41,7 +41,15 @@ func TestBulkStepsAside(t *testing.T) {
 		if _, err := c.turn(gone, 0); err == nil {
 			t.Error("a step whose lease is over got a turn")
 		}
-		second()
+		time.AfterFunc(time.Minute, second)
+		c.heed()
+		<-time.After(time.Minute - time.Millisecond)
+		c.heed()
+		third, d := waited(0)
+		if want := time.Millisecond + restMost; d != want {
+			t.Fatalf("after a piece of a minute the next waited %s, and not %s", d, want)
+		}
+		third()
 		<-time.After(heedFor)
 		if c.asked() {
 			t.Error("bulk still steps aside long after the last edit")
