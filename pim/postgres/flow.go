@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/sluicehub/sluice/pim"
 )
 
@@ -123,6 +125,10 @@ const heldLanes = `
      order by k.lane), '[]')
  from consumer k where k.kind = 'drain' and k.channel_id = channel.id and k.wait_until > now())`
 
+// sqlLockLane takes the lane's row for the statement after it, whose snapshot then
+// shows what who had it did: see sqlUnholdLanes.
+const sqlLockLane = `select from consumer where kind = @kind and channel_id = @channel and lane = @lane for no key update`
+
 const sqlHoldLane = `
 update consumer k set wait_until = case when c.version = @version then now() + @wait::interval else k.wait_until end,
     polls_until = case when c.version = @version and @polls then now() + @wait::interval else k.polls_until end,
@@ -136,12 +142,18 @@ where k.kind = @kind and k.channel_id = @channel and k.lane = @lane and k.epoch 
 func (s *Store) HoldLane(ctx context.Context, l Lease, version int64, why string, wait time.Duration, polls bool) error {
 	args := l.args()
 	args["wait"], args["why"], args["version"], args["polls"] = wait, why, version, polls
-	tag, err := s.work.Exec(ctx, sqlHoldLane, args)
+	err := inTx(ctx, s.work, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, sqlLockLane, args); err != nil {
+			return err
+		}
+		tag, err := tx.Exec(ctx, sqlHoldLane, args)
+		if err == nil && tag.RowsAffected() == 0 {
+			err = ErrFenced
+		}
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("hold %v: %w", l.Consumer, err)
-	}
-	if tag.RowsAffected() == 0 {
-		return ErrFenced
 	}
 	return nil
 }
@@ -161,11 +173,13 @@ func (s *Store) ChannelRests(ctx context.Context, id pim.ChannelID, version int6
 }
 
 // sqlUnholdLanes is for a channel whose settings or state were changed by
-// people. Its consumers are locked before the channel: everybody's order.
+// people. Its consumers are locked before the channel: everybody's order. They
+// are so whether they are held or not, until the change is committed: HoldLane
+// else holds one meanwhile for what was wanted before, and nobody lets it go.
 const sqlUnholdLanes = `
 with held as (
     select k.kind, k.channel_id, k.lane from consumer k join channel c on c.id = k.channel_id and c.code = @code and c.deleted_at is null
-    where k.kind = 'drain' and k.wait_until is not null order by k.lane for update of k
+    where k.kind = 'drain' order by k.lane for no key update of k
 )
 update consumer k set wait_until = null, wait_for = null, polls_until = null
 from held where (k.kind, k.channel_id, k.lane) = (held.kind, held.channel_id, held.lane)`

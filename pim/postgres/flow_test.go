@@ -4,6 +4,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/sluicehub/sluice/pim"
 )
 
 // near allows for what time passes between two statements of a slow machine.
@@ -99,5 +101,40 @@ func TestGrantKeepsTheQuota(t *testing.T) {
 	ask.Day = today.Add(24 * time.Hour)
 	if g, err = h.Grant(h.ctx, ask); err != nil || g.N != 5 {
 		t.Errorf("on the next day: %+v, %v", g, err)
+	}
+}
+
+// A lane that is held as the old settings want it, while new ones are on their way
+// to be committed, is let go by them.
+func TestNewSettingsLetLanesGo(t *testing.T) {
+	t.Parallel()
+	l := newLane(t, pim.Content)
+	h, c := l.house, l.channel
+	hold := h.begin()
+	if _, err := hold.Exec(h.ctx, `select from channel for update`); err != nil {
+		t.Fatal(err)
+	}
+	updated, held := make(chan error, 1), make(chan error, 1)
+	go func() {
+		_, err := h.UpdateChannel(h.ctx, *c)
+		updated <- err
+	}()
+	h.blocked(1) // at the channel: its lanes were let go
+	go func() { held <- h.HoldLane(h.ctx, l.drain, c.Version, HoldWindow, time.Hour, true) }()
+	for len(held) == 0 && h.number(`select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`) < 2 {
+		if h.ctx.Err() != nil {
+			t.Fatal("the lane's hold neither ended nor waits")
+		}
+	}
+	if err := hold.Rollback(h.ctx); err != nil {
+		t.Fatal(err)
+	}
+	for _, done := range []chan error{updated, held} {
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := h.number(`select count(*) from consumer where wait_until is not null or wait_for is not null or polls_until is not null`); n != 0 {
+		t.Errorf("%d lanes are held by settings that are no more", n)
 	}
 }
