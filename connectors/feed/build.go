@@ -91,7 +91,7 @@ func (b *build) close() {
 }
 
 func (b *build) temp() (*os.File, error) {
-	f, err := os.CreateTemp("", "sluice-feed-*")
+	f, err := temporary("")
 	if err != nil {
 		return nil, trouble("making room for the feed: %w", err)
 	}
@@ -130,6 +130,7 @@ func (b *build) look() error {
 	err := b.store.list(b.ctx, stateDir+"/", func(o object) error {
 		merged := b.was.find(o.name)
 		switch {
+		case !ours(o.name): // whatever a store lists beside: what is old is removed
 		case merged != nil && now.Sub(merged.At) > keepMerged:
 			b.old = append(b.old, o.name)
 		case merged != nil:
@@ -146,6 +147,11 @@ func (b *build) look() error {
 	}
 	slices.SortFunc(b.fresh, func(x, y done) int { return strings.Compare(x.Name, y.Name) })
 	return nil
+}
+
+// ours reports the names that a build may remove.
+func ours(name string) bool {
+	return strings.HasPrefix(name, stateDir+"/") || strings.HasPrefix(name, tempPrefix)
 }
 
 // collect reads the new segments into order.

@@ -115,7 +115,7 @@ func (s *sorter) add(e *entry) error {
 	if s.bytes += len(e.Doc) + 200; s.bytes < s.limit {
 		return nil
 	}
-	f, err := os.CreateTemp(s.dir, "run-*")
+	f, err := temporary(s.dir)
 	if err != nil {
 		return fmt.Errorf("writing a run: %w", err)
 	}

@@ -195,7 +195,16 @@ func (f *folder) list(ctx context.Context, prefix string, fn func(object) error)
 		return err
 	}
 	defer root.Close()
-	dir, err := root.Open(path.Dir(prefix))
+	for _, at := range []string{path.Dir(prefix), "."} { // feed and manifest are written in the folder itself
+		if err := listDir(root, at, prefix, fn); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func listDir(root *os.Root, at, prefix string, fn func(object) error) error {
+	dir, err := root.Open(at)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -206,7 +215,7 @@ func (f *folder) list(ctx context.Context, prefix string, fn func(object) error)
 	for {
 		infos, err := dir.Readdir(1000)
 		for _, info := range infos {
-			name := path.Join(path.Dir(prefix), info.Name())
+			name := path.Join(at, info.Name())
 			if !info.Mode().IsRegular() || !strings.HasPrefix(name, prefix) && !strings.HasPrefix(info.Name(), tempPrefix) {
 				continue
 			}

@@ -160,9 +160,12 @@ func (f *tsv) foot() []byte { return nil }
 func flat(s string) string { return strings.NewReplacer("\t", " ", "\n", " ").Replace(s) }
 
 // written is an attribute's values as a table's cell has them: a list with
-// commas, a group by the short form of its parts.
+// commas, a group by the short form of its parts. A comma within a value is quoted
+// wherever it would part two of them: also where there is one value of possibly many
+// (https://support.google.com/merchants/answer/14998273).
 func (c cell) written() string {
 	order := attributes[c.name].parts
+	parted := len(c.values) > 1 || attributes[c.name].many > 1
 	list := make([]string, len(c.values))
 	for i, v := range c.values {
 		text := flat(v.text)
@@ -183,7 +186,7 @@ func (c cell) written() string {
 			}
 			text = strings.Join(short, ":")
 		}
-		if strings.Contains(text, `"`) || len(c.values) > 1 && strings.Contains(text, ",") {
+		if strings.Contains(text, `"`) || parted && strings.Contains(text, ",") {
 			text = `"` + strings.ReplaceAll(text, `"`, `""`) + `"`
 		}
 		list[i] = text

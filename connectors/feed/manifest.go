@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -159,7 +158,7 @@ func (c *Connector) swap(ctx context.Context, m *manifest, was string) error {
 	if err != nil {
 		return trouble("writing %s: %w", manifestName, err)
 	}
-	f, err := os.CreateTemp("", "sluice-feed-*")
+	f, err := temporary("")
 	if err != nil {
 		return trouble("writing %s: %w", manifestName, err)
 	}

@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -27,7 +26,7 @@ func (c *Connector) Push(ctx context.Context, items []connectors.Item) ([]connec
 	// The name is that of the beginning: what is late is taken for what it is.
 	name := fmt.Sprintf("%s%016x-%s", segmentName, c.now().UnixNano(), rand.Text()[:12])
 	results := make([]connectors.Result, len(items))
-	f, err := os.CreateTemp("", "sluice-feed-*")
+	f, err := temporary("")
 	if err != nil {
 		return nil, trouble("writing a segment: %w", err)
 	}

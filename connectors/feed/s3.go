@@ -266,9 +266,12 @@ func (b *bucket) page(ctx context.Context, prefix, after string, most int) (*lis
 }
 
 func (b *bucket) list(ctx context.Context, prefix string, fn func(object) error) error {
-	after := ""
+	after, all := "", prefix // whose slash at its end counts: other names may begin as a folder's does
+	if b.Prefix != "" {
+		all = b.Prefix + "/" + prefix
+	}
 	for {
-		page, err := b.page(ctx, path.Join(b.Prefix, prefix), after, 1000)
+		page, err := b.page(ctx, all, after, 1000)
 		if err != nil {
 			return err
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"runtime"
 	"time"
 
 	"github.com/sluicehub/sluice/connectors"
@@ -44,7 +45,8 @@ type store interface {
 	stat(ctx context.Context, name string) (object, error)
 	// window reads n bytes at offset; less at the end. tag "" is any.
 	window(ctx context.Context, name, tag string, offset, n int64) ([]byte, object, error)
-	// list calls fn with what begins with the prefix, in any order.
+	// list calls fn with what begins with the prefix, in any order; a folder's with
+	// what was left half-written, too.
 	list(ctx context.Context, prefix string, fn func(object) error) error
 	// remove removes a name; one that is not there has been.
 	remove(ctx context.Context, name string) error
@@ -122,6 +124,17 @@ func harmless(err error) error {
 	c := *e
 	c.Uncertain = false
 	return &c
+}
+
+// temporary makes a file for use in this process alone, in dir or, of "", in the
+// system's folder. Where the system lets it, the file loses its name at once: what a
+// process that is killed has written is gone with it.
+func temporary(dir string) (*os.File, error) {
+	f, err := os.CreateTemp(dir, "sluice-feed-*")
+	if err == nil && runtime.GOOS != "windows" {
+		_ = os.Remove(f.Name()) // else letGo does
+	}
+	return f, err
 }
 
 // letGo closes and removes a temporary file.
