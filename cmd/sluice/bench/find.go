@@ -246,6 +246,10 @@ func (b *bench) reprice(ctx context.Context) error {
 		return err
 	}
 	b.say("change %d base prices", n)
+	stop, err := b.profile(ctx, measurePrices)
+	if err != nil {
+		return err
+	}
 	began := time.Now()
 	if err := b.setPrices(ctx, n, 200); err != nil {
 		return err
@@ -254,6 +258,9 @@ func (b *bench) reprice(ctx context.Context) error {
 		return err
 	}
 	took := time.Since(began)
+	if err := stop(); err != nil {
+		return err
+	}
 	bare, err := b.plain(ctx, sqlBarePrices, tradeList)
 	if err != nil {
 		return err
