@@ -75,14 +75,7 @@ const (
 
 // Asset reads one asset by its code; ErrNotFound.
 func (s *Store) Asset(ctx context.Context, code string) (Asset, error) {
-	rows, err := s.pool.Query(ctx, sqlAsset, pgx.NamedArgs{"code": storable(code)})
-	if err != nil {
-		return Asset{}, fmt.Errorf("read asset %s: %w", code, err)
-	}
-	a, err := pgx.CollectExactlyOneRow(rows, scanAsset)
-	if errors.Is(err, pgx.ErrNoRows) {
-		err = ErrNotFound
-	}
+	a, err := one(ctx, s.pool, sqlAsset, pgx.NamedArgs{"code": storable(code)}, scanAsset)
 	if err != nil {
 		return a, fmt.Errorf("asset %s: %w", code, err)
 	}

@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
@@ -60,15 +59,7 @@ func (s *Store) AssociationType(ctx context.Context, code string) (AssociationTy
 }
 
 func associationType(ctx context.Context, q querier, code string) (AssociationType, error) {
-	rows, err := q.Query(ctx, sqlAssociationType, pgx.NamedArgs{"code": storable(code)})
-	if err != nil {
-		return AssociationType{}, err
-	}
-	t, err := pgx.CollectExactlyOneRow(rows, scanAssociationType)
-	if errors.Is(err, pgx.ErrNoRows) {
-		err = ErrNotFound
-	}
-	return t, err
+	return one(ctx, q, sqlAssociationType, pgx.NamedArgs{"code": storable(code)}, scanAssociationType)
 }
 
 // PutAssociationType checks (*pim.Invalid) and stores an association type. The same
@@ -84,11 +75,8 @@ func (s *Store) PutAssociationType(ctx context.Context, t pim.AssociationType, i
 			return err
 		}
 		old, err := associationType(ctx, tx, t.Code)
-		if err != nil && !errors.Is(err, ErrNotFound) {
+		if created, err = meets(err, old.Rev, ifMatch); err != nil {
 			return err
-		}
-		if created = err != nil; ifMatch != 0 && old.Rev != ifMatch {
-			return ErrStale
 		}
 		if problems := schema.CheckAssociationType(&t); len(problems) > 0 {
 			return &pim.Invalid{Problems: problems}

@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
@@ -169,16 +168,9 @@ func (s *Store) ChannelByID(ctx context.Context, id pim.ChannelID) (*Channel, er
 }
 
 func oneChannel(ctx context.Context, s *Store, sql string, args pgx.NamedArgs, name string) (*Channel, error) {
-	rows, err := s.pool.Query(ctx, sql, args)
+	c, err := one(ctx, s.pool, sql, args, scanChannel)
 	if err != nil {
-		return nil, fmt.Errorf("read channel %s: %w", name, err)
-	}
-	c, err := pgx.CollectExactlyOneRow(rows, scanChannel)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return nil, fmt.Errorf("channel %s: %w", name, ErrNotFound)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read channel %s: %w", name, err)
+		return nil, fmt.Errorf("channel %s: %w", name, err)
 	}
 	return c, nil
 }

@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -54,15 +53,7 @@ func (s *Store) ReferenceEntity(ctx context.Context, code string) (ReferenceEnti
 }
 
 func entityOf(ctx context.Context, q querier, code string) (ReferenceEntity, error) {
-	rows, err := q.Query(ctx, sqlEntity, pgx.NamedArgs{"code": storable(code)})
-	if err != nil {
-		return ReferenceEntity{}, err
-	}
-	e, err := pgx.CollectExactlyOneRow(rows, scanEntity)
-	if errors.Is(err, pgx.ErrNoRows) {
-		err = ErrNotFound
-	}
-	return e, err
+	return one(ctx, q, sqlEntity, pgx.NamedArgs{"code": storable(code)}, scanEntity)
 }
 
 const (
@@ -93,11 +84,8 @@ func (s *Store) PutReferenceEntity(ctx context.Context, e pim.ReferenceEntity, i
 			return err
 		}
 		old, err := entityOf(ctx, tx, e.Code)
-		if err != nil && !errors.Is(err, ErrNotFound) {
+		if created, err = meets(err, old.Rev, ifMatch); err != nil {
 			return err
-		}
-		if created = err != nil; ifMatch != 0 && old.Rev != ifMatch {
-			return ErrStale
 		}
 		if problems := schema.CheckEntity(&e, ""); len(problems) > 0 {
 			return &pim.Invalid{Problems: problems}

@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
@@ -28,14 +27,7 @@ func (s *Store) ImportProfile(ctx context.Context, code string) (ImportProfile, 
 }
 
 func (s *Store) importProfile(ctx context.Context, sql string, args pgx.NamedArgs) (ImportProfile, error) {
-	rows, err := s.pool.Query(ctx, sql, args)
-	if err != nil {
-		return ImportProfile{}, fmt.Errorf("import profile %s: %w", args["code"], err)
-	}
-	p, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByPos[ImportProfile])
-	if errors.Is(err, pgx.ErrNoRows) {
-		err = ErrNotFound
-	}
+	p, err := one(ctx, s.pool, sql, args, pgx.RowToStructByPos[ImportProfile])
 	if err != nil {
 		return p, fmt.Errorf("import profile %s: %w", args["code"], err)
 	}

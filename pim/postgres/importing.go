@@ -98,15 +98,11 @@ const sqlImport = `select ` + importColumns + ` from import where id = @id`
 
 // ImportRun reads one import; ErrNotFound.
 func (s *Store) ImportRun(ctx context.Context, id int64) (ImportRun, error) {
-	rows, err := s.pool.Query(ctx, sqlImport, pgx.NamedArgs{"id": id})
+	run, err := one(ctx, s.pool, sqlImport, pgx.NamedArgs{"id": id}, pgx.RowToStructByPos[ImportRun])
 	if err != nil {
-		return ImportRun{}, fmt.Errorf("read import %d: %w", id, err)
+		return run, fmt.Errorf("import %d: %w", id, err)
 	}
-	run, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByPos[ImportRun])
-	if errors.Is(err, pgx.ErrNoRows) {
-		return run, fmt.Errorf("import %d: %w", id, ErrNotFound)
-	}
-	return run, err
+	return run, nil
 }
 
 const sqlImports = `select ` + importColumns + ` from import where @before = 0 or id < @before order by id desc limit @limit`

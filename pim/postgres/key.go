@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -44,15 +43,7 @@ func (s *Store) RevokeKey(ctx context.Context, id int64) (APIKey, error) {
 }
 
 func (s *Store) key(ctx context.Context, sql string, args pgx.NamedArgs) (APIKey, error) {
-	rows, err := s.pool.Query(ctx, sql, args)
-	if err != nil {
-		return APIKey{}, err
-	}
-	k, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByPos[APIKey])
-	if errors.Is(err, pgx.ErrNoRows) {
-		err = ErrNotFound
-	}
-	return k, err
+	return one(ctx, s.pool, sql, args, pgx.RowToStructByPos[APIKey])
 }
 
 const sqlKeys = `select id, name, role, created_at, revoked_at from api_key order by id`

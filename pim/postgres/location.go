@@ -66,15 +66,7 @@ func (s *Store) Location(ctx context.Context, code string) (Location, error) {
 }
 
 func location(ctx context.Context, q querier, code string) (Location, error) {
-	rows, err := q.Query(ctx, sqlLocation, pgx.NamedArgs{"code": storable(code)})
-	if err != nil {
-		return Location{}, err
-	}
-	l, err := pgx.CollectExactlyOneRow(rows, scanLocation)
-	if errors.Is(err, pgx.ErrNoRows) {
-		err = ErrNotFound
-	}
-	return l, err
+	return one(ctx, q, sqlLocation, pgx.NamedArgs{"code": storable(code)}, scanLocation)
 }
 
 // sqlRestockLocation queues, for each channel, the products of which it shows
@@ -107,11 +99,8 @@ order by product_id, channel_id`
 func (s *Store) PutLocation(ctx context.Context, l pim.Location, ifMatch int64) (now Location, created bool, err error) {
 	err = s.relocate(ctx, func(tx pgx.Tx, schema *pim.Schema) (bool, error) {
 		old, err := location(ctx, tx, l.Code)
-		if err != nil && !errors.Is(err, ErrNotFound) {
+		if created, err = meets(err, old.Rev, ifMatch); err != nil {
 			return false, err
-		}
-		if created = err != nil; ifMatch != 0 && old.Rev != ifMatch {
-			return false, ErrStale
 		}
 		if problems := schema.CheckLocation(&l); len(problems) > 0 {
 			return false, &pim.Invalid{Problems: problems}

@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
@@ -89,14 +88,7 @@ const sqlMapping = `select version, mapping, at, actor, note from channel_mappin
 
 // Mapping reads one version of a channel's mapping; ErrNotFound.
 func (s *Store) Mapping(ctx context.Context, channel pim.ChannelID, version int64) (*MappingVersion, error) {
-	rows, err := s.pool.Query(ctx, sqlMapping, pgx.NamedArgs{"channel": channel, "version": version})
-	if err != nil {
-		return nil, fmt.Errorf("read mapping %d of channel %d: %w", version, channel, err)
-	}
-	m, err := pgx.CollectExactlyOneRow(rows, scanMapping)
-	if errors.Is(err, pgx.ErrNoRows) {
-		err = ErrNotFound
-	}
+	m, err := one(ctx, s.pool, sqlMapping, pgx.NamedArgs{"channel": channel, "version": version}, scanMapping)
 	if err != nil {
 		return nil, fmt.Errorf("read mapping %d of channel %d: %w", version, channel, err)
 	}

@@ -79,14 +79,7 @@ func (s *Store) Notifiers(ctx context.Context) ([]*Notifier, error) {
 
 // Notifier reads one; ErrNotFound.
 func (s *Store) Notifier(ctx context.Context, code string) (*Notifier, error) {
-	rows, err := s.pool.Query(ctx, sqlNotifier, pgx.NamedArgs{"code": storable(code)})
-	if err != nil {
-		return nil, fmt.Errorf("read notifier %s: %w", code, err)
-	}
-	n, err := pgx.CollectExactlyOneRow(rows, pgx.RowToAddrOfStructByPos[Notifier])
-	if errors.Is(err, pgx.ErrNoRows) {
-		err = ErrNotFound
-	}
+	n, err := one(ctx, s.pool, sqlNotifier, pgx.NamedArgs{"code": storable(code)}, pgx.RowToAddrOfStructByPos[Notifier])
 	if err != nil {
 		return nil, fmt.Errorf("notifier %s: %w", code, err)
 	}

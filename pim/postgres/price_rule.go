@@ -52,15 +52,7 @@ func (s *Store) PriceRule(ctx context.Context, code string) (PriceRule, error) {
 }
 
 func priceRule(ctx context.Context, q querier, code string) (PriceRule, error) {
-	rows, err := q.Query(ctx, sqlPriceRule, pgx.NamedArgs{"code": storable(code)})
-	if err != nil {
-		return PriceRule{}, err
-	}
-	r, err := pgx.CollectExactlyOneRow(rows, scanPriceRule)
-	if errors.Is(err, pgx.ErrNoRows) {
-		err = ErrNotFound
-	}
-	return r, err
+	return one(ctx, q, sqlPriceRule, pgx.NamedArgs{"code": storable(code)}, scanPriceRule)
 }
 
 const (
@@ -90,11 +82,8 @@ order by 1 on conflict (product_id) do update set want = d.want + 1`
 func (s *Store) PutPriceRule(ctx context.Context, rule pim.PriceRule, ifMatch int64) (now PriceRule, created bool, err error) {
 	err = s.reprice(ctx, func(tx pgx.Tx, schema *pim.Schema) (bool, error) {
 		old, err := priceRule(ctx, tx, rule.Code)
-		if err != nil && !errors.Is(err, ErrNotFound) {
+		if created, err = meets(err, old.Rev, ifMatch); err != nil {
 			return false, err
-		}
-		if created = err != nil; ifMatch != 0 && old.Rev != ifMatch {
-			return false, ErrStale
 		}
 		if problems := schema.CheckPriceRule(&rule); len(problems) > 0 {
 			return false, &pim.Invalid{Problems: problems}
@@ -252,15 +241,7 @@ func (s *Store) PriceList(ctx context.Context, code string) (PriceList, error) {
 }
 
 func priceList(ctx context.Context, q querier, code string) (PriceList, error) {
-	rows, err := q.Query(ctx, sqlPriceList, pgx.NamedArgs{"code": storable(code)})
-	if err != nil {
-		return PriceList{}, err
-	}
-	l, err := pgx.CollectExactlyOneRow(rows, scanPriceList)
-	if errors.Is(err, pgx.ErrNoRows) {
-		err = ErrNotFound
-	}
-	return l, err
+	return one(ctx, q, sqlPriceList, pgx.NamedArgs{"code": storable(code)}, scanPriceList)
 }
 
 // PutPriceList checks (*pim.Invalid) and stores a price list; its prices stay.
@@ -269,11 +250,8 @@ func priceList(ctx context.Context, q querier, code string) (PriceList, error) {
 func (s *Store) PutPriceList(ctx context.Context, list pim.PriceList, ifMatch int64) (now PriceList, created bool, err error) {
 	err = s.reprice(ctx, func(tx pgx.Tx, schema *pim.Schema) (bool, error) {
 		old, err := priceList(ctx, tx, list.Code)
-		if err != nil && !errors.Is(err, ErrNotFound) {
+		if created, err = meets(err, old.Rev, ifMatch); err != nil {
 			return false, err
-		}
-		if created = err != nil; ifMatch != 0 && old.Rev != ifMatch {
-			return false, ErrStale
 		}
 		if problems := schema.CheckPriceList(&list); len(problems) > 0 {
 			return false, &pim.Invalid{Problems: problems}

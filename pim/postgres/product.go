@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strconv"
 
@@ -46,16 +45,9 @@ where p.sku = @sku and p.deleted_at is null`
 
 // Product reads one product; ErrNotFound when there is none of that SKU.
 func (s *Store) Product(ctx context.Context, sku pim.SKU) (*FullProduct, error) {
-	rows, err := s.pool.Query(ctx, sqlProduct, pgx.NamedArgs{"sku": sku})
+	p, err := one(ctx, s.pool, sqlProduct, pgx.NamedArgs{"sku": sku}, scanProduct)
 	if err != nil {
-		return nil, fmt.Errorf("read product %s: %w", sku, err)
-	}
-	p, err := pgx.CollectExactlyOneRow(rows, scanProduct)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return nil, fmt.Errorf("product %s: %w", sku, ErrNotFound)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read product %s: %w", sku, err)
+		return nil, fmt.Errorf("product %s: %w", sku, err)
 	}
 	return p, nil
 }

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
@@ -94,14 +93,7 @@ func (s *Store) Providers(ctx context.Context) ([]*Provider, error) {
 
 // Provider reads one provider; ErrNotFound.
 func (s *Store) Provider(ctx context.Context, code string) (*Provider, error) {
-	rows, err := s.pool.Query(ctx, sqlProvider, pgx.NamedArgs{"code": storable(code)})
-	if err != nil {
-		return nil, fmt.Errorf("read provider %s: %w", code, err)
-	}
-	p, err := pgx.CollectExactlyOneRow(rows, scanProvider)
-	if errors.Is(err, pgx.ErrNoRows) {
-		err = ErrNotFound
-	}
+	p, err := one(ctx, s.pool, sqlProvider, pgx.NamedArgs{"code": storable(code)}, scanProvider)
 	if err != nil {
 		return nil, fmt.Errorf("provider %s: %w", code, err)
 	}

@@ -53,14 +53,7 @@ func (s *Store) RenditionDefinitions(ctx context.Context, page Page) (list []Ren
 
 // RenditionDefinition reads one definition; ErrNotFound.
 func (s *Store) RenditionDefinition(ctx context.Context, code string) (RenditionDefinition, error) {
-	rows, err := s.pool.Query(ctx, sqlDefinition, pgx.NamedArgs{"code": storable(code)})
-	if err != nil {
-		return RenditionDefinition{}, fmt.Errorf("read rendition definition %s: %w", code, err)
-	}
-	d, err := pgx.CollectExactlyOneRow(rows, scanDefinition)
-	if errors.Is(err, pgx.ErrNoRows) {
-		err = ErrNotFound
-	}
+	d, err := one(ctx, s.pool, sqlDefinition, pgx.NamedArgs{"code": storable(code)}, scanDefinition)
 	if err != nil {
 		return d, fmt.Errorf("rendition definition %s: %w", code, err)
 	}

@@ -176,3 +176,29 @@ func IsDatabase(err error) bool {
 	_, answered := errors.AsType[*pgconn.PgError](err)
 	return answered || Away(err) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
+
+// one reads the row that there is to be; ErrNotFound.
+func one[T any](ctx context.Context, q querier, sql string, args pgx.NamedArgs, scan pgx.RowToFunc[T]) (row T, err error) {
+	rows, err := q.Query(ctx, sql, args)
+	if err != nil {
+		return row, err
+	}
+	row, err = pgx.CollectExactlyOneRow(rows, scan)
+	if errors.Is(err, pgx.ErrNoRows) {
+		err = ErrNotFound
+	}
+	return row, err
+}
+
+// meets says of a definition that was looked for, with what came of that, whether
+// it is to be created; ErrStale where it has not the revision ifMatch, if that is
+// not 0.
+func meets(looked error, rev, ifMatch int64) (created bool, err error) {
+	if looked != nil && !errors.Is(looked, ErrNotFound) {
+		return false, looked
+	}
+	if ifMatch != 0 && rev != ifMatch {
+		return false, ErrStale
+	}
+	return looked != nil, nil
+}

@@ -96,14 +96,7 @@ func (s *Store) TextRules(ctx context.Context) ([]TextRule, error) {
 
 // TextRule reads one rule; ErrNotFound.
 func (s *Store) TextRule(ctx context.Context, code string) (TextRule, error) {
-	rows, err := s.pool.Query(ctx, sqlTextRule, pgx.NamedArgs{"code": storable(code)})
-	if err != nil {
-		return TextRule{}, fmt.Errorf("read text rule %s: %w", code, err)
-	}
-	rule, err := pgx.CollectExactlyOneRow(rows, scanRule)
-	if errors.Is(err, pgx.ErrNoRows) {
-		err = ErrNotFound
-	}
+	rule, err := one(ctx, s.pool, sqlTextRule, pgx.NamedArgs{"code": storable(code)}, scanRule)
 	if err != nil {
 		return rule, fmt.Errorf("text rule %s: %w", code, err)
 	}
