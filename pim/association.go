@@ -9,11 +9,10 @@ import (
 	"strconv"
 )
 
-// Bounds of associations.
-const (
-	maxAssociations = 1000 // of one type, of one product
-	maxQuantity     = 1_000_000_000
-)
+// MaxAssociations bounds the associations of one type that a product has.
+const MaxAssociations = 1000
+
+const maxQuantity = 1_000_000_000
 
 // AssociationType is a way in which products belong together: what is bought with
 // them, what replaces them, what a pack holds.
@@ -175,8 +174,8 @@ func (s *Schema) CheckAssociations(sku SKU, a Associations, pointer string) erro
 		case kind == nil:
 			ps.add(at, "association_type.unknown", fmt.Sprintf("there is no association type %s", quote(t)))
 			continue
-		case len(a[t]) > maxAssociations:
-			ps.add(at, "association.many", fmt.Sprintf("a product has at most %d associations of a type", maxAssociations))
+		case len(a[t]) > MaxAssociations:
+			ps.add(at, "association.many", fmt.Sprintf("a product has at most %d associations of a type", MaxAssociations))
 			continue
 		}
 		seen := make(map[SKU]bool, len(a[t]))

@@ -116,14 +116,15 @@ func (s *Schema) RecordSchema(entity string) *Schema {
 }
 
 // CheckRecord checks a record's code, labels and values against the schema that
-// RecordSchema gave for its entity, and gives the values as they are stored. Labels
-// that are empty are refused. The error is *Invalid with pointers into the record.
-func (s *Schema) CheckRecord(entity, code string, labels map[Locale]string, values Values) (clean Values, warnings []Problem, err error) {
+// RecordSchema gave for its entity, and gives the values as they are stored; held are
+// those that it has, as in CheckEdit. Labels that are empty are refused. The error is
+// *Invalid with pointers into the record.
+func (s *Schema) CheckRecord(entity, code string, labels map[Locale]string, values, held Values) (clean Values, warnings []Problem, err error) {
 	var ps problems
 	ps.note("/code", "record.code", ValidCode("record", code))
 	ps.labels("/labels", labels)
-	clean, warnings, err = s.CheckValues(entity, values, "/values")
-	if invalid, ok := err.(*Invalid); ok { //nolint:errorlint // CheckValues gives it bare
+	clean, warnings, err = s.CheckEdit(entity, values, held, "/values")
+	if invalid, ok := err.(*Invalid); ok { //nolint:errorlint // CheckEdit gives it bare
 		for _, p := range invalid.Problems {
 			ps.add(p.Pointer, p.Code, p.Detail)
 		}

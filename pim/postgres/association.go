@@ -158,11 +158,13 @@ const associationsOf = `
 const (
 	sqlAssociations = `select p.sku, p.deleted_at is not null, ` + associationsOf + ` from product p where p.sku = any(@skus::text[])`
 
-	// sqlShownAssociations leaves out what is not there, or not enabled.
+	// sqlShownAssociations leaves out what is not there, or not enabled, itself or
+	// what it is a variant of.
 	sqlShownAssociations = `
 select p.sku, u.type, u.sku, coalesce(u.quantity, 0) from product p cross join ` + associationsBeside + `
 join product target on target.sku = u.sku and target.deleted_at is null and target.enabled
-where p.sku = any(@skus::text[]) order by p.sku, u.type, u.side, u.position, u.sku collate "C"`
+left join product above on above.id = target.parent_id left join product top on top.id = above.parent_id
+where coalesce(above.enabled, true) and coalesce(top.enabled, true) and p.sku = any(@skus::text[]) order by p.sku, u.type, u.side, u.position, u.sku collate "C"`
 )
 
 // associations are the associations of products that are there, and of deleted ones
@@ -225,27 +227,52 @@ func (s *Store) ShownAssociations(ctx context.Context, skus []string) (map[pim.S
 // is associated with came, went, or was enabled or disabled.
 const touchAssociated = 32
 
-// associationsAtOnce is how many such products one statement takes.
-const associationsAtOnce = 1000
+const (
+	// associationsAtOnce is how many such products one statement takes.
+	associationsAtOnce = 1000
+	// associatesNow is how many of those that are associated with them an edit puts on
+	// the road before it answers; those beyond are the sweeper's, associatesLater in
+	// each statement.
+	associatesNow   = 5_000
+	associatesLater = 50_000
+)
 
-// sqlAssociationChanges queues the products that are associated with those that came
-// or went, where there is a channel whose mapping shows that.
+// sqlAssociationChanges queues the next products that are associated with those that
+// came or went, or with variants of these, where there is a channel whose mapping shows
+// that. A change of which not all are queued is where the next step goes on.
 const sqlAssociationChanges = `
 with taken as (
-    delete from association_change where id = any(array(select id from association_change order by id limit @limit for update skip locked))
-    returning product_id, at
+    select id, product_id, at, after from association_change order by id limit @changes for update skip locked
+),
+came as (
+    select t.id as change, t.at, t.after, t.product_id, p.sku from taken t join product p on p.id = t.product_id
+    union all
+    select t.id, t.at, t.after, v.id, v.sku from taken t join product v on v.parent_id = t.product_id and v.deleted_at is null
+    union all
+    select t.id, t.at, t.after, w.id, w.sku from taken t join product v on v.parent_id = t.product_id and v.family_variant is not null
+    join product w on w.parent_id = v.id and w.deleted_at is null
 ),
 found as (
-    select a.product_id as id, t.at from taken t join product p on p.id = t.product_id join association a on a.target = p.sku
-    union all
-    select o.id, t.at from taken t join association a on a.product_id = t.product_id
-    join association_type k on k.code = a.type and k.definition @> '{"two_way": true}' join product o on o.sku = a.target
+    select f.change, f.id, min(f.at) as at from (
+        select c.change, a.product_id as id, c.at from came c join association a on a.target = c.sku where a.product_id > c.after
+        union all
+        select c.change, o.id, c.at from came c join association a on a.product_id = c.product_id
+        join association_type k on k.code = a.type and k.definition @> '{"two_way": true}' join product o on o.sku = a.target where o.id > c.after
+    ) f join product p on p.id = f.id and p.deleted_at is null
+    where exists (select from channel c where c.deleted_at is null and c.marks_associations <> 0)
+    group by 1, 2 order by 1, 2 limit @limit
+),
+cut as ( -- the change at which the limit was met
+    select change, max(id) as id from found where (select count(*) from found) >= @limit group by 1 order by 1 desc limit 1
 ),
 queued as (
-    insert into outbox (product_id, lanes, priority, at)
-    select f.id, @lanes::smallint, 0, min(f.at) from found f join product p on p.id = f.id and p.deleted_at is null
-    where exists (select from channel c where c.deleted_at is null and c.marks_associations <> 0)
-    group by 1 order by 1 returning 1
+    insert into outbox (product_id, lanes, priority, at) select id, @lanes::smallint, 0, min(at) from found group by 1 order by 1 returning 1
+),
+moved as (
+    update association_change c set after = cut.id from cut where c.id = cut.change
+),
+ended as (
+    delete from association_change c using taken t where c.id = t.id and c.id < coalesce((select change from cut), 9223372036854775807)
 )
 select (select count(*) from taken), (select count(*) from queued)`
 
@@ -254,15 +281,16 @@ select (select count(*) from taken), (select count(*) from queued)`
 // the change's commit, as OpenTreeChanges is, for the same reason.
 func (s *Store) OpenAssociationChanges(ctx context.Context) (n int, err error) {
 	for {
-		taken, queued, err := s.openAssociations(ctx)
-		if n += queued; err != nil || taken < associationsAtOnce {
+		taken, queued, err := s.openAssociations(ctx, associatesLater)
+		if n += queued; err != nil || taken == 0 {
 			return n, err
 		}
 	}
 }
 
-func (s *Store) openAssociations(ctx context.Context) (taken, queued int, err error) {
-	if err := s.pool.QueryRow(ctx, sqlAssociationChanges, pgx.NamedArgs{"limit": associationsAtOnce, "lanes": int16(touchAssociated)}).Scan(&taken, &queued); err != nil {
+func (s *Store) openAssociations(ctx context.Context, limit int) (taken, queued int, err error) {
+	args := pgx.NamedArgs{"changes": associationsAtOnce, "limit": limit, "lanes": int16(touchAssociated)}
+	if err := s.pool.QueryRow(ctx, sqlAssociationChanges, args).Scan(&taken, &queued); err != nil {
 		return 0, 0, fmt.Errorf("look at changes of associated products: %w", err)
 	}
 	if queued > 0 {

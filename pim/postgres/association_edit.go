@@ -25,6 +25,9 @@ type associating struct {
 	gone   map[pim.SKU]pim.Associations // of deleted products
 	before map[pim.SKU]pim.Associations // of other sides, before the first edit that reached them
 	locked map[pim.SKU]bool
+	// waiting are how many have a product, of two-way types, that is not there: it
+	// will have them.
+	waiting map[associationsOfType]int
 
 	changed map[associationsOfType]bool // whose list is another one
 	dropped []goneSide
@@ -99,6 +102,9 @@ func (b *batchEdit) tryAssociating(ctx context.Context, q querier, schema *pim.S
 			a.locked[pim.SKU(sku)] = true
 		}
 		if a.have, a.gone, err = associations(ctx, tx, skus); err != nil {
+			return err
+		}
+		if a.waiting, err = waitingAssociations(ctx, tx, schema, skus); err != nil {
 			return err
 		}
 		b.links = a
@@ -182,6 +188,64 @@ func orNone(a pim.Associations) pim.Associations {
 	return a
 }
 
+const sqlWaitingAssociations = `
+select a.target, a.type, count(*) from association a join product o on o.id = a.product_id and o.deleted_at is null
+where a.target = any(@skus::text[]) and a.type = any(@types::text[]) and not exists (select from product p where p.sku = a.target and p.deleted_at is null)
+group by 1, 2`
+
+func waitingAssociations(ctx context.Context, q querier, schema *pim.Schema, skus []string) (map[associationsOfType]int, error) {
+	var types []string
+	for t, k := range schema.Associations {
+		if k.TwoWay {
+			types = append(types, t)
+		}
+	}
+	waiting := map[associationsOfType]int{}
+	if len(types) == 0 {
+		return waiting, nil
+	}
+	rows, err := q.Query(ctx, sqlWaitingAssociations, named{"skus": skus, "types": types})
+	if err != nil {
+		return nil, err
+	}
+	var (
+		of associationsOfType
+		n  int
+	)
+	_, err = pgx.ForEachRow(rows, []any{&of.sku, &of.kind, &n}, func() error {
+		waiting[of] = n
+		return nil
+	})
+	return waiting, err
+}
+
+// full are the places of an edit at which the other side of a two-way type has as many
+// associations as a product may have.
+func (a *associating) full(e *Edit, exists bool) (problems []pim.Problem) {
+	was := a.gone[e.SKU]
+	if exists {
+		was = a.have[e.SKU]
+	}
+	for _, t := range slices.Sorted(maps.Keys(*e.Associations)) {
+		if k := a.schema.Associations[t]; k == nil || !k.TwoWay {
+			continue
+		}
+		for i, x := range (*e.Associations)[t] {
+			n := len(a.have[x.SKU][t])
+			if a.have[x.SKU] == nil {
+				n = a.waiting[associationsOfType{x.SKU, t}]
+			}
+			if n >= pim.MaxAssociations && !was.Has(t, x.SKU) && !a.have[x.SKU].Has(t, e.SKU) {
+				problems = append(problems, pim.Problem{
+					Pointer: fmt.Sprintf("%s/%d", pim.JoinPointer("/associations", t), i), Code: "association.many",
+					Detail: fmt.Sprintf("product %q has %d associations of this two-way type, and may not have more", x.SKU, n),
+				})
+			}
+		}
+	}
+	return problems
+}
+
 // others lets the other sides of a two-way type have, or lose, the product.
 func (a *associating) others(sku pim.SKU, kind string, was, next pim.Associations) {
 	reach := func(other pim.SKU, do func(pim.Associations)) {
@@ -208,6 +272,9 @@ func (a *associating) others(sku pim.SKU, kind string, was, next pim.Association
 	}
 	for _, x := range next[kind] {
 		if !was.Has(kind, x.SKU) {
+			if a.have[x.SKU] == nil {
+				a.waiting[associationsOfType{x.SKU, kind}]++
+			}
 			reach(x.SKU, func(now pim.Associations) { now.With(kind, sku) })
 		}
 	}

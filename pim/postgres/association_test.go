@@ -315,3 +315,131 @@ func TestAssociatedProductsComeAndGo(t *testing.T) {
 	edit(Edit{SKU: "D", Mode: Delete})
 	road("one that nobody is associated with")
 }
+
+// A variant is sold as long as its parent is: who is associated with it is shown no other,
+// and is on the road when its parent comes or goes.
+func TestAssociatedVariantsGoWithTheirParents(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.linkTypes()
+	h.do(parent("CUP"))
+	h.do(variant("CUP-RED", "CUP", `{"colour":"red"}`))
+	c := h.channel("shop")
+	h.exec(`update channel set marks_associations = 1 where id = $1`, c.ID)
+	h.names("A", pim.Values{"colour": "red"})
+	h.link(Patch, "A", map[string]string{"UP": "CUP-RED"})
+	for _, on := range []bool{false, true} {
+		h.exec(`delete from outbox`)
+		if res, err := h.Edit(h.ctx, "ann", []Edit{{SKU: "CUP", Mode: Patch, Enabled: &on}}); err != nil || res[0].Err != nil {
+			t.Fatal(err, res[0].Err)
+		}
+		shown, err := h.ShownAssociations(h.ctx, []string{"A"})
+		if err != nil || (len(shown["A"]["UP"]) == 1) != on {
+			t.Errorf("its parent enabled %v: %v, %v", on, shown, err)
+		}
+		if got := h.onTheRoad(touchAssociated); !slices.Equal(got, []string{"A"}) {
+			t.Errorf("its parent enabled %v: %v are on the road", on, got)
+		}
+	}
+}
+
+// onTheRoad are the SKUs of the outbox rows that say nothing but lanes.
+func (h *house) onTheRoad(lanes int) []string {
+	h.Helper()
+	rows, err := h.pool.Query(h.ctx, `select p.sku from outbox o join product p on p.id = o.product_id where o.lanes = $1 order by 1`, lanes)
+	if err != nil {
+		h.Fatal(err)
+	}
+	got, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		h.Fatal(err)
+	}
+	return got
+}
+
+// However many are associated with products that come and go, each of them is put on the
+// road once, in steps that are bounded.
+func TestAssociatesGoInSteps(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.linkTypes()
+	c := h.channel("shop")
+	h.exec(`update channel set marks_associations = 1 where id = $1`, c.ID)
+	for _, sku := range []pim.SKU{"H", "I", "J"} {
+		h.names(sku, pim.Values{"colour": "red"})
+	}
+	var want []string
+	for i := range 7 {
+		sku := fmt.Sprint("P", i)
+		h.names(pim.SKU(sku), pim.Values{"colour": "red"})
+		h.link(Patch, pim.SKU(sku), map[string]string{"UP": []string{"H", "H I", "I J"}[i%3], "PAIR": []string{"", "J"}[i%2]})
+		want = append(want, sku)
+	}
+	for limit := 1; limit < 12; limit++ {
+		h.exec(`delete from association_change`)
+		h.exec(`insert into association_change (product_id) select id from product where sku in ('H', 'I', 'J') order by sku`)
+		h.exec(`delete from outbox`)
+		for step := 0; ; step++ {
+			taken, queued, err := h.openAssociations(h.ctx, limit)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if taken == 0 {
+				break
+			}
+			if queued > limit || step > 40 {
+				t.Fatalf("step %d puts %d on the road, the limit is %d", step, queued, limit)
+			}
+		}
+		if got := slices.Compact(h.onTheRoad(touchAssociated)); !slices.Equal(got, want) {
+			t.Errorf("by %d: %v are on the road, not %v", limit, got, want)
+		}
+	}
+}
+
+// A two-way type gives nobody more associations than a product may have, whoever makes
+// them, also before the product is there.
+func TestTwoWayAssociationsAreBounded(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.linkTypes()
+	h.names("HUB", pim.Values{"colour": "red"})
+	family := "thing"
+	links := linksOf(map[string]string{"PAIR": "HUB LATER"})
+	edits := make([]Edit, pim.MaxAssociations)
+	for i := range edits {
+		edits[i] = Edit{SKU: pim.SKU(fmt.Sprint("S", i)), Mode: Put, Family: &family, Associations: &links}
+	}
+	// The last two are one too many, one in the same batch and one after it.
+	edits[0].Associations = nil
+	results, err := h.Edit(h.ctx, "ann", append(edits[1:len(edits):len(edits)], Edit{SKU: "ZA", Mode: Put, Family: &family, Associations: &links}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range results {
+		if r.Err != nil {
+			t.Fatal(r.SKU, r.Err)
+		}
+	}
+	const many = "/associations/PAIR/0 association.many, /associations/PAIR/1 association.many"
+	if got := faultsOf(h.link(Put, "ZB", map[string]string{"PAIR": "HUB LATER"}).Err); got != many {
+		t.Errorf("one too many: %s", got)
+	}
+	h.names("LATER", pim.Values{"colour": "red"})
+	if got := faultsOf(h.link(Put, "ZB", map[string]string{"PAIR": "HUB LATER"}).Err); got != many {
+		t.Errorf("once it is there: %s", got)
+	}
+	if r := h.link(Put, "S1", map[string]string{"PAIR": "LATER HUB", "UP": "HUB"}); r.Err != nil {
+		t.Errorf("who is among them already: %v", r.Err)
+	}
+	h.link(Patch, "S1", map[string]string{"PAIR": ""})
+	res, err := h.Edit(h.ctx, "ann", []Edit{
+		{SKU: "ZB", Mode: Put, Family: &family, Associations: &links}, {SKU: "ZC", Mode: Put, Family: &family, Associations: &links},
+	})
+	if err != nil || res[0].Err != nil || faultsOf(res[1].Err) != many {
+		t.Errorf("the place of one that left: %v %v %v", err, res[0].Err, res[1].Err)
+	}
+	if got, err := h.Product(h.ctx, "HUB"); err != nil || len(got.Associations["PAIR"]) != pim.MaxAssociations {
+		t.Errorf("%d, %v", len(got.Associations["PAIR"]), err)
+	}
+}

@@ -207,7 +207,7 @@ func (s *Store) Edit(ctx context.Context, actor string, edits []Edit) ([]EditRes
 	}
 	s.nudged()
 	if b.comes {
-		_, _, _ = s.openAssociations(ctx) // else the sweeper does it
+		_, _, _ = s.openAssociations(ctx, associatesNow) // else the sweeper does it
 	}
 	return b.results, nil
 }

@@ -165,7 +165,9 @@ func (w *editor) upsert(at int, e *Edit, was *current, exists bool, result *Edit
 		had = was.Records
 	}
 	if e.Associations != nil {
-		problems = append(problems, w.associations(e)...)
+		if problems = append(problems, w.associations(e)...); w.links != nil {
+			problems = append(problems, w.links.full(e, exists)...)
+		}
 	}
 	named, unknown := w.records(clean, had)
 	problems = append(problems, unknown...)

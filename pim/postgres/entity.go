@@ -63,10 +63,12 @@ on conflict (code) do update set definition = excluded.definition, rev = e.rev +
 where e.definition is distinct from excluded.definition`
 	sqlDropEntity = `delete from reference_entity where code = @code`
 
-	// sqlEntityChange notes that all records of an entity may look another way.
+	// sqlEntityChange notes that all records of an entity may look another way: as
+	// many in each row as one call edits, for products are compared with all of a row.
 	sqlEntityChange = `
 insert into record_change (refs)
-select array_agg(ref) from record where entity = @code having count(*) > 0`
+select array_agg(ref order by ref) from (select ref, (row_number() over (order by ref) - 1) / @part::int as part from record where entity = @code) r
+group by part order by part`
 )
 
 // PutReferenceEntity checks (*pim.Invalid) and stores a reference entity. Values of
@@ -90,7 +92,7 @@ func (s *Store) PutReferenceEntity(ctx context.Context, e pim.ReferenceEntity, i
 		if problems := schema.CheckEntity(&e, ""); len(problems) > 0 {
 			return &pim.Invalid{Problems: problems}
 		}
-		args := pgx.NamedArgs{"code": e.Code, "definition": mustJSON(e)}
+		args := pgx.NamedArgs{"code": e.Code, "definition": mustJSON(e), "part": MaxRecordEdits}
 		tag, err := tx.Exec(ctx, sqlPutEntity, args)
 		if err != nil || tag.RowsAffected() == 0 {
 			return err

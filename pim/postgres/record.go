@@ -293,7 +293,7 @@ func (w *recordWriter) work(i int, e *RecordEdit) {
 			delete(labels, l)
 		}
 	}
-	clean, warnings, err := w.schema.CheckRecord(w.entity, e.Code, labels, values)
+	clean, warnings, err := w.schema.CheckRecord(w.entity, e.Code, labels, values, before)
 	if err != nil {
 		r.Err = err
 		return

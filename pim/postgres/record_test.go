@@ -340,3 +340,55 @@ func TestReferenceEntities(t *testing.T) {
 		t.Errorf("an old revision: %v", err)
 	}
 }
+
+// A rule that is tightened keeps nobody from editing something else of a record.
+func TestTightenedRuleOfRecords(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.brands()
+	h.record(RecordEdit{Code: "acme", Values: pim.Values{"country": "Netherlands"}})
+	e, err := h.ReferenceEntity(h.ctx, "brand")
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.Attributes[0].MaxLength = 2
+	if _, _, err := h.PutReferenceEntity(h.ctx, e.ReferenceEntity, 0); err != nil {
+		t.Fatal(err)
+	}
+	r := h.record(RecordEdit{Code: "acme", Mode: Patch, Labels: map[pim.Locale]string{"en-GB": "Acme"}})
+	if r.Err != nil || !r.Changed || len(r.Warnings) != 1 || r.Warnings[0].Code != "text.too_long" {
+		t.Errorf("another field: %+v", r)
+	}
+	r = h.record(RecordEdit{Code: "acme", Mode: Put, Labels: map[pim.Locale]string{"en-GB": "Acme"}, Values: pim.Values{"country": "Netherlands"}})
+	if r.Err != nil || r.Changed {
+		t.Errorf("the same again: %+v", r)
+	}
+	if r = h.record(RecordEdit{Code: "acme", Mode: Patch, Values: pim.Values{"country": "Belgium"}}); faultsOf(r.Err) != "/values/country text.too_long" {
+		t.Errorf("the field itself: %+v", r)
+	}
+}
+
+// A change of an entity is looked at by as many records at once as one call edits.
+func TestEntityChangeGoesInParts(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.brands()
+	h.exec(`insert into record (ref, entity, code, rev) select 'brand/' || n, 'brand', n, 1 from generate_series(1, $1::int) n`, 2*MaxRecordEdits+1)
+	h.exec(`insert into record_change (refs) values ('{}')`) // which the change's own look takes
+	e, err := h.ReferenceEntity(h.ctx, "brand")
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.Attributes = e.Attributes[:1]
+	if _, _, err := h.PutReferenceEntity(h.ctx, e.ReferenceEntity, 0); err != nil {
+		t.Fatal(err)
+	}
+	var sizes []int
+	var all int
+	if err := h.pool.QueryRow(h.ctx, `select array_agg(cardinality(refs) order by id), (select count(distinct ref) from record_change, unnest(refs) ref) from record_change`).Scan(&sizes, &all); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(sizes, []int{MaxRecordEdits, MaxRecordEdits, 1}) || all != 2*MaxRecordEdits+1 {
+		t.Errorf("%v, of %d records", sizes, all)
+	}
+}
