@@ -4,8 +4,8 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"log/slog"
 	"strconv"
 
 	"github.com/sluicehub/sluice/api"
@@ -64,21 +64,8 @@ type associationTypeDeleteCmd struct {
 }
 
 // Run deletes the type.
-func (d associationTypeDeleteCmd) Run(ctx context.Context, c console) error {
-	store, err := openStore(ctx, few)
-	if err != nil {
-		return err
-	}
-	defer store.Close()
-	err = store.DeleteAssociationType(ctx, d.Code, 0)
-	switch {
-	case errors.Is(err, postgres.ErrNotFound):
-		return fmt.Errorf("there is no association type %s", d.Code)
-	case errors.Is(err, postgres.ErrInUse):
-		return fmt.Errorf("products have associations of type %s", d.Code)
-	case err != nil:
-		return err
-	}
-	_, err = fmt.Fprintf(c.out, "Association type %s is deleted.\n", d.Code)
-	return err
+func (d associationTypeDeleteCmd) Run(ctx context.Context, c console, log *slog.Logger) error {
+	return changing(ctx, log, func(store *postgres.Store) error {
+		return deleted(c, store.DeleteAssociationType(ctx, d.Code, 0), "association type", d.Code, "products have associations of type "+d.Code)
+	})
 }

@@ -4,8 +4,8 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"log/slog"
 	"strconv"
 
 	"github.com/sluicehub/sluice/api"
@@ -59,21 +59,8 @@ type groupDeleteCmd struct {
 }
 
 // Run deletes the group.
-func (d groupDeleteCmd) Run(ctx context.Context, c console) error {
-	store, err := openStore(ctx, few)
-	if err != nil {
-		return err
-	}
-	defer store.Close()
-	err = store.DeleteGroup(ctx, d.Code)
-	switch {
-	case errors.Is(err, postgres.ErrNotFound):
-		return fmt.Errorf("there is no attribute group %s", d.Code)
-	case errors.Is(err, postgres.ErrInUse):
-		return fmt.Errorf("attributes are in group %s", d.Code)
-	case err != nil:
-		return err
-	}
-	_, err = fmt.Fprintf(c.out, "Attribute group %s is deleted.\n", d.Code)
-	return err
+func (d groupDeleteCmd) Run(ctx context.Context, c console, log *slog.Logger) error {
+	return changing(ctx, log, func(store *postgres.Store) error {
+		return deleted(c, store.DeleteGroup(ctx, d.Code), "attribute group", d.Code, "attributes are in group "+d.Code)
+	})
 }

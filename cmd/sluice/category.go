@@ -122,7 +122,7 @@ func (p categoryPutCmd) Run(ctx context.Context, c console, log *slog.Logger) er
 	if err != nil {
 		return err
 	}
-	wakeAll(ctx, log, store, postgres.Consumer{Kind: postgres.Fanout})
+	wakeAll(ctx, log, store, fanout)
 	what := "is as you say"
 	if fresh {
 		what = "is there now"
@@ -136,23 +136,10 @@ type categoryDeleteCmd struct {
 }
 
 // Run deletes the category.
-func (d categoryDeleteCmd) Run(ctx context.Context, c console) error {
-	store, err := openStore(ctx, few)
-	if err != nil {
-		return err
-	}
-	defer store.Close()
-	err = store.DeleteCategory(ctx, d.Code, 0)
-	switch {
-	case errors.Is(err, postgres.ErrNotFound):
-		return fmt.Errorf("there is no category %s", d.Code)
-	case errors.Is(err, postgres.ErrInUse):
-		return fmt.Errorf("category %s has products, or categories below it", d.Code)
-	case err != nil:
-		return err
-	}
-	_, err = fmt.Fprintf(c.out, "Category %s is deleted.\n", d.Code)
-	return err
+func (d categoryDeleteCmd) Run(ctx context.Context, c console, log *slog.Logger) error {
+	return changing(ctx, log, func(store *postgres.Store) error {
+		return deleted(c, store.DeleteCategory(ctx, d.Code, 0), "category", d.Code, "category "+d.Code+" has products, or categories below it")
+	})
 }
 
 type categoryImportCmd struct {
@@ -195,7 +182,7 @@ func (i categoryImportCmd) Run(ctx context.Context, c console, log *slog.Logger)
 		return err
 	}
 	if counts.Created+counts.Changed > 0 {
-		wakeAll(ctx, log, store, postgres.Consumer{Kind: postgres.Fanout})
+		wakeAll(ctx, log, store, fanout)
 	}
 	_, err = fmt.Fprintf(c.out, "Categories: %d created, %d changed, %d unchanged.\n", counts.Created, counts.Changed, counts.Unchanged)
 	return err

@@ -5,8 +5,10 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"strings"
 	"text/tabwriter"
 
@@ -33,6 +35,40 @@ func list[V any](ctx context.Context, c console, asJSON bool, header []string, r
 		rows[i] = cells(v)
 	}
 	return table(c.out, header, rows)
+}
+
+// fanout brings changes to the channels.
+var fanout = postgres.Consumer{Kind: postgres.Fanout}
+
+// changing does something to the store, and wakes after it who has to do by it.
+func changing(ctx context.Context, log *slog.Logger, do func(*postgres.Store) error, wakes ...postgres.Consumer) error {
+	store, err := openStore(ctx, few)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	if err := do(store); err != nil {
+		return err
+	}
+	if len(wakes) > 0 {
+		wakeAll(ctx, log, store, wakes...)
+	}
+	return nil
+}
+
+// deleted says what came of deleting what is of a kind by its code; used is why
+// that cannot be.
+func deleted(c console, err error, kind, code, used string) error {
+	switch {
+	case errors.Is(err, postgres.ErrNotFound):
+		return fmt.Errorf("there is no %s %s", kind, code)
+	case errors.Is(err, postgres.ErrInUse):
+		return errors.New(used)
+	case err != nil:
+		return err
+	}
+	_, err = fmt.Fprintf(c.out, "%s%s %s is deleted.\n", strings.ToUpper(kind[:1]), kind[1:], code)
+	return err
 }
 
 // table prints lines of cells in columns.

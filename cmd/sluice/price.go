@@ -70,13 +70,13 @@ func (p priceListPutCmd) Run(ctx context.Context, c console, log *slog.Logger) e
 	if err != nil {
 		return err
 	}
-	return onPrices(ctx, log, func(store *postgres.Store) error {
+	return changing(ctx, log, func(store *postgres.Store) error {
 		if _, _, err := store.PutPriceList(ctx, list, 0); err != nil {
 			return err
 		}
 		_, err := fmt.Fprintf(c.out, "Price list %s is set.\n", p.Code)
 		return err
-	})
+	}, postgres.Consumer{Kind: postgres.Derive})
 }
 
 type priceRuleCmd struct {
@@ -180,13 +180,13 @@ func (p priceRulePutCmd) Run(ctx context.Context, c console, log *slog.Logger) e
 	if err != nil {
 		return err
 	}
-	return onPrices(ctx, log, func(store *postgres.Store) error {
+	return changing(ctx, log, func(store *postgres.Store) error {
 		if _, _, err := store.PutPriceRule(ctx, rule, 0); err != nil {
 			return err
 		}
 		_, err := fmt.Fprintf(c.out, "Price rule %s is set; running workers derive its prices.\n", p.Code)
 		return err
-	})
+	}, postgres.Consumer{Kind: postgres.Derive})
 }
 
 type priceRuleDeleteCmd struct {
@@ -195,7 +195,7 @@ type priceRuleDeleteCmd struct {
 
 // Run deletes the rule.
 func (d priceRuleDeleteCmd) Run(ctx context.Context, c console, log *slog.Logger) error {
-	return onPrices(ctx, log, func(store *postgres.Store) error {
+	return changing(ctx, log, func(store *postgres.Store) error {
 		err := store.DeletePriceRule(ctx, d.Code)
 		if errors.Is(err, postgres.ErrNotFound) {
 			return fmt.Errorf("there is no price rule %s", d.Code)
@@ -205,19 +205,5 @@ func (d priceRuleDeleteCmd) Run(ctx context.Context, c console, log *slog.Logger
 		}
 		_, err = fmt.Fprintf(c.out, "Price rule %s is deleted; running workers take its prices back.\n", d.Code)
 		return err
-	})
-}
-
-// onPrices changes what prices are derived by, and wakes who derives them.
-func onPrices(ctx context.Context, log *slog.Logger, do func(*postgres.Store) error) error {
-	store, err := openStore(ctx, few)
-	if err != nil {
-		return err
-	}
-	defer store.Close()
-	if err := do(store); err != nil {
-		return err
-	}
-	wakeAll(ctx, log, store, postgres.Consumer{Kind: postgres.Derive})
-	return nil
+	}, postgres.Consumer{Kind: postgres.Derive})
 }

@@ -105,7 +105,7 @@ func (h heldOnes) decide(ctx context.Context, c console, log *slog.Logger, done 
 	if err != nil {
 		return err
 	}
-	wakeAll(ctx, log, store, postgres.Consumer{Kind: postgres.Fanout})
+	wakeAll(ctx, log, store, fanout)
 	_, err = fmt.Fprintf(c.out, "%d %s %s.\n", n, strings.TrimSuffix("holds", map[bool]string{true: "s"}[n == 1]), done)
 	return err
 }

@@ -245,23 +245,10 @@ type providerDeleteCmd struct {
 }
 
 // Run deletes the provider.
-func (d providerDeleteCmd) Run(ctx context.Context, c console) error {
-	store, err := openStore(ctx, few)
-	if err != nil {
-		return err
-	}
-	defer store.Close()
-	err = store.DeleteProvider(ctx, d.Code)
-	switch {
-	case errors.Is(err, postgres.ErrNotFound):
-		return fmt.Errorf("there is no provider %s", d.Code)
-	case errors.Is(err, postgres.ErrInUse):
-		return fmt.Errorf("rules name provider %s: take it from them first", d.Code)
-	case err != nil:
-		return err
-	}
-	_, err = fmt.Fprintf(c.out, "Provider %s is deleted.\n", d.Code)
-	return err
+func (d providerDeleteCmd) Run(ctx context.Context, c console, log *slog.Logger) error {
+	return changing(ctx, log, func(store *postgres.Store) error {
+		return deleted(c, store.DeleteProvider(ctx, d.Code), "provider", d.Code, "rules name provider "+d.Code+": take it from them first")
+	})
 }
 
 type providerTestCmd struct {

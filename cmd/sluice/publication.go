@@ -68,7 +68,7 @@ func (s publishSetCmd) Run(ctx context.Context, c console, log *slog.Logger) err
 	if err != nil {
 		return err
 	}
-	wakeAll(ctx, log, store, postgres.Consumer{Kind: postgres.Fanout})
+	wakeAll(ctx, log, store, fanout)
 	changed, rejected := 0, 0
 	for _, r := range results {
 		switch r.Status {

@@ -59,13 +59,13 @@ func (p entityPutCmd) Run(ctx context.Context, c console, log *slog.Logger) erro
 	if err != nil {
 		return err
 	}
-	return onRecords(ctx, log, func(store *postgres.Store) error {
+	return changing(ctx, log, func(store *postgres.Store) error {
 		if _, _, err := store.PutReferenceEntity(ctx, e, 0); err != nil {
 			return err
 		}
 		_, err := fmt.Fprintf(c.out, "Reference entity %s is set.\n", p.Code)
 		return err
-	})
+	}, fanout)
 }
 
 // bodyOf is a file's JSON object, as it is sent to the API.
@@ -77,42 +77,15 @@ func bodyOf(file string, c console) ([]byte, error) {
 	return json.Marshal(whole)
 }
 
-// onRecords does something to records, and wakes who brings their products to the channels.
-func onRecords(ctx context.Context, log *slog.Logger, do func(*postgres.Store) error) error {
-	store, err := openStore(ctx, few)
-	if err != nil {
-		return err
-	}
-	defer store.Close()
-	if err := do(store); err != nil {
-		return err
-	}
-	wakeAll(ctx, log, store, postgres.Consumer{Kind: postgres.Fanout})
-	return nil
-}
-
 type entityDeleteCmd struct {
 	Code string `arg:"" help:"The entity's code."`
 }
 
 // Run deletes the entity.
-func (d entityDeleteCmd) Run(ctx context.Context, c console) error {
-	store, err := openStore(ctx, few)
-	if err != nil {
-		return err
-	}
-	defer store.Close()
-	err = store.DeleteReferenceEntity(ctx, d.Code, 0)
-	switch {
-	case errors.Is(err, postgres.ErrNotFound):
-		return fmt.Errorf("there is no reference entity %s", d.Code)
-	case errors.Is(err, postgres.ErrInUse):
-		return fmt.Errorf("reference entity %s has records, or attributes name it", d.Code)
-	case err != nil:
-		return err
-	}
-	_, err = fmt.Fprintf(c.out, "Reference entity %s is deleted.\n", d.Code)
-	return err
+func (d entityDeleteCmd) Run(ctx context.Context, c console, log *slog.Logger) error {
+	return changing(ctx, log, func(store *postgres.Store) error {
+		return deleted(c, store.DeleteReferenceEntity(ctx, d.Code, 0), "reference entity", d.Code, "reference entity "+d.Code+" has records, or attributes name it")
+	})
 }
 
 type recordCmd struct {
@@ -177,7 +150,7 @@ func (p recordPutCmd) Run(ctx context.Context, c console, log *slog.Logger) erro
 }
 
 func (recordPutCmd) run(ctx context.Context, c console, log *slog.Logger, entity string, e postgres.RecordEdit) error {
-	return onRecords(ctx, log, func(store *postgres.Store) error {
+	return changing(ctx, log, func(store *postgres.Store) error {
 		results, err := store.EditRecords(ctx, actorRecord, entity, []postgres.RecordEdit{e})
 		if errors.Is(err, postgres.ErrNotFound) {
 			return fmt.Errorf("there is no reference entity %s", entity)
@@ -201,7 +174,7 @@ func (recordPutCmd) run(ctx context.Context, c console, log *slog.Logger, entity
 		}
 		_, err = fmt.Fprintf(c.out, "Record %s of %s %s.\n", e.Code, entity, what)
 		return err
-	})
+	}, fanout)
 }
 
 type recordDeleteCmd struct {
@@ -230,7 +203,7 @@ func (i recordImportCmd) Run(ctx context.Context, c console, log *slog.Logger) e
 		defer f.Close()
 		body = f
 	}
-	return onRecords(ctx, log, func(store *postgres.Store) error {
+	return changing(ctx, log, func(store *postgres.Store) error {
 		file, err := jobs.RecordEdits(store.Schema(), i.Entity, body)
 		if err != nil {
 			return err
@@ -260,7 +233,7 @@ func (i recordImportCmd) Run(ctx context.Context, c console, log *slog.Logger) e
 			return errTold
 		}
 		return nil
-	})
+	}, fanout)
 }
 
 type recordHistoryCmd struct {
@@ -289,12 +262,12 @@ type recordRestoreCmd struct {
 
 // Run brings the revision back.
 func (r recordRestoreCmd) Run(ctx context.Context, c console, log *slog.Logger) error {
-	return onRecords(ctx, log, func(store *postgres.Store) error {
+	return changing(ctx, log, func(store *postgres.Store) error {
 		res, err := store.RestoreRecord(ctx, actorRecord, r.Entity, r.Code, r.Revision, 0)
 		if err != nil {
 			return err
 		}
 		_, err = fmt.Fprintf(c.out, "Record %s of %s is at revision %d, what it was at %d.\n", r.Code, r.Entity, res.Rev, r.Revision)
 		return err
-	})
+	}, fanout)
 }

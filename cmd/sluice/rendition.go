@@ -152,21 +152,8 @@ type renditionDeleteCmd struct {
 }
 
 // Run deletes the definition.
-func (d renditionDeleteCmd) Run(ctx context.Context, c console) error {
-	store, err := openStore(ctx, few)
-	if err != nil {
-		return err
-	}
-	defer store.Close()
-	err = store.DeleteRenditionDefinition(ctx, d.Code)
-	switch {
-	case errors.Is(err, postgres.ErrNotFound):
-		return fmt.Errorf("there is no rendition %s", d.Code)
-	case errors.Is(err, postgres.ErrInUse):
-		return fmt.Errorf("channels show rendition %s: take it from their renditions first", d.Code)
-	case err != nil:
-		return err
-	}
-	_, err = fmt.Fprintf(c.out, "Rendition %s is deleted.\n", d.Code)
-	return err
+func (d renditionDeleteCmd) Run(ctx context.Context, c console, log *slog.Logger) error {
+	return changing(ctx, log, func(store *postgres.Store) error {
+		return deleted(c, store.DeleteRenditionDefinition(ctx, d.Code), "rendition", d.Code, "channels show rendition "+d.Code+": take it from their renditions first")
+	})
 }

@@ -69,13 +69,13 @@ func (p locationPutCmd) Run(ctx context.Context, c console, log *slog.Logger) er
 	if err != nil {
 		return err
 	}
-	return onStock(ctx, log, func(store *postgres.Store) error {
+	return changing(ctx, log, func(store *postgres.Store) error {
 		if _, _, err := store.PutLocation(ctx, l, 0); err != nil {
 			return err
 		}
 		_, err := fmt.Fprintf(c.out, "Location %s is set.\n", p.Code)
 		return err
-	})
+	}, fanout)
 }
 
 type locationDeleteCmd struct {
@@ -84,18 +84,9 @@ type locationDeleteCmd struct {
 
 // Run deletes the location.
 func (d locationDeleteCmd) Run(ctx context.Context, c console, log *slog.Logger) error {
-	return onStock(ctx, log, func(store *postgres.Store) error {
-		switch err := store.DeleteLocation(ctx, d.Code); {
-		case errors.Is(err, postgres.ErrNotFound):
-			return fmt.Errorf("there is no location %s", d.Code)
-		case errors.Is(err, postgres.ErrInUse):
-			return fmt.Errorf("location %s is in use: products have stock levels there, or a channel names it", d.Code)
-		case err != nil:
-			return err
-		}
-		_, err := fmt.Fprintf(c.out, "Location %s is deleted.\n", d.Code)
-		return err
-	})
+	return changing(ctx, log, func(store *postgres.Store) error {
+		return deleted(c, store.DeleteLocation(ctx, d.Code), "location", d.Code, "location "+d.Code+" is in use: products have stock levels there, or a channel names it")
+	}, fanout)
 }
 
 type stockCmd struct {
@@ -170,7 +161,7 @@ func (s stockSetCmd) Run(ctx context.Context, c console, log *slog.Logger) error
 	default:
 		return errors.New("give --on-hand, --delta or --safety-stock")
 	}
-	return onStock(ctx, log, func(store *postgres.Store) error {
+	return changing(ctx, log, func(store *postgres.Store) error {
 		results, err := store.SetStock(ctx, localActor(), []pim.StockRow{row}, postgres.Idempotency{})
 		if err != nil {
 			return err
@@ -181,19 +172,5 @@ func (s stockSetCmd) Run(ctx context.Context, c console, log *slog.Logger) error
 		}
 		_, err = fmt.Fprintf(c.out, "The stock of %s at %s is %s.\n", s.SKU, s.Location, r.Status)
 		return err
-	})
-}
-
-// onStock changes stock, or where it is, and wakes who tells the channels.
-func onStock(ctx context.Context, log *slog.Logger, do func(*postgres.Store) error) error {
-	store, err := openStore(ctx, few)
-	if err != nil {
-		return err
-	}
-	defer store.Close()
-	if err := do(store); err != nil {
-		return err
-	}
-	wakeAll(ctx, log, store, postgres.Consumer{Kind: postgres.Fanout})
-	return nil
+	}, fanout)
 }

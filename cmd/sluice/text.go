@@ -121,7 +121,7 @@ func decide(ctx context.Context, c console, log *slog.Logger, ids []int64, actio
 				fmt.Fprintf(c.err, "sluice: text %d: %s\n", d.ID, why)
 			}
 		}
-		wakeAll(ctx, log, store, postgres.Consumer{Kind: postgres.Fanout})
+		wakeAll(ctx, log, store, fanout)
 		if _, err := fmt.Fprintf(c.out, "%d texts are %s.\n", stored, said); err != nil {
 			return err
 		}
@@ -205,7 +205,7 @@ func (i textImportCmd) Run(ctx context.Context, c console, log *slog.Logger) err
 			for i := range rows {
 				results[i] = rows[i].RowResult
 			}
-			wakeAll(ctx, log, store, postgres.Consumer{Kind: postgres.Fanout})
+			wakeAll(ctx, log, store, fanout)
 			return results, err
 		})
 	})
