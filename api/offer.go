@@ -25,6 +25,8 @@ type PriceRow struct {
 	ValidFrom   *time.Time   `json:"valid_from,omitempty" nullable:"true" doc:"Inclusive"`
 	ValidTo     *time.Time   `json:"valid_to,omitempty" nullable:"true" doc:"Exclusive"`
 	Delete      bool         `json:"delete,omitempty" doc:"Remove this price"`
+	AsOf        *time.Time   `json:"as_of,omitempty" nullable:"true" doc:"As of when the row is, by its sender: a row that is older than the newest of the same price is stale, and changes nothing"`
+	Sequence    *int64       `json:"sequence,omitempty" nullable:"true" doc:"As as_of, by a number that rises; with as_of it tells rows of the same time apart"`
 }
 
 // StockRow is one row of a batch of stock levels.

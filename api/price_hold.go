@@ -89,7 +89,11 @@ func (s *server) registerPriceHolds() {
 				if _, err := s.Store.PriceHold(ctx, in.ID); err != nil {
 					return nil, err
 				}
-				return decided(d.do(ctx, callOf(ctx).key.Name, postgres.HoldFilter{IDs: []int64{in.ID}}))
+				n, err := d.do(ctx, callOf(ctx).key.Name, postgres.HoldFilter{IDs: []int64{in.ID}})
+				if err == nil && n == 0 { // somebody was faster, or it holds another price by now
+					err = fmt.Errorf("price hold %d: %w", in.ID, postgres.ErrNotFound)
+				}
+				return decided(n, err)
 			})
 		handle(s, op(d.verb+"-price-holds", http.MethodPost, "/v1/price-holds:"+d.verb, tagOffers, d.summary+" by several holds, all or none", says(d.says), takesLong,
 			takesJSON[PriceHoldsDecision](s)), func(ctx context.Context, in *RawInput) (*answer[PriceHoldsDecided], error) {

@@ -191,6 +191,16 @@ func (b *binder) rowTime(m map[string]any, name string) *time.Time {
 	return &t
 }
 
+// rowStamp reads as of when a row is.
+func (b *binder) rowStamp(m map[string]any) (s pim.Stamp) {
+	s.AsOf = b.rowTime(m, "as_of")
+	if m["sequence"] != nil {
+		n := b.rowInt(m, "sequence", math.MaxInt64, false)
+		s.Sequence = &n
+	}
+	return s
+}
+
 func (b *binder) rowAmount(m map[string]any, must bool) (d decimal.Decimal) {
 	var n json.Number
 	switch v := m["amount"].(type) {
@@ -217,8 +227,8 @@ func (b *binder) rowAmount(m map[string]any, must bool) (d decimal.Decimal) {
 }
 
 func priceRow(b *binder, m map[string]any) pim.PriceRow {
-	b.finish(m, "sku", "price_list", "currency", "amount", "min_quantity", "valid_from", "valid_to", "delete")
-	r := pim.PriceRow{SKU: b.rowSKU(m)}
+	b.finish(m, "sku", "price_list", "currency", "amount", "min_quantity", "valid_from", "valid_to", "delete", "as_of", "sequence")
+	r := pim.PriceRow{SKU: b.rowSKU(m), Stamp: b.rowStamp(m)}
 	if v := m["delete"]; v != nil {
 		is, ok := v.(bool)
 		if !ok {
@@ -242,11 +252,7 @@ func priceRow(b *binder, m map[string]any) pim.PriceRow {
 func stockRow(b *binder, m map[string]any) pim.StockRow {
 	b.finish(m, "sku", "location", "on_hand", "reserved", "delta", "reserved_delta", "safety_stock", "message_id", "as_of", "sequence")
 	r := pim.StockRow{SKU: b.rowSKU(m), Stock: pim.Stock{Location: b.rowText(m, "location")}, Message: b.rowText(m, "message_id")}
-	r.AsOf = b.rowTime(m, "as_of")
-	if m["sequence"] != nil {
-		n := b.rowInt(m, "sequence", math.MaxInt64, false)
-		r.Sequence = &n
-	}
+	r.Stamp = b.rowStamp(m)
 	safety, named := m["safety_stock"]
 	if r.Resets = named && safety == nil; safety != nil {
 		n := b.rowInt(m, "safety_stock", math.MaxInt64, false)

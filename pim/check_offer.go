@@ -52,6 +52,13 @@ func (s *Schema) CheckPrice(p Price, remove bool) []Problem {
 	return ps
 }
 
+// CheckPriceRow checks a row as CheckPrice does a price; now is our clock.
+func (s *Schema) CheckPriceRow(r PriceRow, now time.Time) []Problem {
+	ps := problems(s.CheckPrice(r.Price, r.Delete))
+	ps.stamp("price.ahead", r.Stamp, now)
+	return ps
+}
+
 func (ps *problems) instant(pointer string, t *time.Time) {
 	if t == nil {
 		return

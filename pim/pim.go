@@ -142,6 +142,7 @@ type PriceRow struct {
 	SKU SKU
 	Price
 	Delete bool
+	Stamp
 }
 
 // Product is a product or variant as it stands in the store.

@@ -31,17 +31,22 @@ const EventPublicationChanged = "publication.changed"
 const MovedWindow Lanes = 64
 
 // CheckPublication finds what is wrong with a row; channels are those there are.
-func CheckPublication(r PublicationRow, channels map[ChannelCode]bool) (problems []Problem) {
+//
+// Bounds count in whole microseconds, as the store keeps them.
+func CheckPublication(r PublicationRow, channels map[ChannelCode]bool) []Problem {
+	var ps problems
 	if !channels[r.Channel] {
-		problems = append(problems, Problem{Pointer: "/channel", Code: "channel.unknown", Detail: "there is no such channel"})
+		ps.add("/channel", "channel.unknown", "there is no such channel")
 	}
+	ps.instant("/from", r.From)
+	ps.instant("/to", r.To)
 	switch {
-	case r.From != nil && r.To != nil && !r.From.Before(*r.To):
-		problems = append(problems, Problem{Pointer: "/to", Code: "publication.window", Detail: "must be after from"})
+	case r.From != nil && r.To != nil && !r.From.Truncate(time.Microsecond).Before(r.To.Truncate(time.Microsecond)):
+		ps.add("/to", "publication.window", "must be after from")
 	case r.From == nil && r.To == nil && !r.Delete:
-		problems = append(problems, Problem{Pointer: "/from", Code: "field.missing", Detail: "from, to or both are needed; delete takes the window away"})
+		ps.add("/from", "field.missing", "from, to or both are needed; delete takes the window away")
 	case r.Delete && (r.From != nil || r.To != nil):
-		problems = append(problems, Problem{Pointer: "/delete", Code: "publication.window", Detail: "what is deleted has no from and no to"})
+		ps.add("/delete", "publication.window", "what is deleted has no from and no to")
 	}
-	return problems
+	return ps
 }

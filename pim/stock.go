@@ -1,7 +1,6 @@
 package pim
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"math"
@@ -31,28 +30,7 @@ type StockRow struct {
 	// Message is the sender's own id of the row: the same id again, at the same
 	// level, counts for nothing. At most 200 characters; "": none.
 	Message string
-	StockStamp
-}
-
-// StockStamp says as of when a row is, by its sender. A sender uses one of the
-// two, or both: then the sequence tells rows of the same time apart.
-type StockStamp struct {
-	AsOf     *time.Time `json:"as_of,omitempty"`
-	Sequence *int64     `json:"sequence,omitempty"`
-}
-
-// Compare is below 0 where s is older than o, above where it is newer, and 0
-// where they are the same or neither can be told.
-func (s StockStamp) Compare(o StockStamp) int {
-	if s.AsOf != nil && o.AsOf != nil {
-		if c := s.AsOf.Compare(*o.AsOf); c != 0 {
-			return c
-		}
-	}
-	if s.Sequence != nil && o.Sequence != nil {
-		return cmp.Compare(*s.Sequence, *o.Sequence)
-	}
-	return 0
+	Stamp
 }
 
 // Location is where stock is. One that is only a code sells all that it has.
@@ -133,9 +111,6 @@ const (
 	maxStock = 1_000_000_000_000
 	// maxMessage is how long a sender's id of a row may be, in characters.
 	maxMessage = 200
-	// maxAhead is how far a stamp may lie ahead of our clock, for clocks and time
-	// zones that are wrong: one that lies further ahead would shut all later rows out.
-	maxAhead = 26 * time.Hour
 )
 
 // CheckStock checks a stock level against the schema, and gives every problem
@@ -168,9 +143,7 @@ func (s *Schema) CheckStockRow(r StockRow, now time.Time) []Problem {
 	if len([]rune(r.Message)) > maxMessage || strings.ContainsRune(r.Message, 0) {
 		ps.add("/message_id", "stock.message", fmt.Sprintf("the id of a message has at most %d characters", maxMessage))
 	}
-	if ps.instant("/as_of", r.AsOf); r.AsOf != nil && r.AsOf.After(now.Add(maxAhead)) {
-		ps.add("/as_of", "stock.ahead", "it lies more than a day ahead, and would shut out what is told until then")
-	}
+	ps.stamp("stock.ahead", r.Stamp, now)
 	return ps
 }
 

@@ -28,8 +28,8 @@ func TestCheckStock(t *testing.T) {
 		{StockRow{Stock: level("main", -maxStock-1, -maxStock-1), Delta: true}, "stock.range /delta,stock.range /reserved_delta"},
 		{StockRow{Stock: Stock{Location: "main", SafetyStock: pieces(-1)}, Message: strings.Repeat("x", 201)}, "stock.range /safety_stock,stock.message /message_id"},
 		{StockRow{Stock: level("main", 1, 0), Message: "a\x00"}, "stock.message /message_id"},
-		{StockRow{Stock: level("main", 1, 0), StockStamp: StockStamp{AsOf: new(now.Add(24 * time.Hour))}}, ""},
-		{StockRow{Stock: level("main", 1, 0), StockStamp: StockStamp{AsOf: new(now.Add(27 * time.Hour))}}, "stock.ahead /as_of"},
+		{StockRow{Stock: level("main", 1, 0), Stamp: Stamp{AsOf: new(now.Add(24 * time.Hour))}}, ""},
+		{StockRow{Stock: level("main", 1, 0), Stamp: Stamp{AsOf: new(now.Add(27 * time.Hour))}}, "stock.ahead /as_of"},
 	} {
 		if got := strings.Join(problemCodes(s.CheckStockRow(c.row, now)), ","); got != c.want {
 			t.Errorf("CheckStockRow(%+v) = %s, want %s", c.row, got, c.want)
@@ -91,15 +91,15 @@ func TestSellsRisesWithStock(t *testing.T) {
 func TestStampsAreOrdered(t *testing.T) {
 	at := func(sec int64) *time.Time { t := time.Unix(sec, 0); return &t }
 	for _, c := range []struct {
-		a, b StockStamp
+		a, b Stamp
 		want int
 	}{
-		{StockStamp{}, StockStamp{}, 0},
-		{StockStamp{AsOf: at(1)}, StockStamp{}, 0},
-		{StockStamp{AsOf: at(1)}, StockStamp{AsOf: at(2)}, -1},
-		{StockStamp{AsOf: at(2), Sequence: pieces(1)}, StockStamp{AsOf: at(1), Sequence: pieces(9)}, 1},
-		{StockStamp{AsOf: at(1), Sequence: pieces(1)}, StockStamp{AsOf: at(1), Sequence: pieces(2)}, -1},
-		{StockStamp{Sequence: pieces(3)}, StockStamp{AsOf: at(1), Sequence: pieces(2)}, 1},
+		{Stamp{}, Stamp{}, 0},
+		{Stamp{AsOf: at(1)}, Stamp{}, 0},
+		{Stamp{AsOf: at(1)}, Stamp{AsOf: at(2)}, -1},
+		{Stamp{AsOf: at(2), Sequence: pieces(1)}, Stamp{AsOf: at(1), Sequence: pieces(9)}, 1},
+		{Stamp{AsOf: at(1), Sequence: pieces(1)}, Stamp{AsOf: at(1), Sequence: pieces(2)}, -1},
+		{Stamp{Sequence: pieces(3)}, Stamp{AsOf: at(1), Sequence: pieces(2)}, 1},
 	} {
 		if got := c.a.Compare(c.b); got != c.want || c.b.Compare(c.a) != -c.want {
 			t.Errorf("%+v, %+v: %d, want %d", c.a, c.b, got, c.want)

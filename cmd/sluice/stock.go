@@ -150,7 +150,7 @@ type stockSetCmd struct {
 
 // Run changes the level.
 func (s stockSetCmd) Run(ctx context.Context, c console, log *slog.Logger) error {
-	row := pim.StockRow{SKU: s.SKU, Stock: pim.Stock{Location: s.Location, Reserved: s.Reserved, SafetyStock: s.SafetyStock}, StockStamp: pim.StockStamp{AsOf: s.AsOf}}
+	row := pim.StockRow{SKU: s.SKU, Stock: pim.Stock{Location: s.Location, Reserved: s.Reserved, SafetyStock: s.SafetyStock}, Stamp: pim.Stamp{AsOf: s.AsOf}}
 	switch {
 	case s.OnHand != nil:
 		row.OnHand = *s.OnHand

@@ -32,6 +32,7 @@ type RowResult struct {
 	Status   RowStatus     `json:"status" enum:"changed,unchanged,superseded,stale,rejected,held"`
 	Revision int64         `json:"revision,omitempty" doc:"The product's price or stock revision after the batch"`
 	Level    *StockLevel   `json:"level,omitempty" doc:"Of a delta, and of a row that is stale: the stock level as it is now, with the stamp that counts"`
+	Price    *PriceNow     `json:"price,omitempty" doc:"Of a row that is stale: the price as it is now, with the stamp that counts"`
 	Problems []pim.Problem `json:"problems,omitempty"`
 }
 
@@ -39,7 +40,14 @@ type RowResult struct {
 type StockLevel struct {
 	OnHand   int64 `json:"on_hand"`
 	Reserved int64 `json:"reserved"`
-	pim.StockStamp
+	pim.Stamp
+}
+
+// PriceNow is a price as the store has it, for rows that are stale.
+type PriceNow struct {
+	Amount  string     `json:"amount,omitempty" doc:"Absent: there is no such price, it was deleted or is held"`
+	ValidTo *time.Time `json:"valid_to,omitempty"`
+	pim.Stamp
 }
 
 // Idempotency makes a batch safe to send again: the same key and request get
@@ -64,10 +72,10 @@ select from product_offer where product_id in (select id from product where sku 
 const sqlPrices = `
 with input as (
     select i.at, i.price_list, i.currency, i.min_quantity, i.valid_from::timestamptz, i.valid_to::timestamptz, i.amount::numeric, i.gone,
-           p.id as product_id
+           i.as_of, i.sequence, p.id as product_id
     from unnest(@at::int[], @sku::text[], @list::text[], @currency::text[], @quantity::int[], @from::text[], @to::text[],
-                @amount::text[], @drop::boolean[])
-        as i (at, sku, price_list, currency, min_quantity, valid_from, valid_to, amount, gone)
+                @amount::text[], @drop::boolean[], @as_of::timestamptz[], @sequence::bigint[])
+        as i (at, sku, price_list, currency, min_quantity, valid_from, valid_to, amount, gone, as_of, sequence)
     join product p on p.sku = i.sku and p.deleted_at is null
     where @planned::boolean or not exists (select from price_guard) -- who does not know of guards writes nothing
 ),
@@ -95,7 +103,7 @@ told as materialized (
     select product_id, jsonb_build_object('prices', jsonb_agg(jsonb_strip_nulls(jsonb_build_object('price_list', price_list, 'currency', currency,
         'min_quantity', min_quantity, 'valid_from', nullif(valid_from, '-infinity'), 'valid_to', nullif(valid_to, 'infinity'),
         'old', old_amount::text, 'old_valid_to', case when old_amount is not null then nullif(old_valid_to, 'infinity') end,
-        'new', case when not gone then amount::text end)) order by at)) as data
+        'new', case when not gone then amount::text end, 'as_of', as_of, 'sequence', sequence)) order by at)) as data
     from fresh group by product_id
 ),
 logged as (
@@ -115,7 +123,8 @@ from input i left join fresh f using (at) left join offers o on o.product_id = i
 
 // SetPrices sets up to 1,000 prices, each row for itself: bad rows are
 // rejected with their problems (pointers into the row), the others are durable
-// when it returns. Of rows with the same key the last counts. A request seen
+// when it returns. Of rows with the same key the last counts; one whose stamp is
+// older than the newest of its key is stale, and changes nothing. A request seen
 // before under idem gets its first answer.
 func (s *Store) SetPrices(ctx context.Context, actor string, rows []pim.PriceRow, idem Idempotency) ([]RowResult, error) {
 	b, err := s.priceBatch(ctx, actor, rows)
@@ -138,39 +147,42 @@ func (s *Store) priceBatch(ctx context.Context, actor string, rows []pim.PriceRo
 			r.MinQuantity = 1
 		}
 	}
-	type key struct {
-		sku      pim.SKU
-		list     string
-		currency pim.Currency
-		quantity int
-		from     string
+	type placed struct {
+		pim.PriceRow
+		at int
 	}
-	results, good, err := judge(ctx, s, rows,
-		func(r pim.PriceRow) key {
-			return key{r.SKU, r.PriceList, r.Currency, r.MinQuantity, timeOr(r.ValidFrom, "-infinity")}
-		},
-		func(r pim.PriceRow) pim.SKU { return r.SKU },
-		func(schema *pim.Schema, r pim.PriceRow) []pim.Problem { return schema.CheckPrice(r.Price, r.Delete) })
+	all := make([]placed, len(rows))
+	for at := range rows {
+		all[at] = placed{rows[at], at}
+	}
+	now := time.Now()
+	results, good, err := judge(ctx, s, all,
+		func(r placed) int { return r.at }, // which of the same key counts, inOrder says
+		func(r placed) pim.SKU { return r.SKU },
+		func(schema *pim.Schema, r placed) []pim.Problem { return schema.CheckPriceRow(r.PriceRow, now) })
 	if err != nil {
 		return nil, err
 	}
+	good, stamps := inOrder(rows, good, results)
 	n, schema := len(good), s.Schema()
 	var (
 		quantity            = make([]int32, n)
 		sku, list, currency = make([]string, n), make([]string, n), make([]string, n)
 		from, to, amount    = make([]string, n), make([]string, n), make([]string, n)
 		gone                = make([]bool, n)
+		asOf, sequence      = make([]*time.Time, n), make([]*int64, n)
 	)
 	for i, at := range good {
 		r := rows[at]
 		quantity[i], sku[i], list[i], currency[i] = int32(r.MinQuantity), string(r.SKU), r.PriceList, string(r.Currency)
 		from[i], to[i] = timeOr(r.ValidFrom, "-infinity"), timeOr(r.ValidTo, "infinity")
-		amount[i], gone[i] = r.Amount.String(), r.Delete
+		amount[i], gone[i], asOf[i], sequence[i] = r.Amount.String(), r.Delete, r.AsOf, r.Sequence
 	}
 	return &offerBatch{sql: sqlPrices, args: named{
 		"at": good, "sku": sku, "list": list, "currency": currency, "quantity": quantity, "from": from, "to": to,
-		"amount": amount, "drop": gone, "actor": actor, "priority": int16(interactive), "planned": schema.PriceRules || schema.PriceGuards,
-	}, good: good, results: results, prices: rows}, nil
+		"amount": amount, "drop": gone, "as_of": asOf, "sequence": sequence, "actor": actor, "priority": int16(interactive),
+		"planned": stamps != nil || schema.PriceRules || schema.PriceGuards,
+	}, good: good, results: results, prices: rows, stamps: stamps}, nil
 }
 
 // offerBatch is a checked batch of prices or stock levels on its way.
@@ -180,7 +192,8 @@ type offerBatch struct {
 	good    []int32 // rows that are to be written
 	results []RowResult
 	prices  []pim.PriceRow // all rows; nil: stock levels
-	rounds  int32          // of stock alone: see sqlStock
+	stamps  []pim.Stamp    // of prices, one for each row of args; nil: none has any
+	rounds  [][]int        // of stock alone, places in good: see sqlStock
 	mayFail bool           // of stock: some row may leave a product as it is that had no offer
 }
 
@@ -190,6 +203,7 @@ type offerBatch struct {
 const (
 	fewOffers   = 20
 	sqlPlanAnew = `select set_config('plan_cache_mode', 'force_custom_plan', true)`
+	sqlPlanKept = `select set_config('plan_cache_mode', 'auto', true)`
 )
 
 // run writes the good rows, in one transaction and one round trip, and fills
@@ -199,7 +213,7 @@ func (b *offerBatch) run(ctx context.Context, q querier) error {
 	if len(b.good) == 0 {
 		return nil
 	}
-	if b.rounds > 0 {
+	if len(b.rounds) > 0 {
 		return b.writeStock(ctx, q)
 	}
 	if planned, _ := b.args["planned"].(bool); !planned {
@@ -243,7 +257,9 @@ func (b *offerBatch) write(ctx context.Context, q querier) (seen int, err error)
 // than those that are held, and says how many have one.
 func (b *offerBatch) queue(send *pgx.Batch, args named) (know func(held map[int32]bool) int) {
 	for _, at := range b.good {
-		b.results[at].Status, b.results[at].Problems = RowUnchanged, nil // whatever an earlier try made of it
+		if r := &b.results[at]; r.Status != RowStale {
+			r.Status, r.Problems = RowUnchanged, nil // whatever an earlier try made of it
+		}
 	}
 	seen := make(map[int32]bool, len(b.good))
 	send.Queue(b.sql, args).Query(func(rows pgx.Rows) error {
@@ -270,6 +286,7 @@ func (b *offerBatch) queue(send *pgx.Batch, args named) (know func(held map[int3
 	return func(held map[int32]bool) int {
 		for _, at := range b.good {
 			switch {
+			case b.results[at].Status == RowStale:
 			case held[at]:
 				b.results[at].Status, b.results[at].Problems = RowHeld, []pim.Problem{{
 					Pointer: "/amount", Code: "price.held", Detail: "the price list's guard holds this price until it is approved",

@@ -85,7 +85,7 @@ with counted as (
     where price_list = any(@lists::text[])
 )
 delete from price_move m where m.price_list = any(@lists) and m.at <= now()
-    and not exists (select from price_hold h where h.price_list = m.price_list and h.rejected_at is null)`
+    and not exists (select from price_hold h join product p on p.id = h.product_id and p.deleted_at is null where h.price_list = m.price_list and h.rejected_at is null)`
 	sqlGuardsOver = `
 delete from price_guard g where price_list = any(@lists::text[]) and not exists (select from price_hold h where h.price_list = g.price_list)
     and not exists (select from price_list l where l.code = g.price_list and l.definition ? 'guard')`
@@ -159,17 +159,18 @@ func (s *Store) ApproveHolds(ctx context.Context, actor string, f HoldFilter) (n
 				return err
 			}
 		}
-		args := named{"lists": slices.Sorted(maps.Keys(lists))}
-		for _, sql := range []string{sqlHoldsOver, sqlGuardsOver} {
-			if _, err := tx.Exec(ctx, sql, args); err != nil {
-				return err
-			}
-		}
-		book, err := readBook(tx.QueryRow(ctx, sqlPriceBook))
-		if err != nil || len(book.Makes()) == 0 {
+		if _, err := tx.Exec(ctx, sqlHoldsOver, named{"lists": slices.Sorted(maps.Keys(lists))}); err != nil {
 			return err
 		}
-		_, err = derivePrices(ctx, tx, book, gs, products, interactive)
+		book, err := readBook(tx.QueryRow(ctx, sqlPriceBook))
+		if err == nil && len(book.Makes()) > 0 {
+			_, err = derivePrices(ctx, tx, book, gs, products, interactive)
+		}
+		if err != nil {
+			return err
+		}
+		all, _ := gs.lists() // behind the deriving, which counts what moves by it in all of them
+		_, err = tx.Exec(ctx, sqlGuardsOver, named{"lists": all})
 		return err
 	})
 	if err != nil {
@@ -233,7 +234,7 @@ func (s *Store) approve(ctx context.Context, tx pgx.Tx, actor string, ids []int6
 	if len(at) > 0 {
 		b.Queue(sqlPrices, named{
 			"at": at, "sku": sku, "list": list, "currency": currency, "quantity": quantity, "from": from, "to": to, "amount": amount, "drop": gone,
-			"actor": actor, "priority": int16(interactive), "planned": true,
+			"as_of": make([]*time.Time, len(at)), "sequence": make([]*int64, len(at)), "actor": actor, "priority": int16(interactive), "planned": true,
 		})
 	}
 	if len(derived.product) > 0 {
@@ -316,7 +317,8 @@ type HoldCount struct {
 const sqlHoldCounts = `
 select l.code, count(h.id) filter (where h.reason = 'share'), count(h.id) filter (where h.reason = 'factor'),
        coalesce(greatest(0, extract(epoch from now() - min(h.at))), 0)::float8
-from price_list l left join price_hold h on h.price_list = l.code and h.rejected_at is null group by 1 order by 1`
+from price_list l left join (price_hold h join product p on p.id = h.product_id and p.deleted_at is null) on h.price_list = l.code and h.rejected_at is null
+group by 1 order by 1`
 
 // PriceHoldCounts counts what is held of each price list.
 func (s *Store) PriceHoldCounts(ctx context.Context) ([]HoldCount, error) {

@@ -406,3 +406,77 @@ func TestApprovedAsNeverHeld(t *testing.T) {
 		}
 	})
 }
+
+// Who approves a hold approves what they have seen of it: what takes its place is
+// another one.
+func TestAnotherPriceIsAnotherHold(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.guard(pim.PriceGuard{MaxFactor: 2}, "A")
+	h.set(price("A", "EUR", "40"))
+	seen, _, err := h.PriceHolds(h.ctx, HoldFilter{}, Page{})
+	if err != nil || len(seen) != 1 {
+		t.Fatal(seen, err)
+	}
+	h.set(price("A", "EUR", "40.00")) // the same
+	h.set(price("A", "EUR", "0.01"))
+	old := HoldFilter{IDs: []int64{seen[0].ID}}
+	for _, do := range []func() (int, error){
+		func() (int, error) { return h.ApproveHolds(h.ctx, "anna", old) },
+		func() (int, error) { return h.RejectHolds(h.ctx, "anna", old) },
+	} {
+		if n, err := do(); n != 0 || err != nil {
+			t.Errorf("%d holds decided on, %v", n, err)
+		}
+	}
+	h.wantPrices("A", "default EUR 100")
+	h.wantHolds("A default factor by erp 0.01")
+}
+
+// Holds whose guards are gone are approved together, though what is made of one
+// list moves the other.
+func TestApproveWhatFormerGuardsHold(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.do(thing("A", Put, `{}`))
+	h.set(price("A", "EUR", "100"))
+	h.list(pim.PriceList{Code: "dealer"})
+	h.rule(`{"code":"r","price_list":"dealer","percent":"-10"}`)
+	h.deriveAll()
+	for _, code := range []string{"default", "dealer"} {
+		h.list(pim.PriceList{Code: code, Guard: &pim.PriceGuard{MaxFactor: 2}})
+	}
+	h.rule(`{"code":"r","price_list":"dealer","percent":"-90"}`)
+	h.deriveAll()
+	h.set(price("A", "EUR", "300"))
+	h.wantHolds("A dealer factor by price-rules 10.00 r", "A default factor by erp 300")
+	h.list(pim.PriceList{Code: "default"})
+	h.list(pim.PriceList{Code: "dealer"})
+	h.approve(HoldFilter{})
+	h.wantHolds()
+	h.wantPrices("A", "dealer EUR 30.00 r", "default EUR 300")
+	if n := h.number(`select count(*) from price_guard`); n != 0 {
+		t.Errorf("%d guards are left", n)
+	}
+}
+
+// What is held of a product that was deleted can be decided on by nobody, so it is
+// not waited for; it is back with the product.
+func TestHoldsOfDeletedProducts(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.guard(pim.PriceGuard{MaxFactor: 2}, "A")
+	h.set(price("A", "EUR", "4"))
+	held := func(want int64) {
+		t.Helper()
+		counts, err := h.PriceHoldCounts(h.ctx)
+		if err != nil || len(counts) != 1 || counts[0].Factor != want || (counts[0].Oldest > 0) != (want > 0) {
+			t.Errorf("%+v, %v, not %d", counts, err, want)
+		}
+	}
+	held(1)
+	h.do(Edit{SKU: "A", Mode: Delete})
+	held(0)
+	h.do(thing("A", Put, `{}`))
+	held(1)
+}

@@ -48,7 +48,7 @@ where m.at > now() - g.within`
 	sqlMovesAround = `
 select (select count(distinct (product_id, currency, min_quantity)) from price_move m
         where m.price_list = t.list and m.at > t.at - t.within and m.at < t.at + t.within)
-     + (select count(*) from price_hold h where h.price_list = t.list and h.rejected_at is null
+     + (select count(*) from price_hold h join product p on p.id = h.product_id and p.deleted_at is null where h.price_list = t.list and h.rejected_at is null
         and greatest(h.moves_at, now()) > t.at - t.within and greatest(h.moves_at, now()) < t.at + t.within)
 from unnest(@list::text[], @at::timestamptz[], @within::interval[]) with ordinality t (list, at, within, n) order by n`
 
@@ -65,7 +65,9 @@ order by 1, 2, 3, 4, 5 on conflict do nothing`
 
 	sqlCountPrices = `update price_guard g set prices = g.prices + c.more from unnest(@lists::text[], @more::bigint[]) c (list, more) where g.price_list = c.list`
 
-	// sqlPutHolds holds prices back, instead of what was held of them, and tells of it.
+	// sqlPutHolds holds prices back, instead of what was held of them, and tells of
+	// it. It is another hold then, by another id: who approves one approves what they
+	// have seen.
 	sqlPutHolds = `
 with input as (
     select i.* from unnest(@list::text[], @product::bigint[], @currency::text[], @quantity::int[], @actor::text[], @reason::text[],
@@ -75,7 +77,7 @@ with input as (
 put as (
     insert into price_hold as h (price_list, product_id, currency, min_quantity, actor, reason, moves_at, old, new, prices)
     select price_list, product_id, currency, min_quantity, actor, reason, moves_at, old::numeric, new::numeric, prices from input order by 2, 1, 3, 4
-    on conflict (product_id, price_list, currency, min_quantity) do update set at = now(), actor = excluded.actor, reason = excluded.reason,
+    on conflict (product_id, price_list, currency, min_quantity) do update set id = default, at = now(), actor = excluded.actor, reason = excluded.reason,
         moves_at = excluded.moves_at, old = excluded.old, new = excluded.new, prices = excluded.prices, rejected_at = null, rejected_by = null
 ),
 told as materialized (
@@ -310,8 +312,14 @@ func (b *offerBatch) plan(ctx context.Context, tx pgx.Tx) error {
 	if err := tx.SendBatch(ctx, send).Close(); err != nil {
 		return err
 	}
+	if err := b.dropLate(ctx, tx); err != nil {
+		return err
+	}
 	changes := map[pim.SKU][]priceChange{}
 	for _, at := range b.good {
+		if b.results[at].Status == RowStale {
+			continue
+		}
 		r := &b.prices[at]
 		changes[r.SKU] = append(changes[r.SKU], priceChange{at, r.Price, r.Delete})
 	}
@@ -343,9 +351,9 @@ func (b *offerBatch) plan(ctx context.Context, tx pgx.Tx) error {
 	return nil
 }
 
-// without are the batch's arguments without the rows that are held.
+// without are the batch's arguments without the rows that are held, or stale.
 func (b *offerBatch) without(held map[int32]bool) named {
-	if len(held) == 0 {
+	if len(held) == 0 && b.stamps == nil {
 		return b.args
 	}
 	args := maps.Clone(b.args)
@@ -353,7 +361,7 @@ func (b *offerBatch) without(held map[int32]bool) named {
 	rows, _ := b.args["at"].([]int32)
 	skus := slices.Clone(all)
 	for i, at := range rows {
-		if held[at] {
+		if held[at] || b.results[at].Status == RowStale {
 			skus[i] = "" // no product has it
 		}
 	}

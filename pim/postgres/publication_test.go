@@ -162,3 +162,34 @@ func TestPublicationRows(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+// Bounds that the store cannot have are the row's own fault, and no other's.
+func TestPublicationBounds(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.channel("shop")
+	h.do(thing("A", Put, `{}`), thing("B", Put, `{}`))
+	zero, now := time.Date(0, 1, 1, 0, 0, 0, 0, time.UTC), time.Now().Truncate(time.Microsecond)
+	soon := now.Add(100)
+	row := func(sku pim.SKU, from, to *time.Time) pim.PublicationRow {
+		return pim.PublicationRow{SKU: sku, Publication: pim.Publication{Channel: "shop", From: from, To: to}}
+	}
+	for i, c := range []struct {
+		bad  pim.PublicationRow
+		want string
+	}{
+		{row("A", &zero, nil), "value.date /from"},
+		{row("A", nil, &zero), "value.date /to"},
+		{row("A", &now, &soon), "publication.window /to"}, // within one microsecond
+	} {
+		to := now.Add(time.Duration(i+1) * time.Hour)
+		res, err := h.SetPublications(h.ctx, "planner", []pim.PublicationRow{c.bad, row("B", nil, &to)}, Idempotency{})
+		if err != nil {
+			t.Errorf("%s: %v", c.want, err)
+			continue
+		}
+		if p := res[0].Problems; len(p) != 1 || p[0].Code+" "+p[0].Pointer != c.want || res[1].Status != RowChanged {
+			t.Errorf("%+v, not %s", res, c.want)
+		}
+	}
+}

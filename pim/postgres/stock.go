@@ -53,11 +53,10 @@ input as (
     select i.at, i.location, i.delta, i.on_hand, i.reserved, i.safety, i.resets, nullif(i.message, '') as message, i.as_of, i.sequence,
            p.id as product_id, place.definition as place
     from unnest(@at::int[], @sku::text[], @location::text[], @delta::boolean[], @on_hand::bigint[], @reserved::bigint[], @safety::bigint[], @resets::boolean[],
-                @message::text[], @as_of::timestamptz[], @sequence::bigint[], @round::int[])
-        as i (at, sku, location, delta, on_hand, reserved, safety, resets, message, as_of, sequence, round)
+                @message::text[], @as_of::timestamptz[], @sequence::bigint[])
+        as i (at, sku, location, delta, on_hand, reserved, safety, resets, message, as_of, sequence)
     join product p on p.sku = i.sku and p.deleted_at is null
     left join location place on place.code = i.location
-    where i.round = @this_round
 ),
 judged as (
     select i.*, c.product_id is not null as there, c.on_hand as old_on_hand, c.reserved as old_reserved, c.safety as old_safety, c.as_of as old_as_of, c.sequence as old_sequence,
@@ -68,7 +67,7 @@ judged as (
            case when i.delta then coalesce(c.reserved, 0) else 0 end + i.reserved + coalesce(later.reserved, 0) as new_reserved,
            case when i.resets then null else coalesce(i.safety, c.safety) end as new_safety,
            case when i.delta then c.as_of else coalesce(i.as_of, c.as_of) end as new_as_of,
-           case when i.delta then c.sequence else coalesce(i.sequence, c.sequence) end as new_sequence
+           case when i.delta then c.sequence when i.as_of > c.as_of then i.sequence else coalesce(i.sequence, c.sequence) end as new_sequence
     from input i left join stock c using (product_id, location)
     left join lateral (
         select sum(m.on_hand)::bigint as on_hand, sum(m.reserved)::bigint as reserved from stock_message m
@@ -171,7 +170,7 @@ func (s *Store) stockBatch(ctx context.Context, actor string, rows []pim.StockRo
 	if err != nil {
 		return nil, err
 	}
-	good, round, rounds := inRounds(rows, good, results)
+	good, rounds := inRounds(rows, good, results)
 	n := len(good)
 	var (
 		sku, location, message             = make([]string, n), make([]string, n), make([]string, n)
@@ -192,13 +191,14 @@ func (s *Store) stockBatch(ctx context.Context, actor string, rows []pim.StockRo
 	}
 	return &offerBatch{args: named{
 		"at": good, "sku": sku, "location": location, "delta": delta, "on_hand": onHand, "reserved": reserved, "safety": safety, "resets": resets,
-		"message": message, "as_of": asOf, "sequence": sequence, "round": round, "most": int64(mostPieces), "actor": actor, "priority": int16(interactive),
+		"message": message, "as_of": asOf, "sequence": sequence, "most": int64(mostPieces), "actor": actor, "priority": int16(interactive),
 	}, good: good, results: results, rounds: rounds, mayFail: mayFail}, nil
 }
 
 // inRounds takes those out of the good rows that a later one supersedes, and
-// says for each of the others how many of its level come before it.
-func inRounds(rows []pim.StockRow, good []int32, results []RowResult) (kept, round []int32, rounds int32) {
+// gives the places of the others among them by rounds: of each level one to a round,
+// in their order, so that no round has more rows than the one before it.
+func inRounds(rows []pim.StockRow, good []int32, results []RowResult) (kept []int32, rounds [][]int) {
 	type level struct {
 		sku      pim.SKU
 		location string
@@ -209,8 +209,8 @@ func inRounds(rows []pim.StockRow, good []int32, results []RowResult) (kept, rou
 			covers[level{r.SKU, r.Location}] = at
 		}
 	}
-	before := make(map[level]int32, len(good))
-	kept, round = make([]int32, 0, len(good)), make([]int32, 0, len(good))
+	before := make(map[level]int, len(good))
+	kept = make([]int32, 0, len(good))
 	for _, at := range good {
 		r := &rows[at]
 		k := level{r.SKU, r.Location}
@@ -219,11 +219,47 @@ func inRounds(rows []pim.StockRow, good []int32, results []RowResult) (kept, rou
 			results[at].Status = RowSuperseded
 			continue
 		}
-		kept, round = append(kept, at), append(round, before[k])
+		if before[k] == len(rounds) {
+			rounds = append(rounds, nil)
+		}
+		rounds[before[k]] = append(rounds[before[k]], len(kept))
+		kept = append(kept, at)
 		before[k]++
-		rounds = max(rounds, before[k])
 	}
-	return kept, round, rounds
+	return kept, rounds
+}
+
+// only gives the batch's arguments with some of its rows alone.
+func (b *offerBatch) only(places []int) named {
+	args := maps.Clone(b.args)
+	if all, _ := args["at"].([]int32); len(places) == len(all) {
+		return args
+	}
+	for name, v := range args {
+		switch v := v.(type) {
+		case []int32:
+			args[name] = those(v, places)
+		case []string:
+			args[name] = those(v, places)
+		case []bool:
+			args[name] = those(v, places)
+		case []int64:
+			args[name] = those(v, places)
+		case []*int64:
+			args[name] = those(v, places)
+		case []*time.Time:
+			args[name] = those(v, places)
+		}
+	}
+	return args
+}
+
+func those[T any](list []T, places []int) []T {
+	out := make([]T, len(places))
+	for i, at := range places {
+		out[i] = list[at]
+	}
+	return out
 }
 
 // faults are what sqlStock refuses a row for.
@@ -240,15 +276,18 @@ func (b *offerBatch) writeStock(ctx context.Context, q querier) error {
 	}
 	send := &pgx.Batch{}
 	send.Queue(sqlStockShared)
-	if len(b.good) > fewOffers {
+	anew := len(b.good) > fewOffers
+	if anew {
 		send.Queue(sqlPlanAnew)
 	}
 	send.Queue(sqlFirstOffers, b.args)
 	send.Queue(sqlLockOffers, b.args)
-	for round := range b.rounds {
-		args := maps.Clone(b.args)
-		args["this_round"] = round
-		send.Queue(sqlStock, args).Query(b.readStock)
+	for _, places := range b.rounds {
+		if anew && len(places) <= fewOffers { // and so are all that follow
+			anew = false
+			send.Queue(sqlPlanKept)
+		}
+		send.Queue(sqlStock, b.only(places)).Query(b.readStock)
 	}
 	if b.mayFail {
 		send.Queue(sqlNoOffers, b.args)

@@ -84,7 +84,7 @@ func TestDeltasAndLateMessages(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stamp := pim.StockStamp{AsOf: new(time.Unix(1_700_000_100, 0).UTC()), Sequence: new(int64(1))}
+	stamp := pim.Stamp{AsOf: new(time.Unix(1_700_000_100, 0).UTC()), Sequence: new(int64(1))}
 	if want := (&StockLevel{13, 0, stamp}); !reflect.DeepEqual(r[0].Level, want) {
 		t.Errorf("stale: %+v, want %+v", r[0].Level, want)
 	}
@@ -382,6 +382,26 @@ func TestRoundsOfABatch(t *testing.T) {
 		p := h.product(sku)
 		if n > 0 && (len(p.Stock) != 1 || p.Stock[0].OnHand != n) {
 			t.Errorf("%s: %+v, want %d", sku, p.Stock, n)
+		}
+	}
+}
+
+// A later time begins its sequence anew: the number of another day says nothing.
+func TestLaterTimeBeginsItsSequence(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.do(thing("A", Put, `{}`))
+	for i, c := range []struct {
+		row  pim.StockRow
+		want string
+	}{
+		{sequenced(stamped(stock("A", 1), 100, ""), 50), "changed"},
+		{stamped(stock("A", 2), 200, ""), "changed"},
+		{sequenced(stamped(stock("A", 3), 200, ""), 5), "changed"},
+		{sequenced(stamped(stock("A", 4), 200, ""), 4), "stale"},
+	} {
+		if got := words(h.set(c.row)); got != c.want {
+			t.Errorf("%d: %s, not %s", i, got, c.want)
 		}
 	}
 }
