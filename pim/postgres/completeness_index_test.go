@@ -186,3 +186,30 @@ func TestFamilyCompletenessWithoutChannels(t *testing.T) {
 		t.Errorf("%+v, %v", list, err)
 	}
 }
+
+// An export takes any filter, also one by completeness, in the channel's locale and
+// in another.
+func TestExportByCompleteness(t *testing.T) {
+	t.Parallel()
+	h := weighing(t)
+	var own pim.Locale
+	h.one(`select locale from channel where code = 'shop'`, &own)
+	h.do(weighed("FULL", fmt.Sprintf(`{"name":{"%s":"Lamp"},"count":1}`, own)), weighed("NONE", `{}`))
+	h.weighed()
+	for _, text := range []string{`completeness.shop < 100`, `not completeness.shop.de-DE > 0 and sku = NONE`} {
+		where, err := pim.ParseFilter(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []pim.SKU
+		err = h.InSnapshot(h.ctx, ProductFilter{Where: where}, func(s *Snapshot) error {
+			if _, err := s.Places(h.ctx); err != nil {
+				return err
+			}
+			return s.Products(h.ctx, func(p *FullProduct) error { got = append(got, p.SKU); return nil })
+		})
+		if err != nil || len(got) != 1 || got[0] != "NONE" {
+			t.Errorf("%s: %v, %v", text, got, err)
+		}
+	}
+}

@@ -60,7 +60,10 @@ func (s *Store) InSnapshot(ctx context.Context, f ProductFilter, do func(*Snapsh
 		}
 		lent := &Snapshot{tx: tx, schema: schema, filter: f, args: pgx.NamedArgs{}}
 		lent.filter.Sort = nil // it reads on by the order of creation
-		if lent.where, err = f.conditions(schema, lent.args); err != nil {
+		if lent.filter.channels, err = channelPlaces(ctx, tx, f.Where); err != nil {
+			return err
+		}
+		if lent.where, err = lent.filter.conditions(schema, lent.args); err != nil {
 			return err
 		}
 		return do(lent)

@@ -21,11 +21,11 @@ type channelPlace struct {
 const sqlChannelPlaces = `select code, id, locale from channel where deleted_at is null`
 
 // channelPlaces reads all channels' places if a filter asks for completeness.
-func (s *Store) channelPlaces(ctx context.Context, f *pim.Filter) (map[pim.ChannelCode]channelPlace, error) {
+func channelPlaces(ctx context.Context, q querier, f *pim.Filter) (map[pim.ChannelCode]channelPlace, error) {
 	if f == nil || !mentions(f, "completeness") {
 		return nil, nil
 	}
-	rows, err := s.pool.Query(ctx, sqlChannelPlaces)
+	rows, err := q.Query(ctx, sqlChannelPlaces)
 	if err != nil {
 		return nil, fmt.Errorf("read the channels of a filter: %w", err)
 	}

@@ -265,7 +265,7 @@ func readPlace(keys []SortKey, text string) ([]any, error) {
 func (s *Store) conditions(ctx context.Context, f *ProductFilter, args pgx.NamedArgs) (string, error) {
 	schema, given := s.Schema(), maps.Clone(args)
 	var err error
-	if f.channels, err = s.channelPlaces(ctx, f.Where); err != nil {
+	if f.channels, err = channelPlaces(ctx, s.pool, f.Where); err != nil {
 		return "", err
 	}
 	where, err := f.conditions(schema, args)
