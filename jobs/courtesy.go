@@ -19,6 +19,18 @@ const resting = 3
 // away or a lock, and no processor was wanted for it.
 const restMost = time.Second
 
+// turnMost bounds the wait for a turn. With many channels in one process bulk would
+// else wait for ever while edits go on: a claim is stale after a shift, and begins anew.
+const turnMost = 5 * time.Second
+
+// receiptTurn bounds the wait of receipts: what they are of is claimed by nobody
+// before they are stored, also where somebody has edited it meanwhile.
+const receiptTurn = 250 * time.Millisecond
+
+// pieceFew is how many listings a claim has at most while there are edits; a call,
+// and one for each of a channel's senders, is always whole.
+const pieceFew = 100
+
 // courtesy has bulk step aside while there are edits: an edit needs a processor
 // several times on its way, of this process and of PostgreSQL's, and behind those
 // who compute it waits some milliseconds each time. So while something that is
@@ -27,35 +39,65 @@ const restMost = time.Second
 // edit, and where nobody edits nothing is slower.
 //
 // A turn is taken for work of our own, never for a call to a target: no target
-// holds another's bulk up.
+// holds another's bulk up. And nobody waits for it who has an edit to send: who
+// waits for a turn looks whether there is one, and leaves its bulk to a later claim.
 type courtesy struct {
 	edited atomic.Int64 // when something was at hand that is not bulk, Unix nanoseconds
 	turns  chan struct{}
+	most   time.Duration // the longest wait
+	now    func() time.Time
 }
 
 func newCourtesy() *courtesy {
-	return &courtesy{turns: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/4))}
+	return &courtesy{turns: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/4)), most: turnMost, now: time.Now}
 }
 
 // heed notes that there is something that is not bulk.
-func (c *courtesy) heed() { c.edited.Store(time.Now().UnixNano()) }
+func (c *courtesy) heed() { c.edited.Store(c.now().UnixNano()) }
 
-// asked reports whether bulk is to step aside.
+// asked reports whether bulk is to step aside. A clock that was set back asks nothing.
 func (c *courtesy) asked() bool {
-	return time.Since(time.Unix(0, c.edited.Load())) < heedFor
+	since := time.Duration(c.now().UnixNano() - c.edited.Load())
+	return since >= 0 && since < heedFor
+}
+
+// piece is how many listings a claim has that could have limit, of calls with batch
+// each by so many senders.
+func (c *courtesy) piece(limit, batch, senders int) int {
+	if !c.asked() {
+		return limit
+	}
+	return min(limit, max(batch, min(batch*senders, pieceFew)))
 }
 
 // turn waits until a piece of bulk may be worked on, that has taken spent already;
-// done ends it. Its error is ctx's.
-func (c *courtesy) turn(ctx context.Context, spent time.Duration) (done func(), err error) {
+// done ends it. After the time most it may be worked on without one. Meanwhile it
+// asks every so often whether it is to be left alone: then goes is false. Its error
+// is ctx's.
+func (c *courtesy) turn(ctx context.Context, spent, most, every time.Duration, left func() bool) (done func(), goes bool, err error) {
+	done = func() {}
 	if !c.asked() {
-		return func() {}, nil
+		return done, true, nil
 	}
-	select {
-	case c.turns <- struct{}{}:
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+	over, look := time.NewTimer(most), time.NewTicker(max(every, time.Millisecond))
+	defer over.Stop()
+	defer look.Stop()
+	for {
+		select {
+		case c.turns <- struct{}{}:
+			began := time.Now()
+			return func() { time.AfterFunc(min(resting*(spent+time.Since(began)), restMost), func() { <-c.turns }) }, true, nil
+		case <-over.C:
+			return done, true, nil
+		case <-look.C:
+			if !c.asked() {
+				return done, true, nil
+			}
+			if left() {
+				return done, false, nil
+			}
+		case <-ctx.Done():
+			return nil, false, context.Cause(ctx)
+		}
 	}
-	began := time.Now()
-	return func() { time.AfterFunc(min(resting*(spent+time.Since(began)), restMost), func() { <-c.turns }) }, nil
 }

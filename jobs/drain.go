@@ -107,13 +107,22 @@ type flow struct {
 
 // pressed reports whether something waits that goes before bulk: then no call in
 // bulk begins any more, and what it was to send stays as it is for another claim.
-func (f *flow) pressed(ctx context.Context) bool {
+// What is untouched of a claim may be what waits, too.
+func (f *flow) pressed(ctx context.Context, untouched ...postgres.Claimed) bool {
 	f.look.Lock()
 	defer f.look.Unlock()
-	if f.press || time.Since(f.looked) < f.d.r.pressEvery {
+	if f.press || len(untouched) == 0 && time.Since(f.looked) < f.d.r.pressEvery {
 		return f.press
 	}
-	waits, err := f.d.r.store.Pressing(ctx, f.l, f.inHand())
+	hands := f.inHand()
+	if len(untouched) > 0 {
+		mine := make(map[int64]bool, len(untouched))
+		for i := range untouched {
+			mine[int64(untouched[i].Product)] = true
+		}
+		hands = slices.DeleteFunc(hands, func(id int64) bool { return mine[id] })
+	}
+	waits, err := f.d.r.store.Pressing(ctx, f.l, hands)
 	f.press, f.looked = err == nil && waits, time.Now()
 	return f.press
 }
@@ -181,9 +190,7 @@ func (f *flow) step(ctx context.Context) (n next, full bool, err error) {
 	options.Parents = l.Lane == pim.Content && t.Kind.ParentField != ""
 	in := t.Program.Inputs(l.Lane)
 	options.Texts, options.Offers = in.Has(pim.Content) || in.Has(pim.Media), in.Has(pim.Offer) || l.Lane == pim.Offer
-	if d.r.courtesy.asked() { // in small pieces
-		options.Limit = min(options.Limit, t.batch())
-	}
+	options.Limit = d.r.courtesy.piece(options.Limit, t.batch(), max(t.allowed(), 1))
 	claim, asked, started, err := f.claim(ctx, options)
 	if err != nil {
 		return next{}, false, err

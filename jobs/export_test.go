@@ -96,3 +96,24 @@ func (r *Runner) PressEvery(d time.Duration) { r.pressEvery = d }
 
 // TidyEvery sets how often old rows are thrown away.
 func (r *Runner) TidyEvery(d time.Duration) { r.tidyEvery = d }
+
+// Crowded has edits come all the time, for whom bulk steps aside, and bounds how
+// long it waits for its turn.
+func (r *Runner) Crowded(most time.Duration) {
+	c, at := r.courtesy, time.Now()
+	c.most, c.now = most, func() time.Time { return at }
+	c.heed()
+}
+
+// TakeTurns takes all turns of bulk; giveBack ends that.
+func (r *Runner) TakeTurns() (giveBack func()) {
+	n := cap(r.courtesy.turns)
+	for range n {
+		r.courtesy.turns <- struct{}{}
+	}
+	return func() {
+		for range n {
+			<-r.courtesy.turns
+		}
+	}
+}

@@ -23,7 +23,7 @@ type fanner struct {
 	r       *Runner
 	changes pace // shrinks to one while a poisonous row is looked for
 	marking pace
-	rests   time.Time // marking goes on then
+	rests   atomic.Pointer[time.Time] // marking goes on then; a holder whose lease was lost may look, too
 }
 
 func newFanner(r *Runner) *fanner {
@@ -92,8 +92,8 @@ func (f *fanner) step(ctx context.Context, l postgres.Lease) (next, error) {
 		// Fewer than could be taken: what is committed after this look pokes.
 		return next{again: m.Taken == limit, idle: m.Taken == 0}, nil
 	}
-	if rests := time.Until(f.rests); rests > 0 {
-		return next{in: rests}, nil
+	if at := f.rests.Load(); at != nil && time.Until(*at) > 0 {
+		return next{in: time.Until(*at)}, nil
 	}
 	began = time.Now()
 	rows, polite := f.marking.now(), f.r.courtesy.asked()
@@ -107,8 +107,10 @@ func (f *fanner) step(ctx context.Context, l postgres.Lease) (next, error) {
 	took := time.Since(began)
 	f.woke(m)
 	if polite {
-		f.rests = time.Now().Add(resting * took)
-		return next{in: time.Until(f.rests)}, nil
+		rest := min(resting*took, restMost)
+		at := time.Now().Add(rest)
+		f.rests.Store(&at)
+		return next{in: rest}, nil
 	}
 	f.marking.took(took, share)
 	return next{again: true}, nil

@@ -43,7 +43,8 @@ type road struct {
 
 	texts        *jobs.Texts // nil: no texts are made
 	beforeFinish func(postgres.Consumer)
-	presses      bool // drains look before each call in bulk whether something goes before it
+	presses      bool          // drains look before each call in bulk whether something goes before it
+	crowded      time.Duration // not 0: edits come all the time, and so long bulk waits for its turn
 }
 
 // newRoad opens a store on a database of its own with the small schema of
@@ -111,6 +112,9 @@ func (r *road) work() (stop func()) {
 	runner.BeforeFinish(r.beforeFinish)
 	if r.presses {
 		runner.PressEvery(0)
+	}
+	if r.crowded > 0 {
+		runner.Crowded(r.crowded)
 	}
 	if r.tidy > 0 {
 		runner.TidyEvery(r.tidy)

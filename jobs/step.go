@@ -47,13 +47,8 @@ type step struct {
 
 func (s *step) run(ctx context.Context, claim *postgres.Claim, items []postgres.Claimed) (next, error) {
 	s.verdicts = map[string]int{}
-	done, err := s.turn(ctx, s.spent)
-	if err != nil {
-		return next{}, err
-	}
-	tasks, err := s.render(ctx, claim, items)
-	done()
-	if err != nil {
+	tasks, err := s.renderInTurn(ctx, claim, items)
+	if err != nil || s.yielded.Load() {
 		return next{}, err
 	}
 	var sends, polls, bulk []*task
@@ -114,11 +109,36 @@ func (s *step) run(ctx context.Context, claim *postgres.Claim, items []postgres.
 }
 
 // turn is the step's turn to work, where bulk steps aside.
-func (s *step) turn(ctx context.Context, spent time.Duration) (done func(), err error) {
+func (s *step) turn(ctx context.Context, spent, most time.Duration, left func() bool) (done func(), goes bool, err error) {
 	if !s.bulk {
-		return func() {}, nil
+		return func() {}, true, nil
 	}
-	return s.d.r.courtesy.turn(ctx, spent)
+	return s.d.r.courtesy.turn(ctx, spent, most, s.d.r.pressEvery, left)
+}
+
+// renderInTurn renders when it is the step's turn. Where something comes before
+// that, which goes before bulk, nothing is rendered, and the step yields.
+func (s *step) renderInTurn(ctx context.Context, claim *postgres.Claim, items []postgres.Claimed) ([]*task, error) {
+	done, goes, err := s.turn(ctx, s.spent, s.d.r.courtesy.most, func() bool { return s.f.pressed(ctx, items...) })
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	if !goes {
+		s.yielded.Store(true)
+		return nil, nil
+	}
+	return s.render(ctx, claim, items)
+}
+
+// storeInTurn stores the step's receipts, when it is its turn or that has taken long.
+func (s *step) storeInTurn(ctx context.Context) (woken []pim.Lane, due int, err error) {
+	done, _, err := s.turn(ctx, 0, receiptTurn, func() bool { return false })
+	if err != nil {
+		return nil, 0, err
+	}
+	defer done()
+	return s.store(ctx, s.outcomes)
 }
 
 // chunks cuts ts into batches.
@@ -405,12 +425,7 @@ func (s *step) store(ctx context.Context, outcomes []postgres.Outcome) (woken []
 
 // receive writes the receipts and the channel's state.
 func (s *step) receive(ctx context.Context, claim *postgres.Claim) (next, error) {
-	done, err := s.turn(ctx, 0)
-	if err != nil {
-		return next{}, err
-	}
-	woken, due, err := s.store(ctx, s.outcomes)
-	done()
+	woken, due, err := s.storeInTurn(ctx)
 	if err != nil {
 		if !errors.Is(err, postgres.ErrFenced) && ctx.Err() == nil {
 			// Were the receipts the trouble, the same chunk would be sent for ever.

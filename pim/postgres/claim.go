@@ -256,14 +256,14 @@ func (s *Store) Claim(ctx context.Context, l Lease, o ClaimOptions) (*Claim, err
 }
 
 const sqlPressing = `
-select exists (select from (values (1::smallint), (2)) q (turn) cross join lateral (
+select exists (select from consumer k cross join (values (1::smallint), (2)) q (turn) cross join lateral (
     select from listing l
-    where l.channel_id = @channel and l.lane = @lane and l.dirty and ` + turn + ` = q.turn and l.due_at <= now() and l.product_id <> all(@inflight::bigint[])
+    where l.channel_id = k.channel_id and l.lane = k.lane and l.dirty and ` + turn + ` = q.turn and l.due_at <= now() and l.product_id <> all(@inflight::bigint[])
     order by l.due_at limit 1
-) l)`
+) l where k.kind = 'drain' and k.channel_id = @channel and k.lane = @lane and ` + hasTurn + `)`
 
-// Pressing reports whether a listing of the lane is due that goes before bulk, and
-// is not among those that are worked on.
+// Pressing reports whether a listing of the lane is due that goes before bulk and
+// may be worked on, and is not among those that are.
 func (s *Store) Pressing(ctx context.Context, l Lease, inflight []int64) (waits bool, err error) {
 	args := l.args()
 	args["inflight"] = inflight

@@ -1,0 +1,88 @@
+package jobs_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/sluicehub/sluice/connectors/webhook/webhooktest"
+	"github.com/sluicehub/sluice/jobs"
+	"github.com/sluicehub/sluice/pim"
+)
+
+// crowd is a road on which edits come all the time, with products that a channel is
+// still to get in bulk, one by one.
+func crowd(t *testing.T, most time.Duration, n int) (*road, []pim.SKU) {
+	t.Helper()
+	r := newRoad(t)
+	r.crowded = most
+	r.work()
+	list := skus(n)
+	r.put(list, title("before"))
+	r.fannedOut()
+	return r, list
+}
+
+// claims is when the shop's contents have a drain that has begun.
+func (r *road) claims() bool {
+	return r.count(`select count(*) from consumer where kind = 'drain' and lane = 1 and not released`) == 1
+}
+
+// An edit goes out while bulk of its own channel waits for a turn that never comes,
+// also of a product that is among what waits.
+func TestEditsPassBulkThatWaitsForItsTurn(t *testing.T) {
+	t.Parallel()
+	r, list := crowd(t, time.Hour, 4)
+	giveBack := r.runner.TakeTurns()
+	fake := r.channel("shop", webhooktest.Options{}, serial)
+	var order []pim.SKU
+	stop := fake.Watch(func(e webhooktest.Entry) { order = append(order, e.SKU) })
+	for _, sku := range []pim.SKU{list[3], list[0]} { // what has waited longest is claimed first
+		r.until(r.claims)
+		r.put([]pim.SKU{sku}, title("after"))
+		r.until(func() bool { return name(fake, sku) == "after" })
+	}
+	giveBack()
+	r.settled("shop")
+	stop()
+	if len(order) < 4 || order[0] != list[3] || order[1] != list[0] {
+		t.Errorf("%v were sent", order)
+	}
+}
+
+// An edit of what was just sent in bulk does not wait for that to have a turn for
+// its receipt.
+func TestReceiptsWaitForTheirTurnAMomentOnly(t *testing.T) {
+	t.Parallel()
+	r, list := crowd(t, time.Hour, 1)
+	fake := r.channel("shop", webhooktest.Options{}, func(s *jobs.ChannelSpec) {
+		s.Batch, s.Concurrency = 1, 1
+		paused := false
+		s.Enabled = &paused
+	})
+	fake.Down(webhooktest.Hang)
+	if err := r.store.ResumeChannel(r.ctx, "shop"); err != nil {
+		t.Fatal(err)
+	}
+	r.runner.WakeChannel(r.of("shop").ID)
+	r.wait(fake, func(s webhooktest.State) bool { return s.Counts().Hanging == 1 })
+	giveBack := r.runner.TakeTurns()
+	r.put(list, title("after"))
+	r.fannedOut()
+	fake.Up()
+	r.until(func() bool { return name(fake, list[0]) == "after" })
+	giveBack()
+	r.settled("shop")
+}
+
+// Bulk gets done while edits never cease, and though it never has a turn.
+func TestBulkGetsDoneBesideEdits(t *testing.T) {
+	t.Parallel()
+	r, list := crowd(t, time.Millisecond, 12)
+	giveBack := r.runner.TakeTurns()
+	fake := r.channel("shop", webhooktest.Options{}, serial)
+	r.settled("shop")
+	giveBack()
+	if n := len(fake.Listings(pim.Content)); n != len(list) {
+		t.Errorf("%d of %d arrived", n, len(list))
+	}
+}
