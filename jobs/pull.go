@@ -57,7 +57,7 @@ func (p *puller) step(ctx context.Context, l postgres.Lease) (next, error) {
 		}
 		p.r.log.WarnContext(ctx, "pull", "channel", ch.Code, "err", errorText(e))
 		p.r.metrics.pulls.WithLabelValues(string(ch.Code), "failed").Inc()
-		return next{in: wait, idle: true}, store.PullFailed(ctx, l, errorText(e), wait)
+		return next{in: wait, idle: true}, store.PullFailed(ctx, l, state.Due, errorText(e), wait)
 	}
 	after := pullEvery
 	if pulled.More {
@@ -68,7 +68,7 @@ func (p *puller) step(ctx context.Context, l postgres.Lease) (next, error) {
 	if err != nil {
 		if !errors.Is(err, postgres.ErrFenced) && ctx.Err() == nil {
 			// Were the rows the trouble, the same page would be read for ever.
-			_ = store.PullFailed(ctx, l, "what was read cannot be stored; the log has the cause", probeMost)
+			_ = store.PullFailed(ctx, l, state.Due, "what was read cannot be stored; the log has the cause", probeMost)
 		}
 		return next{}, err
 	}

@@ -429,7 +429,7 @@ func (s *step) receive(ctx context.Context, claim *postgres.Claim) (next, error)
 	if err != nil {
 		if !errors.Is(err, postgres.ErrFenced) && ctx.Err() == nil {
 			// Were the receipts the trouble, the same chunk would be sent for ever.
-			_, _ = s.d.r.store.ChannelFailed(ctx, s.l.Channel, "receipts cannot be stored", false, probeMost)
+			_, _ = s.d.r.store.ChannelFailed(ctx, s.l.Channel, claim.Channel.Version, "receipts cannot be stored", false, probeMost)
 		}
 		return next{}, err
 	}
@@ -454,8 +454,8 @@ func (s *step) receive(ctx context.Context, claim *postgres.Claim) (next, error)
 		if auth {
 			wait = credentialsWait/2 + rand.N(credentialsWait)
 		}
-		fails, err := s.d.r.store.ChannelFailed(ctx, s.l.Channel, errorText(s.trouble), auth, max(wait, s.trouble.After))
-		if err == nil && (auth || fails == postgres.BreakerFails) {
+		fails, err := s.d.r.store.ChannelFailed(ctx, s.l.Channel, claim.Channel.Version, errorText(s.trouble), auth, max(wait, s.trouble.After))
+		if err == nil && (auth && fails > 0 || fails == postgres.BreakerFails) {
 			s.d.r.log.WarnContext(ctx, "breaker open", "channel", s.t.Code, "lane", s.l.Lane.String(), "err", errorText(s.trouble))
 		}
 		return next{in: max(wait, s.trouble.After)}, err
@@ -467,7 +467,7 @@ func (s *step) receive(ctx context.Context, claim *postgres.Claim) (next, error)
 		err := s.d.r.store.ChannelRests(ctx, s.l.Channel, claim.Channel.Version, s.grant.Hold, "the channel's "+s.grant.Hold+" allows no request now", s.grant.In)
 		return next{in: s.grant.In, idle: true}, err
 	case s.throttle > 0:
-		err := s.d.r.store.ChannelThrottled(ctx, s.l.Channel, "throttled by the target", s.throttle)
+		err := s.d.r.store.ChannelThrottled(ctx, s.l.Channel, claim.Channel.Version, "throttled by the target", s.throttle)
 		return next{in: s.throttle}, err
 	}
 	n := next{}

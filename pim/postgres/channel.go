@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -350,13 +351,17 @@ const sqlFailed = `
 update channel set fails = case when @auth then greatest(fails + 1, 3) else fails + 1 end, last_error = @error,
     hold = case when @auth then 'auth' else 'down' end, allowed = greatest(1, allowed / 2),
     next_probe_at = now() + @wait::interval
-where id = @id returning fails, next_probe_at`
+where id = @id and version = @version returning fails`
 
-// ChannelFailed counts a failure of the whole target; nothing is sent for wait.
-// With auth, the target refused our credentials: that opens the breaker at once.
-func (s *Store) ChannelFailed(ctx context.Context, id pim.ChannelID, cause string, auth bool, wait time.Duration) (fails int, err error) {
-	var at time.Time
-	err = s.work.QueryRow(ctx, sqlFailed, pgx.NamedArgs{"id": id, "error": storable(cause), "auth": auth, "wait": wait}).Scan(&fails, &at)
+// ChannelFailed counts a failure of the whole target, by the settings of that version
+// of the channel; nothing is sent for wait. With auth, the target refused our
+// credentials: that opens the breaker at once. Where the settings were changed
+// meanwhile, it says nothing of the target that they name, and counts for none: 0.
+func (s *Store) ChannelFailed(ctx context.Context, id pim.ChannelID, version int64, cause string, auth bool, wait time.Duration) (fails int, err error) {
+	err = s.work.QueryRow(ctx, sqlFailed, pgx.NamedArgs{"id": id, "version": version, "error": storable(cause), "auth": auth, "wait": wait}).Scan(&fails)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return 0, nil
+	}
 	if err != nil {
 		return 0, fmt.Errorf("note a failure of channel %d: %w", id, err)
 	}
@@ -377,12 +382,13 @@ const sqlThrottled = `
 with slower as (` + sqlSlower + `)
 update channel set throttled_until = greatest(throttled_until, now() + @wait::interval), last_error = @error, hold = 'throttled',
     allowed = greatest(1, allowed / 2)
-where id = @id`
+where id = @id and version = @version`
 
 // ChannelThrottled keeps the channel from sending for wait, because the target
-// said that it was too much: concurrency and rate are halved.
-func (s *Store) ChannelThrottled(ctx context.Context, id pim.ChannelID, cause string, wait time.Duration) error {
-	if _, err := s.work.Exec(ctx, sqlThrottled, pgx.NamedArgs{"id": id, "error": storable(cause), "wait": wait}); err != nil {
+// said that it was too much: concurrency and rate are halved. Where the settings
+// are not of that version any more, only the rate is.
+func (s *Store) ChannelThrottled(ctx context.Context, id pim.ChannelID, version int64, cause string, wait time.Duration) error {
+	if _, err := s.work.Exec(ctx, sqlThrottled, pgx.NamedArgs{"id": id, "version": version, "error": storable(cause), "wait": wait}); err != nil {
 		return fmt.Errorf("note a throttle of channel %d: %w", id, err)
 	}
 	return nil

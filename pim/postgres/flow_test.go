@@ -27,7 +27,7 @@ func TestGrantKeepsTheRate(t *testing.T) {
 		t.Errorf("what would wait for too long: %+v, %v", g, err)
 	}
 	// A throttle halves the rate.
-	if err := h.ChannelThrottled(h.ctx, c.ID, "too fast", time.Millisecond); err != nil {
+	if err := h.ChannelThrottled(h.ctx, c.ID, c.Version, "too fast", time.Millisecond); err != nil {
 		t.Fatal(err)
 	}
 	ask.Wait = time.Hour * 24

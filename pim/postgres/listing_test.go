@@ -420,14 +420,14 @@ func TestChannels(t *testing.T) {
 	if _, err := h.UpdateChannel(h.ctx, *c); err == nil || !strings.Contains(err.Error(), ErrStale.Error()) {
 		t.Errorf("an old version: %v", err)
 	}
-	if fails, err := h.ChannelFailed(h.ctx, c.ID, "down", false, time.Minute); err != nil || fails != 1 {
+	if fails, err := h.ChannelFailed(h.ctx, c.ID, u.Version, "down", false, time.Minute); err != nil || fails != 1 {
 		t.Error(fails, err)
 	}
 	if took, err := h.TakeProbe(h.ctx, c.ID, time.Minute); err != nil || took {
 		t.Errorf("a probe of a channel that is not broken: %v, %v", took, err)
 	}
 	for range 2 {
-		if _, err := h.ChannelFailed(h.ctx, c.ID, "down", false, time.Minute); err != nil {
+		if _, err := h.ChannelFailed(h.ctx, c.ID, u.Version, "down", false, time.Minute); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -444,7 +444,7 @@ func TestChannels(t *testing.T) {
 	if n := len(slices.DeleteFunc(probes[:], func(b bool) bool { return !b })); n != 1 {
 		t.Errorf("%d probes at once", n)
 	}
-	if err := h.ChannelThrottled(h.ctx, c.ID, "slow down", time.Hour); err != nil {
+	if err := h.ChannelThrottled(h.ctx, c.ID, u.Version, "slow down", time.Hour); err != nil {
 		t.Fatal(err)
 	}
 	if err := h.PauseChannel(h.ctx, "shop"); err != nil {

@@ -16,6 +16,7 @@ import (
 type PullState struct {
 	Cursor string
 	In     time.Duration // until it is due; 0 or less: now
+	Due    time.Time     // when it was to be by its own row
 	Fails  int           // in a row
 }
 
@@ -36,7 +37,7 @@ const pullStatus = `
 
 const (
 	sqlCreatePull = `
-with made as (insert into pull (channel_id) values (@channel) on conflict (channel_id) do update set due_at = now(), fails = 0)
+with made as (insert into pull (channel_id) values (@channel) on conflict (channel_id) do update set due_at = now(), fails = 0, error = null)
 insert into consumer (kind, channel_id) values ('pull', @channel) on conflict (kind, channel_id, lane) do nothing`
 	sqlForgetPulled = `
 update pull set cursor = '', due_at = now() where channel_id = (select id from channel where code = @code and deleted_at is null)`
@@ -48,12 +49,12 @@ update pull set cursor = '', due_at = now() where channel_id = (select id from c
 const pullDue = `greatest(p.due_at, c.throttled_until, case when c.hold = '` + HoldAuth + `' and c.fails >= 3 then c.next_probe_at end)`
 
 const sqlPull = `
-select p.cursor, ` + pullDue + ` - now(), p.fails from pull p join channel c on c.id = p.channel_id and c.deleted_at is null where p.channel_id = @channel`
+select p.cursor, ` + pullDue + ` - now(), p.due_at, p.fails from pull p join channel c on c.id = p.channel_id and c.deleted_at is null where p.channel_id = @channel`
 
 // Pull reads how far a channel's target has been read; ErrNotFound for a
 // channel that is not read, or gone.
 func (s *Store) Pull(ctx context.Context, id pim.ChannelID) (p PullState, err error) {
-	err = s.work.QueryRow(ctx, sqlPull, named{"channel": id}).Scan(&p.Cursor, &p.In, &p.Fails)
+	err = s.work.QueryRow(ctx, sqlPull, named{"channel": id}).Scan(&p.Cursor, &p.In, &p.Due, &p.Fails)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return p, ErrNotFound
 	}
@@ -145,13 +146,14 @@ func (s *Store) Pulled(ctx context.Context, l Lease, actor, cursor string, after
 
 const sqlPullFailed = `
 update pull set fails = fails + 1, due_at = now() + @after::interval, error = @error
-where channel_id = @channel and exists (
+where channel_id = @channel and due_at = @due and exists (
     select from consumer where kind = @kind and channel_id = @channel and lane = @lane and epoch = @epoch and not released for key share)`
 
-// PullFailed notes why a target could not be read, and when to try again.
-func (s *Store) PullFailed(ctx context.Context, l Lease, cause string, after time.Duration) error {
+// PullFailed notes why a target could not be read that was due then, and when to try
+// again; nothing where it has become due anew meanwhile, by changed settings.
+func (s *Store) PullFailed(ctx context.Context, l Lease, due time.Time, cause string, after time.Duration) error {
 	args := l.args()
-	args["error"], args["after"] = storable(cause), after
+	args["error"], args["after"], args["due"] = storable(cause), after, due
 	if _, err := s.work.Exec(ctx, sqlPullFailed, args); err != nil {
 		return fmt.Errorf("note a failed pull of %v: %w", l.Consumer, err)
 	}

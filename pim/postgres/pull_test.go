@@ -40,7 +40,7 @@ func TestPulledUnderALease(t *testing.T) {
 	if _, err := h.Pulled(h.ctx, old, "erp", "2", 0, rows("2"), nil); !errors.Is(err, ErrFenced) {
 		t.Errorf("a lost lease stored rows: %v", err)
 	}
-	if err := h.PullFailed(h.ctx, old, "late", 0); err != nil {
+	if err := h.PullFailed(h.ctx, old, due(h, c.ID), "late", 0); err != nil {
 		t.Fatal(err)
 	}
 	state, err := h.Pull(h.ctx, c.ID)
@@ -55,7 +55,7 @@ func TestPulledUnderALease(t *testing.T) {
 	if state, err = h.Pull(h.ctx, c.ID); err != nil || state.In > 0 {
 		t.Errorf("%+v (%v)", state, err)
 	}
-	if err := h.PullFailed(h.ctx, heir, "closed\x00", time.Hour); err != nil {
+	if err := h.PullFailed(h.ctx, heir, state.Due, "closed\x00", time.Hour); err != nil {
 		t.Fatal(err)
 	}
 	if c, err = h.Channel(h.ctx, "erp"); err != nil || c.Pull.Error != "closed" || c.Pull.Fails != 1 || c.Pull.Rows != 3 || c.Pull.Changed != 3 {
@@ -78,4 +78,13 @@ func TestPulledUnderALease(t *testing.T) {
 	if c, err = h.UpdateChannel(h.ctx, *c); err != nil || c.Pull != nil {
 		t.Errorf("%+v (%v)", c.Pull, err)
 	}
+}
+
+func due(h *house, c pim.ChannelID) time.Time {
+	h.Helper()
+	p, err := h.Pull(h.ctx, c)
+	if err != nil {
+		h.Fatal(err)
+	}
+	return p.Due
 }

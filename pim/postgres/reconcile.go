@@ -294,12 +294,14 @@ func (s *Store) Reconciled(ctx context.Context, l Lease, c Comparisons) (out Com
 }
 
 const sqlReconcileRests = `
-update reconcile set due_at = case when wakes = @wakes then now() + @after::interval else now() end, fails = case when @error = '' then fails else fails + 1 end, error = coalesce(nullif(@error, ''), error)
+update reconcile set due_at = case when wakes = @wakes then now() + @after::interval else now() end,
+    fails = case when wakes <> @wakes or @error = '' then fails else fails + 1 end, error = case when wakes = @wakes then coalesce(nullif(@error, ''), error) else error end
 where channel_id = @channel and exists (
     select from consumer where kind = 'reconcile' and channel_id = @channel and lane = 0 and epoch = @epoch and not released for key share)`
 
-// ReconcileRests says when to look again, unless somebody woke it since wakes was
-// read; failure, where it is not empty, is why the target could not be read.
+// ReconcileRests says when to look again; failure, where it is not empty, is why the
+// target could not be read. Neither counts where somebody woke it since wakes was
+// read, by changed settings or to have it looked at: it is due then.
 func (s *Store) ReconcileRests(ctx context.Context, l Lease, wakes int64, after time.Duration, failure string) error {
 	args := l.args()
 	args["after"], args["error"], args["wakes"] = after, storable(failure), wakes
