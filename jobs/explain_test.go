@@ -457,3 +457,25 @@ on conflict (channel_id, lane, minute) do update set done = 60, began = excluded
 		t.Errorf("kept %+v", kept)
 	}
 }
+
+// When a listing that is queued is done can be told while its channel is still being
+// published: what that adds comes behind it.
+func TestExplainsTheQueueWhileMarking(t *testing.T) {
+	t.Parallel()
+	r := newRoad(t)
+	r.channel("shop", webhooktest.Options{}, nil)
+	list := skus(3)
+	r.put(list, title("first"))
+	fan, lease := r.fanner(10, time.Hour)
+	if err := fan.Step(r.ctx, lease); err != nil {
+		t.Fatal(err)
+	}
+	r.exec(`insert into pace (channel_id, lane, minute, done) select id, 1, date_trunc('minute', now()) - interval '1 minute', 60 from channel`)
+	r.exec(`update consumer set holder = 'test' where kind = 'drain'`) // a process works
+	if ch := r.of("shop"); !ch.Marking {
+		t.Fatal("the channel is published already: the test proves nothing")
+	}
+	if l, _ := r.is(list[2], pim.Content, jobs.ReasonQueued); l.ETA == nil {
+		t.Errorf("%+v", l)
+	}
+}

@@ -21,8 +21,10 @@ import (
 const parentMost = 10 * time.Minute
 
 // orphan reports whether the task is a variant that its target cannot hold yet.
-func (s *step) orphan(t *task) bool {
-	field := s.t.Kind.ParentField
+func (s *step) orphan(t *task) bool { return s.t.orphan(t) }
+
+func (to *Target) orphan(t *task) bool {
+	field := to.Kind.ParentField
 	if !t.ParentAwaited || field == "" || t.item.Action != connectors.Upsert || t.lane != pim.Content || t.Born > 0 {
 		return false
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -245,5 +246,29 @@ func TestParentBeforeVariantAtShops(t *testing.T) {
 				t.Error(v)
 			}
 		})
+	}
+}
+
+// A preview says that a variant waits for its parent, as its drain would have it.
+func TestPreviewOfAnOrphan(t *testing.T) {
+	t.Parallel()
+	r := newRoad(t)
+	r.nursery(1)
+	variant := r.family(1)[0]
+	fan, lease := r.fanner(10, time.Hour)
+	if err := fan.Step(r.ctx, lease); err != nil {
+		t.Fatal(err)
+	}
+	if p := r.preview(variant, pim.Content, nil); p.Outlook != jobs.OutlookWaits || !strings.Contains(p.Reason, "its parent, P,") || p.Document == nil {
+		t.Errorf("%+v", p)
+	}
+	if p := r.preview("P", pim.Content, nil); p.Outlook != jobs.OutlookSend {
+		t.Errorf("%+v", p)
+	}
+	r.exec(`update consumer set released = true where kind = 'fanout'`) // the fan-out by hand is over
+	r.work()
+	r.settled("shop")
+	if p := r.preview(variant, pim.Content, nil); p.Outlook != jobs.OutlookSame {
+		t.Errorf("%+v", p)
 	}
 }

@@ -74,6 +74,9 @@ func (c *Channels) ETA(ctx context.Context, ch *postgres.Channel, lane pim.Lane,
 	if err != nil {
 		return nil, "", err
 	}
+	marked := *ch
+	marked.Marking = false // what that adds to the lane comes behind what is queued
+	ch = &marked
 	for i := range b.Lanes {
 		if l := &b.Lanes[i]; l.Lane == lane {
 			l.Due = ahead + 1

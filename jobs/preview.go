@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -130,6 +131,9 @@ func (c *Channels) Preview(ctx context.Context, code pim.ChannelCode, sku pim.SK
 		now, err := tried.look(ctx, survey, v, subject, waits, decoding, schema, tried == saved)
 		if err != nil {
 			return nil, err
+		}
+		if now.outlook == OutlookSend && tried.orphan(now.task) {
+			now.outlook, now.reason = OutlookWaits, fmt.Sprintf("it waits until the target holds its parent, %s, whose content is still to be there", now.Parent)
 		}
 		as := now
 		if tried != saved {

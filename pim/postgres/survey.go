@@ -59,7 +59,8 @@ select now(), cat.version, cat.derives & 1 <> 0, k.lane, k.unsure_at, l.channel_
        ` + claimedProduct + `
        case when k.lane = 1 then p.values end, case when k.lane = 1 then parent.values end,
        case when k.lane = 1 then ` + pricesValid + ` end, case when k.lane = 1 then ` + stockNow + ` end,
-       p.rev, coalesce(l.status, ''), greatest(coalesce(l.acked_rev, 0), coalesce(l.receipt_rev, 0), coalesce(l.sent_rev, 0))
+       p.rev, coalesce(l.status, ''), greatest(coalesce(l.acked_rev, 0), coalesce(l.receipt_rev, 0), coalesce(l.sent_rev, 0)),
+       coalesce(k.lane = 1 and (select ` + awaited + ` from listing c where c.product_id = p.parent_id and c.channel_id = ch.id and c.lane = 1), false)
 from channel ch
 join consumer k on k.kind = 'drain' and k.channel_id = ch.id
 cross join (select revision_floor, version, derives from catalogue offset 0) cat
@@ -132,7 +133,7 @@ func (s *Store) survey(ctx context.Context, sql string, args pgx.NamedArgs) (*Su
 		err = r.Scan(&out.Now, &out.Schema, &out.Texts, &lane, &unsure, &v.Listed, &v.Has, &v.Dirty, &v.Acked, &v.AckedAt, &v.Error, &issues,
 			&c.Product, &c.SKU, &c.Want, &c.DirtySince, &c.AckedHash, &c.SettleAt, &c.Unsure, &c.Born, &c.Unsent, &c.SoldOut, &c.Attempts, &c.Token,
 			&c.Gone, &c.Rev, &c.OfferRev, &c.MediaRev, &c.Parent, &c.Variant, &c.Family, &c.Enabled, &c.Categories,
-			(*[]byte)(&c.Values), (*[]byte)(&c.ParentValues), (*[]byte)(&c.Prices), (*[]byte)(&c.Stock), &own, &c.Status, &c.RevFloor)
+			(*[]byte)(&c.Values), (*[]byte)(&c.ParentValues), (*[]byte)(&c.Prices), (*[]byte)(&c.Stock), &own, &c.Status, &c.RevFloor, &c.ParentAwaited)
 		if err != nil {
 			return v, err
 		}
