@@ -86,3 +86,23 @@ func TestBulkGetsDoneBesideEdits(t *testing.T) {
 		t.Errorf("%d of %d arrived", n, len(list))
 	}
 }
+
+// While a channel's marking rests, for there are edits, these are fanned out at once,
+// however many there are.
+func TestChangesDoNotRestWithMarking(t *testing.T) {
+	t.Parallel()
+	r := newRoad(t)
+	r.put(skus(50), title("A"))
+	r.channel("shop", webhooktest.Options{}, nil)
+	fan, lease := r.fanner(10, time.Hour)
+	fan.Crowded()
+	for step := range 5 { // the first of which marks, and has marking rest
+		if goes, err := fan.Goes(r.ctx, lease); err != nil || !goes {
+			t.Fatalf("after step %d, with changes that wait: %t, %v", step, goes, err)
+		}
+	}
+	road, err := r.store.RoadStats(r.ctx)
+	if err != nil || road.Outbox != 0 {
+		t.Errorf("%d changes are left (%v)", road.Outbox, err)
+	}
+}

@@ -60,6 +60,15 @@ func (f Fanner) Step(ctx context.Context, l postgres.Lease) error {
 	return err
 }
 
+// Crowded has it find edits all the time, for which marking steps aside.
+func (f Fanner) Crowded() { f.f.r.Crowded(time.Hour) }
+
+// Goes is one step of it, and whether another is to follow at once.
+func (f Fanner) Goes(ctx context.Context, l postgres.Lease) (bool, error) {
+	n, err := f.f.step(ctx, l)
+	return n.again, err
+}
+
 // Limits are how many changes it takes next, and how many products it marks.
 func (f Fanner) Limits() (changes, marking int) { return f.f.changes.now(), f.f.marking.now() }
 

@@ -88,12 +88,12 @@ func (f *fanner) step(ctx context.Context, l postgres.Lease) (next, error) {
 	}
 	f.changes.took(time.Since(began), share)
 	f.woke(m)
+	left := m.Taken == limit // were there fewer than could be taken: what is committed after this look pokes
 	if !m.More {
-		// Fewer than could be taken: what is committed after this look pokes.
-		return next{again: m.Taken == limit, idle: m.Taken == 0}, nil
+		return next{again: left, idle: m.Taken == 0}, nil
 	}
 	if at := f.rests.Load(); at != nil && time.Until(*at) > 0 {
-		return next{in: time.Until(*at)}, nil
+		return next{again: left, in: time.Until(*at)}, nil // changes do not rest
 	}
 	began = time.Now()
 	rows, polite := f.marking.now(), f.r.courtesy.asked()
@@ -110,7 +110,7 @@ func (f *fanner) step(ctx context.Context, l postgres.Lease) (next, error) {
 		rest := min(resting*took, restMost)
 		at := time.Now().Add(rest)
 		f.rests.Store(&at)
-		return next{in: rest}, nil
+		return next{again: left, in: rest}, nil
 	}
 	f.marking.took(took, share)
 	return next{again: true}, nil
