@@ -106,3 +106,22 @@ func TestChangesDoNotRestWithMarking(t *testing.T) {
 		t.Errorf("%d changes are left (%v)", road.Outbox, err)
 	}
 }
+
+// Tickets of what was sent in bulk are asked for without a turn: of a lane that sends
+// one by one they else would be claimed, and left for an edit, for ever.
+func TestTicketsTakeNoTurns(t *testing.T) {
+	t.Parallel()
+	r, _ := crowd(t, time.Hour, 1)
+	fake := r.channel("market", webhooktest.Options{Async: &webhooktest.Async{Polls: 1 << 30}}, serial)
+	r.until(func() bool { // not due: no step has it in hand
+		tag, err := r.store.Pool().Exec(r.ctx, `update listing set due_at = now() + interval '1 hour' where token is not null and lane = 1 and due_at > now()`)
+		return err == nil && tag.RowsAffected() == 1
+	})
+	giveBack := r.runner.TakeTurns()
+	defer giveBack()
+	polls := fake.Counts().Polls
+	r.exec(`update listing set due_at = now() - interval '1 hour' where token is not null`)
+	r.put([]pim.SKU{"OTHER"}, title("A"))
+	r.until(func() bool { return r.listing("market", "OTHER", pim.Content).State == pim.StatePending })
+	r.until(func() bool { return fake.Counts().Polls > polls })
+}

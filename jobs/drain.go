@@ -234,6 +234,8 @@ func (f *flow) step(ctx context.Context) (n next, full bool, err error) {
 	if !bulk {
 		d.r.courtesy.heed()
 	}
+	// Of tickets there is nothing to be worked out: they take no turns, and leave none.
+	bulk = bulk && slices.ContainsFunc(claim.Items, func(c postgres.Claimed) bool { return c.Token == "" })
 	full = len(claim.Items) == options.Limit
 	probe := claim.Channel.Fails >= postgres.BreakerFails
 	full = full && !probe
