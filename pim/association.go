@@ -12,7 +12,8 @@ import (
 // MaxAssociations bounds the associations of one type that a product has.
 const MaxAssociations = 1000
 
-const maxQuantity = 1_000_000_000
+// MaxQuantity bounds the quantity of an association.
+const MaxQuantity = 1_000_000_000
 
 // AssociationType is a way in which products belong together: what is bought with
 // them, what replaces them, what a pack holds.
@@ -149,8 +150,8 @@ func decodeAssociation(ps *problems, at string, v any) (a Association) {
 		case "quantity":
 			n, _ := m[name].(json.Number)
 			q, err := strconv.Atoi(string(n))
-			if err != nil || q < 1 || q > maxQuantity {
-				ps.add(at+"/quantity", "association.quantity", fmt.Sprintf("a quantity is a whole number from 1 to %d", maxQuantity))
+			if err != nil || q < 1 || q > MaxQuantity {
+				ps.add(at+"/quantity", "association.quantity", fmt.Sprintf("a quantity is a whole number from 1 to %d", MaxQuantity))
 			}
 			a.Quantity = q
 		default:

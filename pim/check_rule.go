@@ -1,6 +1,7 @@
 package pim
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,11 +15,12 @@ import (
 	"unicode/utf8"
 )
 
-// Bounds of patterns. A text is matched in steps of its characters times the
-// pattern's instructions, so both are bounded.
+// Bounds of patterns. A text is matched in as many steps as its characters times the
+// pattern's instructions, at worst: some tenths of a second for maxPatternWork.
 const (
 	maxPattern      = 500
 	maxPatternSteps = 1000
+	maxPatternWork  = 10_000_000
 )
 
 // ruleIndex is an attribute's Rules made ready to check with.
@@ -37,7 +39,7 @@ func ruleIndexOf(a *attributeIndex) *ruleIndex {
 	}
 	x := &ruleIndex{min: a.limit(r.Min), max: a.limit(r.Max)}
 	if r.Pattern != "" {
-		x.pattern, _ = compilePattern(r.Pattern)
+		x.pattern, _, _ = compilePattern(r.Pattern)
 	}
 	for _, u := range r.Units {
 		if symbol, ok := UnitSymbol(u); ok {
@@ -67,24 +69,26 @@ func (a *attributeIndex) size(n, unit string) *big.Rat {
 	return r
 }
 
-// compilePattern reads a pattern that the whole of a text is to match.
-func compilePattern(pattern string) (*regexp.Regexp, error) {
-	whole := `\A(?:` + pattern + `)\z`
+// compilePattern reads a pattern that the whole of a text is to match, and says in how
+// many steps it is done with a character.
+func compilePattern(pattern string) (whole *regexp.Regexp, steps int, err error) {
+	text := `\A(?:` + pattern + `)\z`
 	if _, err := syntax.Parse(pattern, syntax.Perl); err != nil { // alone: a ")" of its own must not close ours
-		return nil, err
+		return nil, 0, err
 	}
-	tree, err := syntax.Parse(whole, syntax.Perl)
+	tree, err := syntax.Parse(text, syntax.Perl)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	prog, err := syntax.Compile(tree.Simplify())
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	if len(prog.Inst) > maxPatternSteps {
-		return nil, fmt.Errorf("the pattern comes to %d steps, more than %d", len(prog.Inst), maxPatternSteps)
+	if steps = len(prog.Inst); steps > maxPatternSteps {
+		return nil, 0, fmt.Errorf("the pattern comes to %d steps, more than %d", steps, maxPatternSteps)
 	}
-	return regexp.Compile(whole)
+	whole, err = regexp.Compile(text)
+	return whole, steps, err
 }
 
 // mendable are the faults that a change of an attribute gives to values which
@@ -214,8 +218,11 @@ func (ps *problems) rules(a *Attribute) {
 	if only("pattern", a.Pattern != "", "a text", TypeText) {
 		if len(a.Pattern) > maxPattern {
 			ps.add("/pattern", "attribute.pattern", fmt.Sprintf("a pattern has at most %d bytes", maxPattern))
-		} else if _, err := compilePattern(a.Pattern); err != nil {
+		} else if _, steps, err := compilePattern(a.Pattern); err != nil {
 			ps.add("/pattern", "attribute.pattern", "this is no regular expression that can be used: "+err.Error())
+		} else if most := cmp.Or(max(a.MaxLength, 0), defaultMaxLength); steps*most > maxPatternWork {
+			ps.add("/pattern", "attribute.pattern", fmt.Sprintf(
+				"the pattern comes to %d steps for each of up to %d characters: give it a max_length of at most %d", steps, most, maxPatternWork/steps))
 		}
 	}
 	ps.ranges(a, only)

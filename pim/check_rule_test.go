@@ -146,6 +146,8 @@ func TestCheckAttributeRules(t *testing.T) {
 		{Attribute{Type: TypeText, Rules: Rules{Pattern: `(`}}, "attribute.pattern /pattern"},
 		{Attribute{Type: TypeText, Rules: Rules{Pattern: `a)|(?:b`}}, "attribute.pattern /pattern"},
 		{Attribute{Type: TypeText, Rules: Rules{Pattern: `(a{100}){10}`}}, "attribute.pattern /pattern"},
+		{Attribute{Type: TypeText, Rules: Rules{Pattern: `(a?b?c){50}`}}, "attribute.pattern /pattern"},
+		{Attribute{Type: TypeText, MaxLength: 5000, Rules: Rules{Pattern: `(a?b?c){50}`}}, ""},
 		{Attribute{Type: TypeText, Rules: Rules{Pattern: strings.Repeat("a", 501)}}, "attribute.pattern /pattern"},
 		{Attribute{Type: TypeRichText, Rules: Rules{Pattern: "a", Min: "1", MaxItems: 1, Unique: true}}, "attribute.pattern /pattern,attribute.min /min,attribute.max_items /max_items,attribute.unique /unique"},
 		{Attribute{Type: TypeNumber, Rules: Rules{Min: "x", Max: "1"}}, "attribute.min /min"},

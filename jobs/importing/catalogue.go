@@ -39,7 +39,7 @@ type catalogue struct {
 	kinds      []string // of the families
 	lists      map[string]bool
 	currencies []pim.Currency
-	references map[string]bool
+	references map[string]bool // by kind: each has a quantity
 	langs      map[string]bool
 	categories []supplier.Category
 	catAt      map[string]int
@@ -66,7 +66,6 @@ type feature struct {
 // kind is a family of the catalogue.
 type kind struct {
 	name map[string]string
-	refs map[string]bool
 }
 
 // placing puts a product into a category.
@@ -190,7 +189,7 @@ func (c *catalogue) take(it *supplier.Item, h *supplier.Header) {
 	}
 	fam := c.families[key]
 	if fam == nil {
-		fam = &kind{name: map[string]string{}, refs: map[string]bool{}}
+		fam = &kind{name: map[string]string{}}
 		c.families[key] = fam
 		c.kinds = append(c.kinds, key)
 	}
@@ -204,9 +203,10 @@ func (c *catalogue) take(it *supplier.Item, h *supplier.Header) {
 	for _, m := range it.Media {
 		c.fields[m.Field] = max(c.fields[m.Field], 1)
 	}
-	for kind := range it.References {
-		if c.references[kind] || len(c.references) < maxKinds {
-			c.references[kind], fam.refs[kind] = true, true
+	for kind, list := range it.References {
+		counted, known := c.references[kind]
+		if known || len(c.references) < maxKinds {
+			c.references[kind] = (counted || !known) && !slices.ContainsFunc(list, func(r supplier.Reference) bool { return r.Quantity == 0 })
 		}
 	}
 	seen := map[string]bool{}

@@ -3,6 +3,7 @@ package importing
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/url"
 	"slices"
 	"strings"
@@ -19,7 +20,7 @@ type filling struct {
 	table      *table
 	fields     map[string]home
 	features   map[string]home
-	references map[string]home
+	references map[string]pim.AssociationType // by kind
 	codesUsed  map[string]bool
 	locales    map[string]pim.Locale // by language; "" is the catalogue's first
 	first      pim.Locale
@@ -87,14 +88,8 @@ func (f *filling) fill(r *record, it *supplier.Item, h *supplier.Header) {
 		}
 	}
 	f.media(values, it, h, note)
-	for kind, skus := range it.References {
-		if p := f.references[kind]; p.attr != nil {
-			list := make([]any, 0, len(skus))
-			for _, sku := range skus {
-				list = append(list, plainSKU(sku))
-			}
-			values[p.attr.Code] = list
-		}
+	if links := f.links(it, note); len(links) > 0 {
+		r.cells[at[AssociationsColumn]] = links
 	}
 	for code, v := range values {
 		if i, ok := at[AttributeColumn(code, "", "")]; ok {
@@ -267,6 +262,39 @@ func (f *filling) media(values map[string]any, it *supplier.Item, h *supplier.He
 			values[p.attr.Code] = append(list, any(link))
 		}
 	}
+}
+
+// links are an item's references as the column has associations. One that no product
+// can have is left out, and told: it is not worth the product.
+func (f *filling) links(it *supplier.Item, note func(code, value, format string, args ...any)) map[string]any {
+	out := map[string]any{}
+	seen := map[[2]string]bool{}
+	for _, kind := range slices.Sorted(maps.Keys(it.References)) {
+		t, known := f.references[kind]
+		if !known {
+			continue
+		}
+		list, _ := out[t.Code].([]any)
+		for _, ref := range it.References[kind] {
+			sku := plainSKU(ref.SKU)
+			switch {
+			case sku == plainSKU(it.SKU) || pim.ValidSKU(sku) != nil:
+				note("reference.sku", ref.SKU, "a product cannot refer (%s) to itself, or to what is no SKU: the reference is left out", kind)
+				continue
+			case seen[[2]string{t.Code, sku}] || len(list) == pim.MaxAssociations:
+				continue
+			case t.Quantified:
+				list = append(list, map[string]any{"sku": sku, "quantity": json.Number(fmt.Sprint(max(1, ref.Quantity)))})
+			default:
+				list = append(list, sku)
+			}
+			seen[[2]string{t.Code, sku}] = true
+		}
+		if len(list) > 0 {
+			out[t.Code] = list
+		}
+	}
+	return out
 }
 
 // escaped is a file's path as part of a link.

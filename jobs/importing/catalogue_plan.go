@@ -21,6 +21,7 @@ type cataloguer struct {
 	opts     *Options
 	prefix   string // before codes of attributes that are something else already
 	change   postgres.SchemaChange
+	types    []pim.AssociationType    // new
 	attrs    map[string]pim.Attribute // new, or with more labels
 	findings []problem
 	filling  filling
@@ -36,7 +37,7 @@ func cataloguePlan(schema *pim.Schema, s *survey, o *Options, fields map[string]
 	c := &cataloguer{
 		catalogue: s.found, schema: schema, opts: o, prefix: "bmecat_", attrs: map[string]pim.Attribute{}, noted: map[string]bool{},
 		filling: filling{
-			catalogue: s.found, fields: map[string]home{}, features: map[string]home{}, references: map[string]home{}, locales: map[string]pim.Locale{},
+			catalogue: s.found, fields: map[string]home{}, features: map[string]home{}, references: map[string]pim.AssociationType{}, locales: map[string]pim.Locale{},
 			lists: map[string]string{}, families: map[string]string{}, codes: make([]string, len(s.found.categories)), assetBase: o.AssetBase,
 		},
 	}
@@ -78,18 +79,31 @@ func (c *cataloguer) finish(s *survey, edits []pim.CategoryEdit, tree *pim.Tree)
 		t.index[name] = len(t.names)
 		t.names = append(t.names, name) // as many as there are features
 	}
+	if len(c.filling.references) > 0 {
+		t.index[AssociationsColumn] = len(t.names)
+		t.names = append(t.names, AssociationsColumn)
+	}
 	t.findings = c.findings
 	s.table = &t
 	s.guessed = false
 	c.filling.table = &t
 	next := grownSchema(c.schema, &c.change, tree)
+	if len(c.types) > 0 {
+		next.Associations = maps.Clone(next.Associations)
+		if next.Associations == nil {
+			next.Associations = map[string]*pim.AssociationType{}
+		}
+		for i := range c.types {
+			next.Associations[c.types[i].Code] = &c.types[i]
+		}
+	}
 	p, err := ownPlan(next, s, c.opts, nil)
 	if err != nil {
 		return nil, err
 	}
 	p.filling = &c.filling
-	if ch := &c.change; len(ch.Attributes)+len(ch.Families)+len(ch.Locales)+len(ch.Currencies)+len(ch.PriceLists)+len(edits) > 0 {
-		p.change, p.categories = ch, edits
+	if ch := &c.change; len(ch.Attributes)+len(ch.Families)+len(ch.Locales)+len(ch.Currencies)+len(ch.PriceLists)+len(edits)+len(c.types) > 0 {
+		p.change, p.categories, p.types = ch, edits, c.types
 	}
 	return p, nil
 }
@@ -191,29 +205,43 @@ func (c *cataloguer) attributes() error {
 			fill.features[key] = p
 		}
 	}
+	c.associations()
+	return nil
+}
+
+// associations finds or makes the association type of each kind of reference. Into a
+// family that was named only types are taken that there are.
+func (c *cataloguer) associations() {
+	known := maps.Clone(c.schema.Associations)
+	if known == nil {
+		known = map[string]*pim.AssociationType{}
+	}
 	for _, kind := range slices.Sorted(maps.Keys(c.references)) {
 		code := codeOf(strings.ToLower(kind))
-		if code == "" {
+		if code == "" || pim.ValidCode("association type", code) != nil || c.opts.Family != "" && known[code] == nil {
+			c.findings = append(c.findings, problem{value: kind, code: "association_type.unknown", text: "there is no association type for references of this kind: they are not taken"})
 			continue
 		}
-		p, ok, err := c.attribute(pim.Attribute{Code: code, Type: pim.TypeReference}, 0)
-		if err != nil {
-			return err
+		if known[code] == nil {
+			t := pim.AssociationType{Code: code, Quantified: c.references[kind]}
+			known[code], c.types = &t, append(c.types, t)
 		}
-		if ok {
-			fill.references[kind] = p
-		}
+		c.filling.references[kind] = *known[code]
 	}
-	return nil
 }
 
 // featureCode is the attribute of a feature: of an identifier one that says whose
 // it is, of a name the name, unless a field or a column of ours is called so.
 func (c *cataloguer) featureCode(key string, f *feature) string {
-	if f.id || reservedName(key) || slices.ContainsFunc(supplier.Fields, func(x supplier.Field) bool { return x.Code == key }) || c.references[key] {
+	if f.id || reservedName(key) || slices.ContainsFunc(supplier.Fields, func(x supplier.Field) bool { return x.Code == key }) || c.refersBy(key) {
 		return codeOf(c.prefix + key)
 	}
 	return key
+}
+
+func (c *cataloguer) refersBy(kind string) bool {
+	_, is := c.references[kind]
+	return is
 }
 
 // labels are names by the store's locales.
@@ -364,9 +392,6 @@ func (c *cataloguer) familiesOf(filename string) {
 		}
 		for _, f := range supplier.FieldsOf(c.header.Format) {
 			join(c.filling.fields[f.Code])
-		}
-		for _, ref := range slices.Sorted(maps.Keys(k.refs)) {
-			join(c.filling.references[ref])
 		}
 		for _, f := range c.order {
 			if c.features[f].kinds[key] {

@@ -62,7 +62,8 @@ const catalogue12 = `<?xml version="1.0" encoding="ISO-8859-1"?>
 </ARTICLE_PRICE_DETAILS>
 <MIME_INFO><MIME><MIME_TYPE>image/jpeg</MIME_TYPE><MIME_SOURCE>a b.jpg</MIME_SOURCE></MIME><MIME><MIME_TYPE>application/pdf</MIME_TYPE><MIME_SOURCE>https://x.example/a.pdf</MIME_SOURCE></MIME></MIME_INFO>
 <USER_DEFINED_EXTENSIONS><UDX.A>x</UDX.A></USER_DEFINED_EXTENSIONS>
-<ARTICLE_REFERENCE type="accessories"><ART_ID_TO>S-2</ART_ID_TO></ARTICLE_REFERENCE></ARTICLE>
+<ARTICLE_REFERENCE type="accessories"><ART_ID_TO>S-2</ART_ID_TO></ARTICLE_REFERENCE><ARTICLE_REFERENCE type="accessories"><ART_ID_TO>S-1</ART_ID_TO></ARTICLE_REFERENCE>
+<ARTICLE_REFERENCE type="consists_of" quantity="4"><ART_ID_TO>S-3</ART_ID_TO></ARTICLE_REFERENCE></ARTICLE>
 <ARTICLE><SUPPLIER_AID>S-2</SUPPLIER_AID><ARTICLE_DETAILS><DESCRIPTION_SHORT>Mutter</DESCRIPTION_SHORT></ARTICLE_DETAILS>
 <ARTICLE_PRICE_DETAILS><ARTICLE_PRICE price_type="net_list"><PRICE_AMOUNT>1,50</PRICE_AMOUNT></ARTICLE_PRICE></ARTICLE_PRICE_DETAILS></ARTICLE>
 <ARTICLE><SUPPLIER_AID></SUPPLIER_AID></ARTICLE>
@@ -82,13 +83,16 @@ func TestBMEcat(t *testing.T) {
 	for code, want := range map[string]string{
 		"name": `{"de-DE":"Schraube für 5 mm²"}`, "description": `{"de-DE":"<b>Fest</b>"}`, "barcode": "4006381333931", "brand": "Müller", "tags": `{"de-DE":"A, B"}`,
 		"lange": `{"amount":40.0,"unit":"mm"}`, "farbe": `{"de-DE":"blau, rot"}`, "teile": `{"de-DE":"13 -tlg."}`, "order_unit": "C62", "price_quantity": "100", "tax_rate": "0.19",
-		"images": `["https://img.example/m/a%20b.jpg"]`, "documents": `["https://x.example/a.pdf"]`, "accessories": `["S-2"]`,
+		"images": `["https://img.example/m/a%20b.jpg"]`, "documents": `["https://x.example/a.pdf"]`,
 	} {
 		if got := textOf(v[code]); got != want {
 			t.Errorf("%s is %s, want %s", code, got, want)
 		}
 	}
 	p, err := store.Product(t.Context(), "S-1")
+	if got := compact(p.Associations); got != `{"accessories":["S-2"],"consists_of":[{"sku":"S-3","quantity":4}]}` {
+		t.Errorf("associations: %s", got)
+	}
 	if err != nil || p.Family != "bmecat_eclass_5_1_23110101" || strings.Join(p.Categories, " ") != "muller_kg_3" {
 		t.Errorf("%+v %v", p, err)
 	}
@@ -105,8 +109,9 @@ func TestBMEcat(t *testing.T) {
 		t.Errorf("the tree: %+v", c)
 	}
 	for _, f := range [][3]string{
-		{"price.amount", "/BMECAT/T_NEW_CATALOG/ARTICLE[2]/ARTICLE_PRICE_DETAILS/ARTICLE_PRICE/PRICE_AMOUNT", "line 30"},
-		{"sku.missing", "/BMECAT/T_NEW_CATALOG/ARTICLE[3]", "line 31"},
+		{"price.amount", "/BMECAT/T_NEW_CATALOG/ARTICLE[2]/ARTICLE_PRICE_DETAILS/ARTICLE_PRICE/PRICE_AMOUNT", "line 31"},
+		{"sku.missing", "/BMECAT/T_NEW_CATALOG/ARTICLE[3]", "line 32"},
+		{"reference.sku", "/BMECAT/T_NEW_CATALOG/ARTICLE", "accessories"},
 		{"category.unknown", "", "S-1"},
 		{"bmecat.udx", "", "UDX.A"},
 		{"text.entity", "DESCRIPTION_SHORT", ""},
@@ -212,7 +217,7 @@ func TestBrokenCatalogue(t *testing.T) {
 	whole := strings.ReplaceAll(catalogue12, "1,50", "1.50")
 	cut := whole[:strings.Index(whole, "<ARTICLE><SUPPLIER_AID></SUPPLIER_AID>")] + "<ARTICLE>&bomb;</ARTICLE>"
 	run, _ := runImport(t, importer(store), "cut.xml", Options{}, cut)
-	if run.State != "failed" || run.Created != 2 || !strings.Contains(run.Error, "line 31, /BMECAT/T_NEW_CATALOG/ARTICLE[3]") || !strings.Contains(run.Error, "entity") {
+	if run.State != "failed" || run.Created != 2 || !strings.Contains(run.Error, "line 32, /BMECAT/T_NEW_CATALOG/ARTICLE[3]") || !strings.Contains(run.Error, "entity") {
 		t.Errorf("%+v", run)
 	}
 	for name, file := range map[string]string{

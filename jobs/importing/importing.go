@@ -276,6 +276,11 @@ func (w *writer) change(ctx context.Context) (err error) {
 	if c := w.plan.change; len(c.Attributes)+len(c.Families)+len(c.Locales)+len(c.Currencies)+len(c.PriceLists) > 0 {
 		_, err = w.im.store.ChangeSchema(ctx, *c)
 	}
+	for _, t := range w.plan.types {
+		if err == nil {
+			_, _, err = w.im.store.PutAssociationType(ctx, t, 0)
+		}
+	}
 	if err == nil && len(w.plan.categories) > 0 {
 		_, err = w.im.store.PutCategories(ctx, w.plan.categories)
 	}

@@ -47,9 +47,10 @@ type plan struct {
 	pairs     map[string]int    // name → target
 	variants  map[string]string // family variants by the names of their axes
 	parent    *expression
-	ignored   []string    // columns that the layout has no use for
-	own       []ownColumn // of our own layout
-	filling   *filling    // of a supplier's catalogue
+	ignored   []string              // columns that the layout has no use for
+	own       []ownColumn           // of our own layout
+	filling   *filling              // of a supplier's catalogue
+	types     []pim.AssociationType // that come with change
 	// categories go into the tree with change.
 	categories []pim.CategoryEdit
 }

@@ -58,8 +58,8 @@ func associates(edits []Edit, todo []int) bool {
 }
 
 // reached are the SKUs that edits of associations may touch, beside their own.
-func (b *batchEdit) reached(ctx context.Context, q querier, todo []int) ([]string, error) {
-	own := mentioned(b.edits, todo)
+func reached(ctx context.Context, q querier, edits []Edit, todo []int) ([]string, error) {
+	own := mentioned(edits, todo)
 	now, gone, err := associations(ctx, q, own)
 	if err != nil {
 		return nil, err
@@ -78,7 +78,7 @@ func (b *batchEdit) reached(ctx context.Context, q querier, todo []int) ([]strin
 		}
 	}
 	for _, i := range todo {
-		if e := &b.edits[i]; e.Associations != nil {
+		if e := &edits[i]; e.Associations != nil {
 			add(*e.Associations)
 			add(now[e.SKU])
 			add(gone[e.SKU])
@@ -90,21 +90,15 @@ func (b *batchEdit) reached(ctx context.Context, q querier, todo []int) ([]strin
 // tryAssociating is try for edits of which some change associations.
 func (b *batchEdit) tryAssociating(ctx context.Context, q querier, schema *pim.Schema, todo []int) (again []int, err error) {
 	err = pgx.BeginFunc(ctx, q, func(tx pgx.Tx) error {
-		skus, err := b.reached(ctx, tx, todo)
+		skus, err := reached(ctx, tx, b.edits, todo)
 		if err != nil {
 			return err
 		}
 		if _, err := tx.Exec(ctx, sqlLockProducts, named{"skus": skus}); err != nil {
 			return err
 		}
-		a := &associating{schema: schema, before: map[pim.SKU]pim.Associations{}, changed: map[associationsOfType]bool{}, locked: map[pim.SKU]bool{}}
-		for _, sku := range skus {
-			a.locked[pim.SKU(sku)] = true
-		}
-		if a.have, a.gone, err = associations(ctx, tx, skus); err != nil {
-			return err
-		}
-		if a.waiting, err = waitingAssociations(ctx, tx, schema, skus); err != nil {
+		a, err := readAssociating(ctx, tx, schema, skus)
+		if err != nil {
 			return err
 		}
 		b.links = a
@@ -131,6 +125,31 @@ func (b *batchEdit) tryAssociating(ctx context.Context, q querier, schema *pim.S
 	return again, err
 }
 
+// readAssociating reads what edits of associations of these products start from.
+func readAssociating(ctx context.Context, q querier, schema *pim.Schema, skus []string) (a *associating, err error) {
+	a = &associating{schema: schema, before: map[pim.SKU]pim.Associations{}, changed: map[associationsOfType]bool{}, locked: map[pim.SKU]bool{}}
+	for _, sku := range skus {
+		a.locked[pim.SKU(sku)] = true
+	}
+	if a.have, a.gone, err = associations(ctx, q, skus); err != nil {
+		return nil, err
+	}
+	a.waiting, err = waitingAssociations(ctx, q, schema, skus)
+	return a, err
+}
+
+// tryAssociating has edits that nobody writes see what they make of associations.
+func (w *editor) tryAssociating(ctx context.Context, q querier, edits []Edit, todo []int) error {
+	if !associates(edits, todo) {
+		return nil
+	}
+	skus, err := reached(ctx, q, edits, todo)
+	if err == nil {
+		w.links, err = readAssociating(ctx, q, w.schema, skus)
+	}
+	return err
+}
+
 // set works out what an edit makes of its product's associations: before and after,
 // nil where it changes none, and warnings.
 func (a *associating) set(e *Edit, exists bool) (change *pim.Change, warnings []pim.Problem) {
@@ -155,17 +174,17 @@ func (a *associating) set(e *Edit, exists bool) (change *pim.Change, warnings []
 		types[t] = true
 	}
 	for _, t := range slices.Sorted(maps.Keys(types)) {
-		if slices.Equal(was[t], next[t]) {
-			continue
-		}
-		a.changed[associationsOfType{e.SKU, t}] = true
-		for i, x := range next[t] {
+		for i, x := range (*e.Associations)[t] {
 			if a.have[x.SKU] == nil {
 				warnings = append(warnings, pim.Problem{
 					Pointer: fmt.Sprintf("%s/%d", pim.JoinPointer("/associations", t), i), Code: "association.unknown", Detail: fmt.Sprintf("there is no product %q", x.SKU),
 				})
 			}
 		}
+		if slices.Equal(was[t], next[t]) {
+			continue
+		}
+		a.changed[associationsOfType{e.SKU, t}] = true
 		if k := a.schema.Associations[t]; k != nil && k.TwoWay {
 			a.others(e.SKU, t, was, next)
 		}

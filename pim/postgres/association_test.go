@@ -443,3 +443,32 @@ func TestTwoWayAssociationsAreBounded(t *testing.T) {
 		t.Errorf("%d, %v", len(got.Associations["PAIR"]), err)
 	}
 }
+
+// Who tries an import is told what it would make of associations.
+func TestAssociationsAreTried(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.linkTypes()
+	for _, sku := range []pim.SKU{"A", "B"} {
+		h.names(sku, pim.Values{"colour": "red"})
+	}
+	h.link(Patch, "A", map[string]string{"PAIR": "B"})
+	family := "thing"
+	try := func(sku pim.SKU, a map[string]string) EditResult {
+		links := linksOf(a)
+		res, err := h.TryImport(h.ctx, h.Schema(), []Edit{{SKU: sku, Mode: Merge, Family: &family, Associations: &links}}, ImportOffers{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return res[0]
+	}
+	if r := try("B", map[string]string{"PAIR": "A"}); r.Err != nil || r.Changed {
+		t.Errorf("what is so already: %+v", r)
+	}
+	if r := try("B", map[string]string{"UP": "A NOBODY"}); r.Err != nil || !r.Changed || len(r.Warnings) != 1 || r.Warnings[0].Code != "association.unknown" {
+		t.Errorf("another one: %+v", r)
+	}
+	if got := h.links("B"); got != `{"PAIR":["A"]}` {
+		t.Errorf("tried, and stored: %s", got)
+	}
+}

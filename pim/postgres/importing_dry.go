@@ -84,6 +84,9 @@ func (s *Store) tryEdits(ctx context.Context, tx pgx.Tx, schema *pim.Schema, edi
 	if w.missing, err = missingRecords(ctx, tx, namedRecords(schema, edits, all)); err != nil {
 		return err
 	}
+	if err := w.tryAssociating(ctx, tx, edits, all); err != nil {
+		return err
+	}
 	first, second := stages(edits)
 	stand := int64(-1) // ids that no product has
 	for _, i := range first {

@@ -178,7 +178,7 @@ func part(n *markup.Node, name string) []*markup.Node {
 
 // item reads an article.
 func (b *bmecat) item(n *markup.Node) *Item {
-	it := &Item{Path: n.Path(), Line: n.Line, Size: n.Size, References: map[string][]string{}}
+	it := &Item{Path: n.Path(), Line: n.Line, Size: n.Size}
 	if it.SKU = n.Of("SUPPLIER_AID"); it.SKU == "" {
 		it.SKU = n.Of("SUPPLIER_PID")
 	}
@@ -219,9 +219,8 @@ func (b *bmecat) item(n *markup.Node) *Item {
 			if to == "" {
 				to = k.Of("PROD_ID_TO")
 			}
-			if kind := strings.ToLower(k.Attr["type"]); to != "" && kind != "" && !slices.Contains(it.References[kind], to) {
-				it.References[kind] = append(it.References[kind], to)
-			}
+			quantity, _ := strconv.Atoi(k.Attr["quantity"])
+			it.refers(n, strings.ToLower(k.Attr["type"]), Reference{to, min(max(quantity, 0), pim.MaxQuantity)})
 		case "LOGISTIC_DETAILS":
 			for field, e := range map[string]*markup.Node{
 				"customs_number": k.Kid("CUSTOMS_TARIFF_NUMBER", "CUSTOMS_NUMBER"), "country_of_origin": k.Kid("COUNTRY_OF_ORIGIN"), "weight": k.Kid("PRODUCT_DIMENSIONS", "WEIGHT"),

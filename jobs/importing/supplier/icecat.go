@@ -81,7 +81,7 @@ func (c *icecat) Next() (Event, error) {
 
 // product reads a product file.
 func (c *icecat) product(n *markup.Node) *Item {
-	it := &Item{Path: n.Path(), Line: n.Line, Size: n.Size, SKU: n.Attr["Prod_id"], References: map[string][]string{}}
+	it := &Item{Path: n.Path(), Line: n.Line, Size: n.Size, SKU: n.Attr["Prod_id"]}
 	if code := n.Attr["Code"]; code != "1" {
 		it.refuse(n, "icecat.code", code, "Icecat answers with code %s instead of the product: %s", code, n.Attr["ErrorMessage"])
 		return it
@@ -114,9 +114,7 @@ func (c *icecat) product(n *markup.Node) *Item {
 	}
 	c.pictures(it, n)
 	for _, related := range n.All("ProductRelated") {
-		if sku := attr(related.Kid("Product"), "Prod_id"); sku != "" && !slices.Contains(it.References["related"], sku) {
-			it.References["related"] = append(it.References["related"], sku)
-		}
+		it.refers(n, "related", Reference{SKU: attr(related.Kid("Product"), "Prod_id")})
 	}
 	return it
 }

@@ -57,6 +57,12 @@ type Price struct {
 	Line int
 }
 
+// Reference is another product that an item names.
+type Reference struct {
+	SKU      string
+	Quantity int // how many of it; 0: the file does not say
+}
+
 // Problem is something about an item that people should know of.
 type Problem struct {
 	Path, Value, Code, Text string
@@ -74,10 +80,10 @@ type Item struct {
 	Texts      []Text
 	Features   []Feature
 	Prices     []Price
-	Media      []Text              // Field images or documents, Value a link or file name
-	References map[string][]string // kind → SKUs
-	Categories []string            // IDs of categories that the item itself names
-	Bad        *Problem            // it cannot be taken
+	Media      []Text                 // Field images or documents, Value a link or file name
+	References map[string][]Reference // by kind, at most pim.MaxAssociations of each
+	Categories []string               // IDs of categories that the item itself names
+	Bad        *Problem               // it cannot be taken
 	Notes      []Problem
 }
 
@@ -261,6 +267,21 @@ func (it *Item) note(n *markup.Node, code, value, format string, args ...any) {
 	p := Problem{Path: n.Path(), Line: n.Line, Code: code, Value: value, Text: fmt.Sprintf(format, args...)}
 	if len(it.Notes) < 100 && !slices.ContainsFunc(it.Notes, func(q Problem) bool { return q.Code == p.Code && q.Path == p.Path && q.Text == p.Text }) {
 		it.Notes = append(it.Notes, p)
+	}
+}
+
+// refers notes another product, once for each kind.
+func (it *Item) refers(n *markup.Node, kind string, to Reference) {
+	list := it.References[kind]
+	switch {
+	case to.SKU == "" || kind == "" || slices.ContainsFunc(list, func(r Reference) bool { return r.SKU == to.SKU }):
+	case len(list) == pim.MaxAssociations:
+		it.note(n, "reference.many", kind, "a product has at most %d references of a type: those beyond are left out", pim.MaxAssociations)
+	default:
+		if it.References == nil {
+			it.References = map[string][]Reference{}
+		}
+		it.References[kind] = append(list, to)
 	}
 }
 
