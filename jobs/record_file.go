@@ -93,14 +93,17 @@ func recordColumnOf(e *pim.ReferenceEntity, name string) (c recordColumn, err er
 		c.label, c.locale = true, pim.Locale(tag.String())
 		return c, nil
 	}
+	for i := range e.Attributes { // one whose code ends as a locale's tag does before one that is localizable
+		if a := &e.Attributes[i]; !a.Localizable && name == strings.ToLower(a.Code) {
+			c.attr = a
+			return c, nil
+		}
+	}
 	for i := range e.Attributes {
 		a := &e.Attributes[i]
 		rest, is := strings.CutPrefix(name, strings.ToLower(a.Code))
 		switch {
 		case !is:
-		case rest == "" && !a.Localizable:
-			c.attr = a
-			return c, nil
 		case a.Localizable && strings.HasPrefix(rest, "-"):
 			if tag, err := language.Raw.Parse(rest[1:]); err == nil {
 				c.attr, c.locale = a, pim.Locale(tag.String())

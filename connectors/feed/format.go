@@ -111,7 +111,8 @@ func (f *rss) scan(r io.Reader, part bool, fn func(id string, row fields) error)
 	if part {
 		r = io.MultiReader(strings.NewReader(`<channel xmlns:g="`+namespace+`">`), r, strings.NewReader("</channel>"))
 	}
-	d := xml.NewDecoder(r)
+	in := &measured{r: r, left: maxLine}
+	d := xml.NewDecoder(in)
 	for {
 		t, err := d.Token()
 		if errors.Is(err, io.EOF) {
@@ -124,6 +125,7 @@ func (f *rss) scan(r io.Reader, part bool, fn func(id string, row fields) error)
 		if !ok || start.Name.Local != "item" {
 			continue
 		}
+		in.left = maxLine
 		var item element
 		if err := d.DecodeElement(&item, &start); err != nil {
 			return fmt.Errorf("reading the feed: %w", err)
@@ -140,7 +142,25 @@ func (f *rss) scan(r io.Reader, part bool, fn func(id string, row fields) error)
 		if err := fn(id, row); err != nil {
 			return err
 		}
+		in.left = maxLine
 	}
+}
+
+// measured gives no more than left bytes, for what somebody has put in the place of a
+// feed may be anything.
+type measured struct {
+	r    io.Reader
+	left int
+}
+
+// Read implements io.Reader.
+func (m *measured) Read(b []byte) (int, error) {
+	if m.left <= 0 {
+		return 0, fmt.Errorf("a row has more than %d bytes: %w", maxLine, errBroken)
+	}
+	n, err := m.r.Read(b[:min(len(b), m.left)])
+	m.left -= n
+	return n, err
 }
 
 // tsv is a table; its columns are those that any row has.

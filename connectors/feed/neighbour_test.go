@@ -106,3 +106,27 @@ func TestCommasOfOneValue(t *testing.T) {
 		t.Errorf("%s\nwant\n%s", strings.ReplaceAll(got, "\t", "|"), strings.ReplaceAll(want, "\t", "|"))
 	}
 }
+
+// What stands in the place of the feed may be anything: no more of it than a row is
+// taken into memory.
+func TestNoFeedAtAll(t *testing.T) {
+	for _, format := range []string{"xml", "tsv"} {
+		b := inFolder(t, t.TempDir(), newClock(), func(c *feed.Config) { c.Format = format })
+		item := upsert("A", 1, "one")
+		b.polled(b.tickets(item)...)
+		f, err := os.Create(filepath.Join(b.folder, "feed."+format))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		for _, part := range []string{"id\ttitle\n<rss><channel><item><g:id>A</g:id><g:title>", strings.Repeat("x", 18<<20)} {
+			if _, err := f.WriteString(part); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := b.Read(t.Context(), []connectors.Item{item}); err == nil || connectors.AsError(err).Verdict != connectors.Unavailable || !strings.Contains(err.Error(), "reading feed."+format) ||
+			!strings.Contains(err.Error(), "damaged") && !strings.Contains(err.Error(), "too long") {
+			t.Errorf("%s: %v", format, err)
+		}
+	}
+}
