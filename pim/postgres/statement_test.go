@@ -248,6 +248,7 @@ func (h *house) checkPlans(of string) {
 		"keys":      {sqlRecordKeys, "record_pkey", ""},
 		"comes":     {sqlAssociationChanges, "", "association_change association_type channel"},
 		"links":     {sqlAssociations, "product_sku_key", "association_type"},
+		"waiting":   {sqlWaitingAssociations, "association_target", ""},
 		"shown":     {sqlShownAssociations, "product_sku_key", "association_type"},
 		"windows":   {sqlPriceWindows, "price_opens", "catalogue"},
 		"published": {sqlPublicationWindows, "publication_opens", "catalogue"},
