@@ -20,17 +20,17 @@ import (
 // has brought to the target.
 const parentMost = 10 * time.Minute
 
-// orphan reports whether the task is a variant that its target cannot hold yet.
 func (s *step) orphan(t *task) bool { return s.t.orphan(t) }
 
-func (to *Target) orphan(t *task) bool {
-	field := to.Kind.ParentField
-	if !t.ParentAwaited || field == "" || t.item.Action != connectors.Upsert || t.lane != pim.Content || t.Born > 0 {
+// orphan reports whether the task is a variant that the target cannot hold yet.
+func (t *Target) orphan(k *task) bool {
+	field := t.Kind.ParentField
+	if !k.ParentAwaited || field == "" || k.item.Action != connectors.Upsert || k.lane != pim.Content || k.Born > 0 {
 		return false
 	}
 	var named map[string]json.RawMessage
 	var sku pim.SKU
-	return json.Unmarshal(t.item.Document, &named) == nil && json.Unmarshal(named[field], &sku) == nil && sku == t.Parent
+	return json.Unmarshal(k.item.Document, &named) == nil && json.Unmarshal(named[field], &sku) == nil && sku == k.Parent
 }
 
 // families puts variants behind their parents and gives the batches to be sent.
