@@ -203,17 +203,28 @@ func SearchCodes(text string) []string {
 	return codes
 }
 
-// SearchWords are the words of a query, in lower case: at most 8 different ones.
-func SearchWords(query string) (words []string) {
-	for _, w := range strings.FieldsFunc(strings.ToLower(query), betweenWords) {
-		if r := []rune(w); len(r) > maxSearchWord {
-			w = string(r[:maxSearchWord])
-		}
-		if !slices.Contains(words, w) {
-			words = append(words, w)
-		}
-		if len(words) == maxSearchWords {
-			break
+// SearchWord is a word of a query, in lower case.
+type SearchWord struct {
+	Text string
+	// Whole: it is written together with the next one, as in a SKU, so it is not
+	// the beginning of another.
+	Whole bool
+}
+
+// SearchWords are the words of a query: at most 8 different ones.
+func SearchWords(query string) (words []SearchWord) {
+	for _, together := range strings.Fields(strings.ToLower(query)) {
+		parts := strings.FieldsFunc(together, betweenWords)
+		for i, w := range parts {
+			if r := []rune(w); len(r) > maxSearchWord {
+				w = string(r[:maxSearchWord])
+			}
+			if !slices.ContainsFunc(words, func(s SearchWord) bool { return s.Text == w }) {
+				words = append(words, SearchWord{w, i < len(parts)-1})
+			}
+			if len(words) == maxSearchWords {
+				return words
+			}
 		}
 	}
 	return words

@@ -64,12 +64,16 @@ from unnest(@words::text[]) with ordinality w (word, n) cross join lateral (sele
 )
 
 // searchQuery makes a tsquery of a text: all of its words, each as it is written,
-// by its stem, or as the beginning of a word; a word that nobody has, by those
+// by its stem, or, where it is not a whole one, as the beginning of a word; a word that nobody has, by those
 // most like it. "" where there is none.
 func (s *Store) searchQuery(ctx context.Context, q Search) (string, error) {
-	words := pim.SearchWords(q.Text)
-	if len(words) == 0 {
+	asked := pim.SearchWords(q.Text)
+	if len(asked) == 0 {
 		return "", nil
+	}
+	words, whole := make([]string, len(asked)), make(map[string]bool, len(asked))
+	for i, w := range asked {
+		words[i], whole[w.Text] = w.Text, w.Whole
 	}
 	var trigrams bool
 	if err := s.pool.QueryRow(ctx, sqlHasTrigrams).Scan(&trigrams); err != nil {
@@ -94,6 +98,9 @@ func (s *Store) searchQuery(ctx context.Context, q Search) (string, error) {
 			return nil // a word such as "the", which documents have without saying anything by it
 		}
 		forms := []string{lexeme(word) + ":*", "(" + stem + ")"}
+		if whole[word] { // of the many that begin as all SKUs do, each would be looked at
+			forms[0] = lexeme(word)
+		}
 		for _, l := range like {
 			forms = append(forms, lexeme(l))
 		}
