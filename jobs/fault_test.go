@@ -163,3 +163,19 @@ func TestOversizedIsParked(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 }
+
+// What kept a process from opening a channel is said of it until something was sent
+// again, and not for ever.
+func TestNoteEndsWithTheNextSuccess(t *testing.T) {
+	t.Parallel()
+	r := newRoad(t)
+	r.channel("shop", webhooktest.Options{}, serial) // it makes as many calls as it may: nothing else is to be written down
+	r.work()
+	r.put(skus(1), title("A"))
+	r.settled("shop")
+	if err := r.store.ChannelNote(r.ctx, r.of("shop").ID, "its secrets cannot be opened"); err != nil {
+		t.Fatal(err)
+	}
+	r.put(skus(1), title("B"))
+	r.until(func() bool { return r.of("shop").LastError == "" })
+}

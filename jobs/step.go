@@ -437,7 +437,7 @@ func (s *step) receive(ctx context.Context, claim *postgres.Claim) (next, error)
 		s.d.r.Wake(postgres.Consumer{Kind: postgres.Drain, Channel: s.l.Channel, Lane: lane})
 	}
 	s.observe(claim)
-	if s.well && s.trouble == nil && s.throttle == 0 && (claim.Channel.Fails > 0 || claim.Channel.ThrottledUntil != nil ||
+	if s.well && s.trouble == nil && s.throttle == 0 && (claim.Channel.Fails > 0 || claim.Channel.ThrottledUntil != nil || claim.Channel.Noted ||
 		claim.Channel.Allowed < s.t.Concurrency || claim.Channel.Share < 1) {
 		if err := s.d.r.store.ChannelWell(ctx, s.l.Channel); err != nil {
 			return next{}, err

@@ -70,6 +70,7 @@ type ChannelState struct {
 	ThrottledUntil *time.Time
 	Share          float64    // of the channel's rate
 	LaneWaits      *time.Time // until then only what is sold out is sent in this lane; may be past
+	Noted          bool       // it says what is wrong with it; see ChannelNote
 }
 
 // Whose turn a listing is, and an outbox row, the highest first. A listing keeps
@@ -119,7 +120,7 @@ func (c ChannelState) Blocked(now time.Time) bool {
 // them, prices and stock likewise.
 const sqlClaim = `
 select now(), k.unsure_at, cat.version, cat.derives & 1 <> 0, ch.version, ch.enabled, ch.fails, ch.allowed, ch.next_probe_at, ch.throttled_until,
-       coalesce((select share from flow where channel_id = ch.id), 1), k.wait_until,
+       coalesce((select share from flow where channel_id = ch.id), 1), k.wait_until, ch.last_error is not null,
        l.product_id, p.sku, l.want, l.dirty_at, l.acked_hash, l.settle_at,
        l.dirty_at <= k.unsure_at and coalesce(l.receipt_at, '-infinity') <= k.unsure_at,
        case when k.lane = 1 then l.born when not @waits then 1 else coalesce(content.born, 0) end, ` + unsentContent + `, coalesce(case when k.lane = 1 then l.status else content.status end = 'sold_out', false),
@@ -225,7 +226,7 @@ func (s *Store) Claim(ctx context.Context, l Lease, o ClaimOptions) (*Claim, err
 			awaits                                                       bool
 			ch                                                           = &out.Channel
 		)
-		err := rows.Scan(&out.Now, &out.Unsure, &out.Schema, &out.Texts, &ch.Version, &ch.Enabled, &ch.Fails, &ch.Allowed, &ch.NextProbeAt, &ch.ThrottledUntil, &ch.Share, &ch.LaneWaits,
+		err := rows.Scan(&out.Now, &out.Unsure, &out.Schema, &out.Texts, &ch.Version, &ch.Enabled, &ch.Fails, &ch.Allowed, &ch.NextProbeAt, &ch.ThrottledUntil, &ch.Share, &ch.LaneWaits, &ch.Noted,
 			&id, &sku, &want, &dirtySince, &c.AckedHash, &c.SettleAt, &unsure, &born, &unsent, &soldOut,
 			&attempts, &failed, &priority, &verdict, &token, &sentRev, &sentWant, &c.SentHash, &c.SentAt,
 			&gone, &rev, &offerRev, &mediaRev, &parentSKU, &variant, &family, &enabled, &c.Categories,
