@@ -254,7 +254,10 @@ came as (
 ),
 found as (
     select f.change, f.id, min(f.at) as at from (
-        select c.change, a.product_id as id, c.at from came c join association a on a.target = c.sku where a.product_id > c.after
+        select c.change, a.product_id as id, c.at from came c cross join lateral ( -- no more of each are looked at than are taken
+            select distinct a.product_id from association a join product p on p.id = a.product_id and p.deleted_at is null
+            where a.target = c.sku and a.product_id > c.after order by 1 limit @limit
+        ) a
         union all
         select c.change, o.id, c.at from came c join association a on a.product_id = c.product_id
         join association_type k on k.code = a.type and k.definition @> '{"two_way": true}' join product o on o.sku = a.target where o.id > c.after
