@@ -111,7 +111,7 @@ type listProducts struct {
 	ProductFilterParams
 	SearchParams
 	Deleted bool   `query:"deleted" doc:"The deleted products, and no others"`
-	Sort    string `query:"sort" maxLength:"100" doc:"Columns with commas between them, - before those that go down: sku, family, created_at, updated_at. By default created_at."`
+	Sort    string `query:"sort" maxLength:"100" doc:"Columns with commas between them, - before those that go down: sku, family, created_at, updated_at, completeness.CHANNEL. By default created_at."`
 	Fields  string `query:"fields" maxLength:"2000" doc:"Only these members, with commas between them, such as sku,values.name,prices"`
 }
 
@@ -145,6 +145,9 @@ func (s *server) listProducts(ctx context.Context, in *listProducts) (*answer[pa
 		for _, h := range hits {
 			list = append(list, h.FullProduct)
 		}
+	}
+	if e, ok := errors.AsType[*pim.FilterError](err); ok && e.Code == "sort" {
+		return nil, badParameter("query.sort", "sort", e.Detail)
 	}
 	if err != nil {
 		return nil, inCursor(err)

@@ -65,6 +65,7 @@ func TestFindProducts(t *testing.T) {
 		get("filter", "values.color ="):      {"query.filter", "filter.syntax"},
 		get("filter", "nope = 1"):            {"query.filter", "filter.field"},
 		get("sort", "name"):                  {"query.sort", "sort"},
+		get("sort", "completeness.nope"):     {"query.sort", "sort"},
 		get("fields", "sku,nope"):            {"query.fields", "fields"},
 		get("fields", "prices.amount"):       {"query.fields", "fields"},
 		get("cursor", "WyJza3UiLCJhIl0"):     {"query.cursor", "cursor"},

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sluicehub/sluice/pim/postgres"
 )
@@ -205,5 +206,28 @@ func TestRevivedProductKeepsItsOffer(t *testing.T) {
 	k.want(k.do(Viewer, "GET", "/v1/products/P", nil), 200, &p)
 	if len(p.Prices) != 1 || p.Prices[0].Amount != "19.90" || len(p.Stock) != 1 || p.Stock[0].OnHand != 7 {
 		t.Errorf("it came back with %+v", p)
+	}
+}
+
+// A price that comes late is told as that, with what stands.
+func TestLatePrice(t *testing.T) {
+	t.Parallel()
+	k := newKit(t).seed()
+	k.make("P")
+	tell := func(amount, asOf string) (a BatchAnswer) {
+		t.Helper()
+		row := map[string]any{"sku": "P", "currency": "EUR", "amount": amount, "as_of": asOf, "sequence": nil}
+		k.want(k.do(Integration, "POST", "/v1/prices:batch", []any{row}), 200, &a)
+		return a
+	}
+	if a := tell("10.00", "2026-01-01T09:05:00+01:00"); a.Changed != 1 {
+		t.Errorf("%+v", a)
+	}
+	a := tell("9.00", "2026-01-01T08:04:00Z")
+	if now := a.Results[0].Price; a.Stale != 1 || a.Results[0].Status != postgres.RowStale || now == nil || now.Amount != "10.00" || now.AsOf.Format(time.RFC3339) != "2026-01-01T08:05:00Z" {
+		t.Errorf("%+v", a)
+	}
+	if a := tell("8.00", "9999-01-01T00:00:00Z"); a.Rejected != 1 || a.Results[0].Problems[0].Code != "price.ahead" || a.Results[0].Problems[0].Pointer != "/0/as_of" {
+		t.Errorf("%+v", a)
 	}
 }

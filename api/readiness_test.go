@@ -56,6 +56,13 @@ func TestCompleteness(t *testing.T) {
 	if got := ask("P%2FR/completeness?channel=shop"); len(got) != 1 || got[0].Share != 1 || len(got[0].Missing) != 0 || got[0].Ready == nil || !*got[0].Ready {
 		t.Errorf("complete: %+v", got)
 	}
+	// A window that is not open, here the parent's, keeps it away, and is nothing against it.
+	k.want(k.do(Editor, "POST", "/v1/publication:batch", `[{"sku":"P","channel":"shop","from":"2090-01-01T00:00:00Z"}]`), 200, nil)
+	if got := ask("P%2FR/completeness?channel=shop"); len(got) != 1 || got[0].Ready == nil || !*got[0].Ready || len(got[0].Issues) != 1 ||
+		got[0].Issues[0] != (pim.Issue{Code: "publication.closed", Severity: pim.SeverityWarning, Text: "the product is not published here before 2090-01-01T00:00:00Z"}) {
+		t.Errorf("not published: %+v", got)
+	}
+	k.want(k.do(Editor, "POST", "/v1/publication:batch", `[{"sku":"P","channel":"shop","delete":true}]`), 200, nil)
 	k.want(k.do(ChannelManager, "PATCH", "/v1/channels/shop", map[string]any{"mapping": map[string]any{
 		"content": map[string]any{"n": `int(sku)`},
 	}}), 200, nil)

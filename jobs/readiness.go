@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/sluicehub/sluice/pim"
 	"github.com/sluicehub/sluice/pim/postgres"
@@ -55,6 +56,10 @@ func (c *Channels) Readiness(ctx context.Context, sku pim.SKU, channels []pim.Ch
 		return nil, fmt.Errorf("values of the parent of %s: %w", sku, err)
 	}
 	values := pim.MergeVariant(parent, own)
+	closed, err := c.store.ClosedOn(ctx, sku)
+	if err != nil {
+		return nil, err
+	}
 	in := func(channel pim.ChannelCode, locale pim.Locale) Readiness {
 		r := Readiness{Channel: channel, Locale: locale, Completeness: schema.Completeness(p.Family, p.FamilyVariant, values, channel, locale)}
 		r.Share = r.Completeness.Share()
@@ -84,6 +89,9 @@ func (c *Channels) Readiness(ctx context.Context, sku pim.SKU, channels []pim.Ch
 					return nil, err
 				}
 				r.Issues = append(r.Issues, schema.InvalidValues(p.Family, values, ch.Code, ch.Locale)...)
+				if w, is := closed[ch.Code]; is {
+					r.Issues = append(r.Issues, notPublished(w))
+				}
 			}
 			on = append(on, r)
 		}
@@ -124,4 +132,17 @@ func (c *Channels) preflight(ctx context.Context, sku pim.SKU, r *Readiness) err
 	}
 	r.Ready = &ready
 	return nil
+}
+
+// notPublished is what a window says that is not open: it keeps a product from a
+// channel, and says nothing against it.
+func notPublished(w pim.Publication) pim.Issue {
+	text := "the product is not published here"
+	switch now := time.Now(); {
+	case w.From != nil && now.Before(*w.From):
+		text += " before " + w.From.Format(time.RFC3339)
+	case w.To != nil:
+		text += " since " + w.To.Format(time.RFC3339)
+	}
+	return pim.Issue{Code: "publication.closed", Severity: pim.SeverityWarning, Text: text}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/sluicehub/sluice/jobs/importing"
 	"github.com/sluicehub/sluice/pim"
@@ -100,7 +101,26 @@ func columnsOf(schema *pim.Schema, places postgres.ProductPlaces) []column {
 	for _, location := range places.Safety {
 		cols = append(cols, column{name: importing.SafetyColumn(location), of: stockCell(location, func(s pim.Stock) *int64 { return s.SafetyStock })})
 	}
+	for _, place := range places.Windows {
+		if place.From {
+			cols = append(cols, column{name: importing.PublishFromColumn(place.Channel), of: windowCell(place.Channel, func(w pim.Publication) *time.Time { return w.From })})
+		}
+		if place.To {
+			cols = append(cols, column{name: importing.PublishToColumn(place.Channel), of: windowCell(place.Channel, func(w pim.Publication) *time.Time { return w.To })})
+		}
+	}
 	return cols
+}
+
+func windowCell(channel pim.ChannelCode, of func(pim.Publication) *time.Time) func(*row) cell {
+	return func(r *row) cell {
+		for _, w := range r.Publication {
+			if t := of(w); w.Channel == channel && t != nil {
+				return cell{text: t.Format(time.RFC3339Nano)}
+			}
+		}
+		return cell{}
+	}
 }
 
 func stockCell(location string, of func(pim.Stock) *int64) func(*row) cell {

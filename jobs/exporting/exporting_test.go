@@ -126,6 +126,14 @@ func fill(t *testing.T, store *postgres.Store) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	_, err = store.SetPublications(t.Context(), "test", []pim.PublicationRow{
+		{SKU: "FULL", Publication: pim.Publication{Channel: "shop", From: begin, To: end}},
+		{SKU: "+red", Publication: pim.Publication{Channel: "shop", To: end}},
+		{SKU: "=cmd", Publication: pim.Publication{Channel: "shop", From: begin}},
+	}, postgres.Idempotency{})
+	if err != nil {
+		t.Fatal(err)
+	}
 	_, err = store.SetStock(t.Context(), "test", []pim.StockRow{
 		{SKU: "FULL", Stock: pim.Stock{Location: "default", OnHand: 12, Reserved: 3}},
 		{SKU: "FULL", Stock: pim.Stock{Location: "berlin", OnHand: -2, SafetyStock: new(int64(4))}},
@@ -276,8 +284,8 @@ func TestFilter(t *testing.T) {
 	got := strings.Split(strings.TrimSpace(b.String()), "\n")
 	slices.Sort(got[1:]) // which variant was made first is nobody's promise
 	want := []string{
-		"sku,parent,family,family_variant,enabled,categories,colour,price:trade:EUR,stock:berlin",
-		"'+blue,id:PARENT,all,,true,,blue,,", "'+red,id:PARENT,all,,true,,red,0,1000",
+		"sku,parent,family,family_variant,enabled,categories,colour,price:trade:EUR,stock:berlin,publish_to:shop",
+		"'+blue,id:PARENT,all,,true,,blue,,,", "'+red,id:PARENT,all,,true,,red,0,1000,2026-12-01T09:30:00.000001Z",
 	}
 	if err != nil || n != 2 || !slices.Equal(got, want) {
 		t.Errorf("%d %v\n%s", n, err, b.String())

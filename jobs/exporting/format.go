@@ -180,6 +180,7 @@ func (l *lines) product(p *postgres.FullProduct) error {
 		{importing.PricesColumn, p.Prices, len(p.Prices)},
 		{importing.StockLevelsColumn, p.Stock, len(p.Stock)},
 		{importing.AssociationsColumn, p.Associations, len(p.Associations)},
+		{importing.PublicationColumn, p.Publication, len(p.Publication)},
 	} {
 		if list.n == 0 && list.name != "categories" {
 			continue

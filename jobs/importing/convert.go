@@ -160,7 +160,7 @@ func (c *converter) item(it *item, id identity, again bool) made {
 			for _, p := range warnings {
 				note(r, pim.SeverityWarning, p)
 			}
-			if len(offers.Prices)+len(offers.Stock) > 0 {
+			if !offers.None() {
 				m.offers = offers
 				break
 			}

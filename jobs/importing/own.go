@@ -2,7 +2,6 @@ package importing
 
 import (
 	"encoding/json"
-	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -25,21 +24,24 @@ var OwnColumns = []string{"sku", "parent", "family", "family_variant", "enabled"
 
 // Further columns that are no attribute's.
 const (
-	ownPrices = "prices"       // JSON: all prices, of a table those for which there is no column
-	ownStock  = "stock"        // JSON: stock levels
-	ownLinks  = "associations" // JSON: by association type SKUs, or {sku, quantity}
+	ownPrices  = "prices"       // JSON: all prices, of a table those for which there is no column
+	ownStock   = "stock"        // JSON: stock levels
+	ownLinks   = "associations" // JSON: by association type SKUs, or {sku, quantity}
+	ownWindows = "publication"  // JSON: windows of publication
 
 	ownAttribute = "attribute:" // before an attribute that is called as one of ours
 	ownPrice     = "price:"
 	ownOnHand    = "stock:"
 	ownReserved  = "reserved:"
 	ownSafety    = "safety_stock:"
+	ownFrom      = "publish_from:"
+	ownTo        = "publish_to:"
 )
 
 // ReservedName reports a column's name that means something else than the
 // attribute of this code.
 func reservedName(code string) bool {
-	return code == ownPrices || code == ownStock || code == ownLinks || slices.Contains(OwnColumns, code)
+	return code == ownPrices || code == ownStock || code == ownLinks || code == ownWindows || slices.Contains(OwnColumns, code)
 }
 
 // AttributeColumn is the column of an attribute; of a scopable one channel says
@@ -70,11 +72,12 @@ func ReservedColumn(location string) string { return ownReserved + location }
 // SafetyColumn is the column of what is never sold of a product at a location.
 func SafetyColumn(location string) string { return ownSafety + location }
 
-// PricesColumn, StockLevelsColumn and AssociationsColumn hold lists, as JSON.
+// PricesColumn and those after it hold lists, as JSON.
 const (
 	PricesColumn       = ownPrices
 	StockLevelsColumn  = ownStock
 	AssociationsColumn = ownLinks
+	PublicationColumn  = ownWindows
 )
 
 var (
@@ -143,7 +146,7 @@ func (t *table) knowOwn(head []byte) {
 type ownColumn struct {
 	column int
 	name   string
-	kind   string // one of OwnColumns, ownPrices, ownStock, ownLinks, ownPrice, ownOnHand, ownReserved, ownSafety, or "" of an attribute
+	kind   string // one of OwnColumns, ownPrices, ownStock, ownLinks, ownPrice, ownOnHand, ownReserved, ownSafety, ownFrom, ownTo, or "" of an attribute
 
 	attr     *pim.Attribute
 	channel  string
@@ -213,6 +216,9 @@ func ownMeaning(schema *pim.Schema, name string, isJSON bool) (c ownColumn, ok b
 	} else if rest, is := strings.CutPrefix(name, ownSafety); is && schema.Locations[rest] { // else an attribute may be called so
 		c.kind, c.location = ownSafety, rest
 		return c, true
+	} else if kind, channel, is := windowColumn(name); is && schema.Channels[pim.ChannelCode(channel)] { // as well
+		c.kind, c.channel = kind, channel
+		return c, true
 	}
 	code, rest, scoped := strings.Cut(name, ":")
 	if c.attr = schema.Attributes[code]; c.attr == nil {
@@ -247,6 +253,7 @@ func (c *converter) ownItem(rec *record, e *postgres.Edit, refuse func(*record, 
 		stock[location].Delta = stock[location].Delta && !counts // a safety stock alone leaves what is there
 		return &stock[location].Stock
 	}
+	windows := ownPublication{}
 	text := func(i int) string { return c.surveyed.text(rec, i) }
 	e.Family, e.KeepFamily = nil, false
 	if c.family != "" {
@@ -274,6 +281,10 @@ func (c *converter) ownItem(rec *record, e *postgres.Edit, refuse func(*record, 
 			e.Categories, bad = ownCategories(col.name, v)
 		case ownLinks:
 			e.Associations, bad = ownAssociations(col.name, v)
+		case ownWindows:
+			bad = windows.list(col.name, v)
+		case ownFrom, ownTo:
+			bad = windows.bound(col, v)
 		case ownPrice:
 			amount, problem := parseMoney(origin, v, col.currency)
 			if bad = problem; bad == nil {
@@ -310,6 +321,11 @@ func (c *converter) ownItem(rec *record, e *postgres.Edit, refuse func(*record, 
 		}
 	}
 	c.ownOffers(rec, stock, &offers, refuse)
+	offers.Windows = windows.rows(e.SKU, func(r pim.PublicationRow) {
+		for _, pr := range pim.CheckPublication(r, c.schema.Channels) {
+			refuse(rec, problem{column: PublishFromColumn(r.Channel), code: pr.Code, text: pr.Detail})
+		}
+	})
 	return offers
 }
 
@@ -442,56 +458,4 @@ func ownCategories(column string, v any) (*[]string, *problem) {
 	}
 	bad := ownJSON(column, v, &codes)
 	return &codes, bad
-}
-
-// ownAssociations reads associations as the API writes them.
-func ownAssociations(column string, v any) (*pim.Associations, *problem) {
-	raw := textOf(v)
-	decoded, err := pim.DecodeJSON([]byte(raw), pim.MaxDepth)
-	var a pim.Associations
-	if err == nil {
-		a, err = pim.DecodeAssociations(decoded, "")
-	}
-	if err != nil {
-		return nil, &problem{column: column, value: raw, code: "json", text: "the cell holds no associations as JSON: " + err.Error()}
-	}
-	return &a, nil
-}
-
-// ownPriceList reads prices as the API writes them.
-func ownPriceList(column string, v any) ([]pim.Price, *problem) {
-	var rows []struct {
-		PriceList   string       `json:"price_list"`
-		Currency    pim.Currency `json:"currency"`
-		MinQuantity int          `json:"min_quantity"`
-		Amount      json.Number  `json:"amount"`
-		ValidFrom   *time.Time   `json:"valid_from"`
-		ValidTo     *time.Time   `json:"valid_to"`
-	}
-	if bad := ownJSON(column, v, &rows); bad != nil {
-		return nil, bad
-	}
-	prices := make([]pim.Price, len(rows))
-	for i, r := range rows {
-		amount, err := pim.ParseAmount(r.Amount)
-		if err != nil {
-			return nil, &problem{column: column, value: string(r.Amount), code: "price.amount", text: fmt.Sprintf("the amount of price %d is no number", i+1)}
-		}
-		if r.PriceList == "" {
-			r.PriceList = defaultCode
-		}
-		prices[i] = pim.Price{PriceList: r.PriceList, Currency: r.Currency, MinQuantity: max(1, r.MinQuantity), Amount: amount, ValidFrom: r.ValidFrom, ValidTo: r.ValidTo}
-	}
-	return prices, nil
-}
-
-// ownJSON reads a cell of JSON, or what stood there as JSON, strictly.
-func ownJSON(column string, v, into any) *problem {
-	raw := textOf(v)
-	d := json.NewDecoder(strings.NewReader(raw))
-	d.DisallowUnknownFields()
-	if err := d.Decode(into); err != nil {
-		return &problem{column: column, value: raw, code: "json", text: "the cell holds no such list as JSON: " + strings.TrimPrefix(err.Error(), "json: ")}
-	}
-	return nil
 }

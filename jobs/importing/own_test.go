@@ -5,10 +5,12 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
 	"github.com/sluicehub/sluice/pim"
+	"github.com/sluicehub/sluice/pim/postgres"
 )
 
 // Whatever a cell holds, it comes back, and no spreadsheet runs it.
@@ -117,5 +119,60 @@ func TestOwnValues(t *testing.T) {
 		if err != nil || string(raw) != c.out {
 			t.Errorf("%s %q: %s %v, want %s", c.a.Type, c.cell, raw, err, c.out)
 		}
+	}
+}
+
+// Windows of publication have columns, and a list in JSON Lines.
+func TestOwnPublication(t *testing.T) {
+	t.Parallel()
+	store := openStore(t)
+	if _, err := store.CreateChannel(t.Context(), postgres.Channel{Code: "shop", Connector: "webhook", Config: []byte(`{}`), Mapping: []byte(`{}`)}); err != nil {
+		t.Fatal(err)
+	}
+	im := importer(store)
+	runImport(t, im, "things.csv", Options{}, "sku,name\nZ,Zebra\n")
+	head := "sku,parent,family,family_variant,enabled,categories,publish_from:shop,publish_to:shop,publish_to:none\n"
+	run, found := runImport(t, im, "own.csv", Options{}, head+
+		"A,,things,,,,2090-01-01,2090-02-01T00:00:00+01:00,\n"+
+		"B,,things,,,,,2090-02-01,\n"+
+		"C,,things,,,,soon,,\n"+
+		"D,,things,,,,2090-02-01,2090-01-01,\n"+
+		"E,,things,,,,,,\n")
+	var got []string
+	for _, f := range found {
+		got = append(got, f.SKU+" "+f.Column+" "+f.Code)
+	}
+	want := []string{" publish_to:none column.unknown", "C publish_from:shop value.date", "D publish_from:shop publication.window"}
+	if run.Created != 3 || run.Rejected != 2 || strings.Join(got, ", ") != strings.Join(want, ", ") {
+		t.Errorf("%+v\n%s", run, strings.Join(got, "\n"))
+	}
+	windows := func(sku pim.SKU, want string) {
+		t.Helper()
+		list, err := store.Publications(t.Context(), sku)
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw, err := json.Marshal(list)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if string(raw) != want {
+			t.Errorf("%s: %s, not %s", sku, raw, want)
+		}
+	}
+	closed, err := store.ClosedOn(t.Context(), "A")
+	if err != nil || len(closed) != 1 || closed["shop"].To.Format(time.RFC3339) != "2090-01-31T23:00:00Z" {
+		t.Errorf("%+v, %v", closed, err)
+	}
+	windows("E", "[]")
+	run, found = runImport(t, im, "own.jsonl", Options{}, `{"sku":"A","parent":null,"family":"things","family_variant":null,"enabled":true,"categories":[],"publication":[{"channel":"shop"}]}`+"\n"+
+		`{"sku":"B","parent":null,"family":"things","family_variant":null,"enabled":true,"categories":[]}`+"\n"+
+		`{"sku":"E","parent":null,"family":"things","family_variant":null,"enabled":true,"categories":[],"publication":[{"channel":"shop","until":"2090-01-01"}]}`+"\n")
+	if run.Changed != 1 || run.Rejected != 1 {
+		t.Errorf("%+v %+v", run, found)
+	}
+	windows("A", "[]")
+	if list, err := store.Publications(t.Context(), "B"); err != nil || len(list) != 1 || list[0].From != nil || list[0].To == nil {
+		t.Errorf("%+v, %v", list, err)
 	}
 }

@@ -212,6 +212,7 @@ func (s *scribe) take(g *group, products []made, conv *converter) {
 		c.rows = append(c.rows, m.row)
 		c.offers.Prices = append(c.offers.Prices, m.offers.Prices...)
 		c.offers.Stock = append(c.offers.Stock, m.offers.Stock...)
+		c.offers.Windows = append(c.offers.Windows, m.offers.Windows...)
 	}
 	// Rows that only add to a product, as more pictures do, are part of it.
 	head := c.entries[first]
@@ -247,6 +248,9 @@ func (c *part) join(at int, m *made) {
 	}
 	if !slices.ContainsFunc(c.offers.Stock, func(s pim.StockRow) bool { return s.SKU == e.SKU }) {
 		c.offers.Stock = append(c.offers.Stock, m.offers.Stock...)
+	}
+	if !slices.ContainsFunc(c.offers.Windows, func(w pim.PublicationRow) bool { return w.SKU == e.SKU }) {
+		c.offers.Windows = append(c.offers.Windows, m.offers.Windows...)
 	}
 }
 

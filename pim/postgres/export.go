@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -33,6 +34,13 @@ type ProductPlaces struct {
 	Stock    []string // locations
 	Reserved []string // locations at which something is reserved
 	Safety   []string // locations at which a product has a safety stock of its own
+	Windows  []WindowPlace
+}
+
+// WindowPlace is a channel for which some product has a window of publication.
+type WindowPlace struct {
+	Channel  pim.ChannelCode
+	From, To bool // some window has it
 }
 
 // Snapshot is products as they stand at one moment, whoever edits them
@@ -60,7 +68,7 @@ func (s *Store) InSnapshot(ctx context.Context, f ProductFilter, do func(*Snapsh
 		}
 		lent := &Snapshot{tx: tx, schema: schema, filter: f, args: pgx.NamedArgs{}}
 		lent.filter.Sort = nil // it reads on by the order of creation
-		if lent.filter.channels, err = channelPlaces(ctx, tx, f.Where); err != nil {
+		if lent.filter.channels, err = channelPlaces(ctx, tx, &lent.filter); err != nil {
 			return err
 		}
 		if lent.where, err = lent.filter.conditions(schema, lent.args); err != nil {
@@ -87,9 +95,12 @@ func (s *Snapshot) Products(ctx context.Context, each func(*FullProduct) error) 
 		if err != nil {
 			return fmt.Errorf("read products for export: %w", err)
 		}
-		list, err := pgx.CollectRows(rows, scanProduct)
+		list, err := pgx.CollectRows(rows, scanWeighed)
 		if err != nil {
 			return fmt.Errorf("read products for export: %w", err)
+		}
+		if err := s.windows(ctx, list); err != nil {
+			return err
 		}
 		for _, p := range list {
 			if err := each(p); err != nil {
@@ -101,6 +112,43 @@ func (s *Snapshot) Products(ctx context.Context, each func(*FullProduct) error) 
 		}
 		page.After = placeOf(s.filter.sorting(), list[len(list)-1])
 	}
+}
+
+const sqlWindowsOf = `
+select w.product_id, c.code, nullif(w.publish_from, '-infinity'), nullif(w.publish_to, 'infinity')
+from publication w join channel c on c.id = w.channel_id and c.deleted_at is null
+where w.product_id = any(@ids::bigint[]) and (isfinite(w.publish_from) or isfinite(w.publish_to)) order by w.product_id, c.code collate "C"`
+
+// windows reads the products' windows of publication.
+func (s *Snapshot) windows(ctx context.Context, list []*FullProduct) error {
+	ids, byID := make([]int64, len(list)), make(map[int64]*FullProduct, len(list))
+	for i, p := range list {
+		ids[i], byID[int64(p.ID)] = int64(p.ID), p
+	}
+	rows, err := s.tx.Query(ctx, sqlWindowsOf, pgx.NamedArgs{"ids": ids})
+	if err == nil {
+		var (
+			id       int64
+			channel  pim.ChannelCode
+			from, to *time.Time
+		)
+		_, err = pgx.ForEachRow(rows, []any{&id, &channel, &from, &to}, func() error {
+			byID[id].Publication = append(byID[id].Publication, pim.Publication{Channel: channel, From: inUTC(from), To: inUTC(to)})
+			return nil
+		})
+	}
+	if err != nil {
+		return fmt.Errorf("read windows of publication for export: %w", err)
+	}
+	return nil
+}
+
+func inUTC(t *time.Time) *time.Time {
+	if t == nil {
+		return nil
+	}
+	utc := t.UTC()
+	return &utc
 }
 
 // chosen are the snapshot's products, for a statement that begins with them.
@@ -126,6 +174,9 @@ select distinct price_list, currency, min_quantity = 1 and valid_from = '-infini
 from price where rules is null and product_id in (select id from chosen) order by 1, 2`
 	stockPlaces = `
 select location, bool_or(reserved <> 0), bool_or(safety is not null) from stock where product_id in (select id from chosen) group by location order by location`
+	windowPlaces = `
+select c.code, bool_or(isfinite(w.publish_from)), bool_or(isfinite(w.publish_to)) from publication w join channel c on c.id = w.channel_id and c.deleted_at is null
+where w.product_id in (select id from chosen) and (isfinite(w.publish_from) or isfinite(w.publish_to)) group by c.code order by c.code collate "C"`
 )
 
 // Places finds what the snapshot's products fill.
@@ -178,6 +229,12 @@ func (s *Snapshot) Places(ctx context.Context) (ProductPlaces, error) {
 	}
 	if err != nil {
 		return out, fmt.Errorf("find where stock is: %w", err)
+	}
+	if rows, err = s.tx.Query(ctx, s.chosen()+windowPlaces, pgx.QueryExecModeDescribeExec, args); err == nil {
+		out.Windows, err = pgx.CollectRows(rows, pgx.RowToStructByPos[WindowPlace])
+	}
+	if err != nil {
+		return out, fmt.Errorf("find where windows of publication are: %w", err)
 	}
 	return out, nil
 }

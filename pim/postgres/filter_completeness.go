@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -20,9 +21,10 @@ type channelPlace struct {
 
 const sqlChannelPlaces = `select code, id, locale from channel where deleted_at is null`
 
-// channelPlaces reads all channels' places if a filter asks for completeness.
-func channelPlaces(ctx context.Context, q querier, f *pim.Filter) (map[pim.ChannelCode]channelPlace, error) {
-	if f == nil || !mentions(f, "completeness") {
+// channelPlaces reads all channels' places if a filter asks for completeness, or
+// its order does.
+func channelPlaces(ctx context.Context, q querier, f *ProductFilter) (map[pim.ChannelCode]channelPlace, error) {
+	if (f.Where == nil || !mentions(f.Where, "completeness")) && f.weighs() == "" {
 		return nil, nil
 	}
 	rows, err := q.Query(ctx, sqlChannelPlaces)
@@ -41,6 +43,53 @@ func channelPlaces(ctx context.Context, q querier, f *pim.Filter) (map[pim.Chann
 		return nil, fmt.Errorf("read the channels of a filter: %w", err)
 	}
 	return out, nil
+}
+
+// byCompleteness begins a sort key of the share that is kept of a channel.
+const byCompleteness = "completeness."
+
+// weighs is the channel by whose completeness f sorts; "" by none.
+func (f *ProductFilter) weighs() pim.ChannelCode {
+	for _, k := range f.Sort {
+		if channel, is := strings.CutPrefix(k.By, byCompleteness); is {
+			return pim.ChannelCode(channel)
+		}
+	}
+	return ""
+}
+
+// weigh joins the shares that f sorts by. Products that have none, as those that
+// were just made, are left out.
+func (f *ProductFilter) weigh(args pgx.NamedArgs) error {
+	channel := f.weighs()
+	if f.weighed = ""; channel == "" {
+		return nil
+	}
+	at, known := f.channels[channel]
+	if !known {
+		return fault(0, "sort", "channel %s is not known", clipped(string(channel)))
+	}
+	f.weighed = " join completeness weighed on weighed.product_id = p.id and weighed.channel_id = @weighed::bigint"
+	args["weighed"] = at.id
+	return nil
+}
+
+// share is the column for scanWeighed.
+func (f *ProductFilter) share() string {
+	if f.weighed == "" {
+		return ", 0::smallint"
+	}
+	return ", weighed.share"
+}
+
+// scanWeighed is scanProduct with the share behind it.
+func scanWeighed(row pgx.CollectableRow) (*FullProduct, error) {
+	var share int16
+	p, err := scanProductAnd(row, &share)
+	if err == nil {
+		p.share = share
+	}
+	return p, err
 }
 
 func mentions(f *pim.Filter, field string) bool {

@@ -32,11 +32,12 @@ type ProductFilter struct {
 	NoOffers     bool      // without prices and stock levels, which cost a look-up each
 
 	channels map[pim.ChannelCode]channelPlace // see Store.conditions
+	weighed  string                           // joins what the order looks at
 }
 
 // SortKey is one column that products are sorted by.
 type SortKey struct {
-	By   string // one of SortColumns
+	By   string // one of SortColumns, or completeness.CHANNEL
 	Down bool
 }
 
@@ -52,8 +53,12 @@ func ParseSort(text string) (keys []SortKey, err error) {
 	}
 	for part := range strings.SplitSeq(text, ",") {
 		by, down := strings.CutPrefix(strings.TrimSpace(part), "-")
-		if !slices.Contains(SortColumns, by) {
-			return nil, fmt.Errorf("products cannot be sorted by %s, but by %s", clipped(by), strings.Join(SortColumns, ", "))
+		if channel, is := strings.CutPrefix(by, byCompleteness); is && pim.ValidCode("channel", channel) == nil {
+			if slices.ContainsFunc(keys, func(k SortKey) bool { return strings.HasPrefix(k.By, byCompleteness) }) {
+				return nil, errors.New("products are sorted by their completeness on one channel")
+			}
+		} else if !slices.Contains(SortColumns, by) {
+			return nil, fmt.Errorf("products cannot be sorted by %s, but by %s, %sCHANNEL", clipped(by), strings.Join(SortColumns, ", "), byCompleteness)
 		}
 		if slices.ContainsFunc(keys, func(k SortKey) bool { return k.By == by }) {
 			return nil, fmt.Errorf("%s is named twice", by)
@@ -70,8 +75,10 @@ func (k SortKey) column() (expr, as string) {
 		return "p.id", "bigint"
 	case "updated_at":
 		return "p.updated_at", "timestamptz"
-	default:
+	case "sku", "family":
 		return "p." + k.By + ` collate "C"`, "text"
+	default:
+		return "weighed.share", "smallint"
 	}
 }
 
@@ -84,8 +91,10 @@ func (k SortKey) of(p *FullProduct) string {
 		return p.Family
 	case "updated_at":
 		return p.UpdatedAt.UTC().Format(time.RFC3339Nano)
-	default:
+	case "created_at":
 		return strconv.FormatInt(int64(p.ID), 10)
+	default:
+		return strconv.Itoa(int(p.share))
 	}
 }
 
@@ -102,9 +111,12 @@ func (f *ProductFilter) sorting() []SortKey {
 	return append(keys, SortKey{"created_at", down})
 }
 
-const productsFrom = `
-from product p left join product parent on parent.id = p.parent_id left join product_offer o on o.product_id = p.id
+const (
+	productsFrom = `
+from product p left join product parent on parent.id = p.parent_id left join product_offer o on o.product_id = p.id`
+	productsThere = `
 where p.deleted_at is `
+)
 
 // conditions writes what f asks for, but not its order.
 func (f *ProductFilter) conditions(schema *pim.Schema, args pgx.NamedArgs) (string, error) {
@@ -119,6 +131,9 @@ func (f *ProductFilter) conditions(schema *pim.Schema, args pgx.NamedArgs) (stri
 		b.WriteString("not ")
 	}
 	b.WriteString("null")
+	if err := f.weigh(args); err != nil {
+		return "", err
+	}
 	add(f.Family != "", "p.family = @family::text", "family", f.Family)
 	add(f.Parent != "", "parent.sku = @parent::text", "parent", string(f.Parent))
 	add(f.Category != "", inCategory, "category", f.Category)
@@ -152,7 +167,7 @@ func (f *ProductFilter) query(where string, page Page, args pgx.NamedArgs) (stri
 	if f.NoOffers {
 		offers = "null::jsonb, null::jsonb"
 	}
-	return "select " + productColumns + ", " + offers + productsFrom + where + after + "\norder by " + orderOf(keys) + " limit @limit", nil
+	return "select " + productColumns + ", " + offers + f.share() + productsFrom + f.weighed + productsThere + where + after + "\norder by " + orderOf(keys) + " limit @limit", nil
 }
 
 // orderOf is an order in SQL.
@@ -247,6 +262,8 @@ func readPlace(keys []SortKey, text string) ([]any, error) {
 			place[i], err = cursor(s)
 		case "timestamptz":
 			place[i], err = time.Parse(time.RFC3339Nano, s)
+		case "smallint":
+			place[i], err = strconv.ParseInt(s, 10, 16)
 		default:
 			place[i] = s
 			if strings.IndexByte(s, 0) >= 0 {
@@ -265,7 +282,7 @@ func readPlace(keys []SortKey, text string) ([]any, error) {
 func (s *Store) conditions(ctx context.Context, f *ProductFilter, args pgx.NamedArgs) (string, error) {
 	schema, given := s.Schema(), maps.Clone(args)
 	var err error
-	if f.channels, err = channelPlaces(ctx, s.pool, f.Where); err != nil {
+	if f.channels, err = channelPlaces(ctx, s.pool, f); err != nil {
 		return "", err
 	}
 	where, err := f.conditions(schema, args)
@@ -332,7 +349,7 @@ func (s *Store) Products(ctx context.Context, f ProductFilter, page Page) (list 
 	if err != nil {
 		return nil, "", fmt.Errorf("list products: %w", err)
 	}
-	list, err = pgx.CollectRows(rows, scanProduct)
+	list, err = pgx.CollectRows(rows, scanWeighed)
 	if err != nil {
 		return nil, "", fmt.Errorf("list products: %w", err)
 	}

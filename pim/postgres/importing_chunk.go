@@ -10,12 +10,16 @@ import (
 	"github.com/sluicehub/sluice/pim"
 )
 
-// ImportOffers are the prices and stock levels of a chunk's products, each at
-// most once by its key.
+// ImportOffers are the prices, stock levels and windows of publication of a
+// chunk's products, each at most once by its key.
 type ImportOffers struct {
-	Prices []pim.PriceRow
-	Stock  []pim.StockRow
+	Prices  []pim.PriceRow
+	Stock   []pim.StockRow
+	Windows []pim.PublicationRow
 }
+
+// None reports that there are none.
+func (o *ImportOffers) None() bool { return len(o.Prices)+len(o.Stock)+len(o.Windows) == 0 }
 
 // ImportEdits are a chunk's edits and offers on their way into the store.
 type ImportEdits struct {
@@ -25,6 +29,7 @@ type ImportEdits struct {
 	bySKU   map[pim.SKU]int
 	prices  *offerBatch // nil: none
 	stock   *offerBatch
+	windows *offerBatch
 }
 
 // stages tells products that variants of the same chunk may need from those
@@ -75,6 +80,12 @@ func (s *Store) newImportEdits(ctx context.Context, actor string, edits []Edit, 
 			return nil, err
 		}
 		c.stock.args["priority"] = int16(bulk)
+	}
+	if len(offers.Windows) > 0 {
+		if c.windows, err = s.publicationBatch(ctx, actor, offers.Windows); err != nil {
+			return nil, err
+		}
+		c.windows.args["priority"] = int16(bulk)
 	}
 	return c, nil
 }
@@ -131,7 +142,7 @@ func (s *Store) ImportChunk(ctx context.Context, l Lease, edits *ImportEdits, ta
 
 // offers writes those of products whose edits went through.
 func (c *ImportEdits) offers(ctx context.Context, tx pgx.Tx) error {
-	for _, b := range []*offerBatch{c.prices, c.stock} {
+	for _, b := range []*offerBatch{c.prices, c.stock, c.windows} {
 		if b == nil {
 			continue
 		}
@@ -187,7 +198,7 @@ var errTried = errors.New("tried")
 // tryOffers finds out which offers would change something, by writing them and
 // taking that back.
 func (c *ImportEdits) tryOffers(ctx context.Context, tx pgx.Tx) error {
-	if c.prices == nil && c.stock == nil {
+	if c.prices == nil && c.stock == nil && c.windows == nil {
 		return nil
 	}
 	err := pgx.BeginFunc(ctx, tx, func(tx pgx.Tx) error {

@@ -19,7 +19,10 @@ type FullProduct struct {
 	Associations  pim.Associations
 	Prices        []pim.Price
 	Stock         []pim.Stock
-	Free          []int64 // of each level: what can be sold of it
+	Free          []int64           // of each level: what can be sold of it
+	Publication   []pim.Publication // its own windows; of exports alone
+
+	share int16 // see ProductFilter.weigh
 }
 
 const productColumns = `

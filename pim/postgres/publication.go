@@ -135,6 +135,33 @@ func (s *Store) Publications(ctx context.Context, sku pim.SKU) ([]pim.Publicatio
 	return out, nil
 }
 
+const sqlClosedOn = `
+with recursive line as (
+    select id, parent_id from product where sku = @sku and deleted_at is null union all select p.id, p.parent_id from product p join line on p.id = line.parent_id
+)
+select distinct on (c.code) c.code, nullif(w.publish_from, '-infinity'), nullif(w.publish_to, 'infinity')
+from line join publication w on w.product_id = line.id join channel c on c.id = w.channel_id and c.deleted_at is null
+where now() < w.publish_from or w.publish_to <= now()
+order by c.code, w.publish_from desc -- the one that opens last, where several are closed`
+
+// ClosedOn are the windows by which a product is not published now, by channel:
+// its own, or those of what it is a variant of.
+func (s *Store) ClosedOn(ctx context.Context, sku pim.SKU) (map[pim.ChannelCode]pim.Publication, error) {
+	rows, err := s.pool.Query(ctx, sqlClosedOn, pgx.NamedArgs{"sku": storable(string(sku))})
+	out := map[pim.ChannelCode]pim.Publication{}
+	if err == nil {
+		var w pim.Publication
+		_, err = pgx.ForEachRow(rows, []any{&w.Channel, &w.From, &w.To}, func() error {
+			out[w.Channel] = pim.Publication{Channel: w.Channel, From: inUTC(w.From), To: inUTC(w.To)}
+			return nil
+		})
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read where %s is not published: %w", sku, err)
+	}
+	return out, nil
+}
+
 // sqlPublicationWindows is sqlPriceWindows for publication.
 const sqlPublicationWindows = `
 with c as (select published_until from catalogue for update),

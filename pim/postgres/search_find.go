@@ -176,15 +176,18 @@ func (s *Store) Search(ctx context.Context, q Search, f ProductFilter, page Page
 	if f.NoOffers {
 		offers = "null::jsonb, null::jsonb"
 	}
-	sql := "with " + searched(where) + " select " + productColumns + ", " + offers + ", h.match, h.score" +
-		" from found h join product p on p.id = h.product_id left join product parent on parent.id = p.parent_id left join product_offer o on o.product_id = p.id" +
+	sql := "with " + searched(where) + " select " + productColumns + ", " + offers + f.share() + ", h.match, h.score" +
+		" from found h join product p on p.id = h.product_id left join product parent on parent.id = p.parent_id left join product_offer o on o.product_id = p.id" + f.weighed +
 		" where true" + after + " order by " + order + " limit @limit"
 	rows, err := s.pool.Query(ctx, sql, pgx.QueryExecModeDescribeExec, args) // planned for its values: see Products
 	if err != nil {
 		return nil, "", fmt.Errorf("search products: %w", err)
 	}
 	list, err = pgx.CollectRows(rows, func(r pgx.CollectableRow) (h Hit, err error) {
-		h.FullProduct, err = scanProductAnd(r, &h.Match, &h.score)
+		var share int16
+		if h.FullProduct, err = scanProductAnd(r, &share, &h.Match, &h.score); err == nil {
+			h.share = share
+		}
 		return h, err
 	})
 	if err != nil {
