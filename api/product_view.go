@@ -38,12 +38,14 @@ func (object) Schema(huma.Registry) *huma.Schema {
 type Product struct {
 	SKU             pim.SKU       `json:"sku"`
 	Family          string        `json:"family"`
-	Parent          pim.SKU       `json:"parent,omitempty" doc:"SKU of the product that this is a variant of"`
-	FamilyVariant   string        `json:"family_variant,omitempty" doc:"Of a parent: in which axes its variants differ"`
+	Parent          pim.SKU       `json:"parent,omitempty" doc:"SKU of the model that this is a variant of, or a sub-model"`
+	Root            pim.SKU       `json:"root,omitempty" doc:"Of a variant below a sub-model: SKU of the sub-model's parent, the root model"`
+	FamilyVariant   string        `json:"family_variant,omitempty" doc:"Of a root model or sub-model: in which axes what stands below it differs"`
 	Enabled         bool          `json:"enabled"`
 	Categories      []string      `json:"categories"`
 	Values          object        `json:"values" doc:"The product's own values"`
-	InheritedValues object        `json:"inherited_values,omitempty" doc:"Of a variant: its parent's values, which hold where it has none of its own"`
+	InheritedValues object        `json:"inherited_values,omitempty" doc:"Of a variant: its parent's values, over those of the root model, which hold where it has none of its own"`
+	InheritedFrom   origins       `json:"inherited_from,omitempty" doc:"Of a variant: which model each value comes from that it has not itself, by its field as in filters: values.name.en-GB"`
 	Associations    productLinks  `json:"associations" doc:"By association type the SKUs of other products, in their order, or of a quantified type {sku, quantity}; of a two-way type also those that name this one"`
 	Prices          []Price       `json:"prices"`
 	Stock           []Stock       `json:"stock"`
@@ -99,20 +101,21 @@ func (s *server) viewProducts(ctx context.Context, list ...*postgres.FullProduct
 			newest = true
 			warnings, _ = warningsOf(p, schema)
 		}
-		views[i] = viewProduct(p, warnings)
+		views[i] = viewProduct(p, warnings, schema)
 	}
 	return views, nil
 }
 
-func viewProduct(p *postgres.FullProduct, warnings []pim.Problem) *Product {
+func viewProduct(p *postgres.FullProduct, warnings []pim.Problem, schema *pim.Schema) *Product {
 	v := &Product{
 		SKU: p.SKU, Family: p.Family, Parent: p.Parent, FamilyVariant: p.FamilyVariant, Enabled: p.Enabled,
 		Associations: viewLinks(p.Associations),
-		Categories:   p.Categories, Values: object(p.Values), InheritedValues: object(p.ParentValues),
+		Root:         p.Root, Categories: p.Categories, Values: object(p.Values),
 		Prices: make([]Price, len(p.Prices)), Stock: viewStock(p), Revision: p.Rev,
 		PriceRevision: p.PriceRev, StockRevision: p.StockRev, OfferRevision: p.OfferRev, MediaRevision: p.MediaRev,
 		Warnings: none(warnings), CreatedAt: p.CreatedAt, UpdatedAt: p.UpdatedAt, Deleted: p.Deleted,
 	}
+	v.inherit(p, schema)
 	if v.Categories == nil {
 		v.Categories = []string{}
 	}
@@ -142,6 +145,29 @@ func viewLinks(a pim.Associations) productLinks {
 		}
 	}
 	return out
+}
+
+// origins are models' SKUs by the fields of values.
+type origins map[string]pim.SKU
+
+// inherit shows what p has from the models above it. Stored values that cannot be
+// read are told as a warning of the model itself.
+func (v *Product) inherit(p *postgres.FullProduct, schema *pim.Schema) {
+	above, err := p.Inherited.Values()
+	own, errOwn := pim.DecodeStored(p.Values)
+	if len(above) == 0 || err != nil || errOwn != nil {
+		v.InheritedValues = object(p.Inherited.Parent)
+		return
+	}
+	skus, all := []pim.SKU{p.Root, p.Parent}[2-len(above):], pim.Values(nil)
+	for _, values := range above {
+		all = pim.MergeVariant(all, values)
+	}
+	v.InheritedValues = object(pim.AppendJSON(nil, all))
+	v.InheritedFrom = origins{}
+	for field, i := range schema.Origins(own, above...) {
+		v.InheritedFrom[field] = skus[i]
+	}
 }
 
 // warningsOf finds the doubts about stored values anew: they follow from the

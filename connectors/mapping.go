@@ -1,6 +1,7 @@
 package connectors
 
 import (
+	"slices"
 	"time"
 
 	"github.com/sluicehub/sluice/pim"
@@ -68,16 +69,17 @@ func (m Mapping) Lanes() (s pim.Lanes) {
 // and shared by the lanes and channels that render it: nobody changes it.
 type Subject struct {
 	SKU        pim.SKU
-	Parent     pim.SKU
+	Parent     pim.SKU // of a variant: its root model
+	SubModel   pim.SKU // that stands between the two; "" where none does
 	Family     string
 	Variant    string // the family variant that it is a variant by; "" where it is none
 	Enabled    bool
 	Categories []string
-	Values     pim.Values // the variant's own over its parent's, all locales and scopes
+	Values     pim.Values // the variant's own over those of the models above it, all locales and scopes
 	Prices     []pim.Price
 	Stock      []pim.Stock
 	// Associations are those with products that the channel may show; a variant's own
-	// come before its parent's.
+	// come before those of the models above it.
 	Associations pim.Associations
 	// Records are the records that values name, by their keys (pim.RecordRef); what
 	// is not among them is not shown.
@@ -86,6 +88,12 @@ type Subject struct {
 	// value that is not among them is shown as it is.
 	Pictures map[string]*Picture
 	Issues   []pim.Issue // why values are left out here, found before any mapping
+}
+
+// Above are the models that s inherits from, the nearest first; none of a product
+// that is no variant.
+func (s *Subject) Above() []pim.SKU {
+	return slices.DeleteFunc([]pim.SKU{s.SubModel, s.Parent}, func(sku pim.SKU) bool { return sku == "" })
 }
 
 // Record is a record of a reference entity.

@@ -48,6 +48,7 @@ func sampleSchema() *pim.Schema {
 	}
 	s.Families = map[string]*pim.Family{"kettles": {Code: "kettles", Variants: []pim.FamilyVariant{
 		{Code: "other", Axes: []string{"name"}}, {Code: "colours", Axes: []string{"ratio", "missing", "color"}},
+		{Code: "two", Levels: []pim.VariantLevel{{Axes: []string{"color"}, Attributes: []string{"ratio"}}, {Axes: []string{"pieces"}}}},
 	}}}
 	return s
 }
@@ -399,6 +400,10 @@ func TestInputs(t *testing.T) {
 		if err != nil || p.Inputs(pim.Content) != want {
 			t.Errorf("%s: got %v, want %v (%v)", expression, p.Inputs(pim.Content).List(), want.List(), err)
 		}
+	}
+	two := &Subject{SKU: "P", Parent: "R", SubModel: "S", Variant: "two", Family: "kettles", Values: pim.Values{"color": "blue", "pieces": json.Number("3"), "ratio": json.Number("1")}}
+	if got, err := render(t, pim.Content, `{'axes': axes, 'parent': parent}`, two); got != `{"x":{"axes":{"color":"blue","pieces":3},"parent":"R"}}` || err != nil {
+		t.Errorf("axes of two levels: %s, %v", got, err)
 	}
 	if got, err := render(t, pim.Content, `firstOf([axes])`, &Subject{SKU: "P", Family: "kettles", Values: pim.Values{"color": "blue"}}); got != "" || err != nil {
 		t.Errorf("axes of a product that is no variant: %s, %v", got, err)

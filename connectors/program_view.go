@@ -119,22 +119,17 @@ func (v *view) allValues() map[string]any {
 }
 
 // allAxes are a variant's values of the attributes in which it differs from its
-// siblings; none for other products.
+// siblings, those of its sub-model included; none for other products.
 func (v *view) allAxes() map[string]any {
 	if v.axes == nil {
 		v.axes = map[string]any{}
-		family := v.schema.Families[v.subject.Family]
-		if family == nil || v.subject.Variant == "" {
+		variant := v.schema.Families[v.subject.Family].Variant(v.subject.Variant)
+		if variant == nil {
 			return v.axes
 		}
-		for _, variant := range family.Variants {
-			if variant.Code != v.subject.Variant {
-				continue
-			}
-			for _, code := range variant.Axes {
-				if found, ok := v.value(code); ok {
-					v.axes[code] = found
-				}
+		for _, code := range variant.AllAxes() {
+			if found, ok := v.value(code); ok {
+				v.axes[code] = found
 			}
 		}
 	}

@@ -25,6 +25,7 @@ const (
 	ReasonDeleted      Reason = "deleted"       // the product, or its parent, is deleted, and the target does not hold it
 	ReasonDisabled     Reason = "disabled"      // the product, or its parent, is disabled, and the target does not hold it
 	ReasonNotPublished Reason = "not_published" // the product's window, or its parent's, is not open, and the target does not hold it
+	ReasonSubModel     Reason = "sub_model"     // it is one: targets have of it what its variants have from it
 	ReasonWithdrawn    Reason = "withdrawn"     // the mapping makes nothing of it any more, and the target does not hold it
 	ReasonSoldOut      Reason = "sold_out"      // it left the channel, whose policy has the target keep it with a stock of 0
 
@@ -64,7 +65,7 @@ const (
 
 // Reasons in the order in which people read them.
 var Reasons = []Reason{
-	ReasonLive, ReasonAccepted, ReasonNoDifference, ReasonEmpty, ReasonNotMapped, ReasonDeleted, ReasonDisabled, ReasonNotPublished, ReasonWithdrawn, ReasonSoldOut,
+	ReasonLive, ReasonAccepted, ReasonNoDifference, ReasonEmpty, ReasonNotMapped, ReasonDeleted, ReasonDisabled, ReasonNotPublished, ReasonSubModel, ReasonWithdrawn, ReasonSoldOut,
 	ReasonUnknownProduct, ReasonParked, ReasonIncomplete, ReasonPriceHeld, ReasonUnlisted, ReasonFanout, ReasonFanoutFailed, ReasonMarking,
 	ReasonPaused, ReasonAuth, ReasonBreakerOpen, ReasonFailing, ReasonThrottled, ReasonBudget, ReasonQuota, ReasonRate, ReasonWindow, ReasonHeld,
 	ReasonPending, ReasonWaitsForContent, ReasonWaitsForParent, ReasonWaitsForPictures, ReasonWaitsForText, ReasonSettling, ReasonConflict, ReasonRetrying, ReasonDebounce, ReasonQueued, ReasonNoWorker,
@@ -177,6 +178,8 @@ func settled(e *postgres.Explained, l *postgres.ExplainedLane) Because {
 		}
 	case away && p.Closed != nil:
 		b.Reason, b.Text, b.Until = ReasonNotPublished, "the product is not published here"+opens(e)+", and "+where, latest(e.Now, p.Closed.From)
+	case away && p.SubModel:
+		b.Reason, b.Text = ReasonSubModel, "the product is a sub-model: targets have of it what its variants have from it, and "+where
 	case status == pim.StateWithdrawn:
 		w, _ := isWithdrawn(l.ContentHash)
 		b.Reason, b.Text = ReasonWithdrawn, "the channel's document of it has no field any more; "+withdrawnText(w)

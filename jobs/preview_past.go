@@ -150,22 +150,27 @@ func (c *Channels) walkBack(ctx context.Context, t *Target, v *postgres.Surveyed
 
 // state is a product on its way back through its history.
 type state struct {
-	there       bool // else it is before its creation, or behind its deletion
-	subject     connectors.Subject
-	own, parent pim.Values
+	there   bool // else it is before its creation, or behind its deletion
+	subject connectors.Subject
+	own     pim.Values
+	above   [2]pim.Values // its parent's, and that one's parent's
 }
 
 func newState(p *postgres.Past) (*state, error) {
 	s := &state{there: !p.Deleted, subject: connectors.Subject{
-		SKU: p.SKU, Parent: p.Parent, Variant: p.ParentVariant, Family: p.Family, Enabled: p.Enabled, Categories: p.Categories,
+		SKU: p.SKU, Parent: p.Group, Variant: p.ParentVariant, Family: p.Family, Enabled: p.Enabled, Categories: p.Categories,
 		Prices: p.Prices, Stock: p.Stock,
 	}}
+	if p.Parent != p.Group {
+		s.subject.SubModel = p.Parent
+	}
 	var err error
 	if s.own, err = pim.DecodeStored(p.Values); err != nil {
 		return nil, err
 	}
-	if p.ParentValues != nil {
-		s.parent, err = pim.DecodeStored(p.ParentValues)
+	ancestors, err := p.Inherited.Values()
+	for i, values := range ancestors { // the root model's first
+		s.above[len(ancestors)-1-i] = values
 	}
 	return s, err
 }
@@ -177,10 +182,7 @@ func (s *state) render(ctx context.Context, p *connectors.Program, v *postgres.S
 		return nil, nil
 	}
 	subject := s.subject
-	subject.Values = s.own
-	if s.parent != nil {
-		subject.Values = pim.MergeVariant(s.parent, s.own)
-	}
+	subject.Values = pim.MergeVariant(pim.MergeVariant(s.above[1], s.above[0]), s.own)
 	if err := illustrate(&subject); err != nil {
 		return nil, err
 	}
@@ -225,7 +227,7 @@ type was[T any] struct {
 // undo takes one event back.
 func (s *state) undo(e postgres.PastEvent) error {
 	if e.Type == pim.EventProductCreated {
-		if !e.Parents { // its data says what it began as; before it was nothing, or an earlier life
+		if e.Above == 0 { // its data says what it began as; before it was nothing, or an earlier life
 			s.there, s.own = false, pim.Values{}
 		}
 		return nil
@@ -236,8 +238,8 @@ func (s *state) undo(e postgres.PastEvent) error {
 	if err := d.Decode(&data); err != nil {
 		return fmt.Errorf("decode an event: %w", err)
 	}
-	if e.Parents {
-		s.parent = undoValues(s.parent, data.Values)
+	if e.Above > 0 {
+		s.above[e.Above-1] = undoValues(s.above[e.Above-1], data.Values)
 		if data.Variant != nil {
 			s.subject.Variant = data.Variant.Old
 		}

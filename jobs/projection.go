@@ -163,7 +163,7 @@ func newSubjects() *subjects {
 // subject decodes a product. Its error is a *connectors.Error of what can never
 // be decoded.
 func (d *subjects) subject(c *postgres.Claimed) (*connectors.Subject, error) {
-	s := &connectors.Subject{SKU: c.SKU, Parent: c.Parent, Variant: c.Variant, Family: c.Family, Enabled: c.Enabled, Categories: c.Categories}
+	s := &connectors.Subject{SKU: c.SKU, Parent: c.Parent, SubModel: c.SubModel, Variant: c.Variant, Family: c.Family, Enabled: c.Enabled, Categories: c.Categories}
 	if c.Values != nil {
 		known := false
 		if d != nil {
@@ -171,7 +171,7 @@ func (d *subjects) subject(c *postgres.Claimed) (*connectors.Subject, error) {
 		}
 		if !known {
 			var err error
-			if s.Values, err = mergedValues(c.SKU, c.Values, c.ParentValues); err != nil {
+			if s.Values, err = mergedValues(c.SKU, c.Values, c.Inherited); err != nil {
 				return nil, err
 			}
 			if d != nil {
@@ -192,20 +192,16 @@ func (d *subjects) subject(c *postgres.Claimed) (*connectors.Subject, error) {
 	return s, nil
 }
 
-// mergedValues are a product's values, over its parent's where it has one.
-func mergedValues(sku pim.SKU, own, parent json.RawMessage) (pim.Values, error) {
+// mergedValues are a product's values, over those of the models above it.
+func mergedValues(sku pim.SKU, own json.RawMessage, inherited postgres.Inherited) (pim.Values, error) {
 	values, err := pim.DecodeStored(own)
 	if err != nil {
 		return nil, undecodable("values", sku, err)
 	}
-	if parent == nil {
-		return values, nil
-	}
-	inherited, err := pim.DecodeStored(parent)
-	if err != nil {
+	if values, err = inherited.Below(values); err != nil {
 		return nil, undecodable("parent's values", sku, err)
 	}
-	return pim.MergeVariant(inherited, values), nil
+	return values, nil
 }
 
 func undecodable(what string, sku pim.SKU, err error) error {

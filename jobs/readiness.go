@@ -51,17 +51,16 @@ func (c *Channels) Readiness(ctx context.Context, sku pim.SKU, channels []pim.Ch
 	if err != nil {
 		return nil, fmt.Errorf("values of %s: %w", sku, err)
 	}
-	parent, err := pim.DecodeStored(p.ParentValues)
+	values, err := p.Inherited.Below(own)
 	if err != nil {
-		return nil, fmt.Errorf("values of the parent of %s: %w", sku, err)
+		return nil, fmt.Errorf("values of the parents of %s: %w", sku, err)
 	}
-	values := pim.MergeVariant(parent, own)
 	closed, err := c.store.ClosedOn(ctx, sku)
 	if err != nil {
 		return nil, err
 	}
 	in := func(channel pim.ChannelCode, locale pim.Locale) Readiness {
-		r := Readiness{Channel: channel, Locale: locale, Completeness: schema.Completeness(p.Family, p.FamilyVariant, values, channel, locale)}
+		r := Readiness{Channel: channel, Locale: locale, Completeness: schema.Completeness(p.Family, p.FamilyVariant, p.Level(), values, channel, locale)}
 		r.Share = r.Completeness.Share()
 		return r
 	}

@@ -78,8 +78,9 @@ func (c *Channels) associate(ctx context.Context, subjects []*connectors.Subject
 	var skus []string
 	for _, s := range subjects {
 		if s != nil {
-			if skus = append(skus, string(s.SKU)); s.Parent != "" {
-				skus = append(skus, string(s.Parent))
+			skus = append(skus, string(s.SKU))
+			for _, above := range s.Above() {
+				skus = append(skus, string(above))
 			}
 		}
 	}
@@ -96,9 +97,12 @@ func (c *Channels) associate(ctx context.Context, subjects []*connectors.Subject
 			continue
 		}
 		s.Associations = shown[s.SKU]
-		if above := shown[s.Parent]; s.Parent != "" && above != nil {
-			both := shown[s.SKU].Clone()
-			for t, list := range above {
+		for _, above := range s.Above() {
+			if shown[above] == nil {
+				continue
+			}
+			both := s.Associations.Clone()
+			for t, list := range shown[above] {
 				for _, a := range list {
 					if a.SKU != s.SKU && !both.Has(t, a.SKU) {
 						both[t] = append(both[t], a)

@@ -51,8 +51,9 @@ func (c *Channels) tell(ctx context.Context, t *Target, subjects []*connectors.S
 		if s == nil {
 			continue
 		}
-		if skus = append(skus, string(s.SKU)); s.Parent != "" {
-			skus = append(skus, string(s.Parent))
+		skus = append(skus, string(s.SKU))
+		for _, above := range s.Above() {
+			skus = append(skus, string(above))
 		}
 	}
 	if len(skus) == 0 {
@@ -71,8 +72,8 @@ func (c *Channels) tell(ctx context.Context, t *Target, subjects []*connectors.S
 			continue
 		}
 		mine := of[s.SKU]
-		if s.Parent != "" {
-			mine = append(mine[:len(mine):len(mine)], of[s.Parent]...) // its own first
+		for _, above := range s.Above() { // its own first
+			mine = append(mine[:len(mine):len(mine)], of[above]...)
 		}
 		for _, x := range mine {
 			switch {

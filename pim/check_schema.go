@@ -106,9 +106,9 @@ func (ps *problems) label(pointer, text string, mayBeEmpty bool) {
 
 // CheckFamily checks a family's definition, new or changed, against the
 // schema's attributes. It gives every problem, at most 100, with its pointer
-// below pointer, where the family's JSON stands. Axes are text, number, boolean
-// or option attributes of the family without scopes. A family variant that the
-// schema has keeps its axes: its variants were told apart by them.
+// below pointer, where the family's JSON stands. Axes are text, number, boolean,
+// option or reference attributes of the family without scopes. A family variant
+// that the schema has keeps its axes.
 func (s *Schema) CheckFamily(f *Family, pointer string) []Problem {
 	var ps problems
 	ps.note("/code", "family.code", ValidCode("family", f.Code))
@@ -133,46 +133,8 @@ func (s *Schema) CheckFamily(f *Family, pointer string) []Problem {
 			}
 		}
 	}
-	if len(f.Variants) > maxFamilyVariants {
-		ps.add("/variants", "family.variants", fmt.Sprintf("a family has at most %d variants", maxFamilyVariants))
-	}
-	seen := make(map[string]bool, len(f.Variants))
-	for i, v := range f.Variants {
-		at := "/variants/" + strconv.Itoa(i)
-		ps.note(at+"/code", "family_variant.code", ValidCode("family variant", v.Code))
-		if seen[v.Code] {
-			ps.add(at+"/code", "family_variant.duplicate", fmt.Sprintf("family variant %s stands more than once", quote(v.Code)))
-		}
-		seen[v.Code] = true
-		s.axes(&ps, at+"/axes", v.Axes, members)
-		if old := s.Families[f.Code]; old != nil {
-			if j := slices.IndexFunc(old.Variants, func(o FamilyVariant) bool { return o.Code == v.Code }); j >= 0 && !slices.Equal(old.Variants[j].Axes, v.Axes) {
-				ps.add(at+"/axes", "family_variant.fixed", "the axes cannot be changed once the family variant exists")
-			}
-		}
-	}
+	s.familyVariants(&ps, f, members)
 	return ps.under(pointer)
-}
-
-func (s *Schema) axes(ps *problems, pointer string, axes []string, members map[string]bool) {
-	if len(axes) < 1 || len(axes) > maxAxes {
-		ps.add(pointer, "axis.count", fmt.Sprintf("a family variant has 1 to %d axes", maxAxes))
-	}
-	for i, code := range axes {
-		at := pointer + "/" + strconv.Itoa(i)
-		a := s.Attributes[code]
-		switch {
-		case !members[code]:
-			ps.add(at, "attribute.not_in_family", fmt.Sprintf("axis %s is no attribute of the family", quote(code)))
-		case slices.Contains(axes[:i], code):
-			ps.add(at, "axis.duplicate", fmt.Sprintf("axis %s stands more than once", quote(code)))
-		case a == nil: // told as a member
-		case a.Type != TypeOption && a.Type != TypeText && a.Type != TypeNumber && a.Type != TypeBoolean:
-			ps.add(at, "axis.type", fmt.Sprintf("an axis is an option, text, number or boolean, not %s", a.Type))
-		case a.Localizable || a.Scopable:
-			ps.add(at, "axis.scope", "an axis has one value, not one per locale or channel")
-		}
-	}
 }
 
 // scopeOf finds an attribute's value for one channel and locale; nil: none.

@@ -1,7 +1,5 @@
 package pim
 
-import "slices"
-
 // Completeness is how much a product has of what its family requires for one
 // channel and locale.
 type Completeness struct {
@@ -24,22 +22,24 @@ func (c Completeness) Share() float64 {
 
 // Completeness counts what values, a variant's own over its parent's, have of the
 // attributes that a family requires on a channel. Empty text and an empty array
-// are no value. by is the family variant of a parent of variants, else "": its
-// axes are for the variants to have. Channel "" is none in particular. An unknown
-// family requires nothing.
-func (s *Schema) Completeness(family, by string, values Values, channel ChannelCode, locale Locale) Completeness {
+// are no value. by is the family variant of a model, else "", and level the model's
+// own, 0 for a root model's: what is of a level below is for those to have that are
+// there. Channel "" is none in particular. An unknown family requires nothing.
+func (s *Schema) Completeness(family, by string, level int, values Values, channel ChannelCode, locale Locale) Completeness {
 	c := Completeness{Missing: []string{}}
 	f := s.Families[family]
 	if f == nil {
 		return c
 	}
-	var axes []string
-	if i := slices.IndexFunc(f.Variants, func(v FamilyVariant) bool { return v.Code == by }); i >= 0 {
-		axes = f.Variants[i].Axes
-	}
+	variant := f.Variant(by)
 	for _, fa := range f.Attributes {
-		if !fa.RequiredOn(channel) || slices.Contains(axes, fa.Code) {
+		if !fa.RequiredOn(channel) {
 			continue
+		}
+		if variant != nil {
+			if own, _ := variant.LevelOf(fa.Code); own > level {
+				continue
+			}
 		}
 		c.Required++
 		if a := s.Attributes[fa.Code]; a != nil && isFilled(scopeOf(a, values[fa.Code], channel, locale)) {

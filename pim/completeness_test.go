@@ -19,12 +19,12 @@ func TestCompleteness(t *testing.T) {
 		{`{"name":{"en-GB":" \n"},"slogan":{"shop":{"en-GB":"x"}},"images":"a"}`, 2, []string{"name"}, 0.66},
 		{`{"name":{"en-GB":"x"},"slogan":{"shop":{"en-GB":"x"}},"images":["a"],"title":"y"}`, 3, nil, 1},
 	} {
-		got := s.Completeness("all", "", mustValues(t, c.values), "shop", "en-GB")
+		got := s.Completeness("all", "", 0, mustValues(t, c.values), "shop", "en-GB")
 		if got.Filled != c.filled || got.Required != 3 || !slices.Equal(got.Missing, c.missing) || got.Share() != c.share || got.Complete() != (c.share == 1) {
 			t.Errorf("%s: %+v, %v", c.values, got, got.Share())
 		}
 	}
-	if got := s.Completeness("none", "", nil, "shop", "en-GB"); got.Required != 0 || got.Share() != 1 {
+	if got := s.Completeness("none", "", 0, nil, "shop", "en-GB"); got.Required != 0 || got.Share() != 1 {
 		t.Error("an unknown family requires something")
 	}
 }
@@ -50,7 +50,7 @@ func TestCompletenessByChannelAndLevel(t *testing.T) {
 		{"", "", []string{"colour"}},
 		{"market", "by-colour", []string{"ean"}},
 	} {
-		if got := s.Completeness("shirt", c.by, Values{"name": "x"}, c.channel, "en-GB"); !slices.Equal(got.Missing, c.missing) {
+		if got := s.Completeness("shirt", c.by, 0, Values{"name": "x"}, c.channel, "en-GB"); !slices.Equal(got.Missing, c.missing) {
 			t.Errorf("%s %s: %+v", c.channel, c.by, got)
 		}
 	}

@@ -46,7 +46,8 @@ func object(v any) (map[string]any, bool) {
 // MergeVariant gives a variant's values as readers see them: its own over its
 // parent's, attribute by attribute, and within scopes locale by locale and
 // channel by channel, so that a variant with its own German name keeps its
-// parent's English one. Both are values as CheckValues gives them; the result
+// parent's English one. A sub-model's stand over its root model's in the same
+// way before its variants' are laid over both. Both are values as CheckValues gives them; the result
 // shares with both and is read only, as they are from then on.
 func MergeVariant(parent, own Values) Values {
 	switch {

@@ -12,16 +12,16 @@ import (
 // PostgreSQL takes (2,704 bytes).
 const maxAxisKey = 512
 
-// AxisKey gives the canonical text of a variant's axis values, in the order of
-// its axes: two variants of one parent have the same key exactly when no axis
+// AxisKey gives the canonical text of a variant's or sub-model's values of the
+// axes of its level, in their order: two of one parent have the same key exactly when no axis
 // tells them apart. Numbers count by what they are worth, amounts also across
 // units (1 kg is 1000 g). A long key is replaced by its SHA-256. The problems
 // name each axis without a single value, with their pointers below pointer,
 // where the values stand; with any there is no key.
-func AxisKey(variant FamilyVariant, values Values, pointer string) (key string, faults []Problem) {
+func AxisKey(axes []string, values Values, pointer string) (key string, faults []Problem) {
 	var ps problems
 	b := make([]byte, 0, 64)
-	for i, axis := range variant.Axes {
+	for i, axis := range axes {
 		if i > 0 {
 			b = append(b, ',')
 		}

@@ -198,7 +198,7 @@ func TestAxisKey(t *testing.T) {
 	fv := FamilyVariant{Code: "v", Axes: []string{"colour", "count", "fragile", "weight"}}
 	key := func(s string) string {
 		t.Helper()
-		k, faults := AxisKey(fv, mustValues(t, s), "/values")
+		k, faults := AxisKey(fv.Axes, mustValues(t, s), "/values")
 		if len(faults) > 0 {
 			t.Fatalf("AxisKey(%s): %v", s, faults)
 		}
@@ -212,7 +212,7 @@ func TestAxisKey(t *testing.T) {
 	if len(long) > maxAxisKey {
 		t.Errorf("a key of %d bytes", len(long))
 	}
-	_, faults := AxisKey(fv, mustValues(t, `{"colour":" ","count":[1],"weight":{"amount":1e50,"unit":"kg"}}`), "/values")
+	_, faults := AxisKey(fv.Axes, mustValues(t, `{"colour":" ","count":[1],"weight":{"amount":1e50,"unit":"kg"}}`), "/values")
 	if got := strings.Join(problemCodes(faults), ","); got != "axis.missing /values/colour,axis.type /values/count,axis.missing /values/fragile,axis.type /values/weight" {
 		t.Errorf("faults %s", got)
 	}
@@ -228,8 +228,8 @@ func TestAxisKeyIsInjective(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		v := Values{"a": axis.Draw(t, "a1"), "b": axis.Draw(t, "b1")}
 		w := Values{"a": axis.Draw(t, "a2"), "b": axis.Draw(t, "b2")}
-		k, f1 := AxisKey(fv, v, "")
-		l, f2 := AxisKey(fv, w, "")
+		k, f1 := AxisKey(fv.Axes, v, "")
+		l, f2 := AxisKey(fv.Axes, w, "")
 		if len(f1)+len(f2) > 0 {
 			t.Fatalf("faults %v %v", f1, f2)
 		}

@@ -104,12 +104,6 @@ func (a FamilyAttribute) RequiredOn(channel ChannelCode) bool {
 	return a.Required || channel != "" && slices.Contains(a.RequiredFor, channel)
 }
 
-// FamilyVariant says in which attributes the variants of one parent differ.
-type FamilyVariant struct {
-	Code string   `json:"code"`
-	Axes []string `json:"axes" minItems:"1" maxItems:"5"`
-}
-
 // Family is a kind of product: the attributes that its products may have.
 type Family struct {
 	Code       string            `json:"code"`

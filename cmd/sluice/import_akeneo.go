@@ -185,8 +185,12 @@ func (i importCmd) tellFolder(c console, f *akeneo.Folder, change postgres.Schem
 			Warnings: int64(len(f.Report())), Report: report, Folder: &f.Counts,
 		})
 	}
-	_, err := fmt.Fprintf(c.out, "%d products and %d models, of which %d are folded into their variants.\n%d attributes, %d families, %d locales and %d currencies would be added or changed.\n"+
+	folded := ""
+	if n := f.Counts.Folded; n > 0 {
+		folded = fmt.Sprintf(", of which %d are folded into their variants", n)
+	}
+	_, err := fmt.Fprintf(c.out, "%d products and %d models%s.\n%d attributes, %d families, %d locales and %d currencies would be added or changed.\n"+
 		"Report: %s\nThis was a dry run: nothing was stored.\n",
-		f.Counts.Products, f.Counts.ProductModels, f.Counts.Folded, len(change.Attributes), len(change.Families), len(change.Locales), len(change.Currencies), report)
+		f.Counts.Products, f.Counts.ProductModels, folded, len(change.Attributes), len(change.Families), len(change.Locales), len(change.Currencies), report)
 	return err
 }

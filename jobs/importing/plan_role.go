@@ -329,13 +329,13 @@ func (p *planner) axes() error {
 			continue
 		}
 		code := ""
-		for _, v := range p.fam.Variants {
-			if sameSet(v.Axes, codes) {
+		for i := range p.fam.Variants { // with two levels, a file's rows say themselves which model they are below
+			if v := &p.fam.Variants[i]; v.Depth() == 1 && sameSet(v.AllAxes(), codes) {
 				code = v.Code
 			}
 		}
 		if code == "" && p.opts.Family != "" {
-			if len(p.fam.Variants) != 1 {
+			if len(p.fam.Variants) != 1 || p.fam.Variants[0].Depth() > 1 {
 				p.note("", "family_variant.missing", fmt.Sprintf("family %s has no family variant by %s: such variants are refused", p.family, strings.Join(codes, ", ")))
 				continue
 			}

@@ -42,7 +42,8 @@ const (
 	chosenFrom = `
 picked as (
     select l.product_id, l.channel_id, l.lane
-    from span p left join product parent on parent.id = p.parent_id join listing l on l.product_id = p.id and l.channel_id = (select id from c)
+    from span p left join product parent on parent.id = p.parent_id left join product root on root.id = parent.parent_id
+        join listing l on l.product_id = p.id and l.channel_id = (select id from c)
     where (@family = '' or p.family = @family) and ` + inCategory + ` and p.updated_at >= @updated
       and (@lane::smallint = 0 or l.lane = @lane) and (@state = '' or ` + stateOf + ` = @state)
       and (@issue = '' or l.issues @> jsonb_build_array(jsonb_build_object('code', @issue::text)))

@@ -34,16 +34,18 @@ type Claimed struct {
 	SentHash []byte
 	SentAt   *time.Time // when the ticket was drawn; nil without one
 
-	Gone                    bool  // deleted or disabled: to be withdrawn
-	Rev, OfferRev, MediaRev int64 // revisions to send, parent's and floor included
-	Parent                  pim.SKU
-	Variant                 string // the parent's family variant
+	Gone                    bool    // deleted or disabled, or a sub-model: to be withdrawn
+	Rev, OfferRev, MediaRev int64   // revisions to send, parents' and floor included
+	Parent                  pim.SKU // of a variant: its root model
+	SubModel                pim.SKU // that stands between the two
+	Variant                 string  // the root model's family variant
 	ParentID                pim.ProductID
 	ParentAwaited           bool // of the content lane: the parent's content is to be there, and is not
 	Family                  string
 	Enabled                 bool
 	Categories              []string
-	Values, ParentValues    json.RawMessage // nil unless asked for
+	Values                  json.RawMessage // nil unless asked for
+	Inherited               Inherited
 	Prices, Stock           json.RawMessage // arrays of pim.Price, pim.Stock; nil: none, or not asked for
 	Status                  string          // what the target last took it as
 	RevFloor                int64           // revisions sent so far: a mapping that reads less does not go below them
@@ -115,8 +117,8 @@ func (c ChannelState) Blocked(now time.Time) bool {
 
 // sqlClaim is hop three's reading half: epoch, channel state and products in
 // one snapshot, and no write. The revision of a variant is its own plus its
-// parent's, which cannot fall while the parent stays; a deletion takes the
-// parent's in (see sqlEdit). Texts are read for the lanes whose mapping needs
+// parents', which cannot fall while it has them; a deletion takes theirs
+// in (see sqlEdit). Texts are read for the lanes whose mapping needs
 // them, prices and stock likewise.
 const sqlClaim = `
 select now(), k.unsure_at, cat.version, cat.derives & 1 <> 0, ch.version, ch.enabled, ch.fails, ch.allowed, ch.next_probe_at, ch.throttled_until,
@@ -126,10 +128,10 @@ select now(), k.unsure_at, cat.version, cat.derives & 1 <> 0, ch.version, ch.ena
        case when k.lane = 1 then l.born when not @waits then 1 else coalesce(content.born, 0) end, ` + unsentContent + `, coalesce(case when k.lane = 1 then l.status else content.status end = 'sold_out', false),
        l.attempts, l.error is not null, coalesce(l.priority, 0), coalesce(l.verdict, ''), coalesce(l.token, ''), coalesce(l.sent_rev, 0), coalesce(l.sent_want, 0), l.sent_hash, l.sent_at,
        ` + claimedProduct + `
-       case when @texts then p.values end, case when @texts then parent.values end,
+       case when @texts then p.values end, case when @texts then parent.values end, case when @texts then root.values end,
        case when @offers then ` + pricesValid + ` end, case when @offers then ` + stockNow + ` end,
        p.rev, coalesce(l.status, ''), greatest(coalesce(l.acked_rev, 0), coalesce(l.receipt_rev, 0), coalesce(l.sent_rev, 0)),
-       coalesce(p.parent_id, 0), coalesce(above.awaited, false)
+       coalesce(root.id, parent.id, 0), coalesce(above.awaited, false)
 from consumer k
 join channel ch on ch.id = k.channel_id -- a deleted one is disabled
 cross join (select revision_floor, version, derives from catalogue offset 0) cat
@@ -146,24 +148,30 @@ left join lateral ( -- what is sold out, edits, what is pending, bulk; but some 
     order by case when q.turn = 3 and l.place <= greatest(@limit / 4, 1) then 1 else q.at end, l.place limit @limit
 ) l on ch.enabled and ch.mark_anew = 0 and coalesce(ch.throttled_until, '-infinity') <= now() and coalesce(ch.next_probe_at, '-infinity') <= now()
 left join product p on p.id = l.product_id
-left join product parent on parent.id = p.parent_id
+left join product parent on parent.id = p.parent_id left join product root on root.id = parent.parent_id
 left join product_offer o on @offers and o.product_id = p.id
 left join lateral ( -- of its own, so that all of its key is used, whatever the statistics say
     select c.born, c.status, c.dirty from listing c where @waits and c.product_id = l.product_id and c.channel_id = k.channel_id and c.lane = 1 offset 0
 ) content on true
 left join lateral (
     select ` + awaited + ` as awaited from listing c
-    where @parents and k.lane = 1 and l.born <= 0 and c.product_id = p.parent_id and c.channel_id = k.channel_id and c.lane = 1 offset 0
+    where @parents and k.lane = 1 and l.born <= 0 and c.product_id = coalesce(root.id, parent.id) and c.channel_id = k.channel_id and c.lane = 1 offset 0
 ) above on true
 where k.kind = 'drain' and k.channel_id = @channel and k.lane = @lane and k.epoch = @epoch and not k.released`
 
 // claimedProduct is what a projection and its revision need of product p with
-// its parent, beside what is large.
+// its parents, beside what is large. To a target a variant's parent is its root
+// model: of the sub-models between it learns nothing but what they give to their
+// variants, so that they are gone as what is disabled is.
 const claimedProduct = `
-p.deleted_at is not null or not p.enabled or coalesce(parent.deleted_at is not null or not parent.enabled, false) or ` + notPublished + `ch.id),
-cat.revision_floor + p.rev + case when p.deleted_at is null then coalesce(parent.rev, 0) else 0 end,
-cat.revision_floor + coalesce(o.rev, 0), cat.revision_floor + p.media_rev + coalesce(parent.media_rev, 0),
-coalesce(parent.sku, ''), coalesce(parent.family_variant, ''), p.family, p.enabled, p.categories,`
+p.deleted_at is not null or not p.enabled or coalesce(parent.deleted_at is not null or not parent.enabled, false)
+    or coalesce(root.deleted_at is not null or not root.enabled, false) or ` + subModel + ` or ` + notPublished + `ch.id),
+cat.revision_floor + p.rev + case when p.deleted_at is null then coalesce(parent.rev, 0) + coalesce(root.rev, 0) else 0 end,
+cat.revision_floor + coalesce(o.rev, 0), cat.revision_floor + p.media_rev + coalesce(parent.media_rev, 0) + coalesce(root.media_rev, 0),
+coalesce(root.sku, parent.sku, ''), case when root.id is null then '' else parent.sku end, coalesce(parent.family_variant, ''), p.family, p.enabled, p.categories,`
+
+// subModel: p is a model below a root model.
+const subModel = `(p.parent_id is not null and p.family_variant is not null)`
 
 // awaited: content c is to be on the target, and is not yet.
 const awaited = `(c.born <= 0 and (c.dirty or c.error is not null))`
@@ -221,7 +229,7 @@ func (s *Store) Claim(ctx context.Context, l Lease, o ClaimOptions) (*Claim, err
 			attempts                                                     *int
 			priority                                                     int16
 			verdict, token, variant, family                              *string
-			parentSKU                                                    *pim.SKU
+			parentSKU, between                                           *pim.SKU
 			parentID                                                     int64
 			awaits                                                       bool
 			ch                                                           = &out.Channel
@@ -229,9 +237,9 @@ func (s *Store) Claim(ctx context.Context, l Lease, o ClaimOptions) (*Claim, err
 		err := rows.Scan(&out.Now, &out.Unsure, &out.Schema, &out.Texts, &ch.Version, &ch.Enabled, &ch.Fails, &ch.Allowed, &ch.NextProbeAt, &ch.ThrottledUntil, &ch.Share, &ch.LaneWaits, &ch.Noted,
 			&id, &sku, &want, &dirtySince, &c.AckedHash, &c.SettleAt, &unsure, &born, &unsent, &soldOut,
 			&attempts, &failed, &priority, &verdict, &token, &sentRev, &sentWant, &c.SentHash, &c.SentAt,
-			&gone, &rev, &offerRev, &mediaRev, &parentSKU, &variant, &family, &enabled, &c.Categories,
+			&gone, &rev, &offerRev, &mediaRev, &parentSKU, &between, &variant, &family, &enabled, &c.Categories,
 			// As bytes: into a json.RawMessage, pgx would parse them once more.
-			(*[]byte)(&c.Values), (*[]byte)(&c.ParentValues), (*[]byte)(&c.Prices), (*[]byte)(&c.Stock), &own, &status, &floor, &parentID, &awaits)
+			(*[]byte)(&c.Values), (*[]byte)(&c.Inherited.Parent), (*[]byte)(&c.Inherited.Root), (*[]byte)(&c.Prices), (*[]byte)(&c.Stock), &own, &status, &floor, &parentID, &awaits)
 		if err != nil {
 			return nil, fmt.Errorf("claim for %v: %w", l.Consumer, err)
 		}
@@ -242,9 +250,9 @@ func (s *Store) Claim(ctx context.Context, l Lease, o ClaimOptions) (*Claim, err
 		c.Unsure, c.Unsent, c.SoldOut, c.Born, c.Attempts, c.Failed, c.Token, c.Priority, c.Verdict = *unsure, *unsent, *soldOut, *born, *attempts, *failed, *token, priority, *verdict
 		c.SentRev, c.SentWant, c.Status, c.RevFloor = *sentRev, *sentWant, *status, *floor
 		c.Gone, c.Rev, c.OfferRev, c.MediaRev = *gone, *rev, *offerRev, *mediaRev
-		c.Parent, c.Variant, c.Family, c.Enabled = *parentSKU, *variant, *family, *enabled
+		c.Parent, c.SubModel, c.Variant, c.Family, c.Enabled = *parentSKU, *between, *variant, *family, *enabled
 		c.ParentID, c.ParentAwaited = pim.ProductID(parentID), awaits
-		c.ValuesKey = [3]int64{*id, *own, *rev} // rev: own, parent's and floor
+		c.ValuesKey = [3]int64{*id, *own, *rev} // rev: own, parents' and floor
 		out.Items = append(out.Items, c)
 	}
 	if err := rows.Err(); err != nil {

@@ -26,10 +26,11 @@ array[a.code] || case when a.definition ->> 'scopable' = 'true' then array[c.cod
 )
 
 // lacking is what the products of the relation shown (id, family, family_variant,
-// values, inherited) lack in the channels and locales of the relation asked
-// (channel_id, code, locale): one row for each product, channel and locale that
-// something is required in. A variant has its parent's values under its own, leaf
-// by leaf. A parent's axes are for its variants to have.
+// level, values, inherited, topmost) lack in the channels and locales of the
+// relation asked (channel_id, code, locale): one row for each product, channel and
+// locale that something is required in. A variant has its parents' values under its
+// own, leaf by leaf: topmost are a root model's under inherited ones. level is a
+// model's own, 0 or 1.
 const lacking = `
 families as (select * from family where code in (select family from shown)),
 needs as (
@@ -38,15 +39,21 @@ needs as (
     join attribute a on a.code = fa ->> 'code' cross join asked c
     where ` + requires + `
 ),
-axes as (
-    select f.code as family, v ->> 'code' as variant, axis as attribute from families f cross join jsonb_array_elements(f.definition -> 'variants') v
-    cross join jsonb_array_elements_text(v -> 'axes') axis where jsonb_typeof(f.definition -> 'variants') = 'array'
+levels as (
+    select f.code as family, v ->> 'code' as variant, l.at, l.level from families f cross join jsonb_array_elements(f.definition -> 'variants') v
+    cross join jsonb_array_elements(coalesce(v -> 'levels', jsonb_build_array(v))) with ordinality l (level, at)
+    where jsonb_typeof(f.definition -> 'variants') = 'array'
+),
+below as ( -- what is of a level below a model is for those there to have
+    select family, variant, model, attribute
+    from levels cross join jsonb_array_elements_text((level -> 'axes') || coalesce(level -> 'attributes', '[]')) attribute
+    cross join (values (0), (1)) m (model) where model < at
 ),
 lacking as (
     select p.id, n.channel_id, n.locale, count(*) as required, array_agg(n.attribute) filter (where not ` + filled + `) as missing
     from shown p join needs n on n.family = p.family
-    cross join lateral (select coalesce(p.values #> n.path, p.inherited #> n.path) as v) v
-    where p.family_variant is null or (p.family, p.family_variant, n.attribute) not in (select family, variant, attribute from axes)
+    cross join lateral (select coalesce(p.values #> n.path, p.inherited #> n.path, p.topmost #> n.path) as v) v
+    where p.family_variant is null or (p.family, p.family_variant, p.level, n.attribute) not in (select family, variant, model, attribute from below)
     group by 1, 2, 3
 )`
 
@@ -55,8 +62,9 @@ lacking as (
 // in all that there are.
 const sqlFamilyCompleteness = `
 with shown as (
-    select p.id, p.family, p.family_variant, p.values, parent.values as inherited
-    from product p left join product parent on parent.id = p.parent_id where p.family = @family and p.deleted_at is null
+    select p.id, p.family, p.family_variant, (p.parent_id is not null)::int as level, p.values, parent.values as inherited, root.values as topmost
+    from product p left join product parent on parent.id = p.parent_id left join product root on root.id = parent.parent_id
+    where p.family = @family and p.deleted_at is null
 ),
 asked as (
     select c.id as channel_id, c.code, l.locale from channel c

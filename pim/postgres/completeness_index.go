@@ -70,8 +70,10 @@ with recursive touched (id) as (
     select unnest(@ids::bigint[]) union select c.id from product c join touched t on c.parent_id = t.id
 ),
 shown as materialized (
-    select p.id, p.family, p.family_variant, p.values || '{}' as values, parent.values || '{}' as inherited
-    from touched t join product p on p.id = t.id left join product parent on parent.id = p.parent_id where p.deleted_at is null
+    select p.id, p.family, p.family_variant, (p.parent_id is not null)::int as level,
+           p.values || '{}' as values, parent.values || '{}' as inherited, root.values || '{}' as topmost
+    from touched t join product p on p.id = t.id left join product parent on parent.id = p.parent_id left join product root on root.id = parent.parent_id
+    where p.deleted_at is null
 ),
 asked as (select id as channel_id, code, locale from channel where deleted_at is null),
 ` + lacking + `,

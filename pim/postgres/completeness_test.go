@@ -32,12 +32,14 @@ func TestFamilyCompletenessProperty(t *testing.T) {
 				left = math.MaxInt
 			}
 		}()
-		f := pim.Family{Code: "f", Variants: []pim.FamilyVariant{{Code: "by", Axes: []string{"a0"}}}}
+		f := pim.Family{Code: "f", Variants: []pim.FamilyVariant{
+			{Code: "by", Axes: []string{"a0"}}, {Code: "deep", Levels: []pim.VariantLevel{{Axes: []string{"a0"}, Attributes: []string{"a1"}}, {Axes: []string{"a2"}}}},
+		}}
 		s := &pim.Schema{Attributes: map[string]*pim.Attribute{}, Families: map[string]*pim.Family{"f": &f}}
 		h.exec(`truncate product, family, attribute, completeness, completeness_walk cascade`)
 		for i := range 4 {
 			a := &pim.Attribute{Code: fmt.Sprint("a", i), Type: pim.TypeText}
-			if i > 0 {
+			if i != 0 && i != 2 {
 				a.Localizable, a.Scopable = rapid.Bool().Draw(rt, "localizable"), rapid.Bool().Draw(rt, "scopable")
 			}
 			s.Attributes[a.Code] = a
@@ -79,9 +81,9 @@ func TestFamilyCompletenessProperty(t *testing.T) {
 		want := map[pim.ChannelCode]*ChannelCompleteness{"one": {}, "two": {}}
 		missing := map[pim.ChannelCode]map[string]int{"one": {}, "two": {}}
 		var rows []string
-		tell := func(by string, v pim.Values) {
+		tell := func(by string, level int, v pim.Values) {
 			for i, channel := range []pim.ChannelCode{"one", "two"} {
-				c := s.Completeness("f", by, v, channel, locales[i])
+				c := s.Completeness("f", by, level, v, channel, locales[i])
 				rows = append(rows, fmt.Sprintf("%s %d %d %d", channel, c.Required, len(c.Missing), int(math.Round(100*c.Share()))))
 				w := want[channel]
 				if w.Products++; c.Complete() {
@@ -95,21 +97,32 @@ func TestFamilyCompletenessProperty(t *testing.T) {
 				}
 			}
 		}
-		var parent int64
-		var theirs pim.Values
-		for i := range rapid.IntRange(0, 4).Draw(rt, "products") {
+		var root, sub int64
+		var theirs, between pim.Values
+		add := func(sku, by string, parent int64, own pim.Values) (id int64) {
+			h.one(fmt.Sprintf(`insert into product (sku, family, family_variant, parent_id, values) values ('%s', 'f', nullif('%s', ''), nullif(%d, 0), '%s') returning id`,
+				sku, by, parent, mustJSON(own)), &id)
+			return id
+		}
+		for i := range rapid.IntRange(0, 6).Draw(rt, "products") {
 			own, sku := values(), fmt.Sprint("p", i)
-			switch by := rapid.SampledFrom([]string{"plain", "parent", "variant"}).Draw(rt, "level"); {
-			case by == "parent":
-				h.one(fmt.Sprintf(`insert into product (sku, family, family_variant, values) values ('%s', 'f', 'by', '%s') returning id`, sku, mustJSON(own)), &parent)
-				theirs = own
-				tell("by", own)
-			case by == "variant" && parent != 0:
-				h.exec(`insert into product (sku, family, parent_id, values) values ($1, 'f', $2, $3)`, sku, parent, mustJSON(own))
-				tell("", pim.MergeVariant(theirs, own))
+			switch by := rapid.SampledFrom([]string{"plain", "root", "sub", "variant", "below"}).Draw(rt, "level"); {
+			case by == "root":
+				by = rapid.SampledFrom([]string{"by", "deep"}).Draw(rt, "family variant")
+				root, theirs = add(sku, by, 0, own), own
+				tell(by, 0, own)
+			case by == "variant" && root != 0:
+				add(sku, "", root, own)
+				tell("", 0, pim.MergeVariant(theirs, own))
+			case by == "sub" && root != 0:
+				sub, between = add(sku, "deep", root, own), pim.MergeVariant(theirs, own)
+				tell("deep", 1, between)
+			case by == "below" && sub != 0:
+				add(sku, "", sub, own)
+				tell("", 0, pim.MergeVariant(between, own))
 			default:
-				h.exec(`insert into product (sku, family, values) values ($1, 'f', $2)`, sku, mustJSON(own))
-				tell("", own)
+				add(sku, "", 0, own)
+				tell("", 0, own)
 			}
 		}
 		got, err := h.FamilyCompleteness(h.ctx, "f", nil, nil)

@@ -31,8 +31,8 @@ type Edit struct {
 	IfNoneMatch   bool  // only when there is no such product yet
 	Family        *string
 	KeepFamily    bool     // Family is for a product that is not there yet
-	Parent        *pim.SKU // of a variant; fixed once the product exists
-	FamilyVariant *string  // of a parent
+	Parent        *pim.SKU // of a variant; once the product exists, another sub-model of its root model alone
+	FamilyVariant *string  // of a root model; a sub-model has its parent's
 	Enabled       *bool
 	Categories    *[]string
 	Values        pim.Values // Patch, Merge: a merge patch, null deletes
@@ -68,6 +68,7 @@ type current struct {
 	FamilyVariant string
 	Parent        pim.SKU
 	ParentID      int64
+	RootID        int64 // the parent's parent
 	Enabled       bool
 	Deleted       bool
 	Variants      bool // has living variants
@@ -87,7 +88,7 @@ const (
 )
 
 const currentWhere = `
-select p.id, p.sku, p.rev, p.media_rev, p.family, coalesce(p.family_variant, ''), coalesce(parent.sku, ''), coalesce(p.parent_id, 0),
+select p.id, p.sku, p.rev, p.media_rev, p.family, coalesce(p.family_variant, ''), coalesce(parent.sku, ''), coalesce(p.parent_id, 0), coalesce(parent.parent_id, 0),
        p.enabled, p.deleted_at is not null,
        coalesce((select true from product c where c.parent_id = p.id and c.deleted_at is null limit 1), false),
        p.categories, p.records, p.values
@@ -100,8 +101,9 @@ type write struct {
 	id         int64
 	rev        int64 // expected; of an insert 0
 	parentID   *int64
-	parentRev  *int64 // of a new variant: its parent's revision that this was worked out from
-	oldParent  *int64 // of a variant that goes, or comes back elsewhere: whose revision it takes in
+	parentRev  *int64 // of a variant that is new, or moves: its parent's revision that this was worked out from
+	oldParent  *int64 // of a variant that goes, moves, or comes back elsewhere: whose revision it takes in
+	oldRoot    *int64 // that one's parent, likewise
 	alone      bool   // only right as long as the product has no variants
 	sku        pim.SKU
 	family     string
@@ -129,10 +131,10 @@ type write struct {
 // Rows are locked in the order of their ids, and never FOR UPDATE: prices and
 // stock, whose foreign keys look at the row, would wait for editors.
 //
-// The revision that a target sees of a variant is its own plus its parent's.
-// A tombstone has no parent, so a deletion takes the parent's revision in; a
-// variant that comes back under another parent takes in the old one's media
-// revision, which tombstones go on counting. Else either would fall.
+// The revision that a target sees of a variant is its own plus its parents'.
+// A tombstone has none, so a deletion takes their revisions in; a variant that
+// comes back under another parent takes in the old ones' media revisions, which
+// tombstones go on counting; one that moves takes in both. Else they would fall.
 //
 // A record that a product comes to name is held until the commit, so that
 // whoever deletes it waits, and sees the product; a row whose records are gone
@@ -140,11 +142,11 @@ type write struct {
 const sqlEdit = `
 with guard as (select from catalogue where version = @schema),
 input as (
-    select * from unnest(@at::int[], @id::bigint[], @rev::bigint[], @parent::bigint[], @parent_rev::bigint[], @old_parent::bigint[],
+    select * from unnest(@at::int[], @id::bigint[], @rev::bigint[], @parent::bigint[], @parent_rev::bigint[], @old_parent::bigint[], @old_root::bigint[],
                          @sku::text[], @family::text[], @variant::text[],
                          @axis::text[], @enabled::boolean[], @deleted::boolean[], @comes::boolean[], @media::boolean[], @lanes::smallint[],
                          @categories::jsonb[], @records::jsonb[], @named::jsonb[], @values::jsonb[], @event::text[], @data::jsonb[])
-        as i (at, id, rev, parent_id, parent_rev, old_parent, sku, family, family_variant, axis_key, enabled, deleted, comes, media, lanes,
+        as i (at, id, rev, parent_id, parent_rev, old_parent, old_root, sku, family, family_variant, axis_key, enabled, deleted, comes, media, lanes,
               categories, records, named, values, type, data)
 ),
 locked as (
@@ -155,9 +157,10 @@ ready as (select count(*) as n from locked), -- all locks first, in their order
 held as (select ref from record where ref = any(@held::text[]) order by ref for key share),
 updated as (
     update product p set
-        rev = p.rev + 1 + case when i.deleted and i.old_parent > 0 then (select o.rev from locked o where o.id = i.old_parent) else 0 end,
-        media_rev = p.media_rev + i.media::int
-            + case when not i.deleted and i.old_parent > 0 then (select o.media_rev from locked o where o.id = i.old_parent) else 0 end,
+        rev = p.rev + 1 + case when p.deleted_at is null
+            then coalesce((select sum(o.rev)::bigint from locked o where o.id in (i.old_parent, i.old_root)), 0) else 0 end,
+        media_rev = p.media_rev + i.media::int + case when not i.deleted
+            then coalesce((select sum(o.media_rev)::bigint from locked o where o.id in (i.old_parent, i.old_root)), 0) else 0 end,
         updated_at = now(), deleted_at = case when i.deleted then now() end, parent_id = i.parent_id,
         enabled = i.enabled, family = i.family, family_variant = i.family_variant, axis_key = i.axis_key,
         categories = array(select jsonb_array_elements_text(i.categories)), records = array(select jsonb_array_elements_text(i.records)), values = i.values
@@ -268,22 +271,23 @@ func (s *Store) write(ctx context.Context, q querier, version int64, actor strin
 func (s *Store) writeRows(ctx context.Context, q querier, version int64, actor string, p priority, writes []write, results []EditResult) ([]int, error) {
 	n := len(writes)
 	var (
-		at                           = make([]int32, n)
-		id, rev                      = make([]int64, n), make([]int64, n)
-		parent, parentRev, oldParent = make([]*int64, n), make([]*int64, n), make([]*int64, n)
-		sku, family, event           = make([]string, n), make([]string, n), make([]string, n)
-		variant, axis                = make([]*string, n), make([]*string, n)
-		enabled, deleted, media      = make([]bool, n), make([]bool, n), make([]bool, n)
-		comes                        = make([]bool, n)
-		lanes                        = make([]int16, n)
-		categories, values, data     = make([][]byte, n), make([][]byte, n), make([][]byte, n)
-		locks                        = make([]int64, 0, n)
-		records, naming              = make([][]byte, n), make([][]byte, n)
-		held                         = []string{}
+		at                       = make([]int32, n)
+		id, rev                  = make([]int64, n), make([]int64, n)
+		parent, parentRev        = make([]*int64, n), make([]*int64, n)
+		oldParent, oldRoot       = make([]*int64, n), make([]*int64, n)
+		sku, family, event       = make([]string, n), make([]string, n), make([]string, n)
+		variant, axis            = make([]*string, n), make([]*string, n)
+		enabled, deleted, media  = make([]bool, n), make([]bool, n), make([]bool, n)
+		lanes                    = make([]int16, n)
+		categories, values, data = make([][]byte, n), make([][]byte, n), make([][]byte, n)
+		locks                    = make([]int64, 0, n)
+		records, naming          = make([][]byte, n), make([][]byte, n)
+		held                     = []string{}
+		comes                    = make([]bool, n)
 	)
 	lost := make(map[int]bool, n)
 	for i, w := range writes {
-		at[i], id[i], rev[i], parent[i], parentRev[i], oldParent[i] = int32(w.at), w.id, w.rev, w.parentID, w.parentRev, w.oldParent
+		at[i], id[i], rev[i], parent[i], parentRev[i], oldParent[i], oldRoot[i] = int32(w.at), w.id, w.rev, w.parentID, w.parentRev, w.oldParent, w.oldRoot
 		sku[i], family[i], variant[i], axis[i], event[i] = string(w.sku), w.family, w.variant, w.axis, w.event
 		enabled[i], deleted[i], comes[i], media[i], lanes[i] = w.enabled, w.deleted, w.comes, w.media, int16(w.lanes)
 		categories[i], values[i], data[i] = w.categories, w.values, w.data
@@ -295,13 +299,15 @@ func (s *Store) writeRows(ctx context.Context, q querier, version int64, actor s
 		if w.parentRev != nil {
 			locks = append(locks, *w.parentID)
 		}
-		if w.oldParent != nil {
-			locks = append(locks, *w.oldParent)
+		for _, old := range []*int64{w.oldParent, w.oldRoot} {
+			if old != nil {
+				locks = append(locks, *old)
+			}
 		}
 	}
 	rows, err := q.Query(ctx, sqlEdit, named{
 		"schema": version, "actor": actor, "priority": int16(p), "at": at, "id": id, "rev": rev, "parent": parent, "parent_rev": parentRev,
-		"old_parent": oldParent, "locks": locks, "sku": sku, "family": family,
+		"old_parent": oldParent, "old_root": oldRoot, "locks": locks, "sku": sku, "family": family,
 		"variant": variant, "axis": axis, "enabled": enabled, "deleted": deleted, "comes": comes, "media": media, "lanes": lanes,
 		"categories": categories, "records": records, "named": naming, "held": held, "values": values, "event": event, "data": data,
 	})
@@ -351,7 +357,7 @@ func (s *Store) currents(ctx context.Context, q querier, edits []Edit, todo []in
 	have := make(map[pim.SKU]*current, len(skus))
 	list, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (*current, error) {
 		var c current
-		return &c, r.Scan(&c.ID, &c.SKU, &c.Rev, &c.MediaRev, &c.Family, &c.FamilyVariant, &c.Parent, &c.ParentID,
+		return &c, r.Scan(&c.ID, &c.SKU, &c.Rev, &c.MediaRev, &c.Family, &c.FamilyVariant, &c.Parent, &c.ParentID, &c.RootID,
 			&c.Enabled, &c.Deleted, &c.Variants, &c.Categories, &c.Records, &c.Values)
 	})
 	if err != nil {
@@ -394,7 +400,11 @@ func (s *Store) currents(ctx context.Context, q querier, edits []Edit, todo []in
 	return have, siblings, err
 }
 
-const sqlParents = `select id, sku, family, coalesce(family_variant, ''), deleted_at is not null from product where id = any(@ids)`
+// sqlParents has no values of root models: what a variant's own are held against
+// are its sub-model's.
+const sqlParents = `
+select id, sku, family, coalesce(family_variant, ''), coalesce(parent_id, 0), deleted_at is not null, case when parent_id is not null then values end
+from product where id = any(@ids)`
 
 // parents adds the parents that the edits do not name.
 func (s *Store) parents(ctx context.Context, q querier, ids []int64, have map[pim.SKU]*current) error {
@@ -404,7 +414,7 @@ func (s *Store) parents(ctx context.Context, q querier, ids []int64, have map[pi
 	}
 	list, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (*current, error) {
 		var c current
-		return &c, r.Scan(&c.ID, &c.SKU, &c.Family, &c.FamilyVariant, &c.Deleted)
+		return &c, r.Scan(&c.ID, &c.SKU, &c.Family, &c.FamilyVariant, &c.ParentID, &c.Deleted, &c.Values)
 	})
 	for _, c := range list {
 		if have[c.SKU] == nil {

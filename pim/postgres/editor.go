@@ -88,6 +88,9 @@ func (w *editor) delete(at int, was *current) write {
 	if was.ParentID != 0 {
 		wr.parentID, wr.oldParent = &was.ParentID, &was.ParentID
 	}
+	if was.RootID != 0 {
+		wr.oldRoot = &was.RootID
+	}
 	gone := changes{
 		Family: &pim.Change{Old: was.Family}, Enabled: &pim.Change{Old: was.Enabled}, Variant: differs(was.FamilyVariant, ""),
 	}
@@ -112,6 +115,7 @@ type changes struct {
 	Enabled    *pim.Change           `json:"enabled,omitempty"`
 	Categories *pim.Change           `json:"categories,omitempty"`
 	Variant    *pim.Change           `json:"family_variant,omitempty"`
+	Parent     *pim.Change           `json:"parent,omitempty"`
 	// Associations are all of them, of all types.
 	Associations *pim.Change `json:"associations,omitempty"`
 }
@@ -175,11 +179,19 @@ func (w *editor) upsert(at int, e *Edit, was *current, exists bool, result *Edit
 	if e.Categories != nil {
 		result.Warnings = append(result.Warnings, w.schema.CheckCategories(next.Categories, "/categories")...)
 	}
-	axis := w.axis(e.SKU, &next, axes, func(pointer, code, format string, args ...any) {
+	addNew := func(pointer, code, format string, args ...any) {
 		if !told(problems, pointer) {
 			add(pointer, code, format, args...)
 		}
-	})
+	}
+	if err == nil && !told(problems, "/parent") {
+		given := own
+		if exists && next.FamilyVariant != was.FamilyVariant {
+			given = nil
+		}
+		w.place(&next, given, clean, addNew)
+	}
+	axis := w.axis(e.SKU, &next, axes, addNew)
 	unique := uniquesOf(w.schema, before, clean)
 	w.free(e.SKU, unique, add)
 	if len(problems) > 0 {
@@ -207,7 +219,9 @@ func (w *editor) upsert(at int, e *Edit, was *current, exists bool, result *Edit
 		} else {
 			wr.lanes |= pim.LanesOf(pim.Offer, pim.Media) // a new life: whatever it still has is listed again
 			if was.ParentID != 0 && was.ParentID != next.ParentID {
-				wr.oldParent = &was.ParentID
+				if wr.oldParent = &was.ParentID; was.RootID != 0 {
+					wr.oldRoot = &was.RootID
+				}
 			}
 		}
 		if next.ParentID != 0 {
@@ -222,16 +236,20 @@ func (w *editor) upsert(at int, e *Edit, was *current, exists bool, result *Edit
 	ch.Family = differs(was.Family, next.Family)
 	ch.Enabled = differs(was.Enabled, next.Enabled)
 	ch.Variant = differs(was.FamilyVariant, next.FamilyVariant)
+	if ch.Parent = differs(was.Parent, next.Parent); ch.Parent != nil {
+		wr.oldParent, wr.parentRev = &was.ParentID, &w.have[next.Parent].Rev
+		wr.media, wr.lanes = true, wr.lanes|pim.LanesOf(pim.Media)
+	}
 	wr.alone = was.FamilyVariant != "" && (ch.Family != nil || ch.Variant != nil)
 	if !slices.Equal(was.Categories, next.Categories) {
 		ch.Categories = &pim.Change{Old: was.Categories, New: next.Categories}
 	}
-	if len(changed) == 0 && ch.Family == nil && ch.Enabled == nil && ch.Variant == nil && ch.Categories == nil && ch.Associations == nil {
+	if len(changed) == 0 && ch.Family == nil && ch.Enabled == nil && ch.Variant == nil && ch.Categories == nil && ch.Associations == nil && ch.Parent == nil {
 		return write{}, nil
 	}
 	if pruned {
 		ch.Values, lanes = pim.Diff(before, clean, w.schema)
-		wr.media, wr.lanes = lanes.Has(pim.Media), lanes|pim.LanesOf(pim.Content)
+		wr.media, wr.lanes = wr.media || lanes.Has(pim.Media), wr.lanes|lanes
 	}
 	wr.comes = ch.Enabled != nil && w.linked()
 	if ch.Enabled != nil && next.Enabled {
@@ -279,10 +297,14 @@ func (w *editor) setFields(e *Edit, exists bool, next *current, add adder) {
 	} else if e.Mode == Put && !next.Variants {
 		next.FamilyVariant = "" // with variants it is fixed, as a parent is
 	}
-	if next.FamilyVariant != "" && familyVariant(w.schema, next.Family, next.FamilyVariant) == nil {
+	known := next.FamilyVariant == "" || w.schema.Families[next.Family].Variant(next.FamilyVariant) != nil
+	if !known {
 		add("/family_variant", "family_variant.unknown", "family %q has no family variant %q", next.Family, next.FamilyVariant)
 	}
 	w.setParent(e, exists, next, add)
+	if parent := w.have[next.Parent]; known && next.ParentID != 0 && parent != nil {
+		w.setModel(e, parent, next, add)
+	}
 	if was := w.have[e.SKU]; exists && was.Variants {
 		// Its variants are of its family, and told apart by its family variant's axes.
 		if next.Family != was.Family {
@@ -292,61 +314,6 @@ func (w *editor) setFields(e *Edit, exists bool, next *current, add adder) {
 			add("/family_variant", "family_variant.variants", "the product has variants by %q: delete them first", was.FamilyVariant)
 		}
 	}
-}
-
-func (w *editor) setParent(e *Edit, exists bool, next *current, add adder) {
-	if exists { // a Put without a parent leaves it: it is fixed
-		if e.Parent != nil && *e.Parent != next.Parent {
-			add("/parent", "parent.fixed", "the parent of an existing product stays as it is; delete the product and create it anew")
-		}
-		if p := w.have[next.Parent]; next.ParentID != 0 && p != nil && p.Family != next.Family {
-			add("/family", "family.parent", "a variant is of its parent's family %q", p.Family)
-		}
-		return
-	}
-	if e.Parent == nil || *e.Parent == "" {
-		return
-	}
-	parent := w.have[*e.Parent]
-	switch {
-	case parent == nil || parent.Deleted || parent.ID == 0:
-		add("/parent", "parent.unknown", "there is no product %q", *e.Parent)
-	case *e.Parent == e.SKU, parent.ParentID != 0:
-		add("/parent", "parent.variant", "%q is a variant itself", *e.Parent)
-	case parent.FamilyVariant == "":
-		add("/parent", "parent.axes", "product %q has no family variant, so it has no variants", *e.Parent)
-	case parent.Family != next.Family:
-		add("/family", "family.parent", "a variant is of its parent's family %q", parent.Family)
-	default:
-		next.Parent, next.ParentID = *e.Parent, parent.ID
-	}
-}
-
-// axis is the variant's place among its siblings; nil for no variant.
-func (w *editor) axis(sku pim.SKU, next *current, values pim.Values, add adder) *string {
-	if next.ParentID == 0 {
-		return nil
-	}
-	parent := w.have[next.Parent]
-	if parent == nil {
-		return nil
-	}
-	fv := familyVariant(w.schema, parent.Family, parent.FamilyVariant)
-	if fv == nil {
-		return nil
-	}
-	key, problems := pim.AxisKey(*fv, values, "/values")
-	for _, p := range problems {
-		add(p.Pointer, p.Code, "%s", p.Detail)
-	}
-	if len(problems) > 0 {
-		return nil
-	}
-	if other, taken := w.siblings[axisOf{next.ParentID, key}]; taken && other != sku {
-		add("/values", "axis.taken", "variant %s of %s has the same axes", other, next.Parent)
-		return nil
-	}
-	return &key
 }
 
 // records gives the keys of the records that values name anew, and what is wrong
@@ -414,19 +381,6 @@ func (w *editor) prune(stored, patch pim.Values, family string) (out pim.Values,
 		}
 	}
 	return out, pruned
-}
-
-func familyVariant(s *pim.Schema, family, code string) *pim.FamilyVariant {
-	f := s.Families[family]
-	if f == nil {
-		return nil
-	}
-	for i := range f.Variants {
-		if f.Variants[i].Code == code {
-			return &f.Variants[i]
-		}
-	}
-	return nil
 }
 
 func differs[T comparable](old, now T) *pim.Change {

@@ -36,9 +36,10 @@ type ExplainedProduct struct {
 	ID             pim.ProductID
 	Deleted        *time.Time
 	Enabled        bool
-	Parent         pim.SKU
-	ParentDeleted  bool
+	Parent         pim.SKU // of a variant: its root model
+	ParentDeleted  bool    // or what stands between
 	ParentDisabled bool
+	SubModel       bool // it stands between
 	// Closed is the product's window on the channel, or its parent's, where it is not
 	// published there now; nil: it is.
 	Closed    *pim.Publication
@@ -92,7 +93,7 @@ type ExplainedLane struct {
 	ParentAwaited bool   // of the content: the parent's is to be on the target, and is not
 	ContentHash   []byte // that the content's listing has acknowledged
 
-	Event     *pim.Event // the last that touched the lane, of the product or its parent
+	Event     *pim.Event // the last that touched the lane, of the product or a model above it
 	Exchanges []Exchange // the last that were kept of it, the last first
 }
 
@@ -105,7 +106,7 @@ const touchesLane = `
  or (x.lanes & 4 <> 0 and c.marks_media & k.lane <> 0) or (x.lanes & 8 <> 0 and c.marks_tree & k.lane <> 0)
  or (x.lanes & 16 <> 0 and c.marks_records & k.lane <> 0) or (x.lanes & 32 <> 0 and c.marks_associations & k.lane <> 0)
  or (x.lanes & 64 <> 0 and (c.marks_content | c.marks_offer | c.marks_media) & k.lane <> 0
-     and exists (select from publication w where w.product_id in (p.id, p.parent_id) and w.channel_id = c.id)))`
+     and exists (select from publication w where w.product_id in ` + selfAndAbove + ` and w.channel_id = c.id)))`
 
 const (
 	sqlExplainChannel = `
@@ -116,20 +117,21 @@ from channel c
 left join lateral (select version, at, actor, note from channel_mapping m where m.channel_id = c.id order by version desc limit 1) m on true
 where c.id = @channel`
 	sqlExplainProduct = `
-select p.id, p.deleted_at, p.enabled, coalesce(parent.sku, ''), coalesce(parent.deleted_at is not null, false), coalesce(not parent.enabled, false), p.created_at,
+select p.id, p.deleted_at, p.enabled, coalesce(root.sku, parent.sku, ''), coalesce(parent.deleted_at is not null or root.deleted_at is not null, false),
+       coalesce(not parent.enabled, false) or coalesce(not root.enabled, false), ` + subModel + `, p.created_at,
        closed.product_id is not null, nullif(closed.publish_from, '-infinity'), nullif(closed.publish_to, 'infinity'),
        ` + stockNow + `
-from product p left join product parent on parent.id = p.parent_id
+from product p left join product parent on parent.id = p.parent_id left join product root on root.id = parent.parent_id
 left join lateral (
-    select w.* from publication w where w.product_id in (p.id, p.parent_id) and w.channel_id = @channel and (now() < w.publish_from or w.publish_to <= now())
-    order by w.publish_from desc limit 1 -- the one that opens last, where both are closed
+    select w.* from publication w where w.product_id in (p.id, p.parent_id, root.id) and w.channel_id = @channel and (now() < w.publish_from or w.publish_to <= now())
+    order by w.publish_from desc limit 1 -- the one that opens last, where more than one are closed
 ) closed on true
 where p.sku = @sku`
 	sqlExplainLanes = `
 select k.lane, (c.marks_content | c.marks_offer | c.marks_media) & k.lane <> 0,
-       case k.lane when 2 then o.product_id is not null when 4 then p.media_rev + coalesce(parent.media_rev, 0) > 0 else true end,
-       (select min(x.at) from outbox x where x.product_id in (p.id, p.parent_id) and coalesce(x.channel_id, c.id) = c.id and ` + touchesLane + `),
-       (select min(x.error) from outbox_poison x where x.product_id in (p.id, p.parent_id) and ` + touchesLane + `),
+       case k.lane when 2 then o.product_id is not null when 4 then p.media_rev + coalesce(parent.media_rev, 0) + coalesce(root.media_rev, 0) > 0 else true end,
+       (select min(x.at) from outbox x where x.product_id in (p.id, p.parent_id, root.id) and coalesce(x.channel_id, c.id) = c.id and ` + touchesLane + `),
+       (select min(x.error) from outbox_poison x where x.product_id in (p.id, p.parent_id, root.id) and ` + touchesLane + `),
        k.holder, k.wait_until, coalesce(k.wait_for, ''),
        l.channel_id is not null, coalesce(l.want, 0), coalesce(l.dirty, false), coalesce(l.dirty_at, now()),
        case when isfinite(l.due_at) then l.due_at end, coalesce(l.due_at = 'infinity', false), coalesce(l.dirty and l.priority = 2, false),
@@ -141,13 +143,13 @@ select k.lane, (c.marks_content | c.marks_offer | c.marks_media) & k.lane <> 0,
        case when l.channel_id is null then 0 else ` + wantedRevision + ` end, coalesce(l.acked_rev, 0), l.acked_at, l.settle_at,
        l.token is not null, l.sent_at, coalesce(l.sent_rev, 0), l.receipt_at, coalesce(l.receipt_rev, 0), coalesce(l.attempts, 0), coalesce(l.status, ''),
        coalesce(l.verdict, ''), coalesce(l.error, ''), l.issues, coalesce(content.born > 0, false), coalesce(content.status, ''), content.acked_hash,
-       k.lane = 1 and l.born <= 0 and exists (select from listing c where c.product_id = p.parent_id and c.channel_id = k.channel_id and c.lane = 1 and ` + awaited + `),
+       k.lane = 1 and l.born <= 0 and exists (select from listing c where c.product_id = coalesce(root.id, parent.id) and c.channel_id = k.channel_id and c.lane = 1 and ` + awaited + `),
        case when k.lane = 2 then (select min(h.at) from price_hold h where h.product_id = p.id and h.price_list = c.price_list and h.rejected_at is null and h.moves_at <= now()) end
 from channel c
 join consumer k on k.kind = 'drain' and k.channel_id = c.id
 cross join catalogue cat
 join product p on p.id = @product
-left join product parent on parent.id = p.parent_id
+left join product parent on parent.id = p.parent_id left join product root on root.id = parent.parent_id
 left join product_offer o on o.product_id = p.id
 left join listing l on l.product_id = p.id and l.channel_id = c.id and l.lane = k.lane
 left join listing content on content.product_id = p.id and content.channel_id = c.id and content.lane = 1
@@ -156,7 +158,8 @@ where c.id = @channel order by k.lane`
 select k.lane, x.id, x.at, x.type, x.sku, x.rev, x.lanes, x.actor, x.data
 from channel c join consumer k on k.kind = 'drain' and k.channel_id = c.id join product p on p.id = @product
 cross join lateral (
-    select x.*, of.sku from (select p.id, p.sku union all select parent.id, parent.sku from product parent where parent.id = p.parent_id) of
+    select x.*, of.sku from (select p.id, p.sku union all select parent.id, parent.sku from product parent where parent.id = p.parent_id
+        union all select root.id, root.sku from product parent join product root on root.id = parent.parent_id where parent.id = p.parent_id) of
     cross join lateral (select * from event x where x.product_id = of.id and ` + touchesLane + ` order by x.id desc limit 1) x
     order by x.id desc limit 1
 ) x
@@ -193,7 +196,7 @@ func (s *Store) Explain(ctx context.Context, code pim.ChannelCode, sku pim.SKU) 
 			from, to *time.Time
 		)
 		err = tx.QueryRow(ctx, sqlExplainProduct, pgx.NamedArgs{"sku": sku, "channel": out.Channel.ID}).Scan(
-			&p.ID, &p.Deleted, &p.Enabled, &p.Parent, &p.ParentDeleted, &p.ParentDisabled, &p.CreatedAt, &closed, &from, &to, &out.Stock)
+			&p.ID, &p.Deleted, &p.Enabled, &p.Parent, &p.ParentDeleted, &p.ParentDisabled, &p.SubModel, &p.CreatedAt, &closed, &from, &to, &out.Stock)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return nil
 		}

@@ -155,7 +155,7 @@ func inUTC(t *time.Time) *time.Time {
 func (s *Snapshot) chosen() string {
 	return `
 with chosen as (
-    select p.id, p.values from product p left join product parent on parent.id = p.parent_id where p.deleted_at is ` + s.where + `
+    select p.id, p.values from product p left join product parent on parent.id = p.parent_id left join product root on root.id = parent.parent_id where p.deleted_at is ` + s.where + `
 )`
 }
 

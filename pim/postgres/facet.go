@@ -53,7 +53,7 @@ func (s *Store) Facets(ctx context.Context, q *Search, f ProductFilter, fields [
 	defer done()
 	var b strings.Builder
 	b.WriteString("with ")
-	const from = " from product p left join product parent on parent.id = p.parent_id"
+	const from = " from product p left join product parent on parent.id = p.parent_id left join product root on root.id = parent.parent_id"
 	if q != nil {
 		if err := s.searchArgs(ctx, *q, args); err != nil {
 			return nil, fmt.Errorf("count facets: %w", err)
@@ -68,7 +68,7 @@ func (s *Store) Facets(ctx context.Context, q *Search, f ProductFilter, fields [
 		if err != nil {
 			return nil, err
 		}
-		fmt.Fprintf(&b, " union all (select %d, v.v, count(distinct h.id) from (select id from hits order by id limit %d) h join product p on p.id = h.id left join product parent on parent.id = p.parent_id cross join lateral %s v (v)"+
+		fmt.Fprintf(&b, " union all (select %d, v.v, count(distinct h.id) from (select id from hits order by id limit %d) h join product p on p.id = h.id left join product parent on parent.id = p.parent_id left join product root on root.id = parent.parent_id cross join lateral %s v (v)"+
 			" where v.v <> '' group by 2 order by 3 desc, 2 limit %d)", i+1, facetProducts, source, facetValues)
 	}
 	rows, err := s.pool.Query(ctx, b.String(), pgx.QueryExecModeDescribeExec, args)

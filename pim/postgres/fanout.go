@@ -26,7 +26,7 @@ type Marked struct {
 }
 
 // sqlFanout is hop two: it takes outbox rows, groups them by product, lets a
-// parent's change touch its variants, and marks the listings of every channel
+// model's change touch its variants, also those below its sub-models, and marks the listings of every channel
 // and lane that the change touches. Rows are written in the order in which
 // all lock them: product, channel, lane. Holding the consumer's row keeps the
 // fence shut until commit. A listing is dirty since the change was made: were
@@ -58,6 +58,10 @@ touched as (
         union all
         select v.id, case when t.lanes & 3 = 3 then t.lanes else t.lanes & ~2 end, least(t.priority, 1), t.at, t.channel_id, not p.enabled
         from taken t join product p on p.id = t.product_id join product v on v.parent_id = t.product_id and v.deleted_at is null
+        union all
+        select v.id, case when t.lanes & 3 = 3 then t.lanes else t.lanes & ~2 end, least(t.priority, 1), t.at, t.channel_id, not p.enabled
+        from taken t join product p on p.id = t.product_id and p.family_variant is not null
+        join product m on m.parent_id = t.product_id and m.family_variant is not null join product v on v.parent_id = m.id and v.deleted_at is null
     ) t group by product_id
 ),
 marked as (
@@ -73,7 +77,7 @@ marked as (
            or (t.lanes & 4 <> 0 and c.marks_media & lane.lane <> 0) or (t.lanes & 8 <> 0 and c.marks_tree & lane.lane <> 0)
            or (t.lanes & 16 <> 0 and c.marks_records & lane.lane <> 0) or (t.lanes & 32 <> 0 and c.marks_associations & lane.lane <> 0)
            or (t.lanes & 64 <> 0 and (c.marks_content | c.marks_offer | c.marks_media) & lane.lane <> 0
-               and exists (select from publication w join product p on p.id = t.product_id where w.product_id in (p.id, p.parent_id) and w.channel_id = c.id)
+               and exists (select from publication w join product p on p.id = t.product_id where w.product_id in ` + selfAndAbove + ` and w.channel_id = c.id)
                and (lane.lane = 1 or exists (select from listing x where x.product_id = t.product_id and x.channel_id = c.id and x.lane = lane.lane)))
            or (t.lanes & 65 <> 0 and lane.lane = 2 and (c.marks_content | c.marks_offer | c.marks_media) & 2 <> 0 and c.policy ->> 'withdrawal' = 'zero_stock' and g.gone))
     order by t.product_id, c.id, lane.lane
@@ -227,7 +231,7 @@ marked as (
        or ((c.marks_content | c.marks_offer | c.marks_media) & lane.lane & 6 <> 0 and p.deleted_at is null and (
                (c.marks_content & lane.lane <> 0)
                or (lane.lane = 2 and exists (select from product_offer o where o.product_id = p.id))
-               or (lane.lane = 4 and (p.media_rev > 0 or exists (select from product pp where pp.id = p.parent_id and pp.media_rev > 0)))))
+               or (lane.lane = 4 and (p.media_rev > 0 or exists (select from product pp left join product root on root.id = pp.parent_id where pp.id = p.parent_id and pp.media_rev + coalesce(root.media_rev, 0) > 0)))))
     order by p.id, c.id, lane.lane
     on conflict (product_id, channel_id, lane) do update set
         want = l.want + 1, dirty = true,

@@ -12,8 +12,8 @@ import (
 	"github.com/sluicehub/sluice/pim"
 )
 
-// compiler makes SQL of a pim.Filter, over the product p, its parent, and their
-// listings. What it writes is made of its own constant texts alone; whatever
+// compiler makes SQL of a pim.Filter, over the product p, its parent, that one's,
+// root, and listings. What it writes is made of its own constant texts alone; whatever
 // came from outside is an argument. Each test is true or false, never null: what
 // has no value fits no test but "is empty".
 type compiler struct {
@@ -91,6 +91,8 @@ func (c *compiler) test(f *pim.Filter) error {
 		return c.text(f, "p.sku")
 	case "parent":
 		return c.text(f, "parent.sku")
+	case "root":
+		return c.text(f, "coalesce(root.sku, parent.sku)")
 	case "family":
 		return c.text(f, "p.family")
 	case "family_variant":
@@ -104,7 +106,7 @@ func (c *compiler) test(f *pim.Filter) error {
 	case "issue":
 		return c.issue(f, "")
 	default:
-		return fault(f.At, "filter.field", "there is no field %s: sku, parent, family, family_variant, category, enabled, created_at, updated_at, issue, "+
+		return fault(f.At, "filter.field", "there is no field %s: sku, parent, root, family, family_variant, category, enabled, created_at, updated_at, issue, "+
 			"values.ATTRIBUTE, completeness.CHANNEL, listing.CHANNEL.state and listing.CHANNEL.issue can be asked for", clipped(name))
 	}
 }

@@ -102,10 +102,11 @@ const shareNow = `(
     select case when count(*) = 0 then 100 else count(*) filter (where ` + filled + `) * 100 / count(*) end
     from family f cross join jsonb_array_elements(f.definition -> 'attributes') fa join attribute a on a.code = fa ->> 'code'
     cross join c cross join lateral (select ` + placeOfValue + ` as path) at
-    cross join lateral (select coalesce(p.values #> at.path, parent.values #> at.path) as v) v
+    cross join lateral (select coalesce(p.values #> at.path, parent.values #> at.path, root.values #> at.path) as v) v
     where f.code = p.family and ` + requires + ` and not exists (
         select from jsonb_array_elements(case jsonb_typeof(f.definition -> 'variants') when 'array' then f.definition -> 'variants' else '[]' end) fv
-        where fv ->> 'code' = p.family_variant and fv -> 'axes' ? a.code))`
+        cross join jsonb_array_elements(coalesce(fv -> 'levels', jsonb_build_array(fv))) with ordinality l (level, at)
+        where fv ->> 'code' = p.family_variant and l.at > (p.parent_id is not null)::int and (l.level -> 'axes' ? a.code or coalesce(l.level -> 'attributes' ? a.code, false))))`
 
 // completeness is completeness.CHANNEL[.LOCALE], in percent: in the channel's own
 // locale what IndexCompleteness keeps, by its index; in another one it is worked

@@ -9,7 +9,7 @@ import (
 )
 
 // value is values.ATTRIBUTE[.CHANNEL][.LOCALE]: what readers see, a variant's own
-// value over its parent's. A scope that is not named may be any.
+// value over those of the models above it. A scope that is not named may be any.
 func (c *compiler) value(f *pim.Filter) error {
 	a := c.schema.Attributes[f.Path[1]]
 	if a == nil {
@@ -74,23 +74,25 @@ func (c *compiler) source(a *pim.Attribute, channel, locale string) {
 		path = append(path, locale)
 	}
 	at := c.arg(path) + "::text[]"
-	mine, parents := "p.values #> "+at, "parent.values #> "+at
-	merged := asObject(parents) + " || " + asObject(mine)
-	switch {
-	case anyChannel && a.Localizable:
-		c.write("jsonb_object_keys((", merged, ")) ch cross join lateral ")
-		mine, parents = "p.values #> ("+at+" || ch)", "parent.values #> ("+at+" || ch)"
-		if anyLocale {
-			c.write("jsonb_each((", asObject(parents), ") || (", asObject(mine), ")) t (k, v)")
-		} else {
-			l := c.arg(locale) + "::text"
-			c.write("(select coalesce((", mine, ") -> ", l, ", (", parents, ") -> ", l, ") as v) t")
-		}
-	case anyChannel || anyLocale:
-		c.write("jsonb_each((", asObject(parents), ") || (", asObject(mine), ")) t (k, v)")
-	default:
-		c.write("(select coalesce(", mine, ", ", parents, ") as v) t")
+	all := at
+	if anyChannel && a.Localizable {
+		c.write("jsonb_object_keys((", merged(at), ")) ch cross join lateral ")
+		all = "(" + at + " || ch)"
 	}
+	switch {
+	case anyLocale, anyChannel && !a.Localizable:
+		c.write("jsonb_each((", merged(all), ")) t (k, v)")
+	case anyChannel:
+		l := c.arg(locale) + "::text"
+		c.write("(select coalesce((p.values #> ", all, ") -> ", l, ", (parent.values #> ", all, ") -> ", l, ", (root.values #> ", all, ") -> ", l, ") as v) t")
+	default:
+		c.write("(select coalesce(p.values #> ", all, ", parent.values #> ", all, ", root.values #> ", all, ") as v) t")
+	}
+}
+
+// merged is the object at a path of what is inherited and own, member by member.
+func merged(at string) string {
+	return "(" + asObject("root.values #> "+at) + ") || (" + asObject("parent.values #> "+at) + ") || (" + asObject("p.values #> "+at) + ")"
 }
 
 // content is a test of the one value t.v.

@@ -113,7 +113,7 @@ func (f *ProductFilter) sorting() []SortKey {
 
 const (
 	productsFrom = `
-from product p left join product parent on parent.id = p.parent_id left join product_offer o on o.product_id = p.id`
+from product p left join product parent on parent.id = p.parent_id left join product root on root.id = parent.parent_id left join product_offer o on o.product_id = p.id`
 	productsThere = `
 where p.deleted_at is `
 )
@@ -135,7 +135,7 @@ func (f *ProductFilter) conditions(schema *pim.Schema, args pgx.NamedArgs) (stri
 		return "", err
 	}
 	add(f.Family != "", "p.family = @family::text", "family", f.Family)
-	add(f.Parent != "", "parent.sku = @parent::text", "parent", string(f.Parent))
+	add(f.Parent != "", "p.parent_id = any(array(with s as (select id from product where sku = @parent::text) select id from s union all select m.id from product m join s on m.parent_id = s.id))", "parent", string(f.Parent))
 	add(f.Category != "", inCategory, "category", f.Category)
 	if f.Enabled != nil {
 		add(true, "p.enabled = @enabled::boolean", "enabled", *f.Enabled)

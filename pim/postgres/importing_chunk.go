@@ -23,7 +23,7 @@ func (o *ImportOffers) None() bool { return len(o.Prices)+len(o.Stock)+len(o.Win
 
 // ImportEdits are a chunk's edits and offers on their way into the store.
 type ImportEdits struct {
-	batches []*batchEdit // products that others may need first, then variants
+	batches []*batchEdit // products that others may need first, then what stands below them
 	places  [][]int      // of the batches' edits among the chunk's
 	results []EditResult // in the order of the chunk's edits
 	bySKU   map[pim.SKU]int
@@ -32,17 +32,22 @@ type ImportEdits struct {
 	windows *offerBatch
 }
 
-// stages tells products that variants of the same chunk may need from those
-// that may need them.
-func stages(edits []Edit) (first, second []int) {
+// stages puts products before what may stand below them: those without a parent,
+// what has one, and what stands below that.
+func stages(edits []Edit, bySKU map[pim.SKU]int) (list [1 + pim.MaxLevels][]int) {
 	for i := range edits {
-		if edits[i].Parent == nil {
-			first = append(first, i)
-		} else {
-			second = append(second, i)
+		level, at := 0, i
+		for level < pim.MaxLevels && edits[at].Parent != nil {
+			level++
+			above, here := bySKU[*edits[at].Parent]
+			if !here {
+				break
+			}
+			at = above
 		}
+		list[level] = append(list[level], i)
 	}
-	return first, second
+	return list
 }
 
 func (s *Store) newImportEdits(ctx context.Context, actor string, edits []Edit, offers ImportOffers) (*ImportEdits, error) {
@@ -53,8 +58,7 @@ func (s *Store) newImportEdits(ctx context.Context, actor string, edits []Edit, 
 			c.bySKU[edits[i].SKU] = i
 		}
 	}
-	first, second := stages(edits)
-	for _, places := range [][]int{first, second} {
+	for _, places := range stages(edits, c.bySKU) {
 		if len(places) == 0 {
 			continue
 		}
@@ -93,7 +97,7 @@ func (s *Store) newImportEdits(ctx context.Context, actor string, edits []Edit, 
 // PrepareImport works a chunk's edits out ahead of ImportChunk, as far as they
 // do not depend on each other or on chunks before them, so that the processor
 // works on one chunk while the database writes another. It writes nothing.
-// Variants may stand anywhere among the edits: products without a parent are
+// Variants may stand anywhere among the edits: what stands above them is
 // written first. Offers of a product whose edit is refused are left out; one
 // that is refused itself is a fault of the caller, who checks them before.
 func (s *Store) PrepareImport(ctx context.Context, actor string, edits []Edit, offers ImportOffers) (*ImportEdits, error) {

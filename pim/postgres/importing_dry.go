@@ -53,7 +53,7 @@ func (s *Store) tryChunk(ctx context.Context, tx pgx.Tx, schema *pim.Schema, edi
 	if err != nil {
 		return nil, err
 	}
-	if err := s.tryEdits(ctx, tx, schema, edits, chunk.results); err != nil {
+	if err := s.tryEdits(ctx, tx, schema, edits, chunk); err != nil {
 		return nil, err
 	}
 	return chunk.results, chunk.tryOffers(ctx, tx)
@@ -63,8 +63,8 @@ func (s *Store) tryChunk(ctx context.Context, tx pgx.Tx, schema *pim.Schema, edi
 const dryActor = "dry run"
 
 // tryEdits works edits out as one who writes them would find them: a variant's
-// parent may be among them, and then stands in for the one that would be there.
-func (s *Store) tryEdits(ctx context.Context, tx pgx.Tx, schema *pim.Schema, edits []Edit, results []EditResult) error {
+// parents may be among them, and then stand in for those that would be there.
+func (s *Store) tryEdits(ctx context.Context, tx pgx.Tx, schema *pim.Schema, edits []Edit, chunk *ImportEdits) error {
 	if len(edits) == 0 {
 		return nil
 	}
@@ -87,27 +87,30 @@ func (s *Store) tryEdits(ctx context.Context, tx pgx.Tx, schema *pim.Schema, edi
 	if err := w.tryAssociating(ctx, tx, edits, all); err != nil {
 		return err
 	}
-	first, second := stages(edits)
+	results := chunk.results
 	stand := int64(-1) // ids that no product has
-	for _, i := range first {
-		e := &edits[i]
-		_, results[i].Changed = w.work(i, e, &results[i])
-		if results[i].Created && e.Family != nil && (have[e.SKU] == nil || have[e.SKU].Deleted) {
-			c := &current{ID: stand, SKU: e.SKU, Rev: 1, Family: *e.Family, Enabled: true, Values: []byte("{}")}
-			if e.FamilyVariant != nil {
-				c.FamilyVariant = *e.FamilyVariant
+	for _, stage := range stages(edits, chunk.bySKU) {
+		for _, i := range stage {
+			e := &edits[i]
+			if e.Parent != nil && have[*e.Parent] == nil && w.assumed(e) {
+				results[i] = EditResult{SKU: e.SKU, Created: true, Changed: true, Warnings: e.Known}
+				continue
+			}
+			wr, ok := w.work(i, e, &results[i])
+			results[i].Changed = ok
+			if !results[i].Created || have[e.SKU] != nil && !have[e.SKU].Deleted {
+				continue
+			}
+			c := &current{ID: stand, SKU: e.SKU, Rev: 1, Family: wr.family, Enabled: true, Values: wr.values}
+			if wr.variant != nil {
+				c.FamilyVariant = *wr.variant
+			}
+			if wr.parentID != nil {
+				c.Parent, c.ParentID = *e.Parent, *wr.parentID
 			}
 			have[e.SKU] = c
 			stand--
 		}
-	}
-	for _, i := range second {
-		e := &edits[i]
-		if have[*e.Parent] == nil && w.assumed(e) {
-			results[i] = EditResult{SKU: e.SKU, Created: true, Changed: true, Warnings: e.Known}
-			continue
-		}
-		_, results[i].Changed = w.work(i, e, &results[i])
 	}
 	return nil
 }

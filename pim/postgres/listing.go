@@ -35,9 +35,9 @@ type ListingFilter struct {
 // each with the floor, and never below what was sent.
 const wantedRevision = `
 greatest(case when l.lane = 1 or c.marks_content & l.lane <> 0
-              then cat.revision_floor + p.rev + case when p.deleted_at is null then coalesce(parent.rev, 0) else 0 end else 0 end
+              then cat.revision_floor + p.rev + case when p.deleted_at is null then coalesce(parent.rev, 0) + coalesce(root.rev, 0) else 0 end else 0 end
        + case when l.lane = 2 or c.marks_offer & l.lane <> 0 then cat.revision_floor + coalesce(o.rev, 0) else 0 end
-       + case when l.lane = 4 then cat.revision_floor + p.media_rev + coalesce(parent.media_rev, 0) else 0 end,
+       + case when l.lane = 4 then cat.revision_floor + p.media_rev + coalesce(parent.media_rev, 0) + coalesce(root.media_rev, 0) else 0 end,
          l.acked_rev, l.receipt_rev, l.sent_rev, 1)`
 
 // due_at may lie before dirty_at: it is kept when something is wanted again.
@@ -48,7 +48,7 @@ select l.channel_id, c.code, l.lane, l.product_id, p.sku, ` + stateOf + `, ` + w
        l.attempts, coalesce(l.error, case when l.dirty and l.due_at = 'infinity' then 'waits until the target holds the content' end, ''),
        l.issues, l.verdict, coalesce(l.receipt_rev, 0), l.receipt_at, case when l.verified_at >= l.acked_at then l.verified_at end, coalesce(l.status, '')
 from listing l join channel c on c.id = l.channel_id and c.deleted_at is null join product p on p.id = l.product_id cross join catalogue cat
-left join product parent on parent.id = p.parent_id left join product_offer o on o.product_id = p.id
+left join product parent on parent.id = p.parent_id left join product root on root.id = parent.parent_id left join product_offer o on o.product_id = p.id
 where (l.product_id, l.channel_id, l.lane) > (@after_product, @after_channel, @after_lane)
   and (@channel = '' or c.code = @channel) and (@sku = '' or p.sku = @sku) and (@lane::smallint = 0 or l.lane = @lane)
   and (@state = '' or ` + stateOf + ` = @state) and (not @issues or l.issues is not null)

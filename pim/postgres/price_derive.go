@@ -46,9 +46,9 @@ select coalesce((select jsonb_agg(definition || jsonb_build_object('code', code)
 	// sqlPricedProducts is what rules look at, of products that are there.
 	sqlPricedProducts = `
 select p.id, p.sku, p.family, p.categories, p.categories || array(select unnest(k.path) from category k where k.code = any(p.categories)),
-       (select jsonb_object_agg(a, coalesce(p.values -> a, parent.values -> a)) from unnest(@attributes::text[]) a
-        where coalesce(p.values -> a, parent.values -> a) is not null)
-from product p left join product parent on parent.id = p.parent_id
+       (select jsonb_object_agg(a, coalesce(p.values -> a, parent.values -> a, root.values -> a)) from unnest(@attributes::text[]) a
+        where coalesce(p.values -> a, parent.values -> a, root.values -> a) is not null)
+from product p left join product parent on parent.id = p.parent_id left join product root on root.id = parent.parent_id
 where p.id = any(@ids::bigint[]) and p.deleted_at is null`
 
 	sqlRuledPrices = `
@@ -261,7 +261,7 @@ func timeOf(s string) *time.Time {
 
 const sqlLockOffersOf = `
 select o.product_id from product_offer o
-where o.product_id in (select id from product where id = any(@ids::bigint[]) union select id from product where parent_id = any(@ids::bigint[]))
+where o.product_id in (select id from product where id = any(@ids::bigint[]) union ` + belowIDs + `)
 order by o.product_id for no key update`
 
 // pricesAtATime is how many products have their prices derived in one go.

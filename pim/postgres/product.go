@@ -14,8 +14,9 @@ import (
 // FullProduct is a product with all that hangs on it.
 type FullProduct struct {
 	pim.Product
-	FamilyVariant string
-	ParentValues  json.RawMessage // of a variant: what it inherits; nil otherwise
+	FamilyVariant string  // of a model
+	Root          pim.SKU // of a variant below a sub-model: the root model
+	Inherited     Inherited
 	Associations  pim.Associations
 	Prices        []pim.Price
 	Stock         []pim.Stock
@@ -25,9 +26,55 @@ type FullProduct struct {
 	share int16 // see ProductFilter.weigh
 }
 
+// Inherited is what a variant inherits, or a sub-model; nothing of other products.
+type Inherited struct {
+	Parent json.RawMessage // the parent's own values; nil: there is no parent
+	Root   json.RawMessage // those of the parent's parent; nil: there is none
+}
+
+// Values decodes what is inherited, the root model's first; none where there is no parent.
+func (i Inherited) Values() (ancestors []pim.Values, err error) {
+	for _, raw := range []json.RawMessage{i.Root, i.Parent} {
+		if raw == nil {
+			continue
+		}
+		values, err := pim.DecodeStored(raw)
+		if err != nil {
+			return nil, err
+		}
+		ancestors = append(ancestors, values)
+	}
+	return ancestors, nil
+}
+
+// Below gives values that stand below what is inherited, as readers see them.
+func (i Inherited) Below(own pim.Values) (pim.Values, error) {
+	ancestors, err := i.Values()
+	if err != nil {
+		return nil, err
+	}
+	for i := len(ancestors) - 1; i >= 0; i-- {
+		own = pim.MergeVariant(ancestors[i], own)
+	}
+	return own, nil
+}
+
+// Level is at which level a model stands: 0 for a root model, 1 below one.
+func (p *FullProduct) Level() int {
+	if p.Parent != "" {
+		return 1
+	}
+	return 0
+}
+
+// belowIDs are the products below those of @ids: variants, sub-models, and their variants.
+const belowIDs = `
+select id from product where parent_id = any(@ids::bigint[])
+union select v.id from product m join product v on v.parent_id = m.id where m.parent_id = any(@ids::bigint[])`
+
 const productColumns = `
 p.id, p.sku, coalesce(parent.sku, '') as parent, p.family, coalesce(p.family_variant, '') as family_variant, p.enabled,
-p.categories, p.values, parent.values as parent_values, p.rev, p.media_rev, coalesce(o.rev, 0) as offer_rev, coalesce(o.price_rev, 0) as price_rev,
+p.categories, p.values, parent.values as parent_values, root.values as root_values, coalesce(root.sku, '') as root, p.rev, p.media_rev, coalesce(o.rev, 0) as offer_rev, coalesce(o.price_rev, 0) as price_rev,
 coalesce(o.stock_rev, 0) as stock_rev, p.deleted_at is not null as deleted, p.created_at, p.updated_at, ` + associationsOf + ` as associations`
 
 const pricesOf = `
@@ -43,7 +90,7 @@ const stockOf = `
 
 const sqlProduct = `
 select ` + productColumns + `, ` + pricesOf + `, ` + stockOf + `
-from product p left join product parent on parent.id = p.parent_id left join product_offer o on o.product_id = p.id
+from product p left join product parent on parent.id = p.parent_id left join product root on root.id = parent.parent_id left join product_offer o on o.product_id = p.id
 where p.sku = @sku and p.deleted_at is null`
 
 // Product reads one product; ErrNotFound when there is none of that SKU.
@@ -66,7 +113,7 @@ func scanProductAnd(row pgx.CollectableRow, more ...any) (*FullProduct, error) {
 	)
 	err := row.Scan(append([]any{
 		&p.ID, &p.SKU, &p.Parent, &p.Family, &p.FamilyVariant, &p.Enabled,
-		&p.Categories, &p.Values, &p.ParentValues, &p.Rev, &p.MediaRev, &p.OfferRev, &p.PriceRev,
+		&p.Categories, &p.Values, &p.Inherited.Parent, &p.Inherited.Root, &p.Root, &p.Rev, &p.MediaRev, &p.OfferRev, &p.PriceRev,
 		&p.StockRev, &p.Deleted, &p.CreatedAt, &p.UpdatedAt, &associations, &prices, &stock,
 	}, more...)...)
 	if err != nil {

@@ -10,9 +10,12 @@ import (
 	"github.com/sluicehub/sluice/pim"
 )
 
-// notPublished: product p, or its parent, is not published now on a channel, whose
-// id follows.
-const notPublished = `exists (select from publication w where w.product_id in (p.id, p.parent_id) and (now() < w.publish_from or w.publish_to <= now()) and w.channel_id = `
+// selfAndAbove are product p and the models above it.
+const selfAndAbove = `(p.id, p.parent_id, (select m.parent_id from product m where m.id = p.parent_id))`
+
+// notPublished: product p, or a model above it, is not published now on a channel,
+// whose id follows.
+const notPublished = `exists (select from publication w where w.product_id in ` + selfAndAbove + ` and (now() < w.publish_from or w.publish_to <= now()) and w.channel_id = `
 
 // sqlPublications is sqlPrices for windows of publication. What is taken back keeps
 // its row, without bounds, for fan-out to find the channel.

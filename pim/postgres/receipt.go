@@ -43,7 +43,7 @@ type Outcome struct {
 	// Wakes: the content began a new life on the target; what waits for it,
 	// or died with the old one, is due.
 	Wakes bool
-	// Parent, not 0, is the product whose content a variant's content waits for: it
+	// Parent, not 0, is the root model whose content a variant's content waits for: it
 	// is due when that is there.
 	Parent pim.ProductID
 }
@@ -73,18 +73,23 @@ const sqlLockListings = `
 with ` + fenceOfDrain + `
 select from listing l
 where exists (select from fence) and l.channel_id = @channel
-  and l.product_id = any(@product::bigint[] || @parents::bigint[] || array(select v.id from product v where @lane = 1 and v.parent_id = any(@reborn::bigint[])))
+  and l.product_id = any(@product::bigint[] || @parents::bigint[] || array(select id from product v where @lane = 1 and ` + belowReborn + `))
   and (l.lane = @lane or l.lane = 1 and @waiting or l.lane in (2, 4) and l.product_id = any(@reborn::bigint[]))
 order by l.product_id, l.channel_id, l.lane for update`
 
+// belowReborn: v is a variant, or stands below a sub-model, of a reborn product.
+const belowReborn = `
+v.parent_id = any(@reborn::bigint[] || array(select m.id from product m where m.parent_id = any(@reborn::bigint[]) and m.family_variant is not null))`
+
 // soldOut: somebody keeps the stock of listing l's product, and its channel shows
-// none of it; or it, or its parent, is gone, or is not published there.
+// none of it; or it, or a model above it, is gone, or is
+// not published there.
 const soldOut = `
 (coalesce((select stock_shown(` + freeAt + `, sells.policy -> 'stock') = 0
     from channel sells join stock s on s.product_id = l.product_id left join location place on place.code = s.location
     where sells.id = l.channel_id group by sells.id), false)
- or exists (select from product p left join product parent on parent.id = p.parent_id
-     where p.id = l.product_id and (p.deleted_at is not null or not p.enabled or not parent.enabled or ` + notPublished + `l.channel_id))))`
+ or exists (select from product p left join product parent on parent.id = p.parent_id left join product root on root.id = parent.parent_id
+     where p.id = l.product_id and (p.deleted_at is not null or not p.enabled or not parent.enabled or not root.enabled or ` + notPublished + `l.channel_id))))`
 
 // freeAt is what is free of the levels s, at the places place, where the channel
 // sells counts them; see pim.Schema.Sells.
@@ -167,10 +172,10 @@ select distinct lane from updated`
 const sqlOrphans = `
 with ` + fenceOfDrain + `,
 waiting as (
-    select v.id from product v where v.parent_id = any(@reborn::bigint[])
+    select v.id from product v where ` + belowReborn + `
     union
-    select v.id from product v where v.id = any(@orphans::bigint[]) and exists (
-        select from listing c where c.product_id = v.parent_id and c.channel_id = @channel and c.lane = 1 and not ` + awaited + `)
+    select v.id from product v join product parent on parent.id = v.parent_id where v.id = any(@orphans::bigint[]) and exists (
+        select from listing c where c.product_id = coalesce(parent.parent_id, parent.id) and c.channel_id = @channel and c.lane = 1 and not ` + awaited + `)
 ),
 updated as (
     update listing l set due_at = now() from fence, waiting w

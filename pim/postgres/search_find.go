@@ -116,7 +116,7 @@ func lexeme(word string) string { return "'" + strings.ReplaceAll(word, "'", "''
 // searched are the products that a search finds, by what matched and how well.
 // where are other conditions on p and parent: what they leave out is no candidate.
 func searched(where string) string {
-	const from = ` join product p on p.id = c.product_id left join product parent on parent.id = p.parent_id where p.deleted_at is `
+	const from = ` join product p on p.id = c.product_id left join product parent on parent.id = p.parent_id left join product root on root.id = parent.parent_id where p.deleted_at is `
 	limit := ` limit ` + strconv.Itoa(searchCandidates)
 	return `
 found as (
@@ -177,7 +177,7 @@ func (s *Store) Search(ctx context.Context, q Search, f ProductFilter, page Page
 		offers = "null::jsonb, null::jsonb"
 	}
 	sql := "with " + searched(where) + " select " + productColumns + ", " + offers + f.share() + ", h.match, h.score" +
-		" from found h join product p on p.id = h.product_id left join product parent on parent.id = p.parent_id left join product_offer o on o.product_id = p.id" + f.weighed +
+		" from found h join product p on p.id = h.product_id left join product parent on parent.id = p.parent_id left join product root on root.id = parent.parent_id left join product_offer o on o.product_id = p.id" + f.weighed +
 		" where true" + after + " order by " + order + " limit @limit"
 	rows, err := s.pool.Query(ctx, sql, pgx.QueryExecModeDescribeExec, args) // planned for its values: see Products
 	if err != nil {

@@ -42,9 +42,9 @@ select (select xid::text from e order by e.xid desc, e.id desc limit 1), (select
 
 	// sqlSearchRead reads products and those that inherit from them.
 	sqlSearchRead = `
-select p.id, p.sku, p.values, parent.values, p.deleted_at is not null
-from product p left join product parent on parent.id = p.parent_id
-where p.id in (select unnest(@ids::bigint[]) union select c.id from product c where c.parent_id = any(@ids::bigint[]))
+select p.id, p.sku, p.values, parent.values, root.values, p.deleted_at is not null
+from product p left join product parent on parent.id = p.parent_id left join product root on root.id = parent.parent_id
+where p.id in (select unnest(@ids::bigint[]) union ` + belowIDs + `)
 order by p.id`
 
 	// sqlSearchPut makes the documents of products equal to those given.
@@ -160,7 +160,8 @@ func putSearch(ctx context.Context, tx pgx.Tx, schema *pim.Schema, ids []int64) 
 	var (
 		id            int64
 		sku           pim.SKU
-		own, parents  []byte
+		own           []byte
+		inherited     Inherited
 		gone          bool
 		all           []int64
 		docIDs, codes []int64
@@ -168,16 +169,18 @@ func putSearch(ctx context.Context, tx pgx.Tx, schema *pim.Schema, ids []int64) 
 		locale, lang  []string
 		text          [3][]string
 	)
-	_, err = pgx.ForEachRow(rows, []any{&id, &sku, &own, &parents, &gone}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&id, &sku, &own, (*[]byte)(&inherited.Parent), (*[]byte)(&inherited.Root), &gone}, func() error {
 		if all = append(all, id); gone {
 			return nil
 		}
 		values, err := pim.DecodeStored(own)
-		inherited, err2 := pim.DecodeStored(parents)
-		if err = errors.Join(err, err2); err != nil {
+		if err == nil {
+			values, err = inherited.Below(values)
+		}
+		if err != nil {
 			return fmt.Errorf("product %s: %w", sku, err)
 		}
-		docs, of := schema.SearchDocuments(sku, pim.MergeVariant(inherited, values))
+		docs, of := schema.SearchDocuments(sku, values)
 		joined := ""
 		for _, c := range of {
 			codes, code, joined = append(codes, id), append(code, c), joined+pim.SearchText(c)+"\n"

@@ -41,7 +41,7 @@ type Survey struct {
 // all lanes, whoever holds them. surveyNext takes a ProductFilter's conditions.
 const (
 	surveyNext = surveyed + `
-    select p.* from product p left join product parent on parent.id = p.parent_id
+    select p.* from product p left join product parent on parent.id = p.parent_id left join product root on root.id = parent.parent_id
     where p.id > @after and p.deleted_at is `
 	// Of one product by its SKU alone, with a plan of its own: deleted ones, too.
 	sqlSurveyOne = surveyed + `select * from product where sku = @sku` + surveyedOf
@@ -50,17 +50,17 @@ const (
 const (
 	surveyed = `
 select now(), cat.version, cat.derives & 1 <> 0, k.lane, k.unsure_at, l.channel_id is not null,
-       case k.lane when 2 then o.product_id is not null when 4 then p.media_rev + coalesce(parent.media_rev, 0) > 0 else true end, coalesce(l.dirty, true),
+       case k.lane when 2 then o.product_id is not null when 4 then p.media_rev + coalesce(parent.media_rev, 0) + coalesce(root.media_rev, 0) > 0 else true end, coalesce(l.dirty, true),
        coalesce(l.acked_rev, 0), l.acked_at, coalesce(l.error, ''), l.issues,
        p.id, p.sku, coalesce(l.want, 1), coalesce(l.dirty_at, now()), l.acked_hash, l.settle_at,
        coalesce(l.dirty and l.dirty_at <= k.unsure_at and coalesce(l.receipt_at, '-infinity') <= k.unsure_at, false),
        coalesce(case when k.lane = 1 then l.born else content.born end, 0), ` + unsentContent + `, coalesce(case when k.lane = 1 then l.status else content.status end = 'sold_out', false),
        coalesce(l.attempts, 0), coalesce(l.token, ''),
        ` + claimedProduct + `
-       case when k.lane = 1 then p.values end, case when k.lane = 1 then parent.values end,
+       case when k.lane = 1 then p.values end, case when k.lane = 1 then parent.values end, case when k.lane = 1 then root.values end,
        case when k.lane = 1 then ` + pricesValid + ` end, case when k.lane = 1 then ` + stockNow + ` end,
        p.rev, coalesce(l.status, ''), greatest(coalesce(l.acked_rev, 0), coalesce(l.receipt_rev, 0), coalesce(l.sent_rev, 0)),
-       coalesce(k.lane = 1 and (select ` + awaited + ` from listing c where c.product_id = p.parent_id and c.channel_id = ch.id and c.lane = 1), false)
+       coalesce(k.lane = 1 and (select ` + awaited + ` from listing c where c.product_id = coalesce(root.id, parent.id) and c.channel_id = ch.id and c.lane = 1), false)
 from channel ch
 join consumer k on k.kind = 'drain' and k.channel_id = ch.id
 cross join (select revision_floor, version, derives from catalogue offset 0) cat
@@ -68,7 +68,7 @@ cross join (
 `
 	surveyedOf = `
 ) p
-left join product parent on parent.id = p.parent_id
+left join product parent on parent.id = p.parent_id left join product root on root.id = parent.parent_id
 left join product_offer o on o.product_id = p.id
 left join listing l on l.product_id = p.id and l.channel_id = ch.id and l.lane = k.lane
 left join listing content on content.product_id = p.id and content.channel_id = ch.id and content.lane = 1 and k.lane <> 1
@@ -132,8 +132,8 @@ func (s *Store) survey(ctx context.Context, sql string, args pgx.NamedArgs) (*Su
 		)
 		err = r.Scan(&out.Now, &out.Schema, &out.Texts, &lane, &unsure, &v.Listed, &v.Has, &v.Dirty, &v.Acked, &v.AckedAt, &v.Error, &issues,
 			&c.Product, &c.SKU, &c.Want, &c.DirtySince, &c.AckedHash, &c.SettleAt, &c.Unsure, &c.Born, &c.Unsent, &c.SoldOut, &c.Attempts, &c.Token,
-			&c.Gone, &c.Rev, &c.OfferRev, &c.MediaRev, &c.Parent, &c.Variant, &c.Family, &c.Enabled, &c.Categories,
-			(*[]byte)(&c.Values), (*[]byte)(&c.ParentValues), (*[]byte)(&c.Prices), (*[]byte)(&c.Stock), &own, &c.Status, &c.RevFloor, &c.ParentAwaited)
+			&c.Gone, &c.Rev, &c.OfferRev, &c.MediaRev, &c.Parent, &c.SubModel, &c.Variant, &c.Family, &c.Enabled, &c.Categories,
+			(*[]byte)(&c.Values), (*[]byte)(&c.Inherited.Parent), (*[]byte)(&c.Inherited.Root), (*[]byte)(&c.Prices), (*[]byte)(&c.Stock), &own, &c.Status, &c.RevFloor, &c.ParentAwaited)
 		if err != nil {
 			return v, err
 		}
@@ -156,27 +156,30 @@ func (s *Store) survey(ctx context.Context, sql string, args pgx.NamedArgs) (*Su
 // through its history needs.
 type Past struct {
 	FullProduct
-	ParentVariant string // the parent's family variant
+	Group         pim.SKU // of a variant: its root model
+	ParentVariant string  // that one's family variant
 	Events        []PastEvent
 	More          bool // there are older events
 }
 
-// PastEvent is one event of a product or, Parents, of its parent.
+// PastEvent is one event of a product, Above 0, of its parent, 1, or of that
+// one's, 2.
 type PastEvent struct {
-	Parents bool
-	Type    string
-	Data    json.RawMessage
+	Above int
+	Type  string
+	Data  json.RawMessage
 }
 
 const (
 	sqlPast = `
 select ` + productColumns + `, ` + pricesOf + `, ` + stockOf + `
-from product p left join product parent on parent.id = p.parent_id left join product_offer o on o.product_id = p.id
+from product p left join product parent on parent.id = p.parent_id left join product root on root.id = parent.parent_id left join product_offer o on o.product_id = p.id
 where p.id = @id`
-	sqlParentOf   = `select coalesce(p.parent_id, 0), coalesce(parent.family_variant, '') from product p left join product parent on parent.id = p.parent_id where p.id = @id`
+	sqlParentsOf = `
+select coalesce(p.parent_id, 0), coalesce(root.id, 0), coalesce(root.sku, parent.sku, ''), coalesce(parent.family_variant, '') from product p left join product parent on parent.id = p.parent_id left join product root on root.id = parent.parent_id where p.id = @id`
 	sqlPastEvents = `
-select e.product_id <> @id, e.type, e.data
-from (values (@id::bigint), (@parent::bigint)) of (id)
+select case e.product_id when @id then 0 when @parent then 1 else 2 end, e.type, e.data
+from (values (@id::bigint), (@parent::bigint), (@root::bigint)) of (id)
 cross join lateral (
     select * from event e where e.product_id = of.id and (e.lanes & @lanes::smallint <> 0 or e.type in ('product.created', 'product.deleted'))
     order by e.id desc limit @limit
@@ -199,16 +202,16 @@ func (s *Store) Past(ctx context.Context, id pim.ProductID, lanes pim.Lanes, lim
 			return err
 		}
 		out.FullProduct = *p
-		var parent int64
-		if err := tx.QueryRow(ctx, sqlParentOf, args).Scan(&parent, &out.ParentVariant); err != nil {
+		var parent, root int64
+		if err := tx.QueryRow(ctx, sqlParentsOf, args).Scan(&parent, &root, &out.Group, &out.ParentVariant); err != nil {
 			return err
 		}
-		args["parent"] = parent
+		args["parent"], args["root"] = parent, root
 		if rows, err = tx.Query(ctx, sqlPastEvents, args); err != nil {
 			return err
 		}
 		out.Events, err = pgx.CollectRows(rows, func(r pgx.CollectableRow) (e PastEvent, err error) {
-			err = r.Scan(&e.Parents, &e.Type, (*[]byte)(&e.Data))
+			err = r.Scan(&e.Above, &e.Type, (*[]byte)(&e.Data))
 			return e, err
 		})
 		return err

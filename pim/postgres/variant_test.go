@@ -52,7 +52,7 @@ func TestVariants(t *testing.T) {
 	if p := h.product("P"); p.FamilyVariant != "by-colour" {
 		t.Errorf("the parent's family variant became %q", p.FamilyVariant)
 	}
-	if p := h.product("red"); p.Parent != "P" || p.ParentValues == nil {
+	if p := h.product("red"); p.Parent != "P" || p.Inherited.Parent == nil {
 		t.Errorf("%+v", p)
 	}
 

@@ -70,7 +70,7 @@ func TestCatalogueIsValid(t *testing.T) {
 			}
 		}
 		if a.edit.Parent != nil {
-			key, ps := pim.AxisKey(s.Families["apparel"].Variants[0], a.edit.Values, "/values")
+			key, ps := pim.AxisKey(s.Families["apparel"].Variants[0].Axes, a.edit.Values, "/values")
 			if len(ps) > 0 || axes[*a.edit.Parent] == nil || axes[*a.edit.Parent][key] {
 				t.Fatalf("%s: parent %s comes later, or has a variant %s already: %v", a.edit.SKU, *a.edit.Parent, key, ps)
 			}

@@ -51,7 +51,7 @@ type Counts struct {
 	Currencies       int `json:"currencies"`
 	AssociationTypes int `json:"association_types"`
 	ProductModels    int `json:"product_models"`
-	Folded           int `json:"folded_models"` // models below a model: their values are their variants'
+	Folded           int `json:"folded_models"` // models below a model that the store has no place for: their values are their variants'
 	Products         int `json:"products"`
 	Media            int `json:"media"` // paths that products name
 	MediaMissing     int `json:"media_missing"`
@@ -84,6 +84,7 @@ type Folder struct {
 	orphans    int                        // products without a family
 	assets     map[string]string          // path → asset code
 	missing    map[string]bool            // paths of no file
+	folded     []Finding                  // of models that are
 	noted      map[string]*Finding        // that stand for many
 	times      map[string]int
 }
@@ -130,6 +131,7 @@ func Open(fsys fs.FS) (*Folder, error) {
 			return nil, err
 		}
 	}
+	f.mendModels()
 	f.foldModels()
 	f.Counts.Attributes, f.Counts.Families, f.Counts.FamilyVariants = len(f.order), len(f.families), len(f.variants)
 	f.Counts.Locales, f.Counts.Currencies, f.Counts.Channels = len(f.locales), len(f.currencies), len(f.channels)
@@ -300,7 +302,7 @@ func (f *Folder) noteOnce(kind string, x Finding) {
 
 // Report gives all findings, once the products were written.
 func (f *Folder) Report() []Finding {
-	out := slices.Clone(f.Findings)
+	out := slices.Concat(f.Findings, f.folded)
 	kinds := make([]string, 0, len(f.noted))
 	for kind := range f.noted {
 		kinds = append(kinds, kind)
@@ -353,6 +355,7 @@ func (f *Folder) currency(l *line, c pim.Currency) bool {
 // for options, family attributes and family variants that are added. ok is
 // false where nothing is lacking.
 func (f *Folder) Change(have *pim.Schema) (change postgres.SchemaChange, ok bool) {
+	f.settle(have)
 	for _, code := range f.order {
 		for _, want := range f.attributes[code].wanted(f) {
 			if own := have.Attributes[want.Code]; own == nil {

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -41,7 +42,7 @@ func small() fstest.MapFS {
 			"code;label-en_US;attributes;requirements-print;requirements-shop",
 			"shirts;Shirts;sku,name,text,price,weight,force,color,size,image,ean;name,text;name",
 		},
-		"family_variants.csv":   {"code;family;variant-axes_1;variant-axes_2", "by_color_size;shirts;color;size"},
+		"family_variants.csv":   {"code;family;label-en_US;variant-axes_1;variant-axes_2;variant-attributes_1;variant-attributes_2", "by_color_size;shirts;By color;color;size;color,note;sku,size,ean"},
 		"categories.csv":        {"code;parent;label-en_US", "tops;master;Tops", "master;;Master", "odd;nowhere;Odd"},
 		"association_types.csv": {"code;label-en_US", "X_SELL;Cross sell"},
 		"product_models.csv": {
@@ -51,7 +52,7 @@ func small() fstest.MapFS {
 		},
 		"products.csv": {
 			"sku;categories;enabled;family;parent;groups;color;count;ean;force;force-unit;image;name-de_DE;name-en_US;new;note;price-EUR;since;size;uses;X_SELL-products;unheard",
-			"red-s;tops;1;;SHIRT-RED;;;;4006381333931;;;;Rotes Hemd;;;;;;s;;;",
+			"red-s;tops;1;;SHIRT-RED;;red;;4006381333931;;;;Rotes Hemd;A red shirt;;;;;s;;;",
 			"red-m;tops;0;;shirt-red;;;3;4006381333932;;;;;;1;;25.50;;M;;red-s;",
 			"alone;;1;shirts;;promo;BLUE;1.5;;7;NEWTON_SQUARED;/files/shirt.jpg;;Alone;0;two\\nlines;;2026-03-01;;sport,Work;red-s,red-m;x",
 			"orphan;;1;;;;;;;;;;;Orphan;;;;;;;;",
@@ -88,8 +89,9 @@ func TestWrite(t *testing.T) {
 	}
 	want := []string{
 		`{"sku":"Shirt","parent":null,"family":"shirts","family_variant":"by_color_size","enabled":null,"categories":["tops"],"image":"sha-1","name":{"en-US":"A shirt"},"text_print":{"en-US":"<b>Soft</b><br>and warm"},"weight":{"amount":200,"unit":"g"}}`,
-		`{"sku":"red-s","parent":"Shirt","family":"shirts","family_variant":null,"enabled":true,"categories":["tops","master"],"prices":[{"amount":"20","currency":"EUR"}],"color":"red","ean":"4006381333931","name":{"de-DE":"Rotes Hemd","en-US":"A red shirt"},"size":"s"}`,
-		`{"sku":"red-m","parent":"Shirt","family":"shirts","family_variant":null,"enabled":false,"categories":["tops","master"],"associations":{"X_SELL":["red-s"]},"prices":[{"amount":"25.50","currency":"EUR"}],"color":"red","count":3,"ean":"4006381333932","name":{"en-US":"A red shirt"},"new":true,"size":"m"}`,
+		`{"sku":"shirt-red","parent":"Shirt","family":"shirts","family_variant":"by_color_size","enabled":null,"categories":["master"],"color":"red","name":{"en-US":"A red shirt"}}`,
+		`{"sku":"red-s","parent":"shirt-red","family":"shirts","family_variant":null,"enabled":true,"categories":["tops","master"],"prices":[{"amount":"20","currency":"EUR"}],"ean":"4006381333931","name":{"de-DE":"Rotes Hemd"},"size":"s"}`,
+		`{"sku":"red-m","parent":"shirt-red","family":"shirts","family_variant":null,"enabled":false,"categories":["tops","master"],"associations":{"X_SELL":["red-s"]},"prices":[{"amount":"25.50","currency":"EUR"}],"count":3,"ean":"4006381333932","new":true,"size":"m"}`,
 		`{"sku":"alone","parent":null,"family":"shirts","family_variant":null,"enabled":true,"categories":[],"associations":{"X_SELL":["red-s","red-m"]},"color":"blue","count":1.5,"force":"7 NEWTON_SQUARED","image":"sha-1","name":{"en-US":"Alone"},"new":false,"note":"two\nlines","since":"2026-03-01","uses":["sport","work"]}`,
 		`{"sku":"orphan","parent":null,"family":"akeneo_other","family_variant":null,"enabled":true,"categories":[],"name":{"en-US":"Orphan"}}`,
 		`{"sku":"lost","parent":null,"family":"shirts","family_variant":null,"enabled":true,"categories":[],"name":{"en-US":"Lost"}}`,
@@ -102,13 +104,13 @@ func TestWrite(t *testing.T) {
 		got = append(got, strings.TrimSpace(x.Code+" "+x.SKU+" "+x.Column))
 	}
 	told := []string{
-		"attribute_group.code  code", "unit.unknown  default_metric_unit", "media.missing shirt-red image", "family.missing orphan family", "akeneo.folded shirt-red parent", "akeneo.channel",
+		"attribute_group.code  code", "unit.unknown  default_metric_unit", "media.missing shirt-red image", "family.missing orphan family", "akeneo.channel",
 		"parent.case red-s parent", "parent.unknown lost parent", "column.unknown  unheard", "akeneo.group alone groups", "akeneo.newline Shirt text-en_US-print",
 	}
 	if diff := cmp.Diff(told, got); diff != "" {
 		t.Errorf("the report (-want +got)\n%s", diff)
 	}
-	if c := f.Counts; c.Products != 5 || c.ProductModels != 2 || c.Folded != 1 || c.Options != 6 || c.Media != 2 || c.MediaMissing != 1 || c.Categories != 3 || c.Locales != 2 {
+	if c := f.Counts; c.Products != 5 || c.ProductModels != 2 || c.Folded != 0 || c.Options != 6 || c.Media != 2 || c.MediaMissing != 1 || c.Categories != 3 || c.Locales != 2 {
 		t.Errorf("%+v", c)
 	}
 }
@@ -180,14 +182,14 @@ func TestImportTwice(t *testing.T) {
 	t.Parallel()
 	store := house(t)
 	_, run, found := importInto(t, store, small())
-	if run.State != "finished" || run.Created != 6 || run.Rejected != 0 {
+	if run.State != "finished" || run.Created != 7 || run.Rejected != 0 {
 		t.Fatalf("%+v\n%+v", run, found)
 	}
 	p, err := store.Product(t.Context(), "red-m")
 	if kind := store.Schema().Associations["X_SELL"]; kind == nil || kind.Labels["en-US"] != "Cross sell" || err != nil || !p.Associations.Has("X_SELL", "red-s") {
 		t.Errorf("associations: %+v, %+v", kind, p)
 	}
-	if err != nil || p.Parent != "Shirt" || p.Prices[0].Amount.String() != "25.50" || !strings.Contains(string(p.ParentValues), "Soft") {
+	if err != nil || p.Parent != "shirt-red" || p.Root != "Shirt" || p.Prices[0].Amount.String() != "25.50" || !strings.Contains(string(p.Inherited.Root), "Soft") {
 		t.Errorf("%+v %v", p, err)
 	}
 	schema := store.Schema()
@@ -198,7 +200,7 @@ func TestImportTwice(t *testing.T) {
 		t.Errorf("the tree: %+v", c)
 	}
 	_, run, found = importInto(t, store, small())
-	if run.Unchanged != 6 || store.Schema().Version != schema.Version {
+	if run.Unchanged != 7 || store.Schema().Version != schema.Version {
 		t.Errorf("again: %+v\n%+v\nversion %d, then %d", run, found, schema.Version, store.Schema().Version)
 	}
 	// What somebody has changed meanwhile stays.
@@ -212,6 +214,32 @@ func TestImportTwice(t *testing.T) {
 	}
 	if change, lacks := open(t, small()).Change(store.Schema()); lacks {
 		t.Errorf("it would undo what was set: %+v", change)
+	}
+}
+
+// A store that has a family variant without levels, as earlier releases made them,
+// keeps it: what stands between is folded into the variants.
+func TestFoldedModels(t *testing.T) {
+	t.Parallel()
+	store := house(t)
+	change, _ := open(t, small()).Change(store.Schema())
+	for i := range change.Families {
+		for j, v := range change.Families[i].Variants {
+			change.Families[i].Variants[j] = pim.FamilyVariant{Code: v.Code, Axes: v.AllAxes()}
+		}
+	}
+	if _, err := store.ChangeSchema(t.Context(), change); err != nil {
+		t.Fatal(err)
+	}
+	for round, want := range []int64{6, 0} {
+		f, run, found := importInto(t, store, small())
+		if run.Created != want || run.Rejected != 0 || f.Counts.Folded != 1 || !slices.ContainsFunc(f.Report(), func(x akeneo.Finding) bool { return x.Code == "akeneo.folded" && x.SKU == "shirt-red" }) {
+			t.Errorf("round %d: %+v %+v\n%+v", round, f.Counts, run, found)
+		}
+	}
+	p, err := store.Product(t.Context(), "red-m")
+	if err != nil || p.Parent != "Shirt" || !strings.Contains(string(p.Values), `"color": "red"`) {
+		t.Errorf("%+v %v", p, err)
 	}
 }
 
@@ -255,21 +283,44 @@ func TestIcecatDemo(t *testing.T) {
 	store := house(t)
 	f, run, found := importInto(t, store, os.DirFS(dir))
 	c := f.Counts
-	if c.Products != 1239 || c.ProductModels != 81 || c.Folded != 31 || c.Families != 17 || c.Attributes != 77 || c.Options != 121 || c.Categories != 168 || c.Channels != 3 || c.MediaMissing != 15 {
+	if c.Products != 1239 || c.ProductModels != 81 || c.Folded != 0 || c.Families != 17 || c.Attributes != 77 || c.Options != 121 || c.Categories != 168 || c.Channels != 3 || c.MediaMissing != 15 {
 		t.Errorf("%+v", c)
 	}
 	kinds := map[string]int{}
 	for _, x := range f.Report() {
 		kinds[x.Code]++
 	}
-	if kinds["parent.case"] != 18 || kinds["media.missing"] != 15 || kinds["akeneo.folded"] != 31 || kinds["family.missing"] != 1 {
+	if kinds["parent.case"] != 18 || kinds["media.missing"] != 15 || kinds["akeneo.folded"] != 0 || kinds["family.missing"] != 1 {
 		t.Errorf("the report: %v", kinds)
 	}
 	if tree := store.Schema().Tree; tree.Len() != 168 || len(tree.Children("")) != 4 {
 		t.Errorf("%d categories below %d roots", tree.Len(), len(tree.Children("")))
 	}
-	if run.State != "finished" || run.Created != 1239+50 || run.Rejected != 0 {
+	if run.State != "finished" || run.Created != 1239+81 || run.Rejected != 0 {
 		t.Errorf("%+v\n%+v", run, found)
+	}
+	var depth [3]int
+	for page := (postgres.Page{Limit: 1000}); ; {
+		list, next, err := store.Products(t.Context(), postgres.ProductFilter{}, page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range list {
+			switch {
+			case p.Root != "":
+				depth[2]++
+			case p.FamilyVariant != "" && p.Parent != "":
+				depth[1]++
+			case p.FamilyVariant != "":
+				depth[0]++
+			}
+		}
+		if page.After = next; next == "" {
+			break
+		}
+	}
+	if depth != [3]int{50, 31, 101} {
+		t.Errorf("root models, sub-models and variants of these: %v", depth)
 	}
 	gtins := 0
 	for _, x := range found {
@@ -280,7 +331,7 @@ func TestIcecatDemo(t *testing.T) {
 	if gtins != 105 {
 		t.Errorf("%d warnings about GTINs", gtins)
 	}
-	if _, run, found = importInto(t, store, os.DirFS(dir)); run.Unchanged != 1239+50 {
+	if _, run, found = importInto(t, store, os.DirFS(dir)); run.Unchanged != 1239+81 {
 		t.Errorf("again: %+v\n%+v", run, found)
 	}
 }
@@ -334,7 +385,8 @@ func TestCircleOfModels(t *testing.T) {
 	if err := f.Write(&b); err != nil {
 		t.Fatal(err)
 	}
-	if lines := strings.Split(strings.TrimSpace(b.String()), "\n"); len(lines) != 2 || !strings.HasPrefix(lines[0], `{"sku":"a"`) || !strings.HasPrefix(lines[1], `{"sku":"X","parent":"a"`) || f.Counts.Folded != 2 {
+	if lines := strings.Split(strings.TrimSpace(b.String()), "\n"); len(lines) != 3 || !strings.HasPrefix(lines[0], `{"sku":"a","parent":null`) ||
+		!strings.HasPrefix(lines[1], `{"sku":"c","parent":"a"`) || !strings.HasPrefix(lines[2], `{"sku":"X","parent":"c"`) || f.Counts.Folded != 1 {
 		t.Errorf("%d folded\n%s", f.Counts.Folded, b.String())
 	}
 }

@@ -367,22 +367,39 @@ func (f *Folder) survey(l *line) error {
 	return nil
 }
 
-// foldModels tells of models below models. Of a chain that ends nowhere the
-// rest is a root.
-func (f *Folder) foldModels() {
+// mendModels looks where models stand. Of a chain that ends nowhere the rest is a
+// root.
+func (f *Folder) mendModels() {
 	for _, key := range f.modelOrder {
-		m := f.models[key]
-		if m.parent == "" {
-			continue
-		}
-		if f.root(m) == m {
+		if m := f.models[key]; m.parent != "" && f.root(m) == m {
 			f.note(Finding{File: "product_models.csv", Line: m.at, SKU: m.code, Column: "parent", Value: m.parent, Code: "parent.unknown", Text: "there is no such model, or it is below this one: this is a model of its own"})
 			m.parent = ""
+		}
+	}
+}
+
+// foldModels tells of models below models that the store has no place for.
+func (f *Folder) foldModels() {
+	f.Counts.Folded, f.folded = 0, nil
+	for _, key := range f.modelOrder {
+		m := f.models[key]
+		if m.parent == "" || f.isSubModel(m) {
 			continue
 		}
 		f.Counts.Folded++
-		f.note(Finding{File: "product_models.csv", Line: m.at, SKU: m.code, Column: "parent", Value: f.root(m).code, Code: "akeneo.folded", Text: "variants have one level here: this model's values are in those of its variants, which are variants of the model above it"})
+		f.folded = append(f.folded, Finding{
+			File: "product_models.csv", Line: m.at, SKU: m.code, Column: "parent", Value: f.root(m).code, Code: "akeneo.folded", Severity: pim.SeverityWarning,
+			Text: "its family variant has no second level here: this model's values are in those of its variants, which are variants of the model above it",
+		})
 	}
+}
+
+// isSubModel reports whether m stands below a root model whose family variant
+// has a level for it.
+func (f *Folder) isSubModel(m *model) bool {
+	root := f.root(m)
+	v := f.variants[root.variant]
+	return m.parent != "" && f.models[m.parent] == root && v != nil && !v.folded && len(v.levels) == pim.MaxLevels
 }
 
 // root is the model at the top; m itself where the way there is broken.

@@ -175,15 +175,20 @@ func (f *Folder) family(l *line) error {
 // variant is a family variant; its axes are those of all of its levels.
 type variant struct {
 	code, family string
-	axes         []string
+	labels       map[pim.Locale]string
+	levels       []pim.VariantLevel // as the folder has them
+	folded       bool               // the store has it without levels
 }
 
 func (f *Folder) variant(l *line) error {
-	v := &variant{code: l.get("code"), family: l.get("family")}
-	for level := 1; level <= 2; level++ {
-		v.axes = append(v.axes, l.list("variant-axes_"+strconv.Itoa(level))...)
+	v := &variant{code: l.get("code"), family: l.get("family"), labels: l.labels()}
+	for level := 1; level <= pim.MaxLevels; level++ {
+		n := strconv.Itoa(level)
+		if axes := l.list("variant-axes_" + n); len(axes) > 0 {
+			v.levels = append(v.levels, pim.VariantLevel{Axes: axes, Attributes: l.list("variant-attributes_" + n)})
+		}
 	}
-	if f.families[v.family] == nil || len(v.axes) == 0 {
+	if f.families[v.family] == nil || len(v.levels) == 0 {
 		f.note(Finding{File: l.file, Line: l.at, Column: "family", Value: v.family, Code: "family.unknown", Text: "the variant's family is not there, or it has no axes: it is not taken"})
 		return nil
 	}
@@ -255,11 +260,54 @@ func (f *Folder) wantedFamilies() []pim.Family {
 			}
 		}
 		for _, v := range slices.Sorted(maps.Keys(f.variants)) {
-			if variant := f.variants[v]; variant.family == code && !slices.ContainsFunc(variant.axes, func(x string) bool { return !have[x] }) {
-				w.Variants = append(w.Variants, pim.FamilyVariant{Code: v, Axes: variant.axes})
+			if variant := f.variants[v]; variant.family == code {
+				made := f.familyVariant(variant, have)
+				if !slices.ContainsFunc(made.AllAxes(), func(x string) bool { return !have[x] }) {
+					w.Variants = append(w.Variants, made)
+				}
 			}
 		}
 		out = append(out, w)
 	}
 	return out
+}
+
+// familyVariant is a family variant as the store has it, with the attributes that
+// the family has; nil members: whatever they are.
+func (f *Folder) familyVariant(v *variant, members map[string]bool) pim.FamilyVariant {
+	out := pim.FamilyVariant{Code: v.code, Labels: v.labels}
+	taken := map[string]bool{}
+	for _, l := range v.levels {
+		for _, axis := range l.Axes {
+			taken[axis] = true
+		}
+	}
+	for _, l := range v.levels {
+		level := pim.VariantLevel{Axes: l.Axes}
+		for _, code := range l.Attributes {
+			a := f.attributes[code]
+			if a == nil {
+				continue
+			}
+			for _, want := range a.wanted(f) {
+				if (members == nil || members[want.Code]) && !taken[want.Code] {
+					taken[want.Code] = true
+					level.Attributes = append(level.Attributes, want.Code)
+				}
+			}
+		}
+		out.Levels = append(out.Levels, level)
+	}
+	return out
+}
+
+// settle looks at how the store has the folder's family variants: one without
+// levels stays so, and the models below models are folded into their variants.
+func (f *Folder) settle(have *pim.Schema) {
+	for _, v := range f.variants {
+		if own := have.Families[v.family].Variant(v.code); own != nil {
+			v.folded = len(own.Levels) == 0
+		}
+	}
+	f.foldModels()
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -20,13 +21,21 @@ import (
 // product n, behind Roots models.
 func (f *Folder) Write(w io.Writer) error {
 	out := bufio.NewWriter(w)
-	for _, key := range f.modelOrder {
-		m := f.models[key]
-		if m.parent != "" {
-			continue
-		}
-		if err := f.line(out, record{SKU: m.code, Family: m.family, FamilyVariant: m.variant, content: m.content}); err != nil {
-			return err
+	for _, sub := range []bool{false, true} {
+		for _, key := range f.modelOrder {
+			m := f.models[key]
+			if f.isSubModel(m) != sub || !sub && m.parent != "" {
+				continue
+			}
+			root := f.root(m)
+			r := record{SKU: m.code, Family: root.family, FamilyVariant: root.variant, content: m.content}
+			if sub {
+				r.Parent, r.values = root.code, maps.Clone(m.values)
+				r.forget(f.level(root), 1, root.content)
+			}
+			if err := f.line(out, r); err != nil {
+				return err
+			}
 		}
 	}
 	err := f.each("products.csv", true, func(l *line) error {
@@ -49,8 +58,8 @@ func (f *Folder) Write(w io.Writer) error {
 	return out.Flush()
 }
 
-// below makes a record the variant of its root model, with what the models
-// between have.
+// below makes a record the variant of its model. A variant of a model that is
+// folded has what that one has.
 func (f *Folder) below(r *record, l *line, parent string) {
 	m := f.models[strings.ToLower(parent)]
 	if m == nil {
@@ -62,9 +71,16 @@ func (f *Folder) below(r *record, l *line, parent string) {
 	}
 	root := f.root(m)
 	r.Parent, r.Family = root.code, root.family
+	above, level := []content{root.content}, 1
 	for at := m; ; at = f.models[at.parent] {
-		if at != root {
+		switch {
+		case at == root:
+		case f.isSubModel(at):
+			r.Parent, above, level = at.code, append(above, at.content), 2
+			r.file(at.content)
+		default:
 			r.inherit(at.content)
+			r.file(at.content)
 		}
 		for c, amount := range at.prices { // of models: nothing sells a model, and prices are not inherited
 			if _, own := r.prices[c]; !own {
@@ -72,12 +88,31 @@ func (f *Folder) below(r *record, l *line, parent string) {
 			}
 		}
 		if at == root {
-			return
+			break
 		}
+	}
+	r.forget(f.level(root), level, above...)
+}
+
+// level says at which level the store sets an attribute of what is below a root
+// model; nil: it has no levels there.
+func (f *Folder) level(root *model) func(code string) int {
+	v := f.variants[root.variant]
+	if v == nil || v.folded {
+		return nil
+	}
+	levels := map[string]int{}
+	made := f.familyVariant(v, nil)
+	return func(code string) int {
+		if level, known := levels[code]; known {
+			return level
+		}
+		level, _ := made.LevelOf(code)
+		levels[code] = level
+		return level
 	}
 }
 
-// record is a line of what Write writes.
 type record struct {
 	content
 	SKU, Parent, Family, FamilyVariant string
@@ -88,18 +123,12 @@ type record struct {
 // attribute locale by locale.
 func (r *record) inherit(from content) {
 	for code, v := range from.values {
-		own, has := r.values[code]
-		theirs, isMap := v.(map[string]any)
-		mine, both := own.(map[string]any)
-		switch {
-		case !has:
-			r.values[code] = v
-		case isMap && both && mine["unit"] == nil:
-			merged := maps.Clone(theirs)
-			maps.Copy(merged, mine)
-			r.values[code] = merged
-		}
+		r.values[code] = laidOver(v, r.values[code])
 	}
+}
+
+// file puts a record into a model's categories: targets do not see the model.
+func (r *record) file(from content) {
 	for _, c := range from.categories {
 		if !slices.Contains(r.categories, c) {
 			r.categories = append(r.categories, c)
@@ -115,6 +144,64 @@ func (r *record) inherit(from content) {
 			}
 		}
 	}
+}
+
+// forget takes out of a record that stands at a level what it repeats of the models
+// above it, the root model's first: Akeneo's files have all values of a variant,
+// those that it inherits, too. What is of its own level is its own.
+func (r *record) forget(levelOf func(code string) int, level int, above ...content) {
+	if levelOf == nil {
+		return
+	}
+	for code, v := range r.values {
+		if levelOf(code) >= level {
+			continue
+		}
+		var inherited any
+		for _, c := range above {
+			inherited = laidOver(inherited, c.values[code])
+		}
+		if r.values[code] = without(v, inherited); r.values[code] == nil {
+			delete(r.values, code)
+		}
+	}
+}
+
+// perLocale is a value's texts by locale; nil where it is another value.
+func perLocale(v any) map[string]any {
+	m, _ := v.(map[string]any)
+	if m["unit"] != nil {
+		return nil
+	}
+	return m
+}
+
+// laidOver lays a value over another, locale by locale.
+func laidOver(under, over any) any {
+	theirs, mine := perLocale(under), perLocale(over)
+	switch {
+	case over == nil:
+		return under
+	case theirs == nil || mine == nil:
+		return over
+	}
+	merged := maps.Clone(theirs)
+	maps.Copy(merged, mine)
+	return merged
+}
+
+// without is what a value has that another has not, locale by locale; nil: nothing.
+func without(v, other any) any {
+	if reflect.DeepEqual(v, other) {
+		return nil
+	}
+	mine, theirs := perLocale(v), perLocale(other)
+	if mine == nil || theirs == nil {
+		return v
+	}
+	rest := maps.Clone(mine)
+	maps.DeleteFunc(rest, func(locale string, text any) bool { return reflect.DeepEqual(text, theirs[locale]) })
+	return rest
 }
 
 // line writes a record. Prices of a model are its variants': it is sold by none.
