@@ -150,23 +150,23 @@ func viewLinks(a pim.Associations) productLinks {
 // origins are models' SKUs by the fields of values.
 type origins map[string]pim.SKU
 
-// inherit shows what p has from the models above it. Stored values that cannot be
+// inherit shows what full has from the models above it. Stored values that cannot be
 // read are told as a warning of the model itself.
-func (v *Product) inherit(p *postgres.FullProduct, schema *pim.Schema) {
-	above, err := p.Inherited.Values()
-	own, errOwn := pim.DecodeStored(p.Values)
+func (p *Product) inherit(full *postgres.FullProduct, schema *pim.Schema) {
+	above, err := full.Inherited.Values()
+	own, errOwn := pim.DecodeStored(full.Values)
 	if len(above) == 0 || err != nil || errOwn != nil {
-		v.InheritedValues = object(p.Inherited.Parent)
+		p.InheritedValues = object(full.Inherited.Parent)
 		return
 	}
 	skus, all := []pim.SKU{p.Root, p.Parent}[2-len(above):], pim.Values(nil)
 	for _, values := range above {
 		all = pim.MergeVariant(all, values)
 	}
-	v.InheritedValues = object(pim.AppendJSON(nil, all))
-	v.InheritedFrom = origins{}
+	p.InheritedValues = object(pim.AppendJSON(nil, all))
+	p.InheritedFrom = origins{}
 	for field, i := range schema.Origins(own, above...) {
-		v.InheritedFrom[field] = skus[i]
+		p.InheritedFrom[field] = skus[i]
 	}
 }
 

@@ -47,7 +47,8 @@ func sampleSchema() *pim.Schema {
 		s.Attributes[a.Code] = &a
 	}
 	s.Families = map[string]*pim.Family{"kettles": {Code: "kettles", Variants: []pim.FamilyVariant{
-		{Code: "other", Axes: []string{"name"}}, {Code: "colours", Axes: []string{"ratio", "missing", "color"}},
+		{Code: "other", Axes: []string{"name"}},
+		{Code: "colours", Axes: []string{"ratio", "missing", "color"}},
 		{Code: "two", Levels: []pim.VariantLevel{{Axes: []string{"color"}, Attributes: []string{"ratio"}}, {Axes: []string{"pieces"}}}},
 	}}}
 	return s

@@ -123,12 +123,12 @@ func importInto(t *testing.T, store *postgres.Store, fsys fs.FS) (*akeneo.Folder
 	if err != nil {
 		t.Fatal(err)
 	}
-	if change, lacks := f.Change(schema); lacks {
-		for _, kind := range f.AssociationTypes(schema) {
-			if _, _, err := store.PutAssociationType(t.Context(), kind, 0); err != nil {
-				t.Fatal(err)
-			}
+	for _, kind := range f.AssociationTypes(schema) {
+		if _, _, err := store.PutAssociationType(t.Context(), kind, 0); err != nil {
+			t.Fatal(err)
 		}
+	}
+	if change, lacks := f.Change(schema); lacks {
 		if _, err := store.ChangeSchema(t.Context(), change); err != nil {
 			t.Fatal(err)
 		}
