@@ -139,3 +139,32 @@ func TestRulesOfLevels(t *testing.T) {
 	}
 	h.wantPrices("V", "default EUR 100", "sale EUR 80.00 c")
 }
+
+// A move is told among what changed, and who moves a variant that somebody else has
+// moved meanwhile is told so.
+func TestMoveIsAChange(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.deep()
+	h.tree(`{}`, `{"colour":"red"}`, `{"count":1}`)
+	h.do(below("S2", "R", `{"colour":"blue"}`))
+	move := func(to pim.SKU) Edit { return Edit{SKU: "V", Mode: Patch, Parent: &to, Values: pim.Values{}} }
+	before := h.product("V").Rev
+	e := move("S2")
+	e.Values = values(`{"count":2}`)
+	h.do(e)
+	after := h.product("V").Rev
+	changes, err := h.Changes(h.ctx, "V", before, after)
+	if err != nil || len(changes) != 2 || changes[0] != (pim.FieldChange{Field: "parent", Old: pim.SKU("S"), New: pim.SKU("S2")}) || changes[1].Field != "values.count" {
+		t.Errorf("%+v, %v", changes, err)
+	}
+	again, other := move("S"), Edit{SKU: "V", Mode: Patch, Enabled: ptr(false)}
+	if h.Untouched(changes, &again) || !h.Untouched(changes, &other) {
+		t.Error("a move is not among what was touched, or more is")
+	}
+	for rev, want := range map[int64]pim.SKU{before: "S", after: "S2"} {
+		if r, err := h.Revision(h.ctx, "V", rev); err != nil || r.Parent != want {
+			t.Errorf("revision %d stood below %s, not %s: %v", rev, r.Parent, want, err)
+		}
+	}
+}

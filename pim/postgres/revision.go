@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -24,7 +25,7 @@ type Revision struct {
 	Data    json.RawMessage // of the event: what it changed
 	Current bool
 	Deleted bool    // it is a deletion: there is no State
-	Parent  pim.SKU // of the life that is, or was last: it is all that is known
+	Parent  pim.SKU // then, in the life that is; of earlier ones that of the last: it is all that is known
 	State   pim.State
 }
 
@@ -132,6 +133,9 @@ func (r *Revision) rebuild(now, gone, was, fields []byte) (err error) {
 		return err
 	}
 	f.into(&r.State)
+	if f.Parent != nil && gone == nil { // an earlier life's are not known
+		r.Parent = *f.Parent
+	}
 	return nil
 }
 
@@ -141,6 +145,7 @@ type stateFields struct {
 	Variant    *string   `json:"family_variant"`
 	Enabled    *bool     `json:"enabled"`
 	Categories *[]string `json:"categories"`
+	Parent     *pim.SKU  `json:"parent"` // that a variant moved from
 
 	Associations *pim.Associations `json:"associations"`
 }
@@ -201,7 +206,12 @@ func (s *Store) Changes(ctx context.Context, sku pim.SKU, from, to int64) ([]pim
 	if err != nil {
 		return nil, err
 	}
-	return s.Schema().FieldChanges(a.State, b.State), nil
+	list := s.Schema().FieldChanges(a.State, b.State)
+	if a.Parent != b.Parent {
+		list = append(list, pim.FieldChange{Field: "parent", Old: a.Parent, New: b.Parent})
+		slices.SortStableFunc(list, func(x, y pim.FieldChange) int { return strings.Compare(x.Field, y.Field) })
+	}
+	return list, nil
 }
 
 // RestoreEdit is the edit that makes a product what it was at rev; 0: a deleted
@@ -351,7 +361,7 @@ func (s *Store) SetHistoryMonths(ctx context.Context, months int) error {
 func (s *Store) Untouched(changes []pim.FieldChange, e *Edit) bool {
 	fields := s.Schema().PatchFields(e.Values)
 	for name, named := range map[string]bool{
-		"family": e.Family != nil, "family_variant": e.FamilyVariant != nil, "enabled": e.Enabled != nil, "categories": e.Categories != nil,
+		"family": e.Family != nil, "family_variant": e.FamilyVariant != nil, "enabled": e.Enabled != nil, "categories": e.Categories != nil, "parent": e.Parent != nil,
 	} {
 		if named {
 			fields = append(fields, name)
