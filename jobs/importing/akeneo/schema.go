@@ -122,6 +122,7 @@ func (f *Folder) attribute(l *line) error {
 			f.note(Finding{File: l.file, Line: l.at, Column: "default_metric_unit", Value: l.get("default_metric_unit"), Code: "unit.unknown", Text: "there is no such unit here: the attribute is a text, its unit within it"})
 		}
 	}
+	f.rules(a, l)
 	f.attributes[code] = a
 	f.order = append(f.order, code)
 	return nil
