@@ -30,8 +30,10 @@ build:
 generate:
 	go generate ./...
 
+# Tests beside real systems (the tag real) run by hand alone: here they are compiled at least.
 lint: tools
 	$(LINTER) run
+	go vet -tags real ./cmd/sluice ./connectors/medusa ./connectors/tryton ./connectors/translation/apertium
 
 # Formatting is checked by fmt, and done by format: gofumpt, and imports in three groups.
 fmt: tools

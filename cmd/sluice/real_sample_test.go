@@ -154,15 +154,15 @@ func (s sample) products() (products, variants []string) {
 	return products, variants
 }
 
-// shown is what a shop shows of a SKU that can be bought.
-type shown struct {
+// forSale is what a shop shows of a SKU that can be bought.
+type forSale struct {
 	Product, Title, Text, Handle, Categories, Options, EUR, USD, Pictures string
 	Stock                                                                 int
 }
 
 // projection is what the shop shall show, by SKU.
-func (s sample) projection(pictures string) map[string]shown {
-	out := map[string]shown{}
+func (s sample) projection(pictures string) map[string]forSale {
+	out := map[string]forSale{}
 	for sku, th := range s {
 		p, of := th, sku
 		if th.parent != "" {
@@ -175,7 +175,7 @@ func (s sample) projection(pictures string) map[string]shown {
 		if th.parent != "" {
 			options = inOrder(th.options)
 		}
-		out[sku] = shown{
+		out[sku] = forSale{
 			Product: of, Title: p.title, Text: p.text, Handle: p.handle, Categories: strings.Join(p.categories, " "), Options: options,
 			EUR: plain(th.prices["EUR"]), USD: plain(th.prices["USD"]), Stock: th.stock, Pictures: pictures + p.picture,
 		}

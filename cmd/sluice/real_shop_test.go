@@ -134,9 +134,9 @@ type storeProduct struct {
 }
 
 // shows reads the whole shop by the Store API, in both regions.
-func (s *medusaShop) shows() map[string]shown {
+func (s *medusaShop) shows() map[string]forSale {
 	s.t.Helper()
-	out := map[string]shown{}
+	out := map[string]forSale{}
 	for currency, region := range s.regions {
 		q := url.Values{"region_id": {region}, "fields": {"id,title,description,handle,external_id,*categories,variants.sku,+variants.inventory_quantity," +
 			"*variants.calculated_price,*variants.options,*variants.options.option,*variants.images"}}
