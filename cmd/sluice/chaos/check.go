@@ -110,6 +110,7 @@ type doubts struct {
 	now      int64
 	settle   time.Duration
 	vanished map[pim.Lane][]time.Time // when holders of its lanes vanished
+	lost     []loss                   // requests that never came to the target, as far as their senders know they did
 }
 
 // doubt follows one listing.
@@ -130,6 +131,9 @@ func (d doubts) of(lane pim.Lane) *doubt { return &doubt{doubts: d, vanished: d.
 // before says what the listing is in doubt by when a request for it begins. Of
 // two reasons the answer counts.
 func (d *doubt) before(a asked) (answer, takeover bool) {
+	for len(d.lost) > 0 && d.lost[0].from <= a.began { // nobody knows what it asked for
+		d.unheard, d.lost = max(d.unheard, d.lost[0].to+int64(d.settle)+slack), d.lost[1:]
+	}
 	for len(d.vanished) > 0 && d.vanished[0].UnixNano() <= a.began {
 		d.orphaned, d.vanished = d.vanished[0].UnixNano()+int64(d.settle)+slack, d.vanished[1:]
 	}

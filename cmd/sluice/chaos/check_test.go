@@ -103,17 +103,22 @@ func TestCheckEmpty(t *testing.T) {
 	for name, c := range map[string]struct {
 		list     []*request
 		vanished []float64
+		lost     []loss
 		want     repeats
 		bad      int
 	}{
-		"each is new":                   {list: []*request{sent(1, content(1, 1)), sent(2, content(2, 2)), sent(3, content(3, 1))}},
-		"a repeat":                      {list: []*request{sent(1, content(1, 1)), sent(2, content(2, 1))}, bad: 1},
-		"after a refusal":               {list: []*request{sent(1, refused), sent(2, content(2, 1))}},
-		"after a lost answer":           {list: []*request{unheard(sent(1, content(1, 1))), sent(2, content(1, 1)), sent(20, content(1, 1))}, want: repeats{answer: 2}},
-		"after it was confirmed":        {list: []*request{unheard(sent(1, content(1, 1))), sent(20, content(1, 1)), sent(21, content(1, 1))}, want: repeats{answer: 1}, bad: 1},
-		"after a takeover":              {list: []*request{sent(1, content(1, 1)), sent(6, content(1, 1)), sent(20, content(1, 1))}, vanished: []float64{5}, want: repeats{takeover: 2}},
-		"after a takeover and its end":  {list: []*request{sent(1, content(1, 1)), sent(20, content(1, 1)), sent(21, content(1, 1))}, vanished: []float64{5}, want: repeats{takeover: 1}, bad: 1},
-		"claimed before a doubt's end":  {list: []*request{sent(1, content(1, 1)), sent(10.001, content(1, 1)), sent(10.02, content(1, 1))}, vanished: []float64{5}, want: repeats{takeover: 2}},
+		"each is new":                  {list: []*request{sent(1, content(1, 1)), sent(2, content(2, 2)), sent(3, content(3, 1))}},
+		"a repeat":                     {list: []*request{sent(1, content(1, 1)), sent(2, content(2, 1))}, bad: 1},
+		"after a refusal":              {list: []*request{sent(1, refused), sent(2, content(2, 1))}},
+		"after a lost answer":          {list: []*request{unheard(sent(1, content(1, 1))), sent(2, content(1, 1)), sent(20, content(1, 1))}, want: repeats{answer: 2}},
+		"after it was confirmed":       {list: []*request{unheard(sent(1, content(1, 1))), sent(20, content(1, 1)), sent(21, content(1, 1))}, want: repeats{answer: 1}, bad: 1},
+		"after a takeover":             {list: []*request{sent(1, content(1, 1)), sent(6, content(1, 1)), sent(20, content(1, 1))}, vanished: []float64{5}, want: repeats{takeover: 2}},
+		"after a takeover and its end": {list: []*request{sent(1, content(1, 1)), sent(20, content(1, 1)), sent(21, content(1, 1))}, vanished: []float64{5}, want: repeats{takeover: 1}, bad: 1},
+		"claimed before a doubt's end": {list: []*request{sent(1, content(1, 1)), sent(10.001, content(1, 1)), sent(10.02, content(1, 1))}, vanished: []float64{5}, want: repeats{takeover: 2}},
+		"after a request that never came": {
+			list: []*request{sent(1, content(1, 1)), sent(5, content(3, 1)), sent(20, content(3, 1)), sent(21, content(3, 1))}, lost: []loss{{from: 2 * second, to: 4 * second}},
+			want: repeats{answer: 2}, bad: 1,
+		},
 		"before a takeover":             {list: []*request{sent(1, content(1, 1)), sent(2, content(1, 1))}, vanished: []float64{5}, bad: 1},
 		"an offer of a new life":        {list: []*request{sent(1, content(1, 1)), sent(2, priced(1, 1, 1)), sent(3, withdrawn(2)), sent(4, content(3, 1)), sent(5, priced(1, 1, 1))}},
 		"an offer of the same life":     {list: []*request{sent(1, content(1, 1)), sent(2, priced(1, 1, 1)), sent(4, content(3, 2)), sent(5, priced(1, 1, 1))}, bad: 1},
@@ -121,7 +126,7 @@ func TestCheckEmpty(t *testing.T) {
 		"withdrawn again and again":     {list: []*request{sent(1, content(1, 1)), sent(2, withdrawn(2)), sent(3, withdrawn(3))}, bad: 1},
 		"an answer of 500 that applied": {list: []*request{{link: &link{}, began: second, finished: second, status: 500, items: []item{content(1, 1)}}, sent(2, content(1, 1))}, want: repeats{answer: 1}},
 	} {
-		d := doubts{now: 100 * second, settle: 5 * time.Second, vanished: map[pim.Lane][]time.Time{}}
+		d := doubts{now: 100 * second, settle: 5 * time.Second, vanished: map[pim.Lane][]time.Time{}, lost: c.lost}
 		for _, at := range c.vanished {
 			d.vanished[pim.Content] = append(d.vanished[pim.Content], time.Unix(0, int64(at*float64(second))))
 		}

@@ -165,6 +165,7 @@ func (r *run) checkRecords(ctx context.Context, v *verdict) {
 				}
 				vanished += len(d.vanished[lane])
 			}
+			d.lost = t.way.losses(t.records.all())
 			n, empty := checkEmpty(t.spec.Code, all, d)
 			v.repeats.answer += n.answer
 			v.repeats.takeover += n.takeover

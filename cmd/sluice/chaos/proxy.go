@@ -3,10 +3,12 @@
 package chaos
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -47,7 +49,15 @@ type proxy struct {
 	changed  chan struct{}
 	links    map[*link]struct{}
 	byServer map[string]*link // by our own address of the connection to the backend
+	lost     []loss
 	ended    bool
+}
+
+// loss is a request of a link that ended before anything came back: the backend
+// may have had all of it, or nothing.
+type loss struct {
+	link     *link
+	from, to int64 // Unix nanoseconds
 }
 
 // link is one connection through a proxy.
@@ -220,7 +230,31 @@ func (l *link) reset() {
 		defer l.p.mu.Unlock()
 		delete(l.p.links, l)
 		delete(l.p.byServer, l.key)
+		if !l.answered.Load() {
+			l.p.lost = append(l.p.lost, loss{l, l.began.Load(), time.Now().UnixNano()})
+		}
 	})
+}
+
+// losses are those so far, of requests other than these.
+func (p *proxy) losses(came []*request) (out []loss) {
+	type key struct {
+		*link
+		began int64
+	}
+	seen := make(map[key]bool, len(came))
+	for _, q := range came {
+		seen[key{q.link, q.began}] = true
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, l := range p.lost {
+		if !seen[key{l.link, l.from}] {
+			out = append(out, l)
+		}
+	}
+	slices.SortFunc(out, func(a, b loss) int { return cmp.Compare(a.from, b.from) })
+	return out
 }
 
 // linkOf is the link whose connection to the backend comes from addr, or nil.

@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"io"
 	"net"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -207,5 +208,46 @@ func TestLinkOf(t *testing.T) {
 	}
 	if k.ended.Load() < first {
 		t.Errorf("it ended at %d", k.ended.Load())
+	}
+}
+
+// What a link held when it ended is lost, unless it came.
+func TestProxyKnowsWhatIsLost(t *testing.T) {
+	t.Parallel()
+	backend, _ := echo(t)
+	p, err := newProxy(backend)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.close)
+	s := dial(t, p)
+	if got, err := s.ask("there"); got != "there" || err != nil {
+		t.Fatalf("%q, %v", got, err)
+	}
+	p.mu.Lock()
+	var l *link
+	for l = range p.links {
+	}
+	p.mu.Unlock()
+	begin(t, p, &fault{kind: wayHold})
+	if _, err := io.WriteString(s, "gone\n"); err != nil {
+		t.Fatal(err)
+	}
+	for l.answered.Load() {
+		runtime.Gosched()
+	}
+	begin(t, p, &fault{kind: wayReset})
+	if _, err := s.in.ReadByte(); err == nil {
+		t.Error("a reset connection has something to say")
+	}
+	for len(p.losses(nil)) == 0 {
+		runtime.Gosched()
+	}
+	lost := p.losses(nil)[0]
+	if lost.link != l || lost.from == 0 || lost.to < lost.from {
+		t.Errorf("%+v", lost)
+	}
+	if list := p.losses([]*request{{link: l, began: lost.from}}); len(list) != 0 {
+		t.Errorf("it came, and is lost: %+v", list)
 	}
 }
