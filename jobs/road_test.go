@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -101,7 +102,8 @@ func (r *road) open() {
 	r.channels = jobs.NewChannels(r.store, all.Registry(), keys, connectors.Env{AllowPrivate: true, Version: "test"})
 }
 
-// work starts the workers; it gives what stops them.
+// work starts the workers, and waits until the channels that there are have been
+// marked; it gives what stops them.
 func (r *road) work() (stop func()) {
 	r.Helper()
 	r.metrics = prometheus.NewRegistry()
@@ -135,7 +137,20 @@ func (r *road) work() (stop func()) {
 		}
 	}
 	r.Cleanup(stop)
+	if r.sweep == 0 { // else nobody looks for what was there before the workers
+		r.until(r.marked) // what comes of it behind an edit would be another attempt
+	}
 	return stop
+}
+
+// marked: no channel's listings are still being marked for the first time, or anew.
+func (r *road) marked() bool {
+	r.Helper()
+	list, err := r.store.Channels(r.ctx)
+	if err != nil {
+		r.Fatal(err)
+	}
+	return !slices.ContainsFunc(list, func(c *postgres.Channel) bool { return c.Marking })
 }
 
 // channel creates a channel on a fake of its own.
@@ -233,14 +248,8 @@ func (r *road) busy(channels ...pim.ChannelCode) (n int64) {
 		r.Fatal(err)
 	}
 	n += road.Outbox
-	list, err := r.store.Channels(r.ctx)
-	if err != nil {
-		r.Fatal(err)
-	}
-	for _, c := range list {
-		if c.Marking {
-			n++
-		}
+	if !r.marked() {
+		n++
 	}
 	for _, code := range channels {
 		stats, err := r.store.LaneStats(r.ctx, code)
