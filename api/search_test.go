@@ -19,11 +19,11 @@ func TestSearchProducts(t *testing.T) {
 	}
 	var found page[Product]
 	for { // until every transaction that was open when they were made has ended
-		more, err := k.store.IndexSearch(t.Context())
+		did, err := k.store.IndexSearch(t.Context(), 0)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if k.want(k.do(Viewer, "GET", "/v1/products?search=lamp&locale=en-GB", nil), 200, &found); !more && len(found.Items) == 3 {
+		if k.want(k.do(Viewer, "GET", "/v1/products?search=lamp&locale=en-GB", nil), 200, &found); !did.More && len(found.Items) == 3 {
 			break
 		}
 	}

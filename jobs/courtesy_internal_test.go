@@ -121,3 +121,24 @@ func TestPiecesKeepAllSendersBusy(t *testing.T) {
 		}
 	}
 }
+
+// TestEditsLeaveBulkBehind: while there are edits claims leave bulk behind them, but
+// now and then one takes it along.
+func TestEditsLeaveBulkBehind(t *testing.T) {
+	c := newCourtesy()
+	if c.aside() {
+		t.Error("bulk is left behind though nobody edits")
+	}
+	at := time.Now()
+	c.now = func() time.Time { return at }
+	c.heed()
+	left := 0
+	for range 100 * rideOneIn {
+		if c.aside() {
+			left++
+		}
+	}
+	if left == 0 || left == 100*rideOneIn {
+		t.Errorf("bulk is left behind by %d claims of %d", left, 100*rideOneIn)
+	}
+}

@@ -191,6 +191,7 @@ func (f *flow) step(ctx context.Context) (n next, full bool, err error) {
 	in := t.Program.Inputs(l.Lane)
 	options.Texts, options.Offers = in.Has(pim.Content) || in.Has(pim.Media), in.Has(pim.Offer) || l.Lane == pim.Offer
 	options.Limit = d.r.courtesy.piece(options.Limit, t.batch(), max(t.allowed(), 1))
+	options.Aside = d.r.courtesy.aside()
 	claim, asked, started, err := f.claim(ctx, options)
 	if err != nil {
 		return next{}, false, err
@@ -236,7 +237,7 @@ func (f *flow) step(ctx context.Context) (n next, full bool, err error) {
 	}
 	// Of tickets there is nothing to be worked out: they take no turns, and leave none.
 	bulk = bulk && slices.ContainsFunc(claim.Items, func(c postgres.Claimed) bool { return c.Token == "" })
-	full = len(claim.Items) == options.Limit
+	full = len(claim.Items) == options.Limit || claim.Aside
 	probe := claim.Channel.Fails >= postgres.BreakerFails
 	full = full && !probe
 	s := &step{

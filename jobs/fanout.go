@@ -14,7 +14,7 @@ const (
 	// markRows is how many products one statement marks for a new channel at most.
 	markRows = 5000
 	// markFew is how many while there are edits, which wait for the statement.
-	markFew = 500
+	markFew = 125
 )
 
 // fanner is hop two of the main road. The outbox and the marking of a new
@@ -107,10 +107,10 @@ func (f *fanner) step(ctx context.Context, l postgres.Lease) (next, error) {
 	took := time.Since(began)
 	f.woke(m)
 	if polite {
-		rest := min(resting*took, restMost)
-		at := time.Now().Add(rest)
+		wait := restAfter(took)
+		at := time.Now().Add(wait)
 		f.rests.Store(&at)
-		return next{again: left, in: rest}, nil
+		return next{again: left, in: wait}, nil
 	}
 	f.marking.took(took, share)
 	return next{again: true}, nil

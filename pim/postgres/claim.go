@@ -60,6 +60,7 @@ type Claim struct {
 	Texts   bool      // there are rules for texts, or were
 	Channel ChannelState
 	Items   []Claimed
+	Aside   bool // bulk was left to a later claim
 }
 
 // ChannelState is what the nodes have to agree upon about a channel.
@@ -131,21 +132,25 @@ select now(), k.unsure_at, cat.version, cat.derives & 1 <> 0, ch.version, ch.ena
        case when @texts then p.values end, case when @texts then parent.values end, case when @texts then root.values end,
        case when @offers then ` + pricesValid + ` end, case when @offers then ` + stockNow + ` end,
        p.rev, coalesce(l.status, ''), greatest(coalesce(l.acked_rev, 0), coalesce(l.receipt_rev, 0), coalesce(l.sent_rev, 0)),
-       coalesce(root.id, parent.id, 0), coalesce(above.awaited, false)
+       coalesce(root.id, parent.id, 0), coalesce(above.awaited, false), coalesce(l.aside, false)
 from consumer k
 join channel ch on ch.id = k.channel_id -- a deleted one is disabled
 cross join (select revision_floor, version, derives from catalogue offset 0) cat
 left join lateral ( -- what is sold out, edits, what is pending, bulk; but some of what is pending always
-    select l.* from (values (0, 2::smallint), (2, 1), (3, 3), (4, 0)) q (at, turn)
-    cross join lateral (
-        select l.*, row_number() over () as place from (
-            select * from listing l
-            where l.channel_id = k.channel_id and l.lane = k.lane and l.dirty and ` + turn + ` = q.turn and l.due_at <= now() and l.product_id <> all(@inflight::bigint[])
-            order by l.due_at limit @limit
+    select * from (
+        select l.*, q.at, q.turn, @aside and bool_or(q.turn in (1, 2)) over () and bool_or(q.turn = 0) over () as aside
+        from (values (0, 2::smallint), (2, 1), (3, 3), (4, 0)) q (at, turn)
+        cross join lateral (
+            select l.*, row_number() over () as place from (
+                select * from listing l
+                where l.channel_id = k.channel_id and l.lane = k.lane and l.dirty and ` + turn + ` = q.turn and l.due_at <= now() and l.product_id <> all(@inflight::bigint[])
+                order by l.due_at limit @limit
+            ) l
         ) l
+        where ` + hasTurn + `
     ) l
-    where ` + hasTurn + `
-    order by case when q.turn = 3 and l.place <= greatest(@limit / 4, 1) then 1 else q.at end, l.place limit @limit
+    where not (l.aside and l.turn = 0)
+    order by case when l.turn = 3 and l.place <= greatest(@limit / 4, 1) then 1 else l.at end, l.place limit @limit
 ) l on ch.enabled and ch.mark_anew = 0 and coalesce(ch.throttled_until, '-infinity') <= now() and coalesce(ch.next_probe_at, '-infinity') <= now()
 left join product p on p.id = l.product_id
 left join product parent on parent.id = p.parent_id left join product root on root.id = parent.parent_id
@@ -199,6 +204,7 @@ type ClaimOptions struct {
 	Offers   bool    // the lane's mapping, or its revision, reads prices or stock
 	Waits    bool    // the lane waits for content on this channel
 	Parents  bool    // variants wait for their parents there
+	Aside    bool    // bulk is not claimed with what goes before it
 }
 
 // Claim reads due listings for the holder of l; no items when there are none
@@ -208,7 +214,7 @@ func (s *Store) Claim(ctx context.Context, l Lease, o ClaimOptions) (*Claim, err
 	if o.Inflight == nil {
 		o.Inflight = []int64{}
 	}
-	args["limit"], args["inflight"], args["texts"], args["offers"], args["waits"], args["parents"] = o.Limit, o.Inflight, o.Texts, o.Offers, o.Waits, o.Parents
+	args["limit"], args["inflight"], args["texts"], args["offers"], args["waits"], args["parents"], args["aside"] = o.Limit, o.Inflight, o.Texts, o.Offers, o.Waits, o.Parents, o.Aside
 	rows, err := s.work.Query(ctx, sqlClaim, args)
 	if err != nil {
 		return nil, fmt.Errorf("claim for %v: %w", l.Consumer, err)
@@ -239,7 +245,7 @@ func (s *Store) Claim(ctx context.Context, l Lease, o ClaimOptions) (*Claim, err
 			&attempts, &failed, &priority, &verdict, &token, &sentRev, &sentWant, &c.SentHash, &c.SentAt,
 			&gone, &rev, &offerRev, &mediaRev, &parentSKU, &between, &variant, &family, &enabled, &c.Categories,
 			// As bytes: into a json.RawMessage, pgx would parse them once more.
-			(*[]byte)(&c.Values), (*[]byte)(&c.Inherited.Parent), (*[]byte)(&c.Inherited.Root), (*[]byte)(&c.Prices), (*[]byte)(&c.Stock), &own, &status, &floor, &parentID, &awaits)
+			(*[]byte)(&c.Values), (*[]byte)(&c.Inherited.Parent), (*[]byte)(&c.Inherited.Root), (*[]byte)(&c.Prices), (*[]byte)(&c.Stock), &own, &status, &floor, &parentID, &awaits, &out.Aside)
 		if err != nil {
 			return nil, fmt.Errorf("claim for %v: %w", l.Consumer, err)
 		}

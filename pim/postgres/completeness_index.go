@@ -92,21 +92,22 @@ where (k.required, k.missing) is distinct from (excluded.required, excluded.miss
 	sqlCompletenessOn = `update completeness_state set xid = @xid::text::xid8, id = @id, seen = @seen`
 )
 
-// IndexCompleteness works off a step of what changed since the last one, and
-// reports whether there may be more. While another process does it, there is
-// nothing to do. It is what filters by completeness look at.
-func (s *Store) IndexCompleteness(ctx context.Context) (more bool, err error) {
+// IndexCompleteness works off a step of what changed since the last one. While
+// another process does it, there is nothing to do. A walk's step looks at most
+// products at the most, where 0 is as many as are good. It is what filters by
+// completeness look at.
+func (s *Store) IndexCompleteness(ctx context.Context, most int) (did Indexed, err error) {
 	err = inTx(ctx, s.work, func(tx pgx.Tx) error {
-		more, err = indexCompleteness(ctx, tx)
+		did, err = indexCompleteness(ctx, tx, most)
 		return err
 	})
 	if err != nil {
-		return false, fmt.Errorf("follow the log for completeness: %w", err)
+		return Indexed{}, fmt.Errorf("follow the log for completeness: %w", err)
 	}
-	return more, nil
+	return did, nil
 }
 
-func indexCompleteness(ctx context.Context, tx pgx.Tx) (more bool, err error) {
+func indexCompleteness(ctx context.Context, tx pgx.Tx, most int) (did Indexed, err error) {
 	var (
 		xid, lastXID      *string
 		id                int64
@@ -117,10 +118,10 @@ func indexCompleteness(ctx context.Context, tx pgx.Tx) (more bool, err error) {
 	)
 	err = tx.QueryRow(ctx, sqlCompletenessState).Scan(&xid, &id, &seen, &oldest, &now)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return false, nil
+		return did, nil
 	}
 	if err != nil {
-		return false, err
+		return did, err
 	}
 	changed := xid == nil || seen != now
 	if xid == nil {
@@ -128,29 +129,29 @@ func indexCompleteness(ctx context.Context, tx pgx.Tx) (more bool, err error) {
 	}
 	if seen != now {
 		if _, err := tx.Exec(ctx, sqlCompletenessFamilies); err != nil {
-			return false, err
+			return did, err
 		}
 	}
 	if err := tx.QueryRow(ctx, sqlCompletenessEvents, pgx.NamedArgs{"xid": *xid, "id": id, "limit": completenessEvents}).Scan(&lastXID, &lastID, &products); err != nil {
-		return false, err
+		return did, err
 	}
 	if lastXID != nil {
 		xid, id, changed = lastXID, *lastID, true
 	}
-	if err := tx.QueryRow(ctx, sqlCompletenessWalk, pgx.NamedArgs{"limit": completenessProducts}).Scan(&walks, &walked); err != nil {
-		return false, err
+	if err := tx.QueryRow(ctx, sqlCompletenessWalk, pgx.NamedArgs{"limit": walkMost(most, completenessProducts)}).Scan(&walks, &walked); err != nil {
+		return did, err
 	}
 	if !changed && !walks {
-		return false, nil
+		return did, nil
 	}
 	for _, ids := range [][]int64{products, walked} {
 		if len(ids) == 0 {
 			continue
 		}
 		if _, err := tx.Exec(ctx, sqlCompletenessPut, pgx.NamedArgs{"ids": ids}); err != nil {
-			return false, err
+			return did, err
 		}
 	}
 	_, err = tx.Exec(ctx, sqlCompletenessOn, pgx.NamedArgs{"xid": *xid, "id": id, "seen": now})
-	return true, err
+	return Indexed{More: true, Followed: len(products), Walked: len(walked)}, err
 }

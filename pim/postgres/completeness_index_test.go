@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"testing"
@@ -15,14 +16,14 @@ func (h *house) weighed() {
 	h.Helper()
 	var end string
 	h.one(`select coalesce(max(xid)::text, '0') from (select xid from event order by xid desc limit 1) e`, &end)
-	for {
-		more, err := h.IndexCompleteness(h.ctx)
+	for most := 0; ; most = 2 {
+		did, err := h.IndexCompleteness(h.ctx, most)
 		if err != nil {
 			h.Fatal(err)
 		}
 		var there bool
 		h.one(fmt.Sprintf(`select coalesce(xid >= '%s'::xid8, false) and not exists (select from completeness_walk where after is not null) from completeness_state`, end), &there)
-		if there && !more {
+		if there && !did.More {
 			return
 		}
 	}
@@ -132,8 +133,8 @@ func TestFilterByCompleteness(t *testing.T) {
 		t.Errorf("%d rows are kept of two products on one channel", rows)
 	}
 	// What is followed to its end writes nothing more.
-	if more, err := h.IndexCompleteness(h.ctx); err != nil || more {
-		t.Error(more, err)
+	if did, err := h.IndexCompleteness(h.ctx, 0); err != nil || did.More {
+		t.Error(did, err)
 	}
 }
 
@@ -270,4 +271,34 @@ func mustFilter(t *testing.T, text string) *pim.Filter {
 		t.Fatal(err)
 	}
 	return f
+}
+
+// A walk goes in as small pieces as it is asked for, and says what it did, so that it
+// can rest.
+func TestWalksGoInPieces(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	for _, sku := range []pim.SKU{"A", "B", "C", "D", "E"} {
+		h.do(thing(sku, Put, `{}`))
+	}
+	h.indexed()
+	h.weighed()
+	h.channel("aa")
+	h.exec(`update search_state set walk_after = 0`)
+	for what, step := range map[string]func(context.Context, int) (Indexed, error){"completeness": h.IndexCompleteness, "search": h.IndexSearch} {
+		walked := 0
+		for more := true; more; {
+			did, err := step(h.ctx, 2)
+			if err != nil {
+				t.Fatal(what, err)
+			}
+			if did.Walked > 2 || did.Followed > 0 {
+				t.Errorf("%s: %+v in one step", what, did)
+			}
+			walked, more = walked+did.Walked, did.More
+		}
+		if walked != 5 {
+			t.Errorf("%s: a walk looked at %d of 5 products", what, walked)
+		}
+	}
 }

@@ -78,22 +78,37 @@ insert into search_code (product_id, code) select id, code from input order by 1
 	sqlSearchOn = `update search_state set xid = @xid::text::xid8, id = @id, walk_after = @walk, fingerprint = @fingerprint`
 )
 
-// IndexSearch works off a step of what changed since the last one, and reports
-// whether there may be more. While another process does it, there is nothing to
-// do. The first step, and one that finds what documents are made by changed,
-// begin a walk over all products.
-func (s *Store) IndexSearch(ctx context.Context) (more bool, err error) {
+// Indexed is what a step of what follows the log did.
+type Indexed struct {
+	More     bool // there may be
+	Followed int  // products that had been edited
+	Walked   int  // products that a walk looked at, but for those that inherit from them
+}
+
+// IndexSearch works off a step of what changed since the last one. While another
+// process does it, there is nothing to do. The first step, and one that finds what
+// documents are made by changed, begin a walk over all products; a step looks at
+// most of them at the most, where 0 is as many as are good.
+func (s *Store) IndexSearch(ctx context.Context, most int) (did Indexed, err error) {
 	err = inTx(ctx, s.work, func(tx pgx.Tx) error {
-		more, err = s.indexSearch(ctx, tx)
+		did, err = s.indexSearch(ctx, tx, most)
 		return err
 	})
 	if err != nil {
-		return false, fmt.Errorf("follow the log for search: %w", err)
+		return Indexed{}, fmt.Errorf("follow the log for search: %w", err)
 	}
-	return more, nil
+	return did, nil
 }
 
-func (s *Store) indexSearch(ctx context.Context, tx pgx.Tx) (more bool, err error) {
+// walkMost is how many products a step looks at.
+func walkMost(most, usual int) int {
+	if most > 0 {
+		return min(most, usual)
+	}
+	return usual
+}
+
+func (s *Store) indexSearch(ctx context.Context, tx pgx.Tx, most int) (did Indexed, err error) {
 	var (
 		xid                    *string
 		id                     int64
@@ -103,14 +118,14 @@ func (s *Store) indexSearch(ctx context.Context, tx pgx.Tx) (more bool, err erro
 	)
 	err = tx.QueryRow(ctx, sqlSearchState).Scan(&xid, &id, &walk, &fingerprint, &oldest)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return false, nil
+		return did, nil
 	}
 	if err != nil {
-		return false, err
+		return did, err
 	}
 	schema, err := s.loadSchema(ctx, tx)
 	if err != nil {
-		return false, err
+		return did, err
 	}
 	changed := false
 	if now := searchFingerprint(schema); now != fingerprint || xid == nil {
@@ -123,14 +138,14 @@ func (s *Store) indexSearch(ctx context.Context, tx pgx.Tx) (more bool, err erro
 	var lastID *int64
 	args := pgx.NamedArgs{"xid": *xid, "id": id, "limit": searchEvents}
 	if err := tx.QueryRow(ctx, sqlSearchEvents, args).Scan(&lastXID, &lastID, &products); err != nil {
-		return false, err
+		return did, err
 	}
 	if lastXID != nil {
 		xid, id, changed = lastXID, *lastID, true
 	}
 	if walk != nil {
-		if err := tx.QueryRow(ctx, sqlSearchWalk, pgx.NamedArgs{"after": *walk, "limit": searchProducts}).Scan(&walked); err != nil {
-			return false, err
+		if err := tx.QueryRow(ctx, sqlSearchWalk, pgx.NamedArgs{"after": *walk, "limit": walkMost(most, searchProducts)}).Scan(&walked); err != nil {
+			return did, err
 		}
 		if changed = true; len(walked) == 0 {
 			walk = nil
@@ -139,16 +154,16 @@ func (s *Store) indexSearch(ctx context.Context, tx pgx.Tx) (more bool, err erro
 		}
 	}
 	if !changed {
-		return false, nil
+		return did, nil
 	}
 	upto = slices.Concat(products, walked)
 	for part := range slices.Chunk(upto, searchProducts) {
 		if err := putSearch(ctx, tx, schema, part); err != nil {
-			return false, err
+			return did, err
 		}
 	}
 	_, err = tx.Exec(ctx, sqlSearchOn, pgx.NamedArgs{"xid": *xid, "id": id, "walk": walk, "fingerprint": fingerprint})
-	return true, err
+	return Indexed{More: true, Followed: len(products), Walked: len(walked)}, err
 }
 
 // putSearch makes the documents of some products, and of those that inherit from them.

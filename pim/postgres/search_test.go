@@ -15,8 +15,8 @@ func (h *house) indexed() {
 	h.Helper()
 	var end string
 	h.one(`select coalesce(max(xid)::text, '0') from (select xid from event order by xid desc limit 1) e`, &end)
-	for {
-		more, err := h.IndexSearch(h.ctx)
+	for most := 0; ; most = 2 {
+		did, err := h.IndexSearch(h.ctx, most)
 		if err != nil {
 			h.Fatal(err)
 		}
@@ -24,7 +24,7 @@ func (h *house) indexed() {
 		if err := h.pool.QueryRow(h.ctx, `select xid >= $1::text::xid8 and walk_after is null from search_state`, end).Scan(&there); err != nil {
 			h.Fatal(err)
 		}
-		if there && !more {
+		if there && !did.More {
 			return
 		}
 	}
@@ -119,7 +119,7 @@ func TestSearch(t *testing.T) {
 			t.Errorf("later, %s: %q, want %q", query, got, want)
 		}
 	}
-	if more, err := h.IndexSearch(h.ctx); err != nil || more {
+	if did, err := h.IndexSearch(h.ctx, 0); err != nil || did.More {
 		t.Error("there is always more", err)
 	}
 	// And by what attributes mean now.
@@ -148,8 +148,8 @@ func TestSearchIsFollowedByOne(t *testing.T) {
 	if _, err := tx.Exec(h.ctx, `select from search_state for update`); err != nil {
 		t.Fatal(err)
 	}
-	if more, err := h.IndexSearch(h.ctx); more || err != nil {
-		t.Error(more, err)
+	if did, err := h.IndexSearch(h.ctx, 0); did.More || err != nil {
+		t.Error(did, err)
 	}
 	if err := tx.Rollback(h.ctx); err != nil {
 		t.Fatal(err)

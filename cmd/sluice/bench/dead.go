@@ -355,7 +355,7 @@ from channel c where id = $1`
 func (b *bench) filled(ctx context.Context, number int) error {
 	bound, cancel := context.WithTimeout(ctx, 3*b.span())
 	defer cancel()
-	err := until(bound, b.house.pool, sqlFilled, int64(b.house.list[number].ID))
+	err := untilEvery(bound, 20*look, b.house.pool, sqlFilled, int64(b.house.list[number].ID))
 	if bound.Err() != nil && ctx.Err() == nil {
 		return nil
 	}

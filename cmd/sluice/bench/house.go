@@ -186,7 +186,12 @@ const look = 5 * time.Millisecond
 
 // until asks sql, a boolean, until it is true.
 func until(ctx context.Context, pool *pgxpool.Pool, sql string, args ...any) error {
-	tick := time.NewTicker(look)
+	return untilEvery(ctx, look, pool, sql, args...)
+}
+
+// untilEvery is until for a question that costs something.
+func untilEvery(ctx context.Context, every time.Duration, pool *pgxpool.Pool, sql string, args ...any) error {
+	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
 		var done bool
