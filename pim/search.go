@@ -216,11 +216,12 @@ func SearchWords(query string) (words []SearchWord) {
 	for _, together := range strings.Fields(strings.ToLower(query)) {
 		parts := strings.FieldsFunc(together, betweenWords)
 		for i, w := range parts {
+			whole := i < len(parts)-1
 			if r := []rune(w); len(r) > maxSearchWord {
-				w = string(r[:maxSearchWord])
+				w, whole = string(r[:maxSearchWord]), false
 			}
 			if !slices.ContainsFunc(words, func(s SearchWord) bool { return s.Text == w }) {
-				words = append(words, SearchWord{w, i < len(parts)-1})
+				words = append(words, SearchWord{w, whole})
 			}
 			if len(words) == maxSearchWords {
 				return words

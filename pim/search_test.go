@@ -41,4 +41,8 @@ func TestSearchDocuments(t *testing.T) {
 	if words := SearchWords("Lamp-1, LAMP 'o’neill' 1 2 3 4 5 6 7 8 9"); !slices.Equal(words, together) {
 		t.Errorf("%v", words)
 	}
+	long := strings.Repeat("a", maxSearchWord) // a word that is cut is the beginning of one
+	if words := SearchWords(long + "b-1"); !slices.Equal(words, []SearchWord{{long, false}, {"1", false}}) {
+		t.Errorf("%v", words)
+	}
 }
