@@ -297,7 +297,7 @@ func TestRestored(t *testing.T) {
 	if _, err := h.Claim(h.ctx, drain, ClaimOptions{Limit: 1}); !errors.Is(err, ErrFenced) {
 		t.Errorf("who has old revisions in hand goes on: %v", err)
 	}
-	if err != nil || floor < 2*3600*1000 {
+	if err != nil || floor < 3*3600*1000 {
 		t.Errorf("floor %d, %v: an hour can hold more changes", floor, err)
 	}
 	h.fanOut(fan)

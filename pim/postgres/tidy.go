@@ -103,12 +103,12 @@ func (s *Store) partitions(ctx context.Context, sql string, args pgx.NamedArgs) 
 
 const (
 	// A lane of a product changes less than once a millisecond; of a variant
-	// that sum is its own and its parent's. So the floor outgrows whatever was
+	// that sum is its own and its two parents'. So the floor outgrows whatever was
 	// lost since the last event that was not.
 	sqlRaiseFloor = `
 update catalogue set revision_floor = revision_floor + 1000
-    + 2 * (select coalesce(greatest(0, extract(epoch from clock_timestamp() - max(at)) * 1000), 0)::bigint from event)
-    + (select 2 * coalesce(max(rev), 0) + 2 * coalesce(max(media_rev), 0) from product) + (select coalesce(max(rev), 0) from product_offer)
+    + 3 * (select coalesce(greatest(0, extract(epoch from clock_timestamp() - max(at)) * 1000), 0)::bigint from event)
+    + (select 3 * coalesce(max(rev), 0) + 3 * coalesce(max(media_rev), 0) from product) + (select coalesce(max(rev), 0) from product_offer)
 returning revision_floor`
 	sqlMarkAll  = `update channel set mark_after = 0, mark_anew = 2 where deleted_at is null`
 	sqlFenceAll = `
