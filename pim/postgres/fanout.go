@@ -53,7 +53,7 @@ touched as (
            case when bool_and(channel_id is not null) then array_agg(channel_id) end as channels, -- null: all
            max(case when priority < 2 then priority else (channel_id is null)::int end) as beside -- where it is not sold out
     from (
-        select t.product_id, t.lanes, t.priority, t.at, t.channel_id, p.deleted_at is not null or not p.enabled as gone
+        select t.product_id, t.lanes, t.priority, t.at, t.channel_id, p.deleted_at is not null or not p.enabled or ` + disabledAbove + ` as gone
         from taken t join product p on p.id = t.product_id
         union all
         select v.id, case when t.lanes & 3 = 3 then t.lanes else t.lanes & ~2 end, least(t.priority, 1), t.at, t.channel_id, not p.enabled
@@ -99,6 +99,10 @@ derived as (
 select (select count(*) from taken), exists (select from fence), exists (select from channel where mark_after is not null and deleted_at is null),
        (select count(*) from derived), m.*
 from (select) one left join (` + markedByDrain + `) m on true`
+
+// disabledAbove: a model above product p is disabled, below which p may have been
+// moved just now.
+const disabledAbove = `exists (select from product m where m.id = p.parent_id and (not m.enabled or exists (select from product r where r.id = m.parent_id and not r.enabled)))`
 
 // gonePublication: touched product t is not published on channel c.
 const gonePublication = `exists (select from product p where p.id = t.product_id and ` + notPublished + `c.id))`
