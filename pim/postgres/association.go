@@ -159,12 +159,12 @@ const (
 	sqlAssociations = `select p.sku, p.deleted_at is not null, ` + associationsOf + ` from product p where p.sku = any(@skus::text[])`
 
 	// sqlShownAssociations leaves out what is not there, or not enabled, itself or
-	// what it is a variant of.
+	// what it is a variant of, and sub-models, which are on no channel.
 	sqlShownAssociations = `
 select p.sku, u.type, u.sku, coalesce(u.quantity, 0) from product p cross join ` + associationsBeside + `
 join product target on target.sku = u.sku and target.deleted_at is null and target.enabled
 left join product above on above.id = target.parent_id left join product top on top.id = above.parent_id
-where coalesce(above.enabled, true) and coalesce(top.enabled, true) and p.sku = any(@skus::text[]) order by p.sku, u.type, u.side, u.position, u.sku collate "C"`
+where coalesce(above.enabled, true) and coalesce(top.enabled, true) and (target.parent_id is null or target.family_variant is null) and p.sku = any(@skus::text[]) order by p.sku, u.type, u.side, u.position, u.sku collate "C"`
 )
 
 // associations are the associations of products that are there, and of deleted ones

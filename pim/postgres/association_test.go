@@ -343,6 +343,40 @@ func TestAssociatedVariantsGoWithTheirParents(t *testing.T) {
 	}
 }
 
+// A variant that moves below a sub-model which is not sold is shown no longer; a
+// sub-model never is.
+func TestAssociatedVariantsMove(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.deep()
+	h.linkTypes()
+	h.exec(`update channel set marks_associations = 1 where id = $1`, h.channel("shop").ID)
+	h.do(model("R", "two", `{}`))
+	h.do(below("red", "R", `{"colour":"red"}`), below("blue", "R", `{"colour":"blue"}`), Edit{SKU: "A", Mode: Put, Family: ptr("deep")})
+	h.do(below("v", "red", `{"count":1}`), Edit{SKU: "blue", Mode: Patch, Enabled: ptr(false)})
+	h.link(Patch, "A", map[string]string{"UP": "R red v"})
+	for _, c := range []struct {
+		to   pim.SKU
+		want string
+	}{{"blue", "R"}, {"red", "R v"}} {
+		h.exec(`delete from outbox`)
+		move := thing("v", Patch, `{}`)
+		move.Parent = &c.to
+		h.do(move)
+		shown, err := h.ShownAssociations(h.ctx, []string{"A"})
+		var got []string
+		for _, a := range shown["A"]["UP"] {
+			got = append(got, string(a.SKU))
+		}
+		if err != nil || strings.Join(got, " ") != c.want {
+			t.Errorf("below %s: %v are shown, want %s; %v", c.to, got, c.want, err)
+		}
+		if got := h.onTheRoad(touchAssociated); !slices.Equal(got, []string{"A"}) {
+			t.Errorf("below %s: %v are on the road", c.to, got)
+		}
+	}
+}
+
 // onTheRoad are the SKUs of the outbox rows that say nothing but lanes.
 func (h *house) onTheRoad(lanes int) []string {
 	h.Helper()

@@ -111,7 +111,7 @@ type write struct {
 	axis       *string
 	enabled    bool
 	deleted    bool
-	comes      bool // it comes, goes, is enabled or disabled, which associated products may show
+	comes      bool // it comes, goes, moves, is enabled or disabled, which associated products may show
 	media      bool
 	lanes      pim.Lanes
 	categories []byte

@@ -251,7 +251,7 @@ func (w *editor) upsert(at int, e *Edit, was *current, exists bool, result *Edit
 		ch.Values, lanes = pim.Diff(before, clean, w.schema)
 		wr.media, wr.lanes = wr.media || lanes.Has(pim.Media), wr.lanes|lanes
 	}
-	wr.comes = ch.Enabled != nil && w.linked()
+	wr.comes = (ch.Enabled != nil || ch.Parent != nil) && w.linked() // a model above it may be disabled
 	if ch.Enabled != nil && next.Enabled {
 		wr.lanes |= pim.LanesOf(pim.Offer, pim.Media)
 	}
