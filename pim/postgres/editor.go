@@ -72,7 +72,8 @@ func (w *editor) work(at int, e *Edit, result *EditResult) (wr write, ok bool) {
 		if wr.variant != nil {
 			was.FamilyVariant = *wr.variant
 		}
-	} else if wr.parentID != nil {
+	}
+	if wr.parentRev != nil { // it is new there, or has moved there
 		w.have[*e.Parent].Variants = true
 	}
 	result.Created = !exists
@@ -186,7 +187,7 @@ func (w *editor) upsert(at int, e *Edit, was *current, exists bool, result *Edit
 	}
 	if err == nil && !told(problems, "/parent") {
 		given := own
-		if exists && next.FamilyVariant != was.FamilyVariant {
+		if exists && (next.FamilyVariant != was.FamilyVariant || next.Family != was.Family) {
 			given = nil
 		}
 		w.place(&next, given, clean, addNew)

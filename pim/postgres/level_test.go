@@ -124,6 +124,41 @@ func TestLevels(t *testing.T) {
 	}
 }
 
+// In one call a sub-model does not go from above a variant that moves below it.
+func TestMoveBesideDeletion(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.deep()
+	h.do(model("R", "two", `{}`))
+	h.do(below("red", "R", `{"colour":"red"}`), below("blue", "R", `{"colour":"blue"}`))
+	h.do(below("v", "red", `{"count":1}`))
+	move := thing("v", Patch, `{}`)
+	move.Parent = ptr(pim.SKU("blue"))
+	results, err := h.Edit(h.ctx, "ann", []Edit{move, {SKU: "blue", Mode: Delete}})
+	if err != nil || results[0].Err != nil || !errors.Is(results[1].Err, ErrInUse) {
+		t.Fatalf("%+v, %v", results, err)
+	}
+	if p := h.product("v"); p.Parent != "blue" {
+		t.Errorf("it stands below %q", p.Parent)
+	}
+}
+
+// What another family has of lower levels is held against all values of a product
+// that comes into it, also where both call their family variants alike.
+func TestLevelsOfAnotherFamily(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.deep()
+	f := deepFamily()
+	f.Code, f.Variants = "flat", []pim.FamilyVariant{{Code: "two", Axes: []string{"colour"}}}
+	h.ok(h.ChangeSchema(h.ctx, SchemaChange{Families: []pim.Family{f}}))
+	e := model("R", "two", `{"name":{"en-GB":"Shirt"},"loose":"x"}`)
+	e.Family = ptr("flat")
+	h.do(e)
+	equal(t, "what is of a level below", problemsOf(h.edit(Edit{SKU: "R", Mode: Patch, Family: ptr("deep")}).Err), []string{"value.level /values/loose"})
+	h.do(Edit{SKU: "R", Mode: Patch, Family: ptr("deep"), Values: pim.Values{"loose": nil}})
+}
+
 // A sub-model that goes while a variant comes: one of both is refused.
 func TestConcurrentSubModelAndVariant(t *testing.T) {
 	t.Parallel()
