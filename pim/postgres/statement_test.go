@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -219,7 +220,7 @@ func (h *house) checkPlans(of string) {
 	h.Helper()
 	for name, want := range map[string]struct {
 		sql   string
-		index string // must be used
+		index string // those that must be used
 		free  string // tables that may be read whole
 	}{
 		"claim":     {sqlClaim, "listing_due", "channel catalogue consumer"},
@@ -243,13 +244,13 @@ func (h *house) checkPlans(of string) {
 		"first":     {sqlFirstOffers, "product_sku_key", ""},
 		"none":      {sqlNoOffers, "product_sku_key", ""},
 		"offers":    {sqlLockOffers, "product_offer_pkey", ""},
-		"product":   {sqlProduct, "product_sku_key", "association_type location"},
+		"product":   {sqlProduct, "product_sku_key association_target", "association_type location"},
 		"records":   {sqlRecordChanges, "", "record_change channel"},
 		"keys":      {sqlRecordKeys, "record_pkey", ""},
-		"comes":     {sqlAssociationChanges, "", "association_change association_type channel"},
-		"links":     {sqlAssociations, "product_sku_key", "association_type"},
+		"comes":     {sqlAssociationChanges, "association_target", "association_change association_type channel"},
+		"links":     {sqlAssociations, "product_sku_key association_target", "association_type"},
 		"waiting":   {sqlWaitingAssociations, "association_target", ""},
-		"shown":     {sqlShownAssociations, "product_sku_key", "association_type"},
+		"shown":     {sqlShownAssociations, "product_sku_key association_target", "association_type"},
 		"windows":   {sqlPriceWindows, "price_opens", "catalogue"},
 		"published": {sqlPublicationWindows, "publication_opens", "catalogue"},
 		"publish":   {sqlPublications, "product_sku_key", ""},
@@ -273,9 +274,8 @@ func (h *house) checkPlans(of string) {
 			args[p[1:]] = nil
 		}
 		plan := h.plan(want.sql, args)
-		used, indexes := false, []string{}
+		indexes := []string{}
 		plan.each(func(n node) {
-			used = used || n.Index == want.index
 			if n.Index != "" {
 				indexes = append(indexes, n.Index)
 			}
@@ -283,8 +283,10 @@ func (h *house) checkPlans(of string) {
 				h.Errorf("%s: %s reads all of %s", of, name, n.Relation)
 			}
 		})
-		if !used && want.index != "" {
-			h.Errorf("%s: %s uses %v, not %s", of, name, indexes, want.index)
+		for index := range strings.FieldsSeq(want.index) {
+			if !slices.Contains(indexes, index) {
+				h.Errorf("%s: %s uses %v, not %s", of, name, indexes, index)
+			}
 		}
 	}
 }
