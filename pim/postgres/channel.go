@@ -301,7 +301,7 @@ with held as (
     select k.kind, k.lane from consumer k join channel c on c.id = k.channel_id and c.code = @code and c.deleted_at is null
     where k.kind in ('drain', 'pull', 'reconcile') order by k.kind, k.lane for update of k
 )
-update consumer k set epoch = epoch + 1, gen = gen + 1, released = true, unsure_at = now(), holder = '', wait_until = null, wait_for = null
+update consumer k set epoch = epoch + 1, gen = gen + 1, released = true, unsure_at = now(), holder = '', wait_until = null, wait_for = null, polls_until = null
 from held where k.kind = held.kind and k.lane = held.lane and k.channel_id = (select id from channel where code = @code and deleted_at is null)`
 
 func (s *Store) namedChannel(ctx context.Context, what, sql string, code pim.ChannelCode) error {

@@ -104,6 +104,31 @@ func TestGrantKeepsTheQuota(t *testing.T) {
 	}
 }
 
+// Whatever people change of a channel lets go what its lanes are held for.
+func TestChangesLetLanesGo(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(*lane) error{
+		"settings":       func(l *lane) error { _, err := l.UpdateChannel(l.ctx, *l.channel); return err },
+		"another target": func(l *lane) error { c := *l.channel; c.Anew = true; _, err := l.UpdateChannel(l.ctx, c); return err },
+		"resync":         func(l *lane) error { return l.ResyncChannel(l.ctx, l.channel.Code, true) },
+		"resume":         func(l *lane) error { return l.ResumeChannel(l.ctx, l.channel.Code) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := newLane(t, pim.Content)
+			if err := l.HoldLane(l.ctx, l.drain, l.channel.Version, HoldQuota, time.Hour, true); err != nil {
+				t.Fatal(err)
+			}
+			if err := change(l); err != nil {
+				t.Fatal(err)
+			}
+			if n := l.number(`select count(*) from consumer where wait_until is not null or wait_for is not null or polls_until is not null`); n != 0 {
+				t.Errorf("%d lanes are held by what is no more", n)
+			}
+		})
+	}
+}
+
 // A lane that is held as the old settings want it, while new ones are on their way
 // to be committed, is let go by them.
 func TestNewSettingsLetLanesGo(t *testing.T) {
