@@ -16,8 +16,8 @@ import (
 type ProductEdit struct {
 	SKU           string        `json:"sku,omitempty" doc:"As in the address, if given at all"`
 	Family        string        `json:"family,omitempty" doc:"Needed by a product that is not there yet"`
-	Parent        *string       `json:"parent,omitempty" nullable:"true" doc:"SKU of the product that this is a variant of; fixed once the product exists"`
-	FamilyVariant *string       `json:"family_variant,omitempty" nullable:"true" doc:"Of a parent: in which axes its variants differ"`
+	Parent        *string       `json:"parent,omitempty" nullable:"true" doc:"SKU of the model right above it. Once the product exists, a variant moves between the sub-models of its root model alone"`
+	FamilyVariant *string       `json:"family_variant,omitempty" nullable:"true" doc:"Of a root model: in which axes what stands below it differs; a sub-model has its parent's"`
 	Enabled       *bool         `json:"enabled,omitempty" default:"true" doc:"false takes the product off every channel"`
 	Categories    *[]string     `json:"categories,omitempty"`
 	Associations  *productLinks `json:"associations,omitempty" doc:"By association type the SKUs of other products, or of a quantified type {sku, quantity}. A type that is named is replaced; left out, all stay as they are"`
