@@ -92,7 +92,7 @@ func (c *compiler) test(f *pim.Filter) error {
 	case "parent":
 		return c.text(f, "parent.sku")
 	case "root":
-		return c.text(f, "coalesce(root.sku, parent.sku)")
+		return c.root(f)
 	case "family":
 		return c.text(f, "p.family")
 	case "family_variant":
@@ -153,6 +153,21 @@ func (c *compiler) text(f *pim.Filter, column string) error {
 	default:
 		return c.wrong(f, "it takes =, in, contains, starts with, is empty")
 	}
+	return nil
+}
+
+// root is a test of the root model's SKU. Whole ones are looked up: what stands below
+// them is read by its index, and nothing else.
+func (c *compiler) root(f *pim.Filter) error {
+	if f.Op != pim.FilterEqual {
+		return c.text(f, "coalesce(root.sku, parent.sku)")
+	}
+	list, err := c.texts(f)
+	if err != nil {
+		return err
+	}
+	c.write("p.parent_id = any(array(with r as (select id from product where parent_id is null and sku = any(", c.arg(list),
+		"::text[])) select id from r union all select m.id from product m join r on m.parent_id = r.id))")
 	return nil
 }
 
