@@ -94,7 +94,7 @@ func (b *batchEdit) tryAssociating(ctx context.Context, q querier, schema *pim.S
 		if err != nil {
 			return err
 		}
-		if _, err := tx.Exec(ctx, sqlLockProducts, named{"skus": skus}); err != nil {
+		if err := lockEdited(ctx, tx, skus, b.edits, todo); err != nil {
 			return err
 		}
 		a, err := readAssociating(ctx, tx, schema, skus)

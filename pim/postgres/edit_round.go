@@ -162,7 +162,27 @@ func (b *batchEdit) twice(i int) bool {
 	return false
 }
 
-const sqlLockProducts = `select from product where sku = any(@skus) order by id for no key update`
+// sqlLockProducts locks products, and above those that may leave their parents the
+// models, whose revisions they take in: the write, which locks these too, would else
+// lock what comes first last.
+const sqlLockProducts = `
+select from product where id = any(array(
+    select id from product where sku = any(@skus)
+    union all
+    select unnest(array[p.parent_id, parent.parent_id]) from product p join product parent on parent.id = p.parent_id where p.sku = any(@leaving)))
+order by id for no key update`
+
+// lockEdited locks them before edits are worked out.
+func lockEdited(ctx context.Context, tx pgx.Tx, skus []string, edits []Edit, todo []int) error {
+	leaving := []string{}
+	for _, i := range todo {
+		if e := &edits[i]; (e.Mode == Delete || e.Parent != nil) && pim.ValidSKU(string(e.SKU)) == nil {
+			leaving = append(leaving, string(e.SKU))
+		}
+	}
+	_, err := tx.Exec(ctx, sqlLockProducts, named{"skus": skus, "leaving": leaving})
+	return err
+}
 
 // try works todo out and writes it, and gives those that lost a race. A write
 // that counts on its product having no variants is worked out under the
@@ -182,7 +202,7 @@ func (b *batchEdit) try(ctx context.Context, q querier, schema *pim.Schema, todo
 	}
 	var again []int
 	err := pgx.BeginFunc(ctx, q, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, sqlLockProducts, named{"skus": mentioned(b.edits, todo)}); err != nil {
+		if err := lockEdited(ctx, tx, mentioned(b.edits, todo), b.edits, todo); err != nil {
 			return err
 		}
 		writes, _, err := b.work(ctx, tx, schema, todo)

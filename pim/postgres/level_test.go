@@ -124,6 +124,43 @@ func TestLevels(t *testing.T) {
 	}
 }
 
+// An edit by which a product leaves its parents locks those before it, as their ids
+// are: who waits for one of them keeps nobody from what is behind.
+func TestLeavingLocksParentsInOrder(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.deep()
+	h.linkTypes()
+	links := linksOf(map[string]string{"UP": "R"})
+	for name, c := range map[string]struct {
+		edit Edit
+		held pim.SKU
+	}{
+		"deletion of a sub-model": {Edit{SKU: "blue", Mode: Delete}, "R"},
+		"move":                    {Edit{SKU: "v", Mode: Patch, Parent: ptr(pim.SKU("blue")), Associations: &links}, "red"},
+	} {
+		h.do(model("R", "two", `{}`))
+		h.do(below("red", "R", `{"colour":"red"}`), below("blue", "R", `{"colour":"blue"}`))
+		h.do(below("v", "red", `{"count":1}`))
+		other := h.begin()
+		if _, err := other.Exec(h.ctx, `select from product where sku = $1 for no key update`, c.held); err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan EditResult, 1)
+		go func() { done <- h.edit(c.edit) }()
+		h.blocked(1)
+		if _, err := other.Exec(h.ctx, `select from product where sku = $1 for no key update nowait`, c.edit.SKU); err != nil {
+			t.Errorf("%s: it waits for %s with %s locked: %v", name, c.held, c.edit.SKU, err)
+		}
+		if err := other.Rollback(h.ctx); err != nil {
+			t.Fatal(err)
+		}
+		if r := <-done; r.Err != nil {
+			t.Errorf("%s: %v", name, r.Err)
+		}
+	}
+}
+
 // In one call a sub-model does not go from above a variant that moves below it.
 func TestMoveBesideDeletion(t *testing.T) {
 	t.Parallel()

@@ -234,7 +234,7 @@ func (h *house) checkPlans(of string) {
 		"orphans":   {sqlOrphans, "", "consumer"},
 		"edit":      {sqlEdit, "product_pkey", "catalogue"},
 		"current":   {sqlCurrent, "product_sku_key", ""},
-		"lock":      {sqlLockProducts, "product_sku_key", ""},
+		"lock":      {sqlLockProducts, "product_sku_key product_pkey", ""},
 		"prices":    {sqlPrices, "product_sku_key", "catalogue price_guard"},
 		"ruled":     {sqlRuledPrices, "price_pkey", ""},
 		"priced":    {sqlPricedProducts, "product_pkey", "category"},
