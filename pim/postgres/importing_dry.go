@@ -92,8 +92,9 @@ func (s *Store) tryEdits(ctx context.Context, tx pgx.Tx, schema *pim.Schema, edi
 	for _, stage := range stages(edits, chunk.bySKU) {
 		for _, i := range stage {
 			e := &edits[i]
-			if e.Parent != nil && have[*e.Parent] == nil && w.assumed(e) {
-				results[i] = EditResult{SKU: e.SKU, Created: true, Changed: true, Warnings: e.Known}
+			if w.ahead(e) && w.assumed(e) {
+				was := have[e.SKU]
+				results[i] = EditResult{SKU: e.SKU, Created: was == nil || was.Deleted, Changed: true, Warnings: e.Known}
 				continue
 			}
 			wr, ok := w.work(i, e, &results[i])
@@ -115,13 +116,33 @@ func (s *Store) tryEdits(ctx context.Context, tx pgx.Tx, schema *pim.Schema, edi
 	return nil
 }
 
-// assumed reports a variant whose parent would have been made by an earlier
-// chunk of the same dry run: it is only as good as its values are.
-func (w *editor) assumed(e *Edit) bool {
-	if !e.ParentAhead || w.have[e.SKU] != nil || e.Family == nil {
+// ahead reports that e's parent would have been made by an earlier chunk of the same
+// dry run.
+func (w *editor) ahead(e *Edit) bool {
+	if !e.ParentAhead || e.Parent == nil {
 		return false
 	}
-	_, _, err := w.schema.CheckValues(*e.Family, e.Values, "/values")
+	parent := w.have[*e.Parent]
+	return parent == nil || parent.Deleted
+}
+
+// assumed reports a variant, which is new or moves, that can be looked at without its
+// parent: it is only as good as its values are.
+func (w *editor) assumed(e *Edit) bool {
+	family, values, before := e.Family, e.Values, pim.Values(nil)
+	if was := w.have[e.SKU]; was != nil && !was.Deleted {
+		stored, err := pim.DecodeStored(was.Values)
+		if err != nil || was.RootID == 0 {
+			return false
+		}
+		if family, before = &was.Family, stored; e.Mode != Put {
+			values = pim.PatchValues(stored, e.Values)
+		}
+	}
+	if family == nil {
+		return false
+	}
+	_, _, err := w.schema.CheckEdit(*family, values, before, "/values")
 	return err == nil
 }
 

@@ -220,6 +220,40 @@ func TestConcurrentSubModelAndVariant(t *testing.T) {
 	}
 }
 
+// What comes below a model that an earlier chunk of a dry run would have made is not
+// refused for that: not what comes back, nor what moves there.
+func TestDryRunBelowWhatIsAhead(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.deep()
+	h.do(model("R", "two", `{}`))
+	h.do(below("red", "R", `{"colour":"red"}`), below("blue", "R", `{"colour":"blue"}`))
+	h.do(below("v", "red", `{"count":1}`), below("gone", "blue", `{"count":1}`))
+	h.do(Edit{SKU: "gone", Mode: Delete})
+	h.do(Edit{SKU: "blue", Mode: Delete})
+	for _, c := range []struct {
+		edit    Edit
+		created bool
+		fault   string
+	}{
+		{below("gone", "blue", `{"count":1}`), true, "<nil>"},
+		{below("v", "new", `{"count":2}`), false, "<nil>"},
+		{below("v", "new", `{"colour":"green","count":null}`), false, "<nil>"}, // which may be the new one's
+		{below("v", "new", `{"count":"many"}`), false, "parent.unknown /parent, value.type /values/count"},
+		{below("red", "new", `{}`), false, "parent.fixed /parent"},
+	} {
+		c.edit.ParentAhead = true
+		results, err := h.TryImport(h.ctx, h.Schema(), []Edit{c.edit}, ImportOffers{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := results[0]
+		if got := strings.Join(problemsOf(r.Err), ", "); got != c.fault || r.Created != c.created || r.Changed != (c.fault == "<nil>") {
+			t.Errorf("%s: %+v, want %s", c.edit.SKU, r, c.fault)
+		}
+	}
+}
+
 // One chunk of an import brings a whole tree, in any order of its rows.
 func TestImportOfATree(t *testing.T) {
 	t.Parallel()
