@@ -3,6 +3,7 @@ package jobs_test
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -77,6 +78,37 @@ func TestVariantMovedAwayIsSoldOut(t *testing.T) {
 			r.wait(fake, func(s webhooktest.State) bool { return s.SoldOut("V") })
 		})
 	}
+}
+
+// A new variant shows the pictures that it has from the models above it.
+func TestNewVariantShowsInheritedPictures(t *testing.T) {
+	t.Parallel()
+	r, fake := withTwoLevels(t, "")
+	shirt := "shirt"
+	add := func(sku, parent pim.SKU, values pim.Values) {
+		t.Helper()
+		r.edit(postgres.Edit{SKU: sku, Mode: postgres.Merge, Family: &shirt, Parent: &parent, Values: values})
+		r.settled("shop")
+	}
+	shows := func(sku pim.SKU, want string) {
+		t.Helper()
+		if l, _ := fake.Listing(sku, pim.Media); !strings.Contains(string(l.Document), want) {
+			t.Errorf("%s shows %s, not %s", sku, l.Document, want)
+		}
+	}
+	r.edit(postgres.Edit{SKU: "red", Mode: postgres.Patch, Values: pim.Values{"picture": []any{"red.jpg"}}})
+	r.settled("shop")
+	add("W", "red", pim.Values{"size": "l"})
+	shows("W", "red.jpg")
+	r.edit(postgres.Edit{SKU: "R", Mode: postgres.Patch, Values: pim.Values{"picture": []any{"shirt.jpg"}}})
+	r.settled("shop")
+	add("X", "blue", pim.Values{"size": "l"})
+	shows("X", "shirt.jpg")
+	r.edit(postgres.Edit{SKU: "S", Mode: postgres.Merge, Family: new("thing"), FamilyVariant: new("by-colour"), Values: pim.Values{"picture": []any{"one.jpg"}}})
+	r.settled("shop")
+	r.edit(postgres.Edit{SKU: "S-1", Mode: postgres.Merge, Family: new("thing"), Parent: new(pim.SKU("S")), Values: pim.Values{"colour": "red"}})
+	r.settled("shop")
+	shows("S-1", "one.jpg")
 }
 
 // withTwoLevels is a road with a channel that withdraws by policy, and on it V, which

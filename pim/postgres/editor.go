@@ -226,7 +226,12 @@ func (w *editor) upsert(at int, e *Edit, was *current, exists bool, result *Edit
 			}
 		}
 		if next.ParentID != 0 {
-			wr.parentRev = &w.have[next.Parent].Rev
+			parent := w.have[next.Parent]
+			wr.parentRev = &parent.Rev
+			// It may show pictures of theirs. A root model above a sub-model is not held: it may just be given some.
+			if parent.MediaRev > 0 || next.RootID != 0 {
+				wr.lanes |= pim.LanesOf(pim.Media)
+			}
 		}
 		ch.Values = nil
 		wr.comes = w.linked()
