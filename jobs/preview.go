@@ -23,7 +23,7 @@ const (
 	OutlookConfirm   Outlook = "confirm"   // it does not, but whether the target holds it is uncertain: it is sent again
 	OutlookWithdraw  Outlook = "withdraw"  // the target is told to drop it
 	OutlookSame      Outlook = "same"      // the target holds it so already
-	OutlookWithdrawn Outlook = "withdrawn" // deleted or disabled, and not on the target
+	OutlookWithdrawn Outlook = "withdrawn" // not for the channel, and not on the target
 	OutlookEmpty     Outlook = "empty"     // there is nothing to send, and nothing there to empty
 	OutlookWaits     Outlook = "waits"     // until the target holds the product's content
 	OutlookPending   Outlook = "pending"   // until the target tells what became of what it has
@@ -41,7 +41,7 @@ var reasons = map[Outlook]string{
 	OutlookConfirm:   "it is what was acknowledged last, but an answer was lost since: it is sent once more",
 	OutlookWithdraw:  "the product leaves the channel: the target is told",
 	OutlookSame:      "the target holds it so already",
-	OutlookWithdrawn: "the product, or its parent, is deleted or disabled, and the target does not hold it",
+	OutlookWithdrawn: goneWhy + ", and the target does not hold it",
 	OutlookEmpty:     "its document has no field, and nothing was sent that would have to be emptied",
 	OutlookWaits:     "it waits until the target holds the product's content",
 	OutlookPending:   "the target has a ticket: it is asked for the outcome first",

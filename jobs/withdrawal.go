@@ -20,12 +20,15 @@ func withdrawnText(w pim.Withdrawal) string {
 	return "the target was told to drop it, and did"
 }
 
-// leavingText says what a target is told of what leaves its channel. gone: it, or
-// its parent, is deleted or disabled; else the mapping makes nothing of it.
+// goneWhy says why a product is not for a channel, where no more is known.
+const goneWhy = "the product, or a model above it, is deleted, disabled or not published here, or it is a sub-model"
+
+// leavingText says what a target is told of what leaves its channel. gone: it is not
+// for the channel; else the mapping makes nothing of it.
 func leavingText(w pim.Withdrawal, gone bool) string {
 	why := "the mapping makes nothing of the product any more"
 	if gone {
-		why = "the product, or its parent, is deleted or disabled"
+		why = goneWhy
 	}
 	switch w {
 	case pim.WithdrawDelete:
