@@ -3,6 +3,9 @@ package api
 import (
 	"strings"
 	"testing"
+
+	"github.com/sluicehub/sluice/connectors"
+	"github.com/sluicehub/sluice/pim"
 )
 
 func TestCategories(t *testing.T) {
@@ -64,6 +67,34 @@ func TestCategories(t *testing.T) {
 	k.want(k.do(Editor, "DELETE", "/v1/categories/shoes", nil, "If-Match", `"1"`), 412, nil)
 	k.want(k.do(Editor, "DELETE", "/v1/categories/shoes", nil, "If-Match", `"2"`), 204, nil)
 	k.want(k.do(Viewer, "GET", "/v1/categories/shoes", nil), 404, nil)
+}
+
+// A channel's category root is a setting as others are, and stays while the channel has it.
+func TestCategoryRoot(t *testing.T) {
+	t.Parallel()
+	k := newKit(t).seed()
+	k.want(k.do(Editor, "PUT", "/v1/categories/web", `{}`), 201, nil)
+	k.want(k.channel("shop", "http://127.0.0.1:1"), 201, nil)
+	for _, body := range []string{`{"category_root":"web"}`, `{"batch":7}`} {
+		var c Channel
+		if k.want(k.do(ChannelManager, "PATCH", "/v1/channels/shop", body), 200, &c); c.CategoryRoot != "web" {
+			t.Errorf("after %s: %q", body, c.CategoryRoot)
+		}
+	}
+	k.refused(k.do(ChannelManager, "PATCH", "/v1/channels/shop", `{"category_root":"none"}`), 422, "/category_root", "category.unknown")
+	k.want(k.do(Editor, "DELETE", "/v1/categories/web", nil), 409, nil)
+	k.want(k.do(Editor, "PUT", "/v1/products/P", `{"family":"shoe"}`), 201, nil)
+	var seen struct {
+		Lanes []struct{ Issues []pim.Issue }
+	}
+	if k.want(k.do(Viewer, "GET", "/v1/channels/shop/preview/P", nil), 200, &seen); len(seen.Lanes) == 0 || len(seen.Lanes[0].Issues) != 1 || seen.Lanes[0].Issues[0].Code != connectors.CodeOutsideRoot {
+		t.Errorf("preview: %+v", seen)
+	}
+	var c Channel
+	if k.want(k.do(ChannelManager, "PATCH", "/v1/channels/shop", `{"category_root":null}`), 200, &c); c.CategoryRoot != "" {
+		t.Errorf("taken away: %q", c.CategoryRoot)
+	}
+	k.want(k.do(Editor, "DELETE", "/v1/categories/web", nil), 204, nil)
 }
 
 func TestImportCategories(t *testing.T) {

@@ -26,6 +26,7 @@ type Channel struct {
 	Locale         pim.Locale      `json:"locale"`
 	Currency       pim.Currency    `json:"currency"`
 	PriceList      string          `json:"price_list"`
+	CategoryRoot   string          `json:"category_root,omitempty" doc:"Mappings see of a product's categories those at or below this one; left out: all"`
 	Locations      []string        `json:"locations" doc:"Whose stock counts; empty: every location's"`
 	Renditions     []string        `json:"renditions" doc:"Codes of the renditions that it shows: the first is its pictures, its mapping may name the others; none: originals"`
 	Config         object          `json:"config" doc:"Shaped by the connector, without its secrets"`
@@ -120,7 +121,7 @@ func anyObject() *huma.Schema {
 func (s *server) viewChannel(c *postgres.Channel) Channel {
 	config, secrets := s.Channels.Public(c)
 	v := Channel{
-		Code: c.Code, Connector: c.Connector, Locale: c.Locale, Currency: c.Currency, PriceList: c.PriceList, Locations: none(c.Locations),
+		Code: c.Code, Connector: c.Connector, Locale: c.Locale, Currency: c.Currency, PriceList: c.PriceList, CategoryRoot: c.CategoryRoot, Locations: none(c.Locations),
 		Renditions: none(c.Renditions), Config: object(config), Secrets: none(secrets), Mapping: object(c.Mapping), Policy: c.Policy, Batch: c.Batch, Concurrency: c.Concurrency,
 		TimeoutSeconds: c.Timeout.Seconds(), SettleSeconds: c.Settle.Seconds(), Enabled: c.Enabled, Test: c.Test, AllowPrivate: c.AllowPrivate,
 		Version: c.Version, CreatedAt: c.CreatedAt, Warnings: jobs.Warnings(c),
@@ -226,7 +227,7 @@ func (s *server) patchChannel(ctx context.Context, in *putChannel) (*channelAnsw
 func (s *server) settings(c *postgres.Channel) (map[string]any, error) {
 	config, _ := s.Channels.Public(c)
 	raw, err := json.Marshal(map[string]any{
-		"code": c.Code, "connector": c.Connector, "locale": c.Locale, "currency": c.Currency, "price_list": c.PriceList,
+		"code": c.Code, "connector": c.Connector, "locale": c.Locale, "currency": c.Currency, "price_list": c.PriceList, "category_root": c.CategoryRoot,
 		"locations": none(c.Locations), "renditions": none(c.Renditions), "config": config, "mapping": c.Mapping, "policy": c.Policy, "batch": c.Batch, "concurrency": c.Concurrency,
 		"timeout_seconds": c.Timeout.Seconds(), "settle_seconds": c.Settle.Seconds(), "enabled": c.Enabled, "test": c.Test,
 	})

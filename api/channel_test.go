@@ -162,6 +162,7 @@ func TestChannelBadInput(t *testing.T) {
 		{base(`"concurrency":0`), "/concurrency", "limit"},
 		{base(`"locations":["mars"]`), "/locations/0", "location.unknown"},
 		{base(`"price_list":"none"`), "/price_list", "price_list.unknown"},
+		{base(`"category_root":"none"`), "/category_root", "category.unknown"},
 		{base(`"x":1`), "/x", "field.unknown"},
 		{strings.Replace(base(`"batch":1`), `"EUR"`, `"JPY"`, 1), "/currency", "currency.unknown"},
 		{strings.Replace(base(`"batch":1`), `"en-GB"`, `"fr-FR"`, 1), "/locale", "locale.unknown"},

@@ -122,4 +122,7 @@ type Scope struct {
 	Locations []string // whose stock counts; empty: every location's
 	Stock     pim.StockRule
 	Now       time.Time // which prices are valid; the database's clock
+	// CategoryRoot is the category of which alone, and of those below it, something is
+	// seen; "": of all.
+	CategoryRoot string
 }

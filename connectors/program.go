@@ -79,6 +79,7 @@ type Program struct {
 	loops  pim.Lanes // lanes with an expression that loops
 	inputs map[pim.Lane]pim.Lanes
 	tree   pim.Lanes // see Tree
+	filed  pim.Lanes // lanes with an expression that shows the product's categories
 	record pim.Lanes // see Records
 	linked pim.Lanes // see Associations
 	reads  reading
@@ -155,6 +156,9 @@ func Compile(m Mapping) (*Program, error) {
 				if c.found.tree {
 					p.tree |= pim.Lanes(lane)
 				}
+				if c.found.filed {
+					p.filed |= pim.Lanes(lane)
+				}
 				if c.found.records {
 					p.record |= pim.Lanes(lane)
 				}
@@ -190,8 +194,14 @@ func (p *Program) Lanes() pim.Lanes { return p.lanes }
 func (p *Program) Inputs(lane pim.Lane) pim.Lanes { return p.inputs[lane] | pim.Lanes(lane) }
 
 // Tree are the lanes whose documents show what the product's categories are
-// called, or where they stand.
-func (p *Program) Tree() pim.Lanes { return p.tree }
+// called, or where they stand; rooted, on a channel with a CategoryRoot, also those
+// that show no more than in which the product is.
+func (p *Program) Tree(rooted bool) pim.Lanes {
+	if rooted {
+		return p.tree | p.filed
+	}
+	return p.tree
+}
 
 // Records are the lanes whose documents show what the records say that the product
 // names.

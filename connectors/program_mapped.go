@@ -119,10 +119,10 @@ func (v *view) word(code string, table ValueMapping, value any, otherwise func()
 }
 
 // allTargetCategories is the variable targetCategories: the target's categories
-// of the product's, in its order, each once.
+// of those that the channel sees, in the product's order, each once.
 func (v *view) allTargetCategories() []string {
-	targets := make([]string, 0, len(v.subject.Categories))
-	for _, code := range v.subject.Categories {
+	targets := make([]string, 0, len(v.allCategories()))
+	for _, code := range v.allCategories() {
 		mapped, ok := v.mapping.Categories[code]
 		switch {
 		case ok:

@@ -222,8 +222,8 @@ func TestCategoryPaths(t *testing.T) {
 			t.Errorf("%s: %v", expression, err)
 			continue
 		}
-		if p.Tree() != pim.LanesOf(pim.Content) {
-			t.Errorf("%s is shown in lanes %v", expression, p.Tree())
+		if p.Tree(false) != pim.LanesOf(pim.Content) {
+			t.Errorf("%s is shown in lanes %v", expression, p.Tree(false))
 		}
 		p, err = Compile(tabled(expression, ""))
 		if err != nil {
@@ -241,7 +241,75 @@ func TestCategoryPaths(t *testing.T) {
 	if got, err := p.Project(t.Context(), pim.Content, &bare, &schema, sampleScope()); err != nil || len(got.Document) != 0 || len(got.Issues) != 0 {
 		t.Errorf("in no category: %s %v %v", got.Document, got.Issues, err)
 	}
-	if p, err = Compile(tabled("categories", "")); err != nil || p.Tree() != 0 {
-		t.Errorf("codes alone: %v", err)
+	for _, codes := range []string{"categories", "targetCategories"} {
+		if p, err = Compile(tabled(codes, "")); err != nil || p.Tree(false) != 0 || p.Tree(true) != pim.LanesOf(pim.Content) {
+			t.Errorf("%s alone: %v", codes, err)
+		}
+	}
+}
+
+// Below a channel's category root nothing else is seen, in whatever way an expression
+// asks, and a product that has no place there is told of.
+func TestCategoryRoot(t *testing.T) {
+	t.Parallel()
+	schema, english := *sampleSchema(), sampleScope().Locale
+	planted, err := schema.Tree.With([]pim.CategoryEdit{
+		{Code: "home", Labels: map[pim.Locale]string{english: "Home"}},
+		{Code: "kitchen", Parent: "home", Labels: map[pim.Locale]string{english: "Kitchen"}},
+		{Code: "kettles", Parent: "kitchen"},
+		{Code: "google"},
+		{Code: "google_1", Parent: "google"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	schema.Tree = planted.Tree
+	mapping := Mapping{
+		Content: map[string]string{
+			"codes": "categories", "paths": "categoryPaths.map(c, c.path.join(' > '))", "all": "categoryPaths.map(c, c.codes)", "labels": "categoryPaths.map(c, c.label)",
+			"first": "firstOf(categories)", "theirs": "targetCategories",
+		},
+		Offer:      map[string]string{"stock": "stock.available"},
+		Categories: map[string][]string{"kettles": {"K1"}, "kitchen": {"K2"}, "home": {"K3"}, "google_1": {"G"}},
+	}
+	p, err := Compile(mapping)
+	if err != nil {
+		t.Fatal(err)
+	}
+	filed := func(categories ...string) *Subject { return &Subject{SKU: "K", Categories: categories} }
+	variant := filed()
+	variant.Parent = "P"
+	for _, c := range []struct {
+		name, root string
+		subject    *Subject
+		want       string
+		outside    bool
+	}{
+		{"no root", "", filed("google_1", "kettles"), `{"all":[["google","google_1"],["home","kitchen","kettles"]],"codes":["google_1","kettles"],"first":"google_1",` +
+			`"labels":["google_1","kettles"],"paths":["google > google_1","Home > Kitchen > kettles"],"theirs":["G","K1"]}`, false},
+		{"a root", "home", filed("google_1", "kettles", "home", "nowhere"), `{"all":[["kitchen","kettles"],[]],"codes":["kettles","home"],"first":"kettles",` +
+			`"labels":["kettles","Home"],"paths":["Kitchen > kettles",""],"theirs":["K1","K3"]}`, false},
+		{"one in a tree", "kitchen", filed("home", "kitchen", "kettles"), `{"all":[[],["kettles"]],"codes":["kitchen","kettles"],"first":"kitchen",` +
+			`"labels":["Kitchen","kettles"],"paths":["","kettles"],"theirs":["K2","K1"]}`, false},
+		{"elsewhere", "google", filed("kettles", "nowhere"), `{"all":[],"codes":[],"labels":[],"paths":[],"theirs":[]}`, true},
+		{"nowhere", "google", filed(), `{"all":[],"codes":[],"labels":[],"paths":[],"theirs":[]}`, true},
+		{"a variant that its model places", "google", variant, `{"all":[],"codes":[],"labels":[],"paths":[],"theirs":[]}`, false},
+	} {
+		scope := sampleScope()
+		scope.CategoryRoot = c.root
+		got, err := p.Project(t.Context(), pim.Content, c.subject, &schema, scope)
+		if err != nil || string(got.Document) != c.want {
+			t.Errorf("%s: %s %v, want %s", c.name, got.Document, err, c.want)
+		}
+		var issues []pim.Issue
+		if c.outside {
+			issues = []pim.Issue{{Code: CodeOutsideRoot, Severity: pim.SeverityWarning, Text: "the product is in no category of the channel's tree, which begins at google"}}
+		}
+		if !slices.Equal(got.Issues, issues) {
+			t.Errorf("%s: issues %+v", c.name, got.Issues)
+		}
+		if offer, err := p.Project(t.Context(), pim.Offer, c.subject, &schema, scope); err != nil || len(offer.Issues) != 0 {
+			t.Errorf("%s: the offer has %+v, %v", c.name, offer.Issues, err)
+		}
 	}
 }

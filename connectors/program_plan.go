@@ -35,6 +35,7 @@ type surveyed struct {
 	lane    pim.Lane
 	reads   reading        // see Program.Reads
 	tree    bool           // see Program.Tree
+	filed   bool           // names the product's categories
 	records bool           // see Program.Records
 	linked  bool           // see Program.Associations
 	picked  map[int64]bool // variables of values of which one is selected
@@ -80,6 +81,7 @@ func (s *surveyed) walk(e ast.Expr, exact bool) {
 		}
 		s.inputs |= s.inputOf(e.AsIdent())
 		s.tree = s.tree || e.AsIdent() == "categoryPaths"
+		s.filed = s.filed || e.AsIdent() == "categories" || e.AsIdent() == "targetCategories"
 		s.records = s.records || e.AsIdent() == "records"
 		s.linked = s.linked || e.AsIdent() == "associations"
 		s.reads.all = s.reads.all || isValues(e) && !s.picked[e.ID()]

@@ -20,7 +20,7 @@ import (
 // Projection is one lane's document of a product, with what is to be said of it.
 type Projection struct {
 	Document json.RawMessage // nil: it has no field
-	Issues   []pim.Issue     // warnings: what the mapping's tables have no entry for, pictures that are left out
+	Issues   []pim.Issue     // warnings: what the mapping's tables have no entry for, pictures that are left out, no category below the root
 	Pending  bool            // a picture that it would show is still to be made
 }
 
@@ -84,6 +84,7 @@ func (p *Program) Project(ctx context.Context, lane pim.Lane, s *Subject, schema
 			}
 		}
 	}
+	r.warnings = append(r.warnings, r.outside()...)
 	pending := slices.ContainsFunc(r.shown, func(p *Picture) bool { return p.Pending })
 	switch {
 	case ctx.Err() != nil:

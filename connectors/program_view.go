@@ -3,6 +3,7 @@ package connectors
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -28,6 +29,7 @@ type view struct {
 	records      map[string]any
 	associations map[string]any
 	axes         map[string]any
+	categories   []string
 	price        any
 	prices       []any
 	priced       bool
@@ -37,6 +39,10 @@ type view struct {
 	mediaListed  bool
 	shown        []*Picture // that were asked for
 }
+
+// CodeOutsideRoot is the code of the issue of a product that is in no category below
+// the channel's root of them.
+const CodeOutsideRoot = "category.outside_root"
 
 // viewName is where nodes of ours find the view; no expression can spell it.
 const viewName = "@view"
@@ -67,7 +73,7 @@ func (v *view) ResolveName(name string) (any, bool) {
 	case "enabled":
 		return v.subject.Enabled, true
 	case "categories":
-		return v.subject.Categories, true
+		return v.allCategories(), true
 	case "targetCategories":
 		return v.allTargetCategories(), true
 	case "categoryPaths":
@@ -136,25 +142,54 @@ func (v *view) allAxes() map[string]any {
 	return v.axes
 }
 
+// allCategories are the product's categories that the channel sees, in the product's
+// order.
+func (v *view) allCategories() []string {
+	if v.scope.CategoryRoot == "" {
+		return v.subject.Categories
+	}
+	if v.categories == nil {
+		v.categories = make([]string, 0, len(v.subject.Categories))
+		for _, code := range v.subject.Categories {
+			if _, seen := v.schema.Tree.Below(v.scope.CategoryRoot, code); seen {
+				v.categories = append(v.categories, code)
+			}
+		}
+	}
+	return v.categories
+}
+
+// outside is the issue of a product of whose categories the channel was to show some,
+// and sees none. A variant in no category at all has its place by its model.
+func (v *view) outside() (issues []pim.Issue) {
+	if v.categories == nil || len(v.categories) > 0 || v.subject.Parent != "" && len(v.subject.Categories) == 0 {
+		return nil
+	}
+	return []pim.Issue{{
+		Code: CodeOutsideRoot, Severity: pim.SeverityWarning,
+		Text: fmt.Sprintf("the product is in no category of the channel's tree, which begins at %s", v.scope.CategoryRoot),
+	}}
+}
+
 // categoryPaths is the variable of that name: for each of the product's
 // categories, in its order, what it is called and where it stands. What is in no
 // tree stands alone, under its code.
 func (v *view) categoryPaths() []any {
-	list := make([]any, len(v.subject.Categories))
+	list := make([]any, len(v.allCategories()))
 	chain := v.schema.Chain(v.scope.Locale)
-	for i, code := range v.subject.Categories {
-		codes, labels := []string{code}, map[string]any{}
+	for i, code := range v.allCategories() {
+		labels := map[string]any{}
 		if c := v.schema.Tree.Category(code); c != nil {
-			codes = c.Path
 			for locale, label := range c.Labels {
 				labels[string(locale)] = label
 			}
 		}
+		codes, _ := v.schema.Tree.Below(v.scope.CategoryRoot, code)
 		path := make([]string, len(codes))
 		for j, at := range codes {
 			path[j] = v.schema.Tree.Label(at, chain...)
 		}
-		list[i] = map[string]any{"code": code, "label": path[len(path)-1], "path": path, "codes": codes, "labels": labels}
+		list[i] = map[string]any{"code": code, "label": v.schema.Tree.Label(code, chain...), "path": path, "codes": codes, "labels": labels}
 	}
 	return list
 }

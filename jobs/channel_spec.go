@@ -28,6 +28,7 @@ type ChannelSpec struct {
 	Locale         pim.Locale          `json:"locale"`
 	Currency       pim.Currency        `json:"currency"`
 	PriceList      string              `json:"price_list,omitempty"`
+	CategoryRoot   string              `json:"category_root,omitempty" doc:"Mappings see of a product's categories those at or below this one; left out: all"`
 	Locations      []string            `json:"locations,omitempty"`
 	Renditions     []string            `json:"renditions,omitempty"`
 	Config         json.RawMessage     `json:"config"`
@@ -108,7 +109,7 @@ func (c *Channels) build(ctx context.Context, spec ChannelSpec, old *postgres.Ch
 	}
 	ch := &postgres.Channel{
 		Code: spec.Code, Connector: spec.Connector, Locale: spec.Locale, Currency: spec.Currency,
-		PriceList: cmp.Or(spec.PriceList, "default"), Locations: spec.Locations, Renditions: spec.Renditions,
+		PriceList: cmp.Or(spec.PriceList, "default"), CategoryRoot: spec.CategoryRoot, Locations: spec.Locations, Renditions: spec.Renditions,
 		Batch: spec.Batch, Concurrency: spec.Concurrency, Timeout: seconds(spec.TimeoutSeconds), Settle: seconds(spec.SettleSeconds),
 		Enabled: spec.Enabled == nil || *spec.Enabled, Test: spec.Test != nil && *spec.Test, Policy: spec.Policy, Actor: spec.Actor, Note: clipNote(spec.MappingNote),
 	}
@@ -158,7 +159,7 @@ func (c *Channels) fit(schema *pim.Schema, kind *connectors.Kind, ch *postgres.C
 	}
 	p, more := compile(kind, mapping)
 	if problems = append(problems, more...); p != nil {
-		ch.Marks = marksOf(p)
+		ch.Marks = marksOf(p, ch.CategoryRoot != "")
 		if ch.Policy.Withdrawal == pim.WithdrawZeroStock && !stocked(mapping) {
 			problems = append(problems, pim.Problem{
 				Pointer: "/policy/withdrawal", Code: "withdrawal.stock", Detail: "zero_stock is told by offers and taken back by them, and no field of the channel's offers reads stock",
@@ -244,6 +245,9 @@ func checkScope(s *pim.Schema, ch *postgres.Channel) (problems []pim.Problem) {
 	}
 	if !s.PriceLists[ch.PriceList] {
 		add("/price_list", "price_list.unknown", fmt.Sprintf("there is no price list %q", ch.PriceList))
+	}
+	if ch.CategoryRoot != "" && s.Tree.Category(ch.CategoryRoot) == nil {
+		add("/category_root", "category.unknown", fmt.Sprintf("there is no category %q", ch.CategoryRoot))
 	}
 	for i, l := range ch.Locations {
 		if !s.Locations[l] {
@@ -344,9 +348,9 @@ func underMapping(problems []pim.Problem) []pim.Problem {
 }
 
 // marksOf turns what each lane's expressions read into what each lane's
-// events touch.
-func marksOf(p *connectors.Program) (m postgres.Marks) {
-	m.Tree, m.Records, m.Associations = p.Tree(), p.Records(), p.Associations()
+// events touch; rooted: the channel has a category root.
+func marksOf(p *connectors.Program, rooted bool) (m postgres.Marks) {
+	m.Tree, m.Records, m.Associations = p.Tree(rooted), p.Records(), p.Associations()
 	for _, l := range p.Lanes().List() {
 		in := p.Inputs(l)
 		if in.Has(pim.Content) {

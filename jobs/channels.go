@@ -84,6 +84,7 @@ func (t *Target) ended() {
 func (t *Target) Scope(now time.Time) connectors.Scope {
 	return connectors.Scope{
 		Channel: t.Code, Locale: t.Locale, Currency: t.Currency, PriceList: t.PriceList, Locations: t.Locations, Stock: t.Policy.Stock, Now: now,
+		CategoryRoot: t.CategoryRoot,
 	}
 }
 

@@ -65,7 +65,7 @@ func (c *Channels) changeMapping(ctx context.Context, code pim.ChannelCode, acto
 			return nil, err
 		}
 		now, err := c.Update(ctx, code, ChannelSpec{
-			Locale: ch.Locale, Currency: ch.Currency, PriceList: ch.PriceList, Locations: ch.Locations, Renditions: ch.Renditions, Config: ch.Config, Mapping: &m,
+			Locale: ch.Locale, Currency: ch.Currency, PriceList: ch.PriceList, CategoryRoot: ch.CategoryRoot, Locations: ch.Locations, Renditions: ch.Renditions, Config: ch.Config, Mapping: &m,
 			Batch: ch.Batch, Concurrency: ch.Concurrency, TimeoutSeconds: ch.Timeout.Seconds(), SettleSeconds: ch.Settle.Seconds(),
 			Actor: actor, MappingNote: note,
 		}, ch.Version)

@@ -103,6 +103,21 @@ func (t *Tree) Label(code string, locales ...Locale) string {
 	return code
 }
 
+// Below are the codes that lead from root down to a category, the root's left out;
+// false where the category does not stand below root and is not root itself. Below ""
+// stands everything, and what is in no tree stands there alone.
+func (t *Tree) Below(root, code string) (path []string, ok bool) {
+	path = []string{code}
+	if c := t.Category(code); c != nil {
+		path = c.Path
+	}
+	if root == "" {
+		return path, true
+	}
+	at := slices.Index(path, root)
+	return path[at+1:], at >= 0
+}
+
 // CheckCategories gives a warning, category.unknown, for each code of a product's
 // categories that is in no tree, with its pointer below pointer. A house without
 // any category takes codes as they come, and nobody is warned.

@@ -2,6 +2,7 @@ package pim
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strconv"
 	"testing"
@@ -49,6 +50,15 @@ func TestTree(t *testing.T) {
 		got, err := tree.With([]CategoryEdit{c.edit})
 		if err != nil || len(got.Written) != c.written || len(got.Shown) != c.shown || got.Changed != c.changed {
 			t.Errorf("%s: %+v %v", name, got, err)
+		}
+	}
+	for at, want := range map[[2]string]string{
+		{"", "boots"}: "[sales shoes boots] true", {"", "none"}: "[none] true", {"sales", "boots"}: "[shoes boots] true", {"shoes", "shoes"}: "[] true",
+		{"shoes", "hats"}: "false", {"gifts", "boots"}: "false", {"gifts", "none"}: "false",
+	} {
+		path, below := tree.Below(at[0], at[1])
+		if got := fmt.Sprint(path, below); got != want && (below || want != "false") {
+			t.Errorf("%s below %q: %s", at[1], at[0], got)
 		}
 	}
 	var order []string

@@ -24,7 +24,7 @@ import (
 type categoryCmd struct {
 	List   categoryListCmd   `cmd:"" help:"List the categories, by code or as trees."`
 	Put    categoryPutCmd    `cmd:"" help:"Create or replace a category, or move it."`
-	Delete categoryDeleteCmd `cmd:"" help:"Delete a category that has neither products nor categories below it."`
+	Delete categoryDeleteCmd `cmd:"" help:"Delete a category that has neither products nor categories below it, and is no channel's root."`
 	Import categoryImportCmd `cmd:"" help:"Create and change categories by files: CSV, or Google's taxonomy in any number of languages."`
 }
 

@@ -57,6 +57,7 @@ type channelView struct {
 // settings are what show adds.
 type settings struct {
 	PriceList      string          `json:"price_list"`
+	CategoryRoot   string          `json:"category_root,omitempty"`
 	Locations      []string        `json:"locations"`
 	Renditions     []string        `json:"renditions"`
 	Config         json.RawMessage `json:"config"`
@@ -180,7 +181,7 @@ func (s channelShowCmd) Run(ctx context.Context, c console) error {
 	}
 	v := viewOf(ch, lanes, now)
 	v.Settings = &settings{
-		PriceList: ch.PriceList, Locations: ch.Locations, Renditions: ch.Renditions, Config: ch.Config, SealedSecrets: ch.Secrets != nil, Mapping: ch.Mapping, Policy: ch.Policy,
+		PriceList: ch.PriceList, CategoryRoot: ch.CategoryRoot, Locations: ch.Locations, Renditions: ch.Renditions, Config: ch.Config, SealedSecrets: ch.Secrets != nil, Mapping: ch.Mapping, Policy: ch.Policy,
 		Batch: ch.Batch, Concurrency: ch.Concurrency, TimeoutSeconds: ch.Timeout.Seconds(), SettleSeconds: ch.Settle.Seconds(),
 		AllowPrivate: ch.AllowPrivate, Version: ch.Version, CreatedAt: ch.CreatedAt,
 	}
@@ -194,6 +195,7 @@ type channelCreateCmd struct {
 	Connector string          `help:"The connector, for example webhook."`
 	Locale    pim.Locale      `help:"The locale, for example en-GB."`
 	Currency  pim.Currency    `help:"The currency, for example EUR."`
+	Root      string          `name:"category-root" placeholder:"CODE" help:"What it shows of categories are this one and those below it."`
 	Set       []string        `sep:"none" placeholder:"KEY=VALUE" help:"A setting of the connector; can be repeated. KEY=@FILE takes the value from a file, which keeps secrets off the command line."`
 
 	AllowPrivateTargets bool `env:"SLUICE_ALLOW_PRIVATE_TARGETS" help:"Let this channel send to loopback and private addresses."`
@@ -258,7 +260,7 @@ func (k channelCreateCmd) spec(in io.Reader) (spec jobs.ChannelSpec, problems []
 		}
 	}
 	for name, value := range map[string]string{
-		"code": string(k.Code), "connector": k.Connector, "locale": string(k.Locale), "currency": string(k.Currency),
+		"code": string(k.Code), "connector": k.Connector, "locale": string(k.Locale), "currency": string(k.Currency), "category_root": k.Root,
 	} {
 		if value != "" {
 			whole[name] = value

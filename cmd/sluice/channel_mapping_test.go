@@ -76,6 +76,30 @@ func TestMappingCommands(t *testing.T) {
 	}
 }
 
+// A channel is told its root of categories when it is created.
+func TestCreateWithCategoryRoot(t *testing.T) {
+	t.Parallel()
+	keys := filepath.Join(t.TempDir(), "keyset.json")
+	if _, err := seal.Create(keys); err != nil {
+		t.Fatal(err)
+	}
+	env := []string{"DATABASE_URL=" + dbtest.New(t), "SLUICE_KEYSET=" + keys}
+	create := []string{
+		"channel", "create", "x", "--connector", "webhook", "--locale", "en-GB", "--currency", "EUR", "--category-root", "web",
+		"--set", "url=https://x.example", "--set", "secret=whsec_" + strings.Repeat("QUJD", 10),
+	}
+	commanded(t, env, 0, "category", "put", "sales")
+	if _, stderr, status := output(t, env, create...); status != 1 || !strings.Contains(stderr, "/category_root") {
+		t.Errorf("one that is not there: status %d, %s", status, stderr)
+	}
+	commanded(t, env, 0, "category", "put", "web")
+	commanded(t, env, 0, create...)
+	if said := commanded(t, env, 0, "channel", "show", "x"); !strings.Contains(said, `"category_root": "web"`) {
+		t.Error(said)
+	}
+	commanded(t, env, 1, "category", "delete", "web")
+}
+
 // A channel on an address of this machine is created, and said to be of no use
 // without the permission.
 func TestCreateOnPrivateAddress(t *testing.T) {

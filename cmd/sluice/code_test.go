@@ -25,6 +25,7 @@ code: shop
 connector: webhook
 locale: fr-FR
 currency: EUR
+category_root: shoes
 config:
   url: {from_env: SHOP_URL}
   secret: {from_env: SHOP_SECRET}
@@ -193,12 +194,13 @@ func TestHouseAsCode(t *testing.T) {
 	}
 	// One field, and one resource less.
 	changed := strings.Replace(houseAsCode, "withdrawal: disable", "withdrawal: delete", 1)
+	changed = strings.Replace(changed, "category_root: shoes", "category_root: hats", 1)
 	changed = changed[:strings.Index(changed, "resource: text-rule")] + changed[strings.Index(changed, "resource: provider"):]
 	changed = changed[:strings.Index(changed, "resource: category\ncode: boots")] + changed[strings.Index(changed, "resource: attribute\ncode: name"):]
 	changed += "---\nresource: category\ncode: hats\n---\nresource: text-rule\ncode: fr-en\naction: translate\nfrom: fr-FR\nto: [en-GB]\nattributes: [name]\nproviders: [pseudo]\n"
 	document(t, dir, "house.yaml", changed)
 	said := commanded(t, env, 3, "diff", "-f", filepath.Join(dir, "house.yaml"), "--prune")
-	for _, want := range []string{"~ channel shop", `policy.withdrawal: "disable" → "delete"`, "+ text-rule fr-en", "- text-rule en-fr", "- category boots", "- category shoes", "+ category hats", "7 to change"} {
+	for _, want := range []string{"~ channel shop", `policy.withdrawal: "disable" → "delete"`, `category_root: "shoes" → "hats"`, "+ text-rule fr-en", "- text-rule en-fr", "- category boots", "- category shoes", "+ category hats", "7 to change"} {
 		if !strings.Contains(said, want) {
 			t.Errorf("%q is not in\n%s", want, said)
 		}

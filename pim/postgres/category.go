@@ -151,7 +151,7 @@ select exists (select from category where parent = @code)
 )
 
 // DeleteCategory removes a category. ErrInUse while it has categories below it,
-// or products; ErrStale where ifMatch is not 0 and not its revision; ErrNotFound.
+// or products, or a channel has it as its root; ErrStale where ifMatch is not 0 and not its revision; ErrNotFound.
 func (s *Store) DeleteCategory(ctx context.Context, code string, ifMatch int64) error {
 	err := inTx(ctx, s.pool, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, sqlLockCatalogue); err != nil {
@@ -172,6 +172,8 @@ func (s *Store) DeleteCategory(ctx context.Context, code string, ifMatch int64) 
 		switch {
 		case errors.Is(err, pgx.ErrNoRows):
 			return ErrNotFound
+		case violates(err, channelRoot):
+			return ErrInUse
 		case err != nil:
 			return err
 		case ifMatch != 0 && ifMatch != rev:

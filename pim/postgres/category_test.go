@@ -164,3 +164,75 @@ func TestTreeChangeFindsLateEdits(t *testing.T) {
 		t.Errorf("%d listings are marked", n)
 	}
 }
+
+// A channel's category root is there, as long as the channel is: neither is a channel
+// made with one that is gone, nor is it deleted below a channel. Another one has all
+// listings looked at again.
+func TestCategoryRoot(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.plant("sales", "shoes")
+	h.plant("gifts")
+	shop := h.channel("shop")
+	unknown := func(err error) {
+		t.Helper()
+		invalid, ok := errors.AsType[*pim.Invalid](err)
+		if !ok || len(invalid.Problems) != 1 || invalid.Problems[0].Pointer != "/category_root" || invalid.Problems[0].Code != "category.unknown" {
+			t.Errorf("a root that is not there: %v", err)
+		}
+	}
+	other := *shop
+	other.Code, other.CategoryRoot = "other", "hats"
+	_, err := h.CreateChannel(h.ctx, other)
+	unknown(err)
+	gone := *shop
+	gone.CategoryRoot = "hats"
+	_, err = h.UpdateChannel(h.ctx, gone)
+	unknown(err)
+
+	l := h.lease(Consumer{Kind: Fanout})
+	mark := func() int {
+		t.Helper()
+		n := 0
+		for {
+			m, err := h.MarkChannel(h.ctx, l, 100)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, listings := range m.Listings {
+				n += listings
+			}
+			if m.Taken == 0 {
+				return n
+			}
+		}
+	}
+	h.do(in("S", "shoes"))
+	h.fanOut(l)
+	mark()
+	for _, root := range []string{"gifts", "shoes", ""} {
+		shop.CategoryRoot = root
+		if shop, err = h.UpdateChannel(h.ctx, *shop); err != nil || shop.CategoryRoot != root {
+			t.Fatalf("%+v, %v", shop, err)
+		}
+		if n := mark(); n != 1 {
+			t.Errorf("another root, %q: %d listings are marked", root, n)
+		}
+		if shop, err = h.UpdateChannel(h.ctx, *shop); err != nil || mark() != 0 {
+			t.Errorf("the same root, %q: listings are marked (%v)", root, err)
+		}
+	}
+	shop.CategoryRoot = "gifts"
+	if _, err = h.UpdateChannel(h.ctx, *shop); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.DeleteCategory(h.ctx, "gifts", 0); !errors.Is(err, ErrInUse) {
+		t.Errorf("the root of a channel: %v", err)
+	}
+	if err := h.DeleteChannel(h.ctx, "shop"); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.DeleteCategory(h.ctx, "gifts", 0); err != nil {
+		t.Errorf("the root of a deleted channel: %v", err)
+	}
+}

@@ -14,25 +14,27 @@ import (
 
 // Channel is a configured target.
 type Channel struct {
-	ID          pim.ChannelID
-	Version     int64
-	Code        pim.ChannelCode
-	Connector   string
-	Locale      pim.Locale
-	Currency    pim.Currency
-	PriceList   string
-	Locations   []string
-	Renditions  []string        // codes of rendition definitions: pictures are shown in the first; none: originals
-	Config      json.RawMessage // without secrets
-	Secrets     []byte          // sealed JSON; nil: none
-	Mapping     json.RawMessage // connectors.Mapping
-	Marks       Marks
-	Policy      pim.Policy
-	Batch       int
-	Concurrency int
-	Timeout     time.Duration
-	Settle      time.Duration
-	Enabled     bool
+	ID        pim.ChannelID
+	Version   int64
+	Code      pim.ChannelCode
+	Connector string
+	Locale    pim.Locale
+	Currency  pim.Currency
+	PriceList string
+	// CategoryRoot: mappings see of categories this one and those below it; "": all.
+	CategoryRoot string
+	Locations    []string
+	Renditions   []string        // codes of rendition definitions: pictures are shown in the first; none: originals
+	Config       json.RawMessage // without secrets
+	Secrets      []byte          // sealed JSON; nil: none
+	Mapping      json.RawMessage // connectors.Mapping
+	Marks        Marks
+	Policy       pim.Policy
+	Batch        int
+	Concurrency  int
+	Timeout      time.Duration
+	Settle       time.Duration
+	Enabled      bool
 	// AllowPrivate: its targets may be on loopback and private addresses.
 	AllowPrivate bool
 	// Test: it is shown what providers for tests have translated or written.
@@ -67,14 +69,14 @@ type Marks struct {
 }
 
 const channelColumns = `
-id, version, code, connector, locale, currency, price_list, locations, renditions, config, secrets, mapping, marks_content, marks_offer, marks_media, marks_tree, marks_records, marks_associations,
+id, version, code, connector, locale, currency, price_list, coalesce(category_root, ''), locations, renditions, config, secrets, mapping, marks_content, marks_offer, marks_media, marks_tree, marks_records, marks_associations,
 batch, concurrency, timeout_ms, settle_ms, enabled, allow_private, test, policy, created_at, fails, allowed, next_probe_at, throttled_until, coalesce(hold, ''), coalesce(last_error, ''),
 ` + heldLanes + `, coalesce((select f.used from flow f where f.channel_id = channel.id and f.day > now() - interval '1 day'), 0), mark_after is not null, ` + pullStatus
 
 func scanChannel(r pgx.CollectableRow) (*Channel, error) {
 	var c Channel
 	var timeout, settle int64
-	err := r.Scan(&c.ID, &c.Version, &c.Code, &c.Connector, &c.Locale, &c.Currency, &c.PriceList, &c.Locations, &c.Renditions, &c.Config, &c.Secrets, &c.Mapping,
+	err := r.Scan(&c.ID, &c.Version, &c.Code, &c.Connector, &c.Locale, &c.Currency, &c.PriceList, &c.CategoryRoot, &c.Locations, &c.Renditions, &c.Config, &c.Secrets, &c.Mapping,
 		&c.Marks.Content, &c.Marks.Offer, &c.Marks.Media, &c.Marks.Tree, &c.Marks.Records, &c.Marks.Associations, &c.Batch, &c.Concurrency, &timeout, &settle, &c.Enabled, &c.AllowPrivate, &c.Test, &c.Policy, &c.CreatedAt,
 		&c.Fails, &c.Allowed, &c.NextProbeAt, &c.ThrottledUntil, &c.Hold, &c.LastError, &c.Held, &c.RequestsToday, &c.Marking, &c.Pull)
 	c.Timeout, c.Settle = time.Duration(timeout)*time.Millisecond, time.Duration(settle)*time.Millisecond
@@ -90,17 +92,20 @@ func (c *Channel) args() pgx.NamedArgs {
 	}
 	return pgx.NamedArgs{
 		"id": c.ID, "version": c.Version, "code": c.Code, "connector": c.Connector, "locale": c.Locale, "currency": c.Currency,
-		"price_list": c.PriceList, "locations": c.Locations, "renditions": c.Renditions, "config": c.Config, "secrets": c.Secrets, "mapping": c.Mapping,
+		"price_list": c.PriceList, "category_root": c.CategoryRoot, "locations": c.Locations, "renditions": c.Renditions, "config": c.Config, "secrets": c.Secrets, "mapping": c.Mapping,
 		"marks_content": int16(c.Marks.Content), "marks_offer": int16(c.Marks.Offer), "marks_media": int16(c.Marks.Media), "marks_tree": int16(c.Marks.Tree), "marks_records": int16(c.Marks.Records), "marks_associations": int16(c.Marks.Associations),
 		"batch": c.Batch, "concurrency": c.Concurrency, "timeout": c.Timeout.Milliseconds(), "settle": c.Settle.Milliseconds(), "enabled": c.Enabled, "allow_private": c.AllowPrivate, "test": c.Test, "policy": mustJSON(c.Policy), "anew": c.Anew, "look": c.Look,
 	}
 }
 
+// channelRoot is the constraint that a channel's category root is there.
+const channelRoot = "channel_category_root_fkey"
+
 const (
 	sqlCreateChannel = `
-insert into channel (code, connector, locale, currency, price_list, locations, renditions, config, secrets, mapping, marks_content, marks_offer, marks_media, marks_tree, marks_records, marks_associations,
+insert into channel (code, connector, locale, currency, price_list, category_root, locations, renditions, config, secrets, mapping, marks_content, marks_offer, marks_media, marks_tree, marks_records, marks_associations,
                      batch, concurrency, timeout_ms, settle_ms, enabled, allow_private, test, policy, mark_after)
-values (@code, @connector, @locale, @currency, @price_list, @locations, @renditions, @config, @secrets, @mapping, @marks_content, @marks_offer, @marks_media, @marks_tree, @marks_records, @marks_associations,
+values (@code, @connector, @locale, @currency, @price_list, nullif(@category_root, ''), @locations, @renditions, @config, @secrets, @mapping, @marks_content, @marks_offer, @marks_media, @marks_tree, @marks_records, @marks_associations,
         @batch, @concurrency, @timeout, @settle, @enabled, @allow_private, @test, @policy, 0)
 returning id`
 	sqlCreateDrains = `
@@ -143,7 +148,7 @@ func (s *Store) CreateChannel(ctx context.Context, c Channel) (*Channel, error) 
 		_, err := tx.Exec(ctx, sqlBumpCatalogue)
 		return err
 	})
-	if err != nil {
+	if err = c.withoutRoot(err); err != nil {
 		return nil, fmt.Errorf("create channel %s: %w", c.Code, err)
 	}
 	if _, err := s.loadSchema(ctx, s.pool); err != nil {
@@ -152,6 +157,15 @@ func (s *Store) CreateChannel(ctx context.Context, c Channel) (*Channel, error) 
 	s.nudged()
 	_ = s.spreadNow(ctx) // else the consumer derive does it
 	return s.Channel(ctx, c.Code)
+}
+
+// withoutRoot is err, a *pim.Invalid where the category root is not there: it was
+// deleted since who made the channel looked.
+func (c *Channel) withoutRoot(err error) error {
+	if violates(err, channelRoot) {
+		return &pim.Invalid{Problems: []pim.Problem{{Pointer: "/category_root", Code: "category.unknown", Detail: fmt.Sprintf("there is no category %q", c.CategoryRoot)}}}
+	}
+	return err
 }
 
 const sqlChannel = `select ` + channelColumns + ` from channel where code = @code and deleted_at is null`
@@ -188,11 +202,11 @@ func (s *Store) Channels(ctx context.Context) ([]*Channel, error) {
 }
 
 const sqlUpdateChannel = `
-update channel set version = version + 1, locale = @locale, currency = @currency, price_list = @price_list, locations = @locations, renditions = @renditions, config = @config,
+update channel set version = version + 1, locale = @locale, currency = @currency, price_list = @price_list, category_root = nullif(@category_root, ''), locations = @locations, renditions = @renditions, config = @config,
     secrets = @secrets, mapping = @mapping, marks_content = @marks_content, marks_offer = @marks_offer, marks_media = @marks_media, marks_tree = @marks_tree, marks_records = @marks_records, marks_associations = @marks_associations,
     batch = @batch, concurrency = @concurrency, timeout_ms = @timeout, settle_ms = @settle, enabled = @enabled, allow_private = @allow_private, test = @test, policy = @policy,
-    allowed = least(allowed, @concurrency), mark_after = case when @anew::boolean or @look::boolean or (locale, currency, price_list, renditions, config, mapping, test, policy #> '{flow,debounce_seconds}', policy -> 'withdrawal')
-        is distinct from (@locale, @currency, @price_list, @renditions::text[], @config::jsonb, @mapping::jsonb, @test, @policy::jsonb #> '{flow,debounce_seconds}', @policy::jsonb -> 'withdrawal') then 0 else mark_after end,
+    allowed = least(allowed, @concurrency), mark_after = case when @anew::boolean or @look::boolean or (locale, currency, price_list, category_root, renditions, config, mapping, test, policy #> '{flow,debounce_seconds}', policy -> 'withdrawal')
+        is distinct from (@locale, @currency, @price_list, nullif(@category_root, ''), @renditions::text[], @config::jsonb, @mapping::jsonb, @test, @policy::jsonb #> '{flow,debounce_seconds}', @policy::jsonb -> 'withdrawal') then 0 else mark_after end,
     mark_anew = greatest(mark_anew, @anew::boolean::int), fails = 0, next_probe_at = null, throttled_until = null, hold = null, last_error = null
 where id = @id and version = @version and deleted_at is null`
 
@@ -234,7 +248,7 @@ func (s *Store) UpdateChannel(ctx context.Context, c Channel) (*Channel, error) 
 		}
 		return keepMapping(ctx, tx, &c)
 	})
-	if err != nil {
+	if err = c.withoutRoot(err); err != nil {
 		return nil, fmt.Errorf("update channel %s: %w", c.Code, err)
 	}
 	_ = s.spreadNow(ctx) // else the consumer derive does it
@@ -246,7 +260,7 @@ const (
 	sqlResumeChannel = `
 update channel set enabled = true, fails = 0, next_probe_at = null, throttled_until = null, hold = null, last_error = null
 where code = @code and deleted_at is null`
-	sqlDeleteChannel = `update channel set deleted_at = now(), enabled = false, secrets = null, mark_after = null where code = @code and deleted_at is null`
+	sqlDeleteChannel = `update channel set deleted_at = now(), enabled = false, secrets = null, category_root = null, mark_after = null where code = @code and deleted_at is null`
 	sqlResyncChannel = `update channel set mark_after = 0 where code = @code and deleted_at is null`
 	sqlAnewChannel   = `update channel set mark_after = 0, mark_anew = greatest(mark_anew, 1) where code = @code and deleted_at is null`
 )

@@ -69,6 +69,7 @@ type Folder struct {
 	famOrder   []string
 	variants   map[string]*variant
 	channels   []string
+	trees      []string        // "master of print": those of the channels
 	assoc      map[string]bool // association types
 	identifier string          // code of the attribute that is the SKU
 	linkTypes  []pim.AssociationType
@@ -139,10 +140,19 @@ func Open(fsys fs.FS) (*Folder, error) {
 	if len(f.channels) > 0 {
 		f.note(Finding{
 			File: "channels.csv", Code: "akeneo.channel", Severity: pim.SeverityWarning, Value: strings.Join(f.channels, ", "),
-			Text: "channels are no targets: none is created. Values of a channel are in attributes of their own, such as description_print; what a channel requires counts for a channel of the same code, when there is one",
+			Text: "channels are no targets: none is created. Values of a channel are in attributes of their own, such as description_print; what a channel requires counts for a channel of the same code, when there is one" + f.ownTrees(),
 		})
 	}
 	return f, nil
+}
+
+// ownTrees says how channels here are to show what those of the folder do; "" where
+// the folder does not say which tree each has.
+func (f *Folder) ownTrees() string {
+	if len(f.trees) == 0 {
+		return ""
+	}
+	return "; a channel shows one tree of categories alone by its category_root: here " + strings.Join(f.trees, ", ")
 }
 
 // line is a record of a file.
@@ -326,6 +336,9 @@ func localeOf(code string) (pim.Locale, bool) {
 
 func (f *Folder) channel(l *line) error {
 	f.channels = append(f.channels, l.get("code"))
+	if tree := l.get("tree"); tree != "" {
+		f.trees = append(f.trees, tree+" of "+l.get("code"))
+	}
 	for _, code := range l.list("locales") {
 		if locale, ok := localeOf(code); ok {
 			f.locales[code] = locale

@@ -102,6 +102,9 @@ func TestWrite(t *testing.T) {
 	var got []string
 	for _, x := range f.Report() {
 		got = append(got, strings.TrimSpace(x.Code+" "+x.SKU+" "+x.Column))
+		if want := "by its category_root: here master of print, master of shop"; x.Code == "akeneo.channel" && !strings.HasSuffix(x.Text, want) {
+			t.Errorf("channels: %s", x.Text)
+		}
 	}
 	told := []string{
 		"attribute_group.code  code", "unit.unknown  default_metric_unit", "media.missing shirt-red image", "family.missing orphan family", "akeneo.channel",
