@@ -178,16 +178,18 @@ func (s *Store) priceBatch(ctx context.Context, actor string, rows []pim.PriceRo
 		from[i], to[i] = timeOr(r.ValidFrom, "-infinity"), timeOr(r.ValidTo, "infinity")
 		amount[i], gone[i], asOf[i], sequence[i] = r.Amount.String(), r.Delete, r.AsOf, r.Sequence
 	}
-	return &offerBatch{sql: sqlPrices, args: named{
+	return &offerBatch{sql: sqlPrices, locks: []string{sqlLockOffers}, args: named{
 		"at": good, "sku": sku, "list": list, "currency": currency, "quantity": quantity, "from": from, "to": to,
 		"amount": amount, "drop": gone, "as_of": asOf, "sequence": sequence, "actor": actor, "priority": int16(interactive),
 		"planned": stamps != nil || schema.PriceRules || schema.PriceGuards,
 	}, good: good, results: results, prices: rows, stamps: stamps}, nil
 }
 
-// offerBatch is a checked batch of prices or stock levels on its way.
+// offerBatch is a checked batch of prices, stock levels or windows of publication on
+// its way.
 type offerBatch struct {
 	sql     string
+	locks   []string // statements before it, so that what it finds is what it replaces; not of stock
 	args    named
 	good    []int32 // rows that are to be written
 	results []RowResult
@@ -244,7 +246,9 @@ func (b *offerBatch) write(ctx context.Context, q querier) (seen int, err error)
 	if len(b.good) > fewOffers {
 		send.Queue(sqlPlanAnew)
 	}
-	send.Queue(sqlLockOffers, b.args)
+	for _, lock := range b.locks {
+		send.Queue(lock, b.args)
+	}
 	know := b.queue(send, b.args)
 	if err := q.SendBatch(ctx, send).Close(); err != nil {
 		return 0, err

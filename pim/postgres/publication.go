@@ -17,6 +17,23 @@ const selfAndAbove = `(p.id, p.parent_id, (select m.parent_id from product m whe
 // whose id follows.
 const notPublished = `exists (select from publication w where w.product_id in ` + selfAndAbove + ` and (now() < w.publish_from or w.publish_to <= now()) and w.channel_id = `
 
+// sqlFirstWindows and sqlLockWindows come before sqlPublications, in its transaction,
+// for the same reason as sqlLockOffers before sqlPrices: a product's first window on a
+// channel begins as a row without bounds, so that there is one to lock.
+const (
+	sqlFirstWindows = `
+insert into publication (product_id, channel_id) select product_id, channel_id from ` + namedWindows + `
+where isfinite(i.publish_from::timestamptz) or isfinite(i.publish_to::timestamptz) order by 1, 2 on conflict do nothing`
+	sqlLockWindows = `
+select from publication where (product_id, channel_id) in (select product_id, channel_id from ` + namedWindows + `) order by product_id, channel_id for no key update`
+
+	namedWindows = `(
+    select p.id as product_id, c.id as channel_id, i.publish_from, i.publish_to
+    from unnest(@sku::text[], @channel::text[], @from::text[], @to::text[]) as i (sku, channel, publish_from, publish_to)
+    join product p on p.sku = i.sku and p.deleted_at is null join channel c on c.code = i.channel and c.deleted_at is null
+) i`
+)
+
 // sqlPublications is sqlPrices for windows of publication. What is taken back keeps
 // its row, without bounds, for fan-out to find the channel.
 const sqlPublications = `
@@ -98,7 +115,7 @@ func (s *Store) publicationBatch(ctx context.Context, actor string, rows []pim.P
 		r := rows[at]
 		sku[i], channel[i], from[i], to[i] = string(r.SKU), string(r.Channel), timeOr(r.From, "-infinity"), timeOr(r.To, "infinity")
 	}
-	return &offerBatch{sql: sqlPublications, args: named{
+	return &offerBatch{sql: sqlPublications, locks: []string{sqlFirstWindows, sqlLockWindows}, args: named{
 		"at": good, "sku": sku, "channel": channel, "from": from, "to": to, "actor": actor, "priority": int16(interactive),
 	}, good: good, results: results}, nil
 }

@@ -130,6 +130,42 @@ func TestPublicationMarks(t *testing.T) {
 	}
 }
 
+// Of those who set one window at once the second tells what the first has set as what
+// was before, also where there was none.
+func TestPublicationBefore(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.channel("shop")
+	h.do(thing("A", Put, `{}`))
+	hold := h.begin() // both work it out before either writes
+	if _, err := hold.Exec(h.ctx, `insert into publication (product_id, channel_id) select p.id, c.id from product p, channel c`); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 2)
+	for i := range cap(done) {
+		go func() {
+			from := time.Now().Add(time.Duration(i+1) * time.Hour)
+			_, err := h.SetPublications(h.ctx, "planner", []pim.PublicationRow{{SKU: "A", Publication: pim.Publication{Channel: "shop", From: &from}}}, Idempotency{})
+			done <- err
+		}()
+		h.blocked(int64(i + 1))
+	}
+	if err := hold.Rollback(h.ctx); err != nil {
+		t.Fatal(err)
+	}
+	for range cap(done) {
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+	}
+	var before, chained int
+	h.one(`select count(*) filter (where w ? 'old_from'), count(*) filter (where w ->> 'old_from' = (select o.data #>> '{publication,0,from}' from event o where o.type = e.type and o.id <> e.id))
+		from event e cross join jsonb_array_elements(e.data -> 'publication') w where e.type = 'publication.changed'`, &before, &chained)
+	if before != 1 || chained != 1 {
+		t.Errorf("%d of two changes have something before them, %d what the other has set", before, chained)
+	}
+}
+
 // Bad rows are rejected, each for itself.
 func TestPublicationRows(t *testing.T) {
 	t.Parallel()
