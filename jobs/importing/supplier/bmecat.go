@@ -363,13 +363,11 @@ func (b *bmecat) media(it *Item, n *markup.Node) {
 		if source == "" {
 			continue
 		}
-		t := Text{Field: "documents", Value: source}
+		field := "documents"
 		if strings.HasPrefix(kind, "image/") || kind == "jpg" {
-			t.Field = "images"
+			field = "images"
 		}
-		if !slices.Contains(it.Media, t) {
-			it.Media = append(it.Media, t)
-		}
+		it.shows(field, source)
 	}
 }
 

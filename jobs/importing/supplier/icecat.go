@@ -192,7 +192,7 @@ func (c *icecat) descriptions(it *Item, n *markup.Node, file string) {
 			short[own(d)] = text != ""
 		}
 		for _, pdf := range []string{"PDFURL", "ManualPDFURL"} {
-			c.link(it, "documents", d.Attr[pdf])
+			it.shows("documents", d.Attr[pdf])
 		}
 	}
 }
@@ -226,22 +226,16 @@ func (c *icecat) feature(it *Item, n *markup.Node, file string) {
 }
 
 func (c *icecat) pictures(it *Item, n *markup.Node) {
-	c.link(it, "images", n.Attr["HighPic"])
+	it.shows("images", n.Attr["HighPic"])
 	if g := n.Kid("ProductGallery"); g != nil {
 		for _, p := range g.All("ProductPicture") {
-			c.link(it, "images", p.Attr["Pic"])
+			it.shows("images", p.Attr["Pic"])
 		}
 	}
 	if m := n.Kid("ProductMultimediaObject"); m != nil {
 		for _, o := range m.All("MultimediaObject") {
-			c.link(it, "documents", o.Attr["URL"])
+			it.shows("documents", o.Attr["URL"])
 		}
-	}
-}
-
-func (c *icecat) link(it *Item, field, url string) {
-	if t := (Text{Field: field, Value: url}); url != "" && !slices.Contains(it.Media, t) {
-		it.Media = append(it.Media, t)
 	}
 }
 
@@ -258,7 +252,7 @@ func (c *icecat) entry(n *markup.Node) *Item {
 	if codes := n.Kid("EAN_UPCS"); codes != nil {
 		c.gtins(it, codes.All("EAN_UPC"), "Value")
 	}
-	c.link(it, "images", n.Attr["HighPic"])
+	it.shows("images", n.Attr["HighPic"])
 	if id := n.Attr["Catid"]; id != "" {
 		it.Family, it.Categories = id, []string{id}
 	}

@@ -85,6 +85,8 @@ type Item struct {
 	Categories []string               // IDs of categories that the item itself names
 	Bad        *Problem               // it cannot be taken
 	Notes      []Problem
+
+	shown map[Text]bool // those of Media
 }
 
 // Category is a node of a catalogue's tree.
@@ -268,6 +270,19 @@ func (it *Item) note(n *markup.Node, code, value, format string, args ...any) {
 	if len(it.Notes) < 100 && !slices.ContainsFunc(it.Notes, func(q Problem) bool { return q.Code == p.Code && q.Path == p.Path && q.Text == p.Text }) {
 		it.Notes = append(it.Notes, p)
 	}
+}
+
+// shows notes a link or file name, once.
+func (it *Item) shows(field, link string) {
+	t := Text{Field: field, Value: link}
+	if link == "" || it.shown[t] {
+		return
+	}
+	if it.shown == nil {
+		it.shown = map[Text]bool{}
+	}
+	it.shown[t] = true
+	it.Media = append(it.Media, t)
 }
 
 // refers notes another product, once for each kind.

@@ -2,6 +2,7 @@ package supplier
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"testing"
@@ -71,6 +72,29 @@ func TestIndex(t *testing.T) {
 	}
 	if _, err := r.Next(); !errors.Is(err, io.EOF) {
 		t.Errorf("%v", err)
+	}
+}
+
+// A product may have as many pictures as its size allows, each of which counts once and
+// in its order.
+func TestManyPictures(t *testing.T) {
+	t.Parallel()
+	const many, again = 60_000, 3_000
+	var text strings.Builder
+	text.WriteString(`<BMECAT version="1.2"><HEADER/><T_NEW_CATALOG><ARTICLE><SUPPLIER_AID>1</SUPPLIER_AID><MIME_INFO>`)
+	for i := range many + again {
+		fmt.Fprintf(&text, "<MIME><MIME_TYPE>image/png</MIME_TYPE><MIME_SOURCE>%d</MIME_SOURCE></MIME>", i%many)
+	}
+	text.WriteString(`<MIME><MIME_SOURCE>0</MIME_SOURCE></MIME></MIME_INFO></ARTICLE></T_NEW_CATALOG></BMECAT>`)
+	r, _ := New(RootBMEcat, strings.NewReader(text.String()))
+	e, err := r.Next()
+	if err != nil || e.Item == nil || len(e.Item.Media) != many+1 {
+		t.Fatalf("%v, %+v", err, e)
+	}
+	for i, m := range e.Item.Media {
+		if want := (Text{Field: "images", Value: fmt.Sprint(i)}); m != want && (i < many || m != Text{Field: "documents", Value: "0"}) {
+			t.Fatalf("picture %d is %+v", i, m)
+		}
 	}
 }
 
