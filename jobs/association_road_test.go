@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sluicehub/sluice/connectors"
 	"github.com/sluicehub/sluice/connectors/webhook/webhooktest"
@@ -63,6 +64,16 @@ func TestAssociationsReachChannel(t *testing.T) {
 	r.settled("shows", "plain")
 	if a, b := pairsOf(shows, "A"), pairsOf(shows, "B"); a != "B" || b != "A" {
 		t.Errorf("back: %q, %q", a, b)
+	}
+	r.publish("B", "shows", time.Hour, 0)
+	r.settled("shows", "plain")
+	if a := pairsOf(shows, "A"); a != "" {
+		t.Errorf("a product that is not published is shown: %q", a)
+	}
+	r.publish("B", "shows", 0, 0)
+	r.settled("shows", "plain")
+	if a, b := pairsOf(shows, "A"), pairsOf(shows, "B"); a != "B" || b != "A" {
+		t.Errorf("published again: %q, %q", a, b)
 	}
 	if n := len(plain.History("A", pim.Content)); n != before {
 		t.Errorf("a channel that shows no associations was sent %d more", n-before)

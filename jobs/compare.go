@@ -77,7 +77,7 @@ func (c *Channels) expected(ctx context.Context, t *Target, survey *postgres.Sur
 	if err := c.relate(ctx, shown, schema); err != nil {
 		return nil, err
 	}
-	if err := c.associate(ctx, shown, schema); err != nil {
+	if err := c.associate(ctx, t, shown, schema); err != nil {
 		return nil, err
 	}
 	if err := c.illustrate(ctx, t, shown, schema); err != nil {

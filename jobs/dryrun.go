@@ -123,7 +123,7 @@ func (r *dryRun) page(ctx context.Context, survey *postgres.Survey, end time.Tim
 			err = r.c.relate(ctx, shown, r.schema)
 		}
 		if err == nil {
-			err = r.c.associate(ctx, shown, r.schema)
+			err = r.c.associate(ctx, r.t, shown, r.schema)
 		}
 		if err == nil {
 			err = r.c.illustrate(ctx, r.t, shown, r.schema)

@@ -114,7 +114,7 @@ func (c *Channels) Preview(ctx context.Context, code pim.ChannelCode, sku pim.SK
 		if err := c.relate(ctx, []*connectors.Subject{subject}, schema); err != nil {
 			return nil, err
 		}
-		if err := c.associate(ctx, []*connectors.Subject{subject}, schema); err != nil {
+		if err := c.associate(ctx, saved, []*connectors.Subject{subject}, schema); err != nil {
 			return nil, err
 		}
 		if err := c.illustrate(ctx, saved, []*connectors.Subject{subject}, schema); err != nil {

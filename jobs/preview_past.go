@@ -119,7 +119,7 @@ func (c *Channels) walkBack(ctx context.Context, t *Target, v *postgres.Surveyed
 					}
 				}
 				if p.Associations().Has(v.Lane) {
-					if err := c.associate(ctx, []*connectors.Subject{subject}, schema); err != nil {
+					if err := c.associate(ctx, t, []*connectors.Subject{subject}, schema); err != nil {
 						return err
 					}
 				}

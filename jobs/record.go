@@ -69,9 +69,9 @@ func recordMedia(s *connectors.Subject, schema *pim.Schema) (refs []string) {
 	return slices.Compact(refs)
 }
 
-// associate reads the products that subjects are associated with, as relate does
-// records.
-func (c *Channels) associate(ctx context.Context, subjects []*connectors.Subject, schema *pim.Schema) error {
+// associate reads the products that subjects are associated with and that t may show,
+// as relate does records.
+func (c *Channels) associate(ctx context.Context, t *Target, subjects []*connectors.Subject, schema *pim.Schema) error {
 	if len(schema.Associations) == 0 {
 		return nil
 	}
@@ -88,7 +88,7 @@ func (c *Channels) associate(ctx context.Context, subjects []*connectors.Subject
 		return nil
 	}
 	slices.Sort(skus)
-	shown, err := c.store.ShownAssociations(ctx, slices.Compact(skus))
+	shown, err := c.store.ShownAssociations(ctx, t.ID, slices.Compact(skus))
 	if err != nil {
 		return err
 	}

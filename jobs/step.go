@@ -195,7 +195,7 @@ func (s *step) render(ctx context.Context, claim *postgres.Claim, items []postgr
 		err = s.d.r.channels.relate(ctx, subjects, schema)
 	}
 	if err == nil && s.t.Program.Associations().Has(s.l.Lane) {
-		err = s.d.r.channels.associate(ctx, subjects, schema)
+		err = s.d.r.channels.associate(ctx, s.t, subjects, schema)
 	}
 	if err == nil && (shows || s.in.Has(pim.Media)) {
 		err = s.d.r.channels.illustrate(ctx, s.t, subjects, schema)

@@ -158,13 +158,15 @@ const associationsOf = `
 const (
 	sqlAssociations = `select p.sku, p.deleted_at is not null, ` + associationsOf + ` from product p where p.sku = any(@skus::text[])`
 
-	// sqlShownAssociations leaves out what is not there, or not enabled, itself or
-	// what it is a variant of, and sub-models, which are on no channel.
+	// sqlShownAssociations leaves out what is not there, not enabled or not published on
+	// the channel, itself or what it is a variant of, and sub-models, which are on none.
 	sqlShownAssociations = `
 select p.sku, u.type, u.sku, coalesce(u.quantity, 0) from product p cross join ` + associationsBeside + `
 join product target on target.sku = u.sku and target.deleted_at is null and target.enabled
 left join product above on above.id = target.parent_id left join product top on top.id = above.parent_id
-where coalesce(above.enabled, true) and coalesce(top.enabled, true) and (target.parent_id is null or target.family_variant is null) and p.sku = any(@skus::text[]) order by p.sku, u.type, u.side, u.position, u.sku collate "C"`
+where coalesce(above.enabled, true) and coalesce(top.enabled, true) and (target.parent_id is null or target.family_variant is null)
+    and not exists (select from publication w where w.product_id in (target.id, above.id, top.id) and w.channel_id = @channel and ` + windowClosed + `)
+    and p.sku = any(@skus::text[]) order by p.sku, u.type, u.side, u.position, u.sku collate "C"`
 )
 
 // associations are the associations of products that are there, and of deleted ones
@@ -197,10 +199,10 @@ func associations(ctx context.Context, q querier, skus []string) (there, deleted
 	return there, deleted, err
 }
 
-// ShownAssociations are the associations of products with those that are there and
-// enabled: what a channel is shown.
-func (s *Store) ShownAssociations(ctx context.Context, skus []string) (map[pim.SKU]pim.Associations, error) {
-	rows, err := s.work.Query(ctx, sqlShownAssociations, pgx.NamedArgs{"skus": skus})
+// ShownAssociations are the associations of products with those that are there, enabled
+// and published on a channel: what it is shown.
+func (s *Store) ShownAssociations(ctx context.Context, channel pim.ChannelID, skus []string) (map[pim.SKU]pim.Associations, error) {
+	rows, err := s.work.Query(ctx, sqlShownAssociations, pgx.NamedArgs{"channel": channel, "skus": skus})
 	if err != nil {
 		return nil, fmt.Errorf("read the associations of %d products: %w", len(skus), err)
 	}
@@ -224,8 +226,12 @@ func (s *Store) ShownAssociations(ctx context.Context, skus []string) (map[pim.S
 }
 
 // touchAssociated is a bit of an outbox row's lanes, as touchTree: a product that it
-// is associated with came, went, or was enabled or disabled.
+// is associated with came, went, was enabled or disabled, or published somewhere, or
+// not any more.
 const touchAssociated = 32
+
+// associationsShown: there is a channel whose mapping shows associations.
+const associationsShown = `exists (select from channel c where c.deleted_at is null and c.marks_associations <> 0)`
 
 const (
 	// associationsAtOnce is how many such products one statement takes.
@@ -262,7 +268,7 @@ found as (
         select c.change, o.id, c.at from came c join association a on a.product_id = c.product_id
         join association_type k on k.code = a.type and k.definition @> '{"two_way": true}' join product o on o.sku = a.target where o.id > c.after
     ) f join product p on p.id = f.id and p.deleted_at is null
-    where exists (select from channel c where c.deleted_at is null and c.marks_associations <> 0)
+    where ` + associationsShown + `
     group by 1, 2 order by 1, 2 limit @limit
 ),
 cut as ( -- the change at which the limit was met

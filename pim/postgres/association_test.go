@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"pgregory.net/rapid"
@@ -293,7 +294,7 @@ func TestAssociatedProductsComeAndGo(t *testing.T) {
 	}
 	edit(Edit{SKU: "B", Mode: Patch, Enabled: &off})
 	road("disabled", "A", "C")
-	if shown, err := h.ShownAssociations(h.ctx, []string{"A", "C"}); err != nil || len(shown) != 0 {
+	if shown, err := h.ShownAssociations(h.ctx, c.ID, []string{"A", "C"}); err != nil || len(shown) != 0 {
 		t.Errorf("a disabled product is shown: %v %v", shown, err)
 	}
 	edit(Edit{SKU: "B", Mode: Patch, Enabled: &on})
@@ -333,7 +334,7 @@ func TestAssociatedVariantsGoWithTheirParents(t *testing.T) {
 		if res, err := h.Edit(h.ctx, "ann", []Edit{{SKU: "CUP", Mode: Patch, Enabled: &on}}); err != nil || res[0].Err != nil {
 			t.Fatal(err, res[0].Err)
 		}
-		shown, err := h.ShownAssociations(h.ctx, []string{"A"})
+		shown, err := h.ShownAssociations(h.ctx, c.ID, []string{"A"})
 		if err != nil || (len(shown["A"]["UP"]) == 1) != on {
 			t.Errorf("its parent enabled %v: %v, %v", on, shown, err)
 		}
@@ -350,7 +351,8 @@ func TestAssociatedVariantsMove(t *testing.T) {
 	h := newHouse(t)
 	h.deep()
 	h.linkTypes()
-	h.exec(`update channel set marks_associations = 1 where id = $1`, h.channel("shop").ID)
+	shop := h.channel("shop")
+	h.exec(`update channel set marks_associations = 1 where id = $1`, shop.ID)
 	h.do(model("R", "two", `{}`))
 	h.do(below("red", "R", `{"colour":"red"}`), below("blue", "R", `{"colour":"blue"}`), Edit{SKU: "A", Mode: Put, Family: ptr("deep")})
 	h.do(below("v", "red", `{"count":1}`), Edit{SKU: "blue", Mode: Patch, Enabled: ptr(false)})
@@ -363,7 +365,7 @@ func TestAssociatedVariantsMove(t *testing.T) {
 		move := thing("v", Patch, `{}`)
 		move.Parent = &c.to
 		h.do(move)
-		shown, err := h.ShownAssociations(h.ctx, []string{"A"})
+		shown, err := h.ShownAssociations(h.ctx, shop.ID, []string{"A"})
 		var got []string
 		for _, a := range shown["A"]["UP"] {
 			got = append(got, string(a.SKU))
@@ -375,6 +377,59 @@ func TestAssociatedVariantsMove(t *testing.T) {
 			t.Errorf("below %s: %v are on the road", c.to, got)
 		}
 	}
+}
+
+// What is not published on a channel is shown as nobody's associate there, nor is a
+// variant of it, and who is associated with it is on the road when that changes.
+func TestAssociatesOfWhatIsNotPublished(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.linkTypes()
+	h.do(parent("CUP"))
+	h.do(variant("CUP-RED", "CUP", `{"colour":"red"}`))
+	shop, other := h.channel("shop"), h.channel("other")
+	h.exec(`update channel set marks_associations = 1 where id = $1`, shop.ID)
+	h.names("A", pim.Values{"colour": "red"})
+	h.names("B", pim.Values{"colour": "red"})
+	h.link(Patch, "A", map[string]string{"UP": "CUP-RED"})
+	shown := func(what string, road []string, on bool) {
+		t.Helper()
+		for _, c := range []*Channel{shop, other} {
+			got, err := h.ShownAssociations(h.ctx, c.ID, []string{"A", "B"})
+			if want := on || c == other; err != nil || (len(got["A"]["UP"]) == 1) != want || len(got["B"]) != 0 {
+				t.Errorf("%s: %s shows %v, %v", what, c.Code, got, err)
+			}
+		}
+		if got := h.onTheRoad(touchAssociated); !slices.Equal(got, road) {
+			t.Errorf("%s: %v are on the road, not %v", what, got, road)
+		}
+		h.exec(`delete from outbox`)
+	}
+	later, past := time.Now().Add(time.Hour), time.Now().Add(-time.Hour)
+	window := func(sku pim.SKU, from *time.Time) {
+		t.Helper()
+		row := pim.PublicationRow{SKU: sku, Publication: pim.Publication{Channel: "shop", From: from}, Delete: from == nil}
+		if res, err := h.SetPublications(h.ctx, "test", []pim.PublicationRow{row}, Idempotency{}); err != nil || res[0].Status != RowChanged {
+			t.Fatal(res, err)
+		}
+	}
+	window("B", &later)
+	shown("a window of one that nobody is associated with", nil, true)
+	window("CUP", &later)
+	shown("its model is not published yet", []string{"A"}, false)
+	window("CUP", &past)
+	shown("published", []string{"A"}, true)
+	window("CUP-RED", &later)
+	shown("not published yet itself", []string{"A"}, false)
+	h.exec(`update publication set publish_from = now() - interval '1 minute' where publish_from > now()`)
+	h.exec(`update catalogue set published_until = now() - interval '30 minutes'`)
+	if n, err := h.OpenPublications(h.ctx); err != nil || n != 2 {
+		t.Fatal(n, err)
+	}
+	if n, err := h.OpenAssociationChanges(h.ctx); err != nil || n != 1 {
+		t.Errorf("%d are on the road, %v", n, err)
+	}
+	shown("a window has opened", []string{"A"}, true)
 }
 
 // onTheRoad are the SKUs of the outbox rows that say nothing but lanes.

@@ -13,9 +13,12 @@ import (
 // selfAndAbove are product p and the models above it.
 const selfAndAbove = `(p.id, p.parent_id, (select m.parent_id from product m where m.id = p.parent_id))`
 
+// windowClosed: window w is not open now.
+const windowClosed = `(now() < w.publish_from or w.publish_to <= now())`
+
 // notPublished: product p, or a model above it, is not published now on a channel,
 // whose id follows.
-const notPublished = `exists (select from publication w where w.product_id in ` + selfAndAbove + ` and (now() < w.publish_from or w.publish_to <= now()) and w.channel_id = `
+const notPublished = `exists (select from publication w where w.product_id in ` + selfAndAbove + ` and ` + windowClosed + ` and w.channel_id = `
 
 // sqlFirstWindows and sqlLockWindows come before sqlPublications, in its transaction,
 // for the same reason as sqlLockOffers before sqlPrices: a product's first window on a
@@ -63,6 +66,7 @@ logged as (
     insert into event (product_id, rev, lanes, type, actor, data)
     select product_id, rev, 64, 'publication.changed', @actor, data from told
 ),
+come as (insert into association_change (product_id) select product_id from told where ` + associationsShown + ` order by 1),
 queued as (insert into outbox (product_id, lanes, priority) select product_id, 64, @priority::smallint from told order by 1)
 select i.at, i.rev, f.at is not null, i.product_id, false from input i left join fresh f using (at)`
 
@@ -77,6 +81,9 @@ func (s *Store) SetPublications(ctx context.Context, actor string, rows []pim.Pu
 	}
 	if err != nil {
 		return nil, fmt.Errorf("set %d windows of publication: %w", len(rows), err)
+	}
+	if len(s.Schema().Associations) > 0 {
+		_, _, _ = s.openAssociations(ctx, associatesNow) // else the sweeper does it
 	}
 	return b.results, nil
 }
@@ -161,7 +168,7 @@ with recursive line as (
 )
 select distinct on (c.code) c.code, nullif(w.publish_from, '-infinity'), nullif(w.publish_to, 'infinity')
 from line join publication w on w.product_id = line.id join channel c on c.id = w.channel_id and c.deleted_at is null
-where now() < w.publish_from or w.publish_to <= now()
+where ` + windowClosed + `
 order by c.code, w.publish_from desc -- the one that opens last, where several are closed`
 
 // ClosedOn are the windows by which a product is not published now, by channel:
@@ -191,11 +198,13 @@ due as ( -- the bounds at infinity are the indexes' own
     union
     select w.product_id from publication w, c where w.publish_to < 'infinity' and w.publish_to > c.published_until and w.publish_to <= now()
 ),
+come as (insert into association_change (product_id) select product_id from due where ` + associationsShown + ` order by 1),
 queued as (insert into outbox (product_id, lanes) select product_id, 64 from due order by 1)
 select count(*) from due`
 
 // OpenPublications queues the products whose publication somewhere began or ended
-// since it was last called, and says how many these are.
+// since it was last called, and says how many these are. Those that are associated
+// with them OpenAssociationChanges queues.
 func (s *Store) OpenPublications(ctx context.Context) (n int, err error) {
 	if err := s.pool.QueryRow(ctx, sqlPublicationWindows).Scan(&n); err != nil {
 		return 0, fmt.Errorf("look at windows of publication: %w", err)
