@@ -218,8 +218,9 @@ type Kind struct {
 
 // Env is what the process and the channel lend to a connector.
 type Env struct {
-	Limits       Limits // the channel's
-	AllowPrivate bool   // the channel's: targets on loopback and private addresses may be dialled
+	Channel      pim.ChannelCode // whose connector it is; "": nobody's
+	Limits       Limits          // the channel's
+	AllowPrivate bool            // the channel's: targets on loopback and private addresses may be dialled
 	Version      string
 	Wire         Wire // nil: nobody listens
 }

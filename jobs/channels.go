@@ -249,7 +249,7 @@ func (c *Channels) pacerOf(id pim.ChannelID) *pacer {
 // lend is the connector's environment on a channel.
 func (c *Channels) lend(ch *postgres.Channel, kind *connectors.Kind) connectors.Env {
 	env := c.env
-	env.AllowPrivate = ch.AllowPrivate
+	env.Channel, env.AllowPrivate = ch.Code, ch.AllowPrivate
 	env.Wire = &wire{channels: c, channel: ch, flow: flowOf(ch, kind), pacer: c.pacerOf(ch.ID)}
 	env.Limits = connectors.Limits{Batch: ch.Batch, Concurrency: ch.Concurrency, Timeout: ch.Timeout, Settle: ch.Settle}
 	return env

@@ -35,25 +35,13 @@ func (c *Connector) build(ctx context.Context) (*manifest, bool, error) {
 		return nil, false, err
 	}
 	defer unlock()
-	was, err := c.manifest(ctx)
+	was, there, err := c.begin(ctx)
 	if err != nil {
 		return nil, false, err
 	}
 	now := c.now().UTC()
-	if was.tag != "" && c.waitFrom(was.State.At) > soonest {
+	if c.waitFrom(was.State.At) > soonest {
 		return was, false, nil
-	}
-	there, err := c.store.stat(ctx, c.File)
-	if err != nil && !errors.Is(err, errMissing) {
-		return nil, false, err
-	}
-	if was.tag == "" {
-		if there.tag != "" {
-			return nil, false, errForeign(fmt.Sprintf("there is a %s without its %s", c.File, manifestName), c.File)
-		}
-		if err := c.swap(ctx, was, ""); err != nil {
-			return nil, false, err
-		}
 	}
 	b := &build{Connector: c, ctx: ctx, was: was, there: there}
 	b.m = *was

@@ -93,13 +93,19 @@ func config(url, format string) feed.Config {
 
 func connect(t testing.TB, config feed.Config, clock *clock) *feed.Connector {
 	t.Helper()
+	return connectOf(t, "", config, clock)
+}
+
+// connectOf makes the connector of a channel.
+func connectOf(t testing.TB, channel pim.ChannelCode, config feed.Config, clock *clock) *feed.Connector {
+	t.Helper()
 	raw, err := json.Marshal(config)
 	if err != nil {
 		t.Fatal(err)
 	}
 	limits := feed.Kind.Limits
 	limits.Batch = 5
-	c, err := feed.Kind.New(raw, connectors.Env{AllowPrivate: true, Version: "test", Limits: limits, Wire: connectortest.Listen(t, nil, secretKey)})
+	c, err := feed.Kind.New(raw, connectors.Env{Channel: channel, AllowPrivate: true, Version: "test", Limits: limits, Wire: connectortest.Listen(t, nil, secretKey)})
 	if err != nil {
 		t.Fatal(err)
 	}

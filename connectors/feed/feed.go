@@ -77,7 +77,7 @@ var Kind = &connectors.Kind{
 		if err != nil {
 			return nil, err
 		}
-		c := &Connector{settings: s, memory: runBytes, now: time.Now}
+		c := &Connector{settings: s, owner: string(env.Channel), memory: runBytes, now: time.Now}
 		if s.Folder != "" {
 			c.store = &folder{path: s.Folder, allowed: env.AllowPrivate}
 			return c, nil
@@ -98,11 +98,13 @@ var Kind = &connectors.Kind{
 type Connector struct {
 	*settings
 	store  store
-	memory int // how much of what is new is in memory at once, in bytes
+	owner  string // the channel's code; "": nobody's, and so whoever comes first
+	memory int    // how much of what is new is in memory at once, in bytes
 	now    func() time.Time
 
 	mu    sync.Mutex
 	built time.Time // of the manifest that was read last
+	mine  bool      // that one says that the feed is this channel's
 	index *index    // that was read last
 }
 
@@ -113,10 +115,14 @@ var (
 	_ connectors.Preflighter = (*Connector)(nil)
 )
 
-// Probe asks the target for its first name.
+// Probe asks the target for its first name, and whose feed lies there.
 func (c *Connector) Probe(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return &connectors.Error{Verdict: connectors.Unavailable, Err: err}
 	}
-	return harmless(c.store.check(ctx))
+	err := c.store.check(ctx)
+	if err == nil {
+		_, err = c.manifest(ctx)
+	}
+	return harmless(err)
 }

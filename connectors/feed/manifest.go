@@ -42,7 +42,8 @@ type manifest struct {
 
 // state is the connector's own part.
 type state struct {
-	Build    int64     `json:"build"` // +1 with each merge
+	Owner    string    `json:"owner,omitempty"` // the channel whose feed it is; "": it was made before that was noted
+	Build    int64     `json:"build"`           // +1 with each merge
 	At       time.Time `json:"at"`
 	Base     string    `json:"base,omitempty"` // "": there is none yet
 	Index    string    `json:"index,omitempty"`
@@ -109,7 +110,8 @@ func (s *said) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// manifest reads the manifest; one without a tag where there is none.
+// manifest reads the manifest; one without a tag where there is none. Another
+// channel's is an error.
 func (c *Connector) manifest(ctx context.Context) (*manifest, error) {
 	b, o, err := readAll(ctx, c.store, manifestName, maxManifest)
 	if errors.Is(err, errMissing) {
@@ -123,10 +125,40 @@ func (c *Connector) manifest(ctx context.Context) (*manifest, error) {
 		return nil, trouble("%s: %w", manifestName, err)
 	}
 	m.tag = o.tag
+	if owner := m.State.Owner; c.owner != "" && owner != "" && owner != c.owner {
+		return nil, trouble("this is where channel %s keeps its feed: give this channel a folder or prefix of its own; or, if that one is no more, remove %s, %s and %s",
+			owner, c.File, manifestName, stateDir)
+	}
+	c.noted(m)
+	return m, nil
+}
+
+// noted keeps what a manifest says that stands there now.
+func (c *Connector) noted(m *manifest) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.built = m.State.At
-	return m, nil
+	c.built, c.mine = m.State.At, m.State.Owner == c.owner
+}
+
+// begin reads the manifest, and makes one that says whose feed it is where none does.
+// there is the feed as it lies there. Its caller has the place's lock.
+func (c *Connector) begin(ctx context.Context) (m *manifest, there object, err error) {
+	if m, err = c.manifest(ctx); err != nil {
+		return nil, there, err
+	}
+	if there, err = c.store.stat(ctx, c.File); err != nil && !errors.Is(err, errMissing) {
+		return nil, there, err
+	}
+	if m.tag == "" && there.tag != "" {
+		return nil, there, errForeign(fmt.Sprintf("there is a %s without its %s", c.File, manifestName), c.File)
+	}
+	if m.tag == "" || m.State.Owner == "" && c.owner != "" {
+		m.State.Owner = c.owner
+		if err := c.swap(ctx, m, m.tag); err != nil {
+			return nil, there, err
+		}
+	}
+	return m, there, nil
 }
 
 func parseManifest(b []byte) (*manifest, error) {
@@ -170,8 +202,6 @@ func (c *Connector) swap(ctx context.Context, m *manifest, was string) error {
 	if err != nil {
 		return err
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.built = m.State.At
+	c.noted(m)
 	return nil
 }

@@ -48,6 +48,44 @@ func TestNeighboursStay(t *testing.T) {
 	}
 }
 
+// A folder or prefix is one channel's: of another nothing comes into its feed, and it is
+// told so, by its first push already. One from before that was noted belongs to whoever
+// comes first.
+func TestAPlaceIsOneChannels(t *testing.T) {
+	t.Parallel()
+	clock, old := newClock(), start(t)
+	old.says("live", old.polled(old.tickets(upsert("OLD", 1, "old"))...))
+	for name, folder := range map[string]string{"a new place": t.TempDir(), "an old one": old.folder} {
+		of := func(channel pim.ChannelCode) *bench {
+			config := feed.Config{Folder: folder}
+			return &bench{t: t, folder: folder, clock: clock, Connector: connectOf(t, channel, config, clock)}
+		}
+		first, second := of("first"), of("second")
+		tokens := first.tickets(upsert("A", 1, "one"))
+		for what, do := range map[string]func() error{
+			"push":  func() error { _, err := second.Push(t.Context(), []connectors.Item{upsert("A", 2, "two")}); return err },
+			"poll":  func() error { _, err := second.Poll(t.Context(), tokens); return err },
+			"read":  func() error { _, err := second.Read(t.Context(), []connectors.Item{upsert("A", 1, "one")}); return err },
+			"probe": func() error { return second.Probe(t.Context()) },
+		} {
+			if err := do(); err == nil || !strings.Contains(err.Error(), "where channel first keeps its feed") || connectors.AsError(err).Verdict != connectors.Unavailable || !connectors.Certain(err) {
+				t.Errorf("%s: %s by another channel: %v", name, what, err)
+			}
+		}
+		clock.pass(time.Hour)
+		first.says("live", first.polled(tokens...))
+		again := of("first") // after a restart
+		clock.pass(time.Hour)
+		again.says("live", again.polled(again.tickets(upsert("A", 2, "uno"))...))
+		if feed := again.read("feed.xml"); !strings.Contains(feed, "uno") || strings.Contains(feed, "two") || strings.Contains(feed, "old") != (folder == old.folder) {
+			t.Errorf("%s:\n%s", name, feed)
+		}
+		if err := again.Probe(t.Context()); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 // What a process that was killed left half-written goes with a later build.
 func TestLeftoversGo(t *testing.T) {
 	b := start(t)

@@ -23,6 +23,9 @@ func (c *Connector) Push(ctx context.Context, items []connectors.Item) ([]connec
 	if len(items) > maxItems {
 		return nil, &connectors.Error{Verdict: connectors.Permanent, Err: fmt.Errorf("%d items in one call, the limit is %d", len(items), maxItems)}
 	}
+	if err := c.ours(ctx); err != nil {
+		return nil, harmless(err)
+	}
 	// The name is that of the beginning: what is late is taken for what it is.
 	name := fmt.Sprintf("%s%016x-%s", segmentName, c.now().UnixNano(), rand.Text()[:12])
 	results := make([]connectors.Result, len(items))
@@ -62,6 +65,24 @@ func (c *Connector) Push(ctx context.Context, items []connectors.Item) ([]connec
 		return nil, err
 	}
 	return results, nil
+}
+
+// ours makes sure that the place is this channel's, so that no other's segments come
+// among its own.
+func (c *Connector) ours(ctx context.Context) error {
+	c.mu.Lock()
+	mine := c.mine
+	c.mu.Unlock()
+	if mine || c.owner == "" {
+		return nil
+	}
+	unlock, err := building.Lock(ctx, c.place())
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	_, _, err = c.begin(ctx)
+	return err
 }
 
 // entry is an item as a segment has it.
