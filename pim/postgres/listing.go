@@ -40,18 +40,21 @@ greatest(case when l.lane = 1 or c.marks_content & l.lane <> 0
        + case when l.lane = 4 then cat.revision_floor + p.media_rev + coalesce(parent.media_rev, 0) + coalesce(root.media_rev, 0) else 0 end,
          l.acked_rev, l.receipt_rev, l.sent_rev, 1)`
 
-// due_at may lie before dirty_at: it is kept when something is wanted again.
+// due_at may lie before dirty_at: it is kept when something is wanted again. What is
+// rejected is mostly rare, and has an index. The catalogue's row is looked up by its
+// key: a reading of it whole costs so much, as connections are set (see Open), that
+// beside it PostgreSQL tells no other costs apart, and may read all products.
 const sqlListings = `
 select l.channel_id, c.code, l.lane, l.product_id, p.sku, ` + stateOf + `, ` + wantedRevision + `,
        coalesce(l.acked_rev, 0), l.acked_at, case when l.dirty then l.dirty_at end,
        case when l.dirty and l.due_at < 'infinity' then greatest(l.due_at, l.dirty_at) end,
        l.attempts, coalesce(l.error, case when l.dirty and l.due_at = 'infinity' then 'waits until the target holds the content' end, ''),
        l.issues, l.verdict, coalesce(l.receipt_rev, 0), l.receipt_at, case when l.verified_at >= l.acked_at then l.verified_at end, coalesce(l.status, '')
-from listing l join channel c on c.id = l.channel_id and c.deleted_at is null join product p on p.id = l.product_id cross join catalogue cat
+from listing l join channel c on c.id = l.channel_id and c.deleted_at is null join product p on p.id = l.product_id join catalogue cat on cat.one
 left join product parent on parent.id = p.parent_id left join product root on root.id = parent.parent_id left join product_offer o on o.product_id = p.id
 where (l.product_id, l.channel_id, l.lane) > (@after_product, @after_channel, @after_lane)
   and (@channel = '' or c.code = @channel) and (@sku = '' or p.sku = @sku) and (@lane::smallint = 0 or l.lane = @lane)
-  and (@state = '' or ` + stateOf + ` = @state) and (not @issues or l.issues is not null)
+  and (@state <> 'rejected' or not l.dirty and l.error is not null) and (@state = '' or ` + stateOf + ` = @state) and (not @issues or l.issues is not null)
 order by l.product_id, l.channel_id, l.lane limit @limit`
 
 // Listings reads one page of listings by product, channel and lane, and the
@@ -74,7 +77,7 @@ func (s *Store) Listings(ctx context.Context, f ListingFilter, page Page) (list 
 			return nil, "", err
 		}
 	}
-	rows, err := s.pool.Query(ctx, sqlListings, pgx.NamedArgs{
+	rows, err := s.pool.Query(ctx, sqlListings, pgx.QueryExecModeDescribeExec, pgx.NamedArgs{ // planned for its values: see Products
 		"after_product": at[0], "after_channel": at[1], "after_lane": int16(at[2]), "channel": f.Channel, "sku": f.SKU,
 		"lane": int16(f.Lane), "state": f.State, "issues": f.Issues, "limit": page.limit() + 1,
 	})

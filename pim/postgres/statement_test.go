@@ -198,6 +198,33 @@ func TestRoadUsesItsIndexes(t *testing.T) {
 	}
 }
 
+// A question for what is rejected, of which there is mostly little, reads no other
+// listings.
+func TestRejectedListingsAreLookedUp(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.fill(h.channel("shop").ID, 5_000)
+	h.exec(`update listing set error = 'x', dirty = false where product_id % 1000 = 0`)
+	h.exec(`vacuum analyze listing`)
+	sql, args, err := pgx.NamedArgs{
+		"after_product": 0, "after_channel": 0, "after_lane": 0, "channel": "", "sku": "", "lane": 0, "state": pim.StateRejected, "issues": false, "limit": 101,
+	}.RewriteQuery(h.ctx, nil, sqlListings, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []struct{ Plan node }
+	var raw []byte
+	err = h.pool.QueryRow(h.ctx, "explain (format json) "+sql, append([]any{pgx.QueryExecModeDescribeExec}, args...)...).Scan(&raw)
+	if err != nil || json.Unmarshal(raw, &out) != nil {
+		t.Fatal(err)
+	}
+	used := false
+	out[0].Plan.each(func(n node) { used = used || n.Index == "listing_rejected" })
+	if !used {
+		t.Errorf("it reads others: %s", raw)
+	}
+}
+
 // fill adds products until there are n, each with a listing on every lane of a channel.
 func (h *house) fill(channel pim.ChannelID, n int) {
 	h.Helper()
@@ -244,6 +271,7 @@ func (h *house) checkPlans(of string) {
 		"first":     {sqlFirstOffers, "product_sku_key", ""},
 		"none":      {sqlNoOffers, "product_sku_key", ""},
 		"offers":    {sqlLockOffers, "product_offer_pkey", ""},
+		"preview":   {sqlSurveyOne, "product_sku_key listing_pkey", "channel consumer location"},
 		"product":   {sqlProduct, "product_sku_key association_target", "association_type location"},
 		"records":   {sqlRecordChanges, "", "record_change channel"},
 		"keys":      {sqlRecordKeys, "record_pkey", ""},

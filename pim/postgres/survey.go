@@ -63,7 +63,7 @@ select now(), cat.version, cat.derives & 1 <> 0, k.lane, k.unsure_at, l.channel_
        coalesce(k.lane = 1 and (select ` + awaited + ` from listing c where c.product_id = coalesce(root.id, parent.id) and c.channel_id = ch.id and c.lane = 1), false)
 from channel ch
 join consumer k on k.kind = 'drain' and k.channel_id = ch.id
-cross join (select revision_floor, version, derives from catalogue offset 0) cat
+cross join (select revision_floor, version, derives from catalogue where one offset 0) cat -- by its key: see sqlListings
 cross join (
 `
 	surveyedOf = `
