@@ -128,7 +128,9 @@ func withTwoLevels(t *testing.T, policy pim.Withdrawal) (*road, *webhooktest.Ser
 		sku, parent pim.SKU
 		values      pim.Values
 	}{
-		{"R", "", title("Shirt")}, {"red", "R", pim.Values{"colour": "red"}}, {"blue", "R", pim.Values{"colour": "blue"}},
+		{"R", "", title("Shirt")},
+		{"red", "R", pim.Values{"colour": "red"}},
+		{"blue", "R", pim.Values{"colour": "blue"}},
 		{"V", "red", pim.Values{"size": "m", "picture": []any{"a.jpg"}}},
 	} {
 		edit := postgres.Edit{SKU: e.sku, Mode: postgres.Merge, Family: &family.Code, Values: e.values}
