@@ -60,8 +60,10 @@ type courtesy struct {
 }
 
 func newCourtesy() *courtesy {
-	return &courtesy{turns: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/4)), most: turnMost, now: time.Now,
-		luck: func() bool { return rand.N(rideOneIn) == 0 }}
+	return &courtesy{
+		turns: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/4)), most: turnMost, now: time.Now,
+		luck: func() bool { return rand.N(rideOneIn) == 0 },
+	}
 }
 
 // heed notes that there is something that is not bulk.
