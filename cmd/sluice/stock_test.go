@@ -16,7 +16,7 @@ func TestStockCommands(t *testing.T) {
 	document(t, dir, "house.yaml", "resource: channel\ncode: shop\nconnector: webhook\nlocale: en-GB\ncurrency: EUR\n"+
 		"config: {url: {from_env: SHOP_URL}, secret: {from_env: SHOP_SECRET}}\npolicy: {stock: {buffer: 2, cap: 3}}\n")
 	commanded(t, env, 0, "apply", "-f", filepath.Join(dir, "house.yaml"), "--yes")
-	commanded(t, env, 0, "import", filepath.Join(dir, "cups.csv"), "--sku-column", "code")
+	commanded(t, env, 0, "import", filepath.Join(dir, "cups.csv"), "--sku-column", "code", "--report", filepath.Join(dir, "report.csv"))
 	spaces := regexp.MustCompile(` {2,}`)
 	for _, c := range []struct {
 		status     int
