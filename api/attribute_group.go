@@ -14,16 +14,8 @@ import (
 func (s *server) registerGroups() {
 	handle(s, op("list-attribute-groups", http.MethodGet, "/v1/attribute-groups", tagSchema, "List all attribute groups in their order"), s.listGroups)
 	handle(s, op("get-attribute-group", http.MethodGet, "/v1/attribute-groups/{code}", tagSchema, "Get an attribute group"),
-		func(ctx context.Context, in *CodePath) (*answer[*pim.AttributeGroup], error) {
-			schema, err := s.Store.RefreshSchema(ctx)
-			if err != nil {
-				return nil, err
-			}
-			g := schema.Groups[in.Code]
-			if g == nil {
-				return nil, postgres.ErrNotFound
-			}
-			return &answer[*pim.AttributeGroup]{g}, nil
+		func(ctx context.Context, in *CodePath) (*definitionAnswer[*pim.AttributeGroup], error) {
+			return getDefinition(ctx, s, "attribute-group/"+in.Code, func(x *pim.Schema) *pim.AttributeGroup { return x.Groups[in.Code] })
 		})
 	handle(s, op("put-attribute-group", http.MethodPut, "/v1/attribute-groups/{code}", tagSchema, "Create or replace an attribute group", creates,
 		takesJSON[pim.AttributeGroup](s, "code")), s.putGroup)
@@ -49,19 +41,12 @@ func (s *server) listGroups(ctx context.Context, _ *struct{}) (*answer[page[*pim
 	return pageOf(GroupsInOrder(schema), ""), nil
 }
 
-func (s *server) putGroup(ctx context.Context, in *putDefinition) (*putAnswer[*pim.AttributeGroup], error) {
+func (s *server) putGroup(ctx context.Context, in *putCode) (*definitionAnswer[*pim.AttributeGroup], error) {
 	g, err := decode[pim.AttributeGroup](in.RawBody, map[string]string{"code": in.Code})
 	if err != nil {
 		return nil, err
 	}
-	old, err := s.Store.RefreshSchema(ctx)
-	if err != nil {
-		return nil, err
-	}
-	before := old.Groups[in.Code] != nil
-	now, err := s.Store.ChangeSchema(ctx, postgres.SchemaChange{Groups: []pim.AttributeGroup{g}})
-	if err != nil {
-		return nil, fromFirst("/groups/0", err)
-	}
-	return &putAnswer[*pim.AttributeGroup]{created(before), now.Groups[in.Code]}, nil
+	a, err := putDefinition(ctx, s, in.IfMatch, "attribute-group/"+in.Code, postgres.SchemaChange{Groups: []pim.AttributeGroup{g}},
+		func(x *pim.Schema) *pim.AttributeGroup { return x.Groups[in.Code] })
+	return a, fromFirst("/groups/0", err)
 }

@@ -37,25 +37,25 @@ func TestBatchOfResources(t *testing.T) {
 	}
 	a := check(Editor, "/v1/attributes:batch", `[{"code":"care","type":"text","labels":{"en-GB":"Care"}},{"code":"color","type":"text"},{"code":"care","type":"text","max_length":9},
 		{"type":"text"},7,{"code":"x","type":"text","nope":1},{"code":"care","delete":true},{"code":"care","delete":true},{"code":"spare","if_match":1,"type":"text"},{"code":"spare","delete":"yes"}]`, `
-		care:created:0
+		care:created:1
 		color:rejected:0 /1=attribute.shape
-		care:stored:0
+		care:stored:2
 		:rejected:0 /3/code=field.missing
 		:rejected:0 /4=field.type
 		x:rejected:0 /5/nope=field.unknown
 		care:deleted:0
 		care:rejected:0 /7=not-found
-		spare:rejected:0 /8/if_match=field.unknown
+		spare:stored:1
 		spare:rejected:0 /9/delete=field.type`)
-	if a.Created != 1 || a.Stored != 1 || a.Deleted != 1 || a.Rejected != 7 {
+	if a.Created != 1 || a.Stored != 2 || a.Deleted != 1 || a.Rejected != 6 {
 		t.Errorf("%+v", a)
 	}
 	check(Editor, "/v1/locales:batch", "{\"code\":\"fr-FR\"}\n{\"code\":\"fr-FR\"}\n{\"code\":\"f\"}\n{\"code\":\"nl-BE\",\"labels\":{}}\n{\"code\":\"fr-FR\",\"delete\":true}", `
-		fr-FR:created:0
-		fr-FR:stored:0
+		fr-FR:created:1
+		fr-FR:stored:1
 		f:rejected:0 /2/code=locale
 		nl-BE:rejected:0 /3/labels=field.unknown
-		fr-FR:rejected:0 /4/delete=field.unknown`, "Content-Type", "application/x-ndjson")
+		fr-FR:deleted:0`, "Content-Type", "application/x-ndjson")
 	check(Editor, "/v1/categories:batch", `[{"code":"lamps","parent":"home"},{"code":"home"},{"code":"lamps","parent":"home"},{"code":"home","if_match":1,"labels":{"en-GB":"Home"}},{"code":"home","if_match":1},{"code":"home","delete":true},{"code":"lamps","delete":true,"if_match":1}]`, `
 		lamps:rejected:0 /0/parent=category.parent
 		home:created:1
@@ -69,7 +69,7 @@ func TestBatchOfResources(t *testing.T) {
 		sale:stored:1`)
 	check(Editor, "/v1/families:batch", `[{"code":"hat","attributes":[{"code":"name","required":true},{"code":"none"}]},{"code":"hat","attributes":[{"code":"name"}]}]`, `
 		hat:rejected:0 /0/attributes/1/code=attribute.unknown
-		hat:created:0`)
+		hat:created:1`)
 	// What is not there is created where that is another operation.
 	channel := `{"code":"%s","connector":"webhook","locale":"%s","currency":"EUR","config":{"url":"https://shop.example/x","secret":"` + testSecret + `"}}`
 	check(ChannelManager, "/v1/channels:batch", "["+fmt.Sprintf(channel, "shop", "en-GB")+","+fmt.Sprintf(channel, "bad", "xx")+","+fmt.Sprintf(channel, "shop", "de-DE")+`,{"code":"shop","delete":true,"if_match":1},{"code":"shop","delete":true}]`, `

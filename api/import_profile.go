@@ -25,11 +25,6 @@ type ImportProfileSpec struct {
 	Options importing.Options `json:"options"`
 }
 
-type putProfile struct {
-	CodePath
-	RawInput
-}
-
 func (s *server) registerImportProfiles() {
 	handle(s, op("list-import-profiles", http.MethodGet, "/v1/import-profiles", tagImports, "List saved options of imports"), s.listImportProfiles)
 	handle(s, op("get-import-profile", http.MethodGet, "/v1/import-profiles/{code}", tagImports, "Get saved options of imports"), s.getImportProfile)
@@ -60,29 +55,37 @@ func (s *server) listImportProfiles(ctx context.Context, in *struct{ Paging }) (
 	return pageOf(items, next), nil
 }
 
-func (s *server) getImportProfile(ctx context.Context, in *CodePath) (*answer[ImportProfile], error) {
+func (s *server) getImportProfile(ctx context.Context, in *CodePath) (*definitionAnswer[ImportProfile], error) {
 	p, err := s.Store.ImportProfile(ctx, in.Code)
 	if err != nil {
 		return nil, err
 	}
 	v, err := viewProfile(p)
-	return &answer[ImportProfile]{v}, err
+	return &definitionAnswer[ImportProfile]{http.StatusOK, etag(p.Rev), v}, err
 }
 
-func (s *server) putImportProfile(ctx context.Context, in *putProfile) (*putAnswer[ImportProfile], error) {
+func (s *server) putImportProfile(ctx context.Context, in *putCode) (*definitionAnswer[ImportProfile], error) {
 	spec, err := decode[ImportProfileSpec](in.RawBody, map[string]string{"code": in.Code})
 	if err != nil {
 		return nil, err
 	}
-	_, err = s.Store.ImportProfile(ctx, in.Code)
-	before := err == nil
-	if err != nil && !errors.Is(err, postgres.ErrNotFound) {
-		return nil, err
+	revision := func() (int64, error) {
+		p, err := s.Store.ImportProfile(ctx, in.Code)
+		return p.Rev, err
 	}
-	p, err := importing.SaveProfile(ctx, s.Store, in.Code, spec.Options)
-	if err != nil {
-		return nil, err
-	}
-	v, err := viewProfile(p)
-	return &putAnswer[ImportProfile]{created(before), v}, err
+	var a *definitionAnswer[ImportProfile]
+	err = s.atRevision(in.IfMatch, revision, func(rev int64) error {
+		was, err := revision()
+		if err != nil && !errors.Is(err, postgres.ErrNotFound) {
+			return err
+		}
+		p, err := importing.SaveProfile(ctx, s.Store, in.Code, spec.Options, rev)
+		if err != nil {
+			return err
+		}
+		v, err := viewProfile(p)
+		a = &definitionAnswer[ImportProfile]{created(was > 0), etag(p.Rev), v}
+		return err
+	})
+	return a, err
 }

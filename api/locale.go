@@ -21,20 +21,24 @@ type Locale struct {
 func (s *server) registerLocales() {
 	handle(s, op("list-locales", http.MethodGet, "/v1/locales", tagSchema, "List every locale (BCP 47, such as en-GB)"), s.listLocales)
 	handle(s, op("get-locale", http.MethodGet, "/v1/locales/{code}", tagSchema, "Get a locale"),
-		func(ctx context.Context, in *CodePath) (*answer[Locale], error) {
-			schema, err := s.Store.RefreshSchema(ctx)
-			if err != nil {
-				return nil, err
-			}
-			if !schema.Locales[pim.Locale(in.Code)] {
-				return nil, postgres.ErrNotFound
-			}
-			return &answer[Locale]{Locale{pim.Locale(in.Code), schema.Fallbacks[pim.Locale(in.Code)]}}, nil
+		func(ctx context.Context, in *CodePath) (*definitionAnswer[Locale], error) {
+			return getDefinition(ctx, s, "locale/"+in.Code, localeNamed(in.Code))
 		})
 	handle(s, op("put-locale", http.MethodPut, "/v1/locales/{code}", tagSchema, "Add a locale (BCP 47, such as en-GB), or say what it falls back to", creates,
-		says("It stays once it is there. Without a body its fallback stays as it is, too; a body without one takes it away. "+
+		says("Without a body its fallback stays as it is; a body without one takes it away. "+
 			"Where that shows something else, the channels' listings are looked at again, and what differs is sent."),
 		mayTakeJSON[Locale](s, "code")), s.putLocale)
+	handle(s, op("delete-locale", http.MethodDelete, "/v1/locales/{code}", tagSchema, "Delete a locale that no product or record has values in, and that no channel, text rule or other locale names",
+		says("Who still does is told by a 409. Labels in it stay.")),
+		func(ctx context.Context, in *deleteCode) (*struct{}, error) {
+			return nil, s.atRevision(in.IfMatch, func() (int64, error) { return s.definitionRevision(ctx, "locale/"+in.Code) }, func(rev int64) error {
+				return s.Store.DeleteLocale(ctx, pim.Locale(in.Code), rev)
+			})
+		})
+}
+
+func localeNamed(code string) func(*pim.Schema) Locale {
+	return func(x *pim.Schema) Locale { return Locale{pim.Locale(code), x.Fallbacks[pim.Locale(code)]} }
 }
 
 func (s *server) listLocales(ctx context.Context, _ *struct{}) (*answer[page[Locale]], error) {
@@ -55,7 +59,7 @@ func LocalesOf(schema *pim.Schema) []Locale {
 	return list
 }
 
-func (s *server) putLocale(ctx context.Context, in *putDefinition) (*putAnswer[Locale], error) {
+func (s *server) putLocale(ctx context.Context, in *putCode) (*definitionAnswer[Locale], error) {
 	code := pim.Locale(in.Code)
 	if err := pim.ValidLocale(code); err != nil {
 		return nil, badParameter("path.code", "locale", err.Error())
@@ -68,15 +72,8 @@ func (s *server) putLocale(ctx context.Context, in *putDefinition) (*putAnswer[L
 		}
 		change.Fallbacks = map[pim.Locale]pim.Locale{code: l.Fallback}
 	}
-	old, err := s.Store.RefreshSchema(ctx)
-	if err != nil {
-		return nil, err
-	}
-	now, err := s.Store.ChangeSchema(ctx, change)
-	if err != nil {
-		return nil, atFallback(err)
-	}
-	return &putAnswer[Locale]{created(old.Locales[code]), Locale{code, now.Fallbacks[code]}}, nil
+	a, err := putDefinition(ctx, s, in.IfMatch, "locale/"+in.Code, change, localeNamed(in.Code))
+	return a, atFallback(err)
 }
 
 // atFallback gives the faults of a fallback their place in the body.

@@ -26,7 +26,7 @@ func TestLocationBodies(t *testing.T) {
 	}
 	k.want(k.do(Editor, "PUT", "/v1/locations/shop-1", `{}`, "If-Match", `"1"`), 412, nil)
 	k.refused(k.do(Editor, "PUT", "/v1/locations/shop-1", `{"safety_stock":-1}`), 422, "/safety_stock", "limit")
-	k.refused(k.do(Editor, "PUT", "/v1/locations/shop-1", `{"labels":{"xx-XX":"?"}}`), 422, "/labels/xx-XX", "locale.unknown")
+	k.refused(k.do(Editor, "PUT", "/v1/locations/shop-1", `{"labels":{"xx-XX":"?"}}`), 422, "/labels/xx-XX", "locale.tag")
 	k.want(k.do(Viewer, "PUT", "/v1/locations/shop-1", `{}`), 403, nil)
 	k.want(k.do(Viewer, "GET", "/v1/locations/none", nil), 404, nil)
 	var list page[LocationView]

@@ -48,8 +48,16 @@ func (s *server) registerPriceRules() {
 	handle(s, op("list-price-lists", http.MethodGet, "/v1/price-lists", tagOffers, "List all price lists by code"), s.listPriceLists)
 	handle(s, op("get-price-list", http.MethodGet, "/v1/price-lists/{code}", tagOffers, "Get a price list"), s.getPriceList)
 	handle(s, op("put-price-list", http.MethodPut, "/v1/price-lists/{code}", tagOffers, "Create or replace a price list", creates,
-		says("Without a body it is made with its code alone, and left as it is when it is there. It stays once it is there. With another base or other currencies its rules' prices are derived anew."),
+		says("Without a body it is made with its code alone, and left as it is when it is there. With another base or other currencies its rules' prices are derived anew."),
 		mayTakeJSON[pim.PriceList](s, "code")), s.putPriceList)
+	handle(s, op("delete-price-list", http.MethodDelete, "/v1/price-lists/{code}", tagOffers, "Delete a price list without prices that no channel, price list or price rule names",
+		says("Who still does is told by a 409. Prices of deleted products in it go with it. The list default stays.")),
+		func(ctx context.Context, in *deleteCode) (*struct{}, error) {
+			return nil, s.atRevision(in.IfMatch, func() (int64, error) {
+				l, err := s.Store.PriceList(ctx, in.Code)
+				return l.Rev, err
+			}, func(rev int64) error { return s.Store.DeletePriceList(ctx, in.Code, rev) })
+		})
 
 	handle(s, op("list-price-rules", http.MethodGet, "/v1/price-rules", tagOffers, "List all price rules by code"), s.listPriceRules)
 	handle(s, op("get-price-rule", http.MethodGet, "/v1/price-rules/{code}", tagOffers, "Get a price rule"), s.getPriceRule)

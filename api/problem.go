@@ -173,6 +173,13 @@ func (s *server) problem(ctx context.Context, err error) *Problem {
 	if e, ok := errors.AsType[*pim.FilterError](err); ok {
 		return badFilter(e)
 	}
+	if e, ok := errors.AsType[*postgres.InUse](err); ok {
+		p := problem(http.StatusConflict, "in-use", "others still refer to it")
+		for _, by := range e.By {
+			p.Errors = append(p.Errors, Fault{Code: by.Code, Detail: by.Detail})
+		}
+		return p
+	}
 	if e, ok := errors.AsType[*jobs.ClosedError](err); ok {
 		return problem(http.StatusConflict, "channel-closed", "the channel cannot be opened: "+e.Err.Error())
 	}

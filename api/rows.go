@@ -115,7 +115,7 @@ func clipSKU(s string) string {
 func (b *binder) finish(m map[string]any, known ...string) {
 	for name := range m {
 		if !slices.Contains(known, name) {
-			b.fault(pim.JoinPointer("", name), "field.unknown", fmt.Sprintf("a row has no field %q", clip(name)))
+			b.fault(pim.JoinPointer("", name), "field.unknown", fmt.Sprintf("there is no field %q here", clip(name)))
 		}
 	}
 }

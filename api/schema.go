@@ -20,19 +20,10 @@ type CodePath struct {
 	Code string `path:"code" maxLength:"100"`
 }
 
-// Code is a currency.
-type Code struct {
-	Code string `json:"code"`
-}
-
-type putDefinition struct {
-	CodePath
-	RawInput
-}
-
-// putAnswer is a definition as it is stored now.
-type putAnswer[T any] struct {
+// definitionAnswer is a definition as it is stored now.
+type definitionAnswer[T any] struct {
 	Status int
+	ETag   string `header:"ETag" doc:"The definition's revision"`
 	Body   T
 }
 
@@ -69,50 +60,50 @@ func (s *server) registerSchema() {
 		})
 
 	s.registerLocales()
-	registerCodes(s, codeList[pim.Currency]{
-		one: "currency", many: "currencies", path: "/v1/currencies", what: "currency (ISO 4217, such as EUR)",
-		have: func(x *pim.Schema) map[pim.Currency]bool { return x.Currencies },
-		change: func(c pim.Currency) postgres.SchemaChange {
-			return postgres.SchemaChange{Currencies: []pim.Currency{c}}
-		},
+	s.registerCurrencies()
+}
+
+// getDefinition answers a definition of the schema; what is its name in Schema.Revisions.
+func getDefinition[T any](ctx context.Context, s *server, what string, of func(*pim.Schema) T) (*definitionAnswer[T], error) {
+	schema, err := s.Store.RefreshSchema(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if schema.Revisions[what] == 0 {
+		return nil, postgres.ErrNotFound
+	}
+	return &definitionAnswer[T]{http.StatusOK, etag(schema.Revisions[what]), of(schema)}, nil
+}
+
+func (s *server) definitionRevision(ctx context.Context, what string) (int64, error) {
+	schema, err := s.Store.RefreshSchema(ctx)
+	if err != nil {
+		return 0, err
+	}
+	if schema.Revisions[what] == 0 {
+		return 0, postgres.ErrNotFound
+	}
+	return schema.Revisions[what], nil
+}
+
+// putDefinition makes the change that puts a definition, under an If-Match.
+func putDefinition[T any](ctx context.Context, s *server, ifMatch, what string, change postgres.SchemaChange, of func(*pim.Schema) T) (*definitionAnswer[T], error) {
+	var a *definitionAnswer[T]
+	err := s.atRevision(ifMatch, func() (int64, error) { return s.definitionRevision(ctx, what) }, func(rev int64) error {
+		was, err := s.definitionRevision(ctx, what)
+		if err != nil && !errors.Is(err, postgres.ErrNotFound) {
+			return err
+		}
+		if rev > 0 {
+			change.IfMatch = map[string]int64{what: rev}
+		}
+		now, err := s.Store.ChangeSchema(ctx, change)
+		if err == nil {
+			a = &definitionAnswer[T]{created(was > 0), etag(now.Revisions[what]), of(now)}
+		}
+		return err
 	})
-}
-
-// codeList is a list of codes that the schema has.
-type codeList[K ~string] struct {
-	one, many, path, what string
-	have                  func(*pim.Schema) map[K]bool
-	change                func(K) postgres.SchemaChange
-}
-
-func registerCodes[K ~string](s *server, l codeList[K]) {
-	handle(s, op("list-"+l.many, http.MethodGet, l.path, tagSchema, "List every "+l.what),
-		func(ctx context.Context, _ *struct{}) (*answer[page[Code]], error) {
-			schema, err := s.Store.RefreshSchema(ctx)
-			if err != nil {
-				return nil, err
-			}
-			var items []Code
-			for _, c := range slices.Sorted(maps.Keys(l.have(schema))) {
-				items = append(items, Code{string(c)})
-			}
-			return pageOf(items, ""), nil
-		})
-	handle(s, op("put-"+l.one, http.MethodPut, l.path+"/{code}", tagSchema, "Add a "+l.what, creates, says("It needs no body, and stays once it is there.")),
-		func(ctx context.Context, in *CodePath) (*putAnswer[Code], error) {
-			old, err := s.Store.RefreshSchema(ctx)
-			if err != nil {
-				return nil, err
-			}
-			before := l.have(old)[K(in.Code)]
-			if _, err := s.Store.ChangeSchema(ctx, l.change(K(in.Code))); err != nil {
-				if invalid, ok := errors.AsType[*pim.Invalid](err); ok {
-					return nil, badParameter("path.code", invalid.Problems[0].Code, invalid.Problems[0].Detail)
-				}
-				return nil, err
-			}
-			return &putAnswer[Code]{created(before), Code{in.Code}}, nil
-		})
+	return a, err
 }
 
 func (s *server) listAttributes(ctx context.Context, _ *struct{}) (*answer[page[*pim.Attribute]], error) {
@@ -123,33 +114,18 @@ func (s *server) listAttributes(ctx context.Context, _ *struct{}) (*answer[page[
 	return pageOf(slices.SortedFunc(maps.Values(schema.Attributes), func(a, b *pim.Attribute) int { return cmp.Compare(a.Code, b.Code) }), ""), nil
 }
 
-func (s *server) getAttribute(ctx context.Context, in *CodePath) (*answer[*pim.Attribute], error) {
-	schema, err := s.Store.RefreshSchema(ctx)
-	if err != nil {
-		return nil, err
-	}
-	a := schema.Attributes[in.Code]
-	if a == nil {
-		return nil, postgres.ErrNotFound
-	}
-	return &answer[*pim.Attribute]{a}, nil
+func (s *server) getAttribute(ctx context.Context, in *CodePath) (*definitionAnswer[*pim.Attribute], error) {
+	return getDefinition(ctx, s, "attribute/"+in.Code, func(x *pim.Schema) *pim.Attribute { return x.Attributes[in.Code] })
 }
 
-func (s *server) putAttribute(ctx context.Context, in *putDefinition) (*putAnswer[*pim.Attribute], error) {
-	a, err := decode[pim.Attribute](in.RawBody, map[string]string{"code": in.Code})
+func (s *server) putAttribute(ctx context.Context, in *putCode) (*definitionAnswer[*pim.Attribute], error) {
+	d, err := decode[pim.Attribute](in.RawBody, map[string]string{"code": in.Code})
 	if err != nil {
 		return nil, err
 	}
-	old, err := s.Store.RefreshSchema(ctx)
-	if err != nil {
-		return nil, err
-	}
-	before := old.Attributes[in.Code] != nil
-	now, err := s.Store.ChangeSchema(ctx, postgres.SchemaChange{Attributes: []pim.Attribute{a}})
-	if err != nil {
-		return nil, fromFirst("/attributes/0", err)
-	}
-	return &putAnswer[*pim.Attribute]{created(before), now.Attributes[in.Code]}, nil
+	a, err := putDefinition(ctx, s, in.IfMatch, "attribute/"+in.Code, postgres.SchemaChange{Attributes: []pim.Attribute{d}},
+		func(x *pim.Schema) *pim.Attribute { return x.Attributes[in.Code] })
+	return a, fromFirst("/attributes/0", err)
 }
 
 func (s *server) listFamilies(ctx context.Context, _ *struct{}) (*answer[page[*pim.Family]], error) {
@@ -160,33 +136,18 @@ func (s *server) listFamilies(ctx context.Context, _ *struct{}) (*answer[page[*p
 	return pageOf(slices.SortedFunc(maps.Values(schema.Families), func(a, b *pim.Family) int { return cmp.Compare(a.Code, b.Code) }), ""), nil
 }
 
-func (s *server) getFamily(ctx context.Context, in *CodePath) (*answer[*pim.Family], error) {
-	schema, err := s.Store.RefreshSchema(ctx)
-	if err != nil {
-		return nil, err
-	}
-	f := schema.Families[in.Code]
-	if f == nil {
-		return nil, postgres.ErrNotFound
-	}
-	return &answer[*pim.Family]{f}, nil
+func (s *server) getFamily(ctx context.Context, in *CodePath) (*definitionAnswer[*pim.Family], error) {
+	return getDefinition(ctx, s, "family/"+in.Code, func(x *pim.Schema) *pim.Family { return x.Families[in.Code] })
 }
 
-func (s *server) putFamily(ctx context.Context, in *putDefinition) (*putAnswer[*pim.Family], error) {
+func (s *server) putFamily(ctx context.Context, in *putCode) (*definitionAnswer[*pim.Family], error) {
 	f, err := decode[pim.Family](in.RawBody, map[string]string{"code": in.Code})
 	if err != nil {
 		return nil, err
 	}
-	old, err := s.Store.RefreshSchema(ctx)
-	if err != nil {
-		return nil, err
-	}
-	before := old.Families[in.Code] != nil
-	now, err := s.Store.ChangeSchema(ctx, postgres.SchemaChange{Families: []pim.Family{f}})
-	if err != nil {
-		return nil, fromFirst("/families/0", err)
-	}
-	return &putAnswer[*pim.Family]{created(before), now.Families[in.Code]}, nil
+	a, err := putDefinition(ctx, s, in.IfMatch, "family/"+in.Code, postgres.SchemaChange{Families: []pim.Family{f}},
+		func(x *pim.Schema) *pim.Family { return x.Families[in.Code] })
+	return a, fromFirst("/families/0", err)
 }
 
 // fromFirst makes pointers below prefix, where the store saw the one thing of

@@ -103,11 +103,7 @@ func (s *Schema) CheckPriceList(l *PriceList) []Problem {
 	if err := ValidCode("price list", l.Code); err != nil {
 		ps.add("/code", "code", err.Error())
 	}
-	for locale := range l.Labels {
-		if !s.Locales[locale] {
-			ps.add("/labels/"+pointerToken(string(locale)), "locale.unknown", fmt.Sprintf("locale %s is not known", quote(string(locale))))
-		}
-	}
+	ps.labels("/labels", l.Labels)
 	if utf8.RuneCountInString(l.CustomerGroup) > maxCode {
 		ps.add("/customer_group", "price_list.customer_group", fmt.Sprintf("a customer group has at most %d characters", maxCode))
 	}

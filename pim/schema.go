@@ -134,6 +134,9 @@ type Schema struct {
 	ListCurrencies map[string][]Currency
 	PriceRules     bool // there are price rules, or were
 	PriceGuards    bool // there are price lists whose changes are judged
+	// Revisions are those of attributes, families, attribute groups and locales, by
+	// kind and code: "attribute/name", "attribute-group/texts".
+	Revisions map[string]int64
 
 	cache schemaCache // lookup tables of CheckValues
 }

@@ -2,7 +2,6 @@ package pim
 
 import (
 	"fmt"
-	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -154,11 +153,7 @@ func (s *Schema) CheckLocation(l *Location) []Problem {
 	if err := ValidCode("location", l.Code); err != nil {
 		ps.add("/code", "code", err.Error())
 	}
-	for _, locale := range slices.Sorted(maps.Keys(l.Labels)) {
-		if !s.Locales[locale] {
-			ps.add(JoinPointer("/labels", string(locale)), "locale.unknown", fmt.Sprintf("locale %s is not known", quote(string(locale))))
-		}
-	}
+	ps.labels("/labels", l.Labels)
 	if l.SafetyStock < 0 || l.SafetyStock > maxStock {
 		ps.add("/safety_stock", "stock.range", fmt.Sprintf("safety stock is from 0 to %d", int64(maxStock)))
 	}

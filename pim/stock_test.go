@@ -36,7 +36,7 @@ func TestCheckStock(t *testing.T) {
 		}
 	}
 	got := strings.Join(problemCodes(s.CheckLocation(&Location{Code: "a b", Labels: map[Locale]string{"xx-XX": "x"}, SafetyStock: -1})), ",")
-	if want := "code /code,locale.unknown /labels/xx-XX,stock.range /safety_stock"; got != want {
+	if want := "code /code,locale.tag /labels/xx-XX,stock.range /safety_stock"; got != want {
 		t.Errorf("CheckLocation = %s, want %s", got, want)
 	}
 }

@@ -197,10 +197,10 @@ func TestHouseAsCode(t *testing.T) {
 	changed = strings.Replace(changed, "category_root: shoes", "category_root: hats", 1)
 	changed = changed[:strings.Index(changed, "resource: text-rule")] + changed[strings.Index(changed, "resource: provider"):]
 	changed = changed[:strings.Index(changed, "resource: category\ncode: boots")] + changed[strings.Index(changed, "resource: attribute\ncode: name"):]
-	changed += "---\nresource: category\ncode: hats\n---\nresource: text-rule\ncode: fr-en\naction: translate\nfrom: fr-FR\nto: [en-GB]\nattributes: [name]\nproviders: [pseudo]\n"
+	changed += "---\nresource: locale\ncode: en-GB\n---\nresource: category\ncode: hats\n---\nresource: text-rule\ncode: fr-en\naction: translate\nfrom: fr-FR\nto: [en-GB]\nattributes: [name]\nproviders: [pseudo]\n"
 	document(t, dir, "house.yaml", changed)
 	said := commanded(t, env, 3, "diff", "-f", filepath.Join(dir, "house.yaml"), "--prune")
-	for _, want := range []string{"~ channel shop", `policy.withdrawal: "disable" → "delete"`, `category_root: "shoes" → "hats"`, "+ text-rule fr-en", "- text-rule en-fr", "- category boots", "- category shoes", "+ category hats", "7 to change"} {
+	for _, want := range []string{"~ channel shop", `policy.withdrawal: "disable" → "delete"`, `category_root: "shoes" → "hats"`, "+ text-rule fr-en", "- text-rule en-fr", "- category boots", "- category shoes", "+ category hats", "- locale nl-NL", "10 to change"} {
 		if !strings.Contains(said, want) {
 			t.Errorf("%q is not in\n%s", want, said)
 		}

@@ -125,7 +125,7 @@ func (i importCmd) Run(ctx context.Context, c console, log *slog.Logger) error {
 		return err
 	}
 	if i.Save != "" {
-		if _, err := importing.SaveProfile(ctx, store, i.Save, opts); err != nil {
+		if _, err := importing.SaveProfile(ctx, store, i.Save, opts, 0); err != nil {
 			return err
 		}
 	}

@@ -57,11 +57,14 @@ func changing(ctx context.Context, log *slog.Logger, do func(*postgres.Store) er
 }
 
 // deleted says what came of deleting what is of a kind by its code; used is why
-// that cannot be.
+// that cannot be, where the store does not say it.
 func deleted(c console, err error, kind, code, used string) error {
+	var by *postgres.InUse
 	switch {
 	case errors.Is(err, postgres.ErrNotFound):
 		return fmt.Errorf("there is no %s %s", kind, code)
+	case errors.As(err, &by):
+		return fmt.Errorf("%s %s %w", kind, code, by)
 	case errors.Is(err, postgres.ErrInUse):
 		return errors.New(used)
 	case err != nil:

@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"log/slog"
 
 	"github.com/sluicehub/sluice/api"
 	"github.com/sluicehub/sluice/pim"
@@ -12,8 +13,9 @@ import (
 )
 
 type localeCmd struct {
-	List localeListCmd `cmd:"" help:"List the locales, and what they fall back to."`
-	Put  localePutCmd  `cmd:"" help:"Add a locale, or say what it falls back to."`
+	List   localeListCmd   `cmd:"" help:"List the locales, and what they fall back to."`
+	Put    localePutCmd    `cmd:"" help:"Add a locale, or say what it falls back to."`
+	Delete localeDeleteCmd `cmd:"" help:"Delete a locale that nothing is in, and nothing names; labels in it stay."`
 }
 
 type localeListCmd struct {
@@ -51,4 +53,15 @@ func (p localePutCmd) Run(ctx context.Context, c console) error {
 	}
 	_, err = fmt.Fprintf(c.out, "Locale %s is set.\n", p.Code)
 	return err
+}
+
+type localeDeleteCmd struct {
+	Code pim.Locale `arg:"" help:"The locale."`
+}
+
+// Run deletes the locale.
+func (d localeDeleteCmd) Run(ctx context.Context, c console, log *slog.Logger) error {
+	return changing(ctx, log, func(store *postgres.Store) error {
+		return deleted(c, store.DeleteLocale(ctx, d.Code, 0), "locale", string(d.Code), "")
+	})
 }

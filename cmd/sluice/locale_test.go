@@ -25,6 +25,13 @@ func TestLocaleAndUnitCommands(t *testing.T) {
 		{[]string{"locale", "list", "--json"}, 0, `"fallback": "de-DE"`},
 		{[]string{"locale", "put", "de-AT", "--fallback", ""}, 0, "Locale de-AT is set."},
 		{[]string{"locale", "list"}, 0, "de-AT   -\n"},
+		{[]string{"locale", "put", "de-AT", "--fallback", "en-US"}, 0, "Locale de-AT is set."},
+		{[]string{"locale", "delete", "en-US"}, 1, "locale en-US is still in use: locale de-AT falls back to it"},
+		{[]string{"locale", "delete", "de-AT"}, 0, "Locale de-AT is deleted."},
+		{[]string{"locale", "delete", "de-AT"}, 1, "there is no locale de-AT"},
+		{[]string{"price-list", "put", "sale"}, 0, "Price list sale is set."},
+		{[]string{"price-list", "delete", "sale"}, 0, "Price list sale is deleted."},
+		{[]string{"price-list", "delete", "default"}, 1, "a house keeps the price list that it began with"},
 		{[]string{"unit", "list", "mass"}, 0, "KGM"},
 		{[]string{"unit", "list", "--json"}, 0, `"code": "CMT"`},
 	} {

@@ -44,7 +44,7 @@ type cli struct {
 	Rendition  renditionCmd  `cmd:"" help:"Say what is made of images."`
 	Task       taskCmd       `cmd:"" help:"See what is still to be fetched, made and translated, try it again, or cancel it."`
 	Provider   providerCmd   `cmd:"" help:"List and set translation and text services."`
-	PriceList  priceListCmd  `cmd:"" help:"List and set price lists."`
+	PriceList  priceListCmd  `cmd:"" help:"Keep price lists."`
 	Publish    publishCmd    `cmd:"" name:"publication" help:"Say from when and until when products are published on channels."`
 	PriceRule  priceRuleCmd  `cmd:"" help:"Say how prices are derived from others."`
 	Location   locationCmd   `cmd:"" help:"Keep the locations that stock is at."`
@@ -62,7 +62,7 @@ type cli struct {
 	Record     recordCmd     `cmd:"" help:"Keep the records of reference entities."`
 	Category   categoryCmd   `cmd:"" help:"Keep trees of categories."`
 	Unit       unitCmd       `cmd:"" help:"List the units that measurements are taken in."`
-	Locale     localeCmd     `cmd:"" help:"List and add locales, and say what they fall back to."`
+	Locale     localeCmd     `cmd:"" help:"Keep locales, and say what they fall back to."`
 	Product    productCmd    `cmd:"" help:"Find products, see how they changed, and bring them back."`
 	Import     importCmd     `cmd:"" help:"Import products from a file of CSV, JSON Lines or a JSON array."`
 	Export     exportCmd     `cmd:"" help:"Write products as a file, which an import takes back."`

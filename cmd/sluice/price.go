@@ -18,8 +18,9 @@ import (
 )
 
 type priceListCmd struct {
-	List priceListListCmd `cmd:"" help:"List the price lists."`
-	Put  priceListPutCmd  `cmd:"" help:"Create or replace a price list."`
+	List   priceListListCmd   `cmd:"" help:"List the price lists."`
+	Put    priceListPutCmd    `cmd:"" help:"Create or replace a price list."`
+	Delete priceListDeleteCmd `cmd:"" help:"Delete a price list without prices that nothing names."`
 }
 
 type priceListListCmd struct {
@@ -77,6 +78,17 @@ func (p priceListPutCmd) Run(ctx context.Context, c console, log *slog.Logger) e
 		_, err := fmt.Fprintf(c.out, "Price list %s is set.\n", p.Code)
 		return err
 	}, postgres.Consumer{Kind: postgres.Derive})
+}
+
+type priceListDeleteCmd struct {
+	Code string `arg:"" help:"The list's code."`
+}
+
+// Run deletes the list.
+func (d priceListDeleteCmd) Run(ctx context.Context, c console, log *slog.Logger) error {
+	return changing(ctx, log, func(store *postgres.Store) error {
+		return deleted(c, store.DeletePriceList(ctx, d.Code, 0), "price list", d.Code, "")
+	})
 }
 
 type priceRuleCmd struct {

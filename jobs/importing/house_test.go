@@ -120,7 +120,7 @@ func TestLayoutsAreProfiles(t *testing.T) {
 	if _, err := (Options{Profile: "datanorm"}).WithProfile(t.Context(), store); err == nil {
 		t.Error("a profile that nobody has is taken")
 	}
-	if _, err := SaveProfile(t.Context(), store, "shopify", Options{Layout: "shopify", Currency: "EUR"}); err != nil {
+	if _, err := SaveProfile(t.Context(), store, "shopify", Options{Layout: "shopify", Currency: "EUR"}, 0); err != nil {
 		t.Fatal(err)
 	}
 	if o, err = (Options{Profile: "shopify"}).WithProfile(t.Context(), store); err != nil || o.Currency != "EUR" {

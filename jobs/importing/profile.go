@@ -57,7 +57,7 @@ func (o Options) overProfile(ctx context.Context, store *postgres.Store) (Option
 
 // SaveProfile checks a profile's code and options, and keeps them. What is of
 // one import only is left out: the name of another profile, and a dry run.
-func SaveProfile(ctx context.Context, store *postgres.Store, code string, o Options) (postgres.ImportProfile, error) {
+func SaveProfile(ctx context.Context, store *postgres.Store, code string, o Options, ifMatch int64) (postgres.ImportProfile, error) {
 	if err := pim.ValidCode("profile", code); err != nil {
 		return postgres.ImportProfile{}, invalid("/code", "code", err.Error())
 	}
@@ -69,5 +69,5 @@ func SaveProfile(ctx context.Context, store *postgres.Store, code string, o Opti
 	if err != nil {
 		return postgres.ImportProfile{}, err
 	}
-	return store.PutImportProfile(ctx, code, raw)
+	return store.PutImportProfile(ctx, code, raw, ifMatch)
 }

@@ -128,6 +128,9 @@ func (s *Store) CreateChannel(ctx context.Context, c Channel) (*Channel, error) 
 			}
 			return err
 		}
+		if err := sellsIn(ctx, tx, &c); err != nil {
+			return err
+		}
 		if _, err := tx.Exec(ctx, sqlCreateDrains, pgx.NamedArgs{"channel": c.ID}); err != nil {
 			return err
 		}
@@ -229,6 +232,9 @@ func (s *Store) UpdateChannel(ctx context.Context, c Channel) (*Channel, error) 
 		first = sqlFenceChannel
 	}
 	err = s.changeChannel(ctx, first, sqlUpdateChannel, c.args(), ErrStale, func(tx pgx.Tx) error {
+		if err := sellsIn(ctx, tx, &c); err != nil {
+			return err
+		}
 		if err := restock(tx); err != nil {
 			return err
 		}

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -12,12 +13,13 @@ import (
 // ImportProfile is a name for options of imports.
 type ImportProfile struct {
 	Code      string          `json:"code"`
+	Rev       int64           `json:"-"` // the ETag
 	CreatedAt time.Time       `json:"created_at"`
 	UpdatedAt time.Time       `json:"updated_at"`
 	Options   json.RawMessage `json:"options"`
 }
 
-const importProfileColumns = `code, created_at, updated_at, options`
+const importProfileColumns = `code, rev, created_at, updated_at, options`
 
 const sqlImportProfile = `select ` + importProfileColumns + ` from import_profile where code = @code`
 
@@ -49,15 +51,29 @@ func (s *Store) ImportProfiles(ctx context.Context, page Page) (list []ImportPro
 	return list, next, err
 }
 
-const sqlPutImportProfile = `
-insert into import_profile (code, options) values (@code, @options)
-on conflict (code) do update set options = excluded.options, updated_at = now()
+const (
+	sqlPutImportProfile = `
+insert into import_profile as p (code, options) values (@code, @options)
+on conflict (code) do update set options = excluded.options, updated_at = now(), rev = p.rev + (p.options is distinct from excluded.options)::int
 returning ` + importProfileColumns
+	sqlChangeImportProfile = `
+update import_profile set options = @options, updated_at = now(), rev = rev + (options is distinct from @options)::int
+where code = @code and rev = @rev returning ` + importProfileColumns
+)
 
 // PutImportProfile makes a profile, or puts other options in the place of those
-// that it had. The caller has checked code and options.
-func (s *Store) PutImportProfile(ctx context.Context, code string, options json.RawMessage) (ImportProfile, error) {
-	return s.importProfile(ctx, sqlPutImportProfile, pgx.NamedArgs{"code": code, "options": options})
+// that it had. The caller has checked code and options. ifMatch, when not 0, is the
+// revision that it must have (ErrStale).
+func (s *Store) PutImportProfile(ctx context.Context, code string, options json.RawMessage, ifMatch int64) (ImportProfile, error) {
+	args := pgx.NamedArgs{"code": code, "options": options, "rev": ifMatch}
+	if ifMatch == 0 {
+		return s.importProfile(ctx, sqlPutImportProfile, args)
+	}
+	p, err := s.importProfile(ctx, sqlChangeImportProfile, args)
+	if errors.Is(err, ErrNotFound) {
+		err = ErrStale
+	}
+	return p, err
 }
 
 const sqlDeleteImportProfile = `delete from import_profile where code = @code`

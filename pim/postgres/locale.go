@@ -12,7 +12,7 @@ import (
 
 const (
 	sqlPutFallbacks = `
-update locale l set fallback = nullif(i.fallback, '') from unnest(@codes::text[], @fallbacks::text[]) i (code, fallback)
+update locale l set fallback = nullif(i.fallback, ''), rev = l.rev + 1 from unnest(@codes::text[], @fallbacks::text[]) i (code, fallback)
 where l.code = i.code`
 
 	// sqlMarkLocales has the channels look at their listings again that show a

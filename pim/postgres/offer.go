@@ -72,7 +72,9 @@ select from product_offer where product_id in (select id from product where sku 
 const sqlPrices = `
 with input as (
     select i.at, i.price_list, i.currency, i.min_quantity, i.valid_from::timestamptz, i.valid_to::timestamptz, i.amount::numeric, i.gone,
-           i.as_of, i.sequence, p.id as product_id
+           i.as_of, i.sequence, p.id as product_id,
+           case when i.price_list <> all(array(select code from price_list)) then 'price_list'
+                when i.currency <> all(array(select code from currency)) then 'currency' end as gone_with -- deleted since they were checked
     from unnest(@at::int[], @sku::text[], @list::text[], @currency::text[], @quantity::int[], @from::text[], @to::text[],
                 @amount::text[], @drop::boolean[], @as_of::timestamptz[], @sequence::bigint[])
         as i (at, sku, price_list, currency, min_quantity, valid_from, valid_to, amount, gone, as_of, sequence)
@@ -81,7 +83,7 @@ with input as (
 ),
 fresh as (
     select i.*, c.amount as old_amount, c.valid_to as old_valid_to from input i left join price c using (product_id, price_list, currency, min_quantity, valid_from)
-    where case when i.gone then c.product_id is not null and c.rules is null
+    where i.gone_with is null and case when i.gone then c.product_id is not null and c.rules is null
                else c.product_id is null or c.rules is not null or (c.amount, c.valid_to) is distinct from (i.amount, i.valid_to) end
 ),
 offers as (
@@ -118,7 +120,7 @@ derived as ( -- what the caller does not derive at once, and see price_derive.go
 )
 select i.at, coalesce(o.price_rev, po.price_rev, 0), f.at is not null, i.product_id,
        i.gone and f.at is null and exists (select from price c where c.rules is not null and (c.product_id, c.price_list, c.currency, c.min_quantity, c.valid_from)
-           = (i.product_id, i.price_list, i.currency, i.min_quantity, i.valid_from))
+           = (i.product_id, i.price_list, i.currency, i.min_quantity, i.valid_from)), coalesce(i.gone_with, '')
 from input i left join fresh f using (at) left join offers o on o.product_id = i.product_id left join product_offer po on po.product_id = i.product_id`
 
 // SetPrices sets up to 1,000 prices, each row for itself: bad rows are
@@ -271,11 +273,14 @@ func (b *offerBatch) queue(send *pgx.Batch, args named) (know func(held map[int3
 			at             int32
 			rev, id        int64
 			fresh, derived bool
+			gone           string
 		)
-		_, err := pgx.ForEachRow(rows, []any{&at, &rev, &fresh, &id, &derived}, func() error {
+		_, err := pgx.ForEachRow(rows, []any{&at, &rev, &fresh, &id, &derived, &gone}, func() error {
 			seen[at] = true
 			b.results[at].Revision = rev
 			switch {
+			case gone != "":
+				b.results[at].Status, b.results[at].Problems = RowRejected, []pim.Problem{{Pointer: "/" + gone, Code: gone + ".unknown", Detail: "it is not there any more"}}
 			case fresh:
 				b.results[at].Status = RowChanged
 			case derived:

@@ -68,7 +68,7 @@ logged as (
 ),
 come as (insert into association_change (product_id) select product_id from told where ` + associationsShown + ` order by 1),
 queued as (insert into outbox (product_id, lanes, priority) select product_id, 64, @priority::smallint from told order by 1)
-select i.at, i.rev, f.at is not null, i.product_id, false from input i left join fresh f using (at)`
+select i.at, i.rev, f.at is not null, i.product_id, false, '' from input i left join fresh f using (at)`
 
 const sqlChannelCodes = `select code from channel where deleted_at is null and code = any(@codes::text[])`
 

@@ -43,7 +43,10 @@ select c.version,
        coalesce((select jsonb_object_agg(code, definition -> 'currencies') from price_list where definition ? 'currencies'), '{}'), c.derives & 8 <> 0,
        coalesce((select jsonb_agg(definition) from reference_entity), '[]'), coalesce((select jsonb_agg(definition) from association_type), '[]'),
        coalesce((select jsonb_object_agg(code, definition || jsonb_build_object('code', code)) from location where definition <> '{}'), '{}'),
-       exists (select from price_guard), coalesce((select jsonb_object_agg(code, fallback) from locale where fallback is not null), '{}')
+       exists (select from price_guard), coalesce((select jsonb_object_agg(code, fallback) from locale where fallback is not null), '{}'),
+       coalesce((select jsonb_object_agg(kind || '/' || code, rev) from (
+           select 'attribute' as kind, code, rev from attribute union all select 'family', code, rev from family
+           union all select 'attribute-group', code, rev from attribute_group union all select 'locale', code, rev from locale) d), '{}')
 from catalogue c`
 
 // loadSchema reads through q, which in a transaction is the transaction: a
@@ -53,7 +56,7 @@ func (s *Store) loadSchema(ctx context.Context, q querier) (*pim.Schema, error) 
 	var (
 		version                                          int64
 		attributes, families, groups, categories, listed []byte
-		entities, associations, places, fallbacks        []byte
+		entities, associations, places, fallbacks, revs  []byte
 		tree                                             int64
 		rules, guards                                    bool
 		locales, currencies, lists, locations, channels  []string
@@ -64,7 +67,7 @@ func (s *Store) loadSchema(ctx context.Context, q querier) (*pim.Schema, error) 
 	}
 	err := q.QueryRow(ctx, sqlSchema, pgx.NamedArgs{"tree": known.Version}).
 		Scan(&version, &attributes, &families, &locales, &currencies, &lists, &locations, &channels, &groups, &tree, &categories, &listed, &rules,
-			&entities, &associations, &places, &guards, &fallbacks)
+			&entities, &associations, &places, &guards, &fallbacks, &revs)
 	if err != nil {
 		return nil, fmt.Errorf("read the schema of values: %w", err)
 	}
@@ -88,6 +91,9 @@ func (s *Store) loadSchema(ctx context.Context, q querier) (*pim.Schema, error) 
 	}
 	if err := json.Unmarshal(fallbacks, &out.Fallbacks); err != nil {
 		return nil, fmt.Errorf("decode the locales' fallbacks: %w", err)
+	}
+	if err := json.Unmarshal(revs, &out.Revisions); err != nil {
+		return nil, fmt.Errorf("decode the revisions of definitions: %w", err)
 	}
 	var as []*pim.Attribute
 	var fs []*pim.Family
@@ -146,20 +152,21 @@ type SchemaChange struct {
 	PriceLists []string
 	Locations  []string
 	Fallbacks  map[pim.Locale]pim.Locale // of the locales that change; "": none any more
+	IfMatch    map[string]int64          // revisions that definitions must have, as pim.Schema.Revisions has them: ErrStale
 }
 
 const (
 	sqlLockCatalogue = `select version from catalogue for update`
 	sqlBumpCatalogue = `update catalogue set version = version + 1`
 	sqlPutGroups     = `
-insert into attribute_group (code, definition) select d->>'code', d from unnest(@definitions::jsonb[]) d
-on conflict (code) do update set definition = excluded.definition`
+insert into attribute_group as x (code, definition) select d->>'code', d from unnest(@definitions::jsonb[]) d
+on conflict (code) do update set definition = excluded.definition, rev = x.rev + 1 where x.definition is distinct from excluded.definition`
 	sqlPutAttributes = `
-insert into attribute (code, definition) select d->>'code', d from unnest(@definitions::jsonb[]) d
-on conflict (code) do update set definition = excluded.definition`
+insert into attribute as x (code, definition) select d->>'code', d from unnest(@definitions::jsonb[]) d
+on conflict (code) do update set definition = excluded.definition, rev = x.rev + 1 where x.definition is distinct from excluded.definition`
 	sqlPutFamilies = `
-insert into family (code, definition) select d->>'code', d from unnest(@definitions::jsonb[]) d
-on conflict (code) do update set definition = excluded.definition`
+insert into family as x (code, definition) select d->>'code', d from unnest(@definitions::jsonb[]) d
+on conflict (code) do update set definition = excluded.definition, rev = x.rev + 1 where x.definition is distinct from excluded.definition`
 	sqlPutLocales    = `insert into locale select unnest(@codes::text[]) on conflict do nothing`
 	sqlPutCurrencies = `insert into currency select unnest(@codes::text[]) on conflict do nothing`
 	sqlPutPriceLists = `insert into price_list (code) select unnest(@codes::text[]) on conflict do nothing`
@@ -179,6 +186,11 @@ func (s *Store) ChangeSchema(ctx context.Context, c SchemaChange) (*pim.Schema, 
 		current, err := s.loadSchema(ctx, tx)
 		if err != nil {
 			return err
+		}
+		for what, rev := range c.IfMatch {
+			if current.Revisions[what] != rev {
+				return ErrStale
+			}
 		}
 		if err := checkChange(current, c); err != nil {
 			return err

@@ -117,6 +117,9 @@ where r.definition is distinct from excluded.definition`
 // nothing. ifMatch, when not 0, is the revision that it must have (ErrStale).
 func (s *Store) PutTextRule(ctx context.Context, rule TextRule, ifMatch int64) (_ TextRule, created bool, err error) {
 	err = inTx(ctx, s.pool, func(tx pgx.Tx) error {
+		if err := s.ruleLocales(ctx, tx, rule); err != nil {
+			return err
+		}
 		var rev int64
 		err := tx.QueryRow(ctx, sqlTextRuleRev, pgx.NamedArgs{"code": rule.Code}).Scan(&rev)
 		if err != nil && !errors.Is(err, pgx.ErrNoRows) {

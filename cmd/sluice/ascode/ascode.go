@@ -36,7 +36,7 @@ const (
 var Kinds = []Kind{
 	{Name: "locale", Plural: "locales", above: "fallback"},
 	{Name: "currency", Plural: "currencies"},
-	{Name: "price-list", Plural: "price-lists", above: "base"},
+	{Name: "price-list", Plural: "price-lists", above: "base", stays: "default"},
 	{Name: "location", Plural: "locations", exact: []string{"enabled"}, stays: "default"},
 	{Name: "attribute-group", Plural: "attribute-groups"},
 	{Name: "reference-entity", Plural: "reference-entities"},
