@@ -171,6 +171,7 @@ func (s *server) register() {
 	s.registerTexts()
 	s.registerKeys()
 	s.registerBatches() // of all that was registered before
+	s.registerPatches()
 }
 
 // tameHuma replaces huma's process-wide makers of errors: its own would put

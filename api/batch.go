@@ -29,16 +29,19 @@ import (
 // batch.
 const batchSuffix = "-batch"
 
-// single is an operation on one thing of a collection, for a batch to run.
+// single is an operation on one thing of a collection, for a batch or a patch to run.
 type single struct {
-	op  huma.Operation
-	run func(ctx context.Context, code, ifMatch string, body []byte) (any, error)
+	op   huma.Operation
+	run  func(ctx context.Context, code, ifMatch string, body []byte) (any, error)
+	body reflect.Type // of its answer; nil: it has none
+	// patch registers the merge patch of a PUT whose answer it has, see patch.go.
+	patch func(o huma.Operation, do func(ctx context.Context, in *putCode) (any, error))
 }
 
 // memberPath is the address of one thing by its code.
 var memberPath = regexp.MustCompile(`^(/v1/[a-z-]+)/\{code\}$`)
 
-// keep remembers an operation for batches if rows can be it.
+// keep remembers an operation for batches and patches if rows can be it.
 func keep[I, O any](s *server, o huma.Operation, h func(context.Context, *I) (*O, error)) {
 	if o.RequestBody != nil && o.RequestBody.Content[typeJSON] == nil {
 		return
@@ -47,7 +50,19 @@ func keep[I, O any](s *server, o huma.Operation, h func(context.Context, *I) (*O
 	if !memberPath.MatchString(o.Path) && o.Method != http.MethodPost {
 		return
 	}
-	s.singles[key] = single{o, func(ctx context.Context, code, ifMatch string, body []byte) (any, error) {
+	one := single{op: o, patch: func(o huma.Operation, do func(context.Context, *putCode) (any, error)) {
+		handle(s, o, func(ctx context.Context, in *putCode) (*O, error) {
+			out, err := do(ctx, in)
+			if err != nil {
+				return nil, err
+			}
+			return out.(*O), nil //nolint:forcetypeassert // it is what h gives
+		})
+	}}
+	if f, has := reflect.TypeFor[O]().FieldByName("Body"); has {
+		one.body = f.Type
+	}
+	one.run = func(ctx context.Context, code, ifMatch string, body []byte) (any, error) {
 		in := new(I)
 		v := reflect.ValueOf(in).Elem()
 		for name, value := range map[string]any{"Code": code, "IfMatch": ifMatch, "RawBody": body} {
@@ -58,7 +73,20 @@ func keep[I, O any](s *server, o huma.Operation, h func(context.Context, *I) (*O
 			}
 		}
 		return h(ctx, in)
-	}}
+	}
+	s.singles[key] = one
+}
+
+// members are the members of the body that an operation takes, with their schemas.
+func (s *server) members(o *huma.Operation) map[string]*huma.Schema {
+	if o.RequestBody == nil {
+		return nil
+	}
+	body := o.RequestBody.Content[typeJSON].Schema
+	if body.Ref != "" {
+		body = s.api.OpenAPI().Components.Schemas.SchemaFromRef(body.Ref)
+	}
+	return body.Properties
 }
 
 // ResourceBatchAnswer says what became of each row.
@@ -113,15 +141,7 @@ type collection struct {
 // takes declares the body: rows of PUT's body with what a row has beside it.
 func (c *collection) takes(o *huma.Operation) {
 	row := &huma.Schema{Type: huma.TypeObject, AdditionalProperties: false, Properties: map[string]*huma.Schema{}, Required: []string{"code"}}
-	if b := c.put.op.RequestBody; b != nil {
-		body := b.Content[typeJSON].Schema
-		if body.Ref != "" {
-			body = c.api.OpenAPI().Components.Schemas.SchemaFromRef(body.Ref)
-		}
-		for name, p := range body.Properties {
-			row.Properties[name] = p
-		}
-	}
+	maps.Copy(row.Properties, c.members(&c.put.op))
 	row.Properties["code"] = &huma.Schema{Type: huma.TypeString}
 	row.Properties["if_match"] = &huma.Schema{Type: huma.TypeInteger, Format: "int64", Description: "The revision that it must be at"}
 	if c.remove.run != nil {
@@ -251,6 +271,10 @@ func (c *collection) body(todo single, m map[string]any) ([]byte, error) {
 		}
 		return nil, nil
 	}
+	if c.members(&o)["code"] == nil { // the address tells it alone
+		m = maps.Clone(m)
+		delete(m, "code")
+	}
 	return withCode(m), nil
 }
 
@@ -262,10 +286,15 @@ func withCode(m map[string]any) []byte {
 			body[name] = v
 		}
 	}
+	return written(body)
+}
+
+// written is a body that was decoded from JSON as JSON again.
+func written(body map[string]any) []byte {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
-	_ = e.Encode(body) // it was decoded from JSON
+	_ = e.Encode(body)
 	return b.Bytes()
 }
 
@@ -315,8 +344,11 @@ func rowProblems(i int, p *Problem) (list []pim.Problem) {
 	return list
 }
 
-// likeSingle is the operation whose roles a batch has.
+// likeSingle is the operation whose roles a batch has, or a patch that is made of it.
 func likeSingle(operation string) string {
 	one, _ := strings.CutSuffix(operation, batchSuffix)
+	if what, is := strings.CutPrefix(one, patchPrefix); is && allowed[one] == nil {
+		return putPrefix + what
+	}
 	return one
 }

@@ -86,7 +86,7 @@ func (s *server) registerCategories() {
 	handle(s, op("get-category", http.MethodGet, "/v1/categories/{code}", tagSchema, "Get a category"), s.getCategory)
 	handle(s, op("put-category", http.MethodPut, "/v1/categories/{code}", tagSchema, "Create, replace or move a category", creates,
 		says("What stands below it moves along. Listings whose mapping shows it are looked at again. The same again changes nothing."),
-		takesJSON[CategorySpec](s)), s.putCategory)
+		keeps("position"), takesJSON[CategorySpec](s)), s.putCategory)
 	handle(s, op("delete-category", http.MethodDelete, "/v1/categories/{code}", tagSchema, "Delete a category that has neither products nor categories below it"),
 		func(ctx context.Context, in *deleteCode) (*struct{}, error) {
 			return nil, s.atRevision(in.IfMatch, func() (int64, error) { return s.categoryRevision(ctx, in.Code) }, func(rev int64) error {

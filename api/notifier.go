@@ -72,7 +72,7 @@ func (s *server) registerAlerts() {
 		status(http.StatusCreated), takesJSON[jobs.NotifierSpec](s)), s.createNotifier)
 	handle(s, op("put-notifier", http.MethodPut, "/v1/notifiers/{code}", tagAlerts, "Change a notifier's settings",
 		says("What the body leaves out stays, secrets too; config, where it is there, is replaced as a whole but for its secrets. What waits is sent at once."),
-		takesJSON[jobs.NotifierSpec](s, "code", "kind")), s.putNotifier)
+		keeps(), takesJSON[jobs.NotifierSpec](s, "code", "kind")), s.putNotifier)
 	handle(s, op("delete-notifier", http.MethodDelete, "/v1/notifiers/{code}", tagAlerts, "Delete a notifier"),
 		func(ctx context.Context, in *CodePath) (*struct{}, error) {
 			return nil, s.Store.DeleteNotifier(ctx, in.Code)

@@ -141,7 +141,7 @@ func (s *server) registerProviders() {
 		status(http.StatusCreated), takesJSON[jobs.ProviderSpec](s)), s.createProvider)
 	handle(s, op("put-provider", http.MethodPut, "/v1/providers/{code}", tagTexts, "Change a provider's settings",
 		says("What the body leaves out stays, secrets too; config, where it is there, is replaced as a whole but for its secrets. Afterwards the service is asked at once."),
-		takesJSON[jobs.ProviderSpec](s, "code", "kind")), s.putProvider)
+		keeps(), takesJSON[jobs.ProviderSpec](s, "code", "kind")), s.putProvider)
 	handle(s, op("delete-provider", http.MethodDelete, "/v1/providers/{code}", tagTexts, "Delete a provider that no rule names; what it translated stays"),
 		func(ctx context.Context, in *CodePath) (*struct{}, error) {
 			return nil, s.Store.DeleteProvider(ctx, in.Code)

@@ -42,7 +42,7 @@ func (s *server) registerRenditions() {
 	handle(s, op("put-rendition", http.MethodPut, "/v1/renditions/{code}", tagMedia, "Say what shall be made of images under a name", creates,
 		says("The body is a definition, or a preset with what differs from it. Where channels show it, what is missing is made at once, "+
 			"and the channels go on showing nothing in between but what is made."),
-		takesJSON[RenditionSpec](s, "require")), s.putRendition)
+		shownAs("definition"), takesJSON[RenditionSpec](s, "require")), s.putRendition)
 	handle(s, op("delete-rendition", http.MethodDelete, "/v1/renditions/{code}", tagMedia, "Delete a rendition definition that no channel shows"),
 		func(ctx context.Context, in *CodePath) (*struct{}, error) {
 			if _, err := s.media(); err != nil {

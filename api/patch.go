@@ -1,0 +1,178 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"net/http"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/sluicehub/sluice/pim"
+	"github.com/sluicehub/sluice/pim/postgres"
+)
+
+// What is got and put by its code can be patched (RFC 7396): what GET shows is
+// merged with the body, and put at the revision that it was got at, again and again
+// while others are faster. It is made of the operations that are registered, as
+// batches are, so a new resource has its patch without a line of its own.
+
+const putPrefix, patchPrefix = "put-", "patch-"
+
+const (
+	metaShown = "shown" // the member of what GET answers that PUT takes; none: all of it
+	metaKept  = "kept"  // members that PUT leaves as they are where its body has none
+)
+
+// shownAs says of a PUT that its body is a member of what GET answers.
+func shownAs(member string) func(*huma.Operation) {
+	return func(o *huma.Operation) { o.Metadata[metaShown] = member }
+}
+
+// keeps says of a PUT that it leaves members, or without a name all, as they are
+// where its body has none.
+func keeps(members ...string) func(*huma.Operation) {
+	return func(o *huma.Operation) { o.Metadata[metaKept] = members }
+}
+
+const patchText = "What the body names changes, null takes back to what PUT makes of a member that is left out, and the rest stays, secrets too."
+
+// registerPatches makes a patch of each collection with a GET and a PUT by code that
+// has none of its own.
+func (s *server) registerPatches() {
+	for _, key := range slices.Sorted(maps.Keys(s.singles)) {
+		put := s.singles[key]
+		path := put.op.Path
+		get, read := s.singles[http.MethodGet+" "+path]
+		_, own := s.singles[http.MethodPatch+" "+path]
+		if put.op.Method != http.MethodPut || put.op.RequestBody == nil || !read || own {
+			continue
+		}
+		p := &patched{server: s, get: get, put: put}
+		p.shown, _ = put.op.Metadata[metaShown].(string)
+		shows := get.body
+		if p.shown != "" {
+			shows = memberType(shows, p.shown)
+		}
+		taken := s.members(&put.op)
+		p.members = slices.DeleteFunc(membersOf(shows), func(name string) bool { return taken[name] == nil })
+		if kept, is := put.op.Metadata[metaKept].([]string); is {
+			if p.kept = kept; len(kept) == 0 {
+				p.kept = p.members
+			}
+		}
+		what := strings.TrimPrefix(put.op.OperationID, putPrefix)
+		article := "a "
+		if strings.ContainsAny(what[:1], "aeiou") {
+			article = "an "
+		}
+		o := op(patchPrefix+what, http.MethodPatch, path, put.op.Tags[0], "Change what the body names of "+article+strings.ReplaceAll(what, "-", " ")+" (JSON merge patch, RFC 7396)",
+			says(patchText), takes(maxEdit, map[string]*huma.Schema{typeMerge: anyObject(), typeJSON: anyObject()}))
+		if put.op.Metadata[metaSlow] != nil {
+			takesLong(&o)
+		}
+		put.patch(o, p.patch)
+	}
+}
+
+// memberType is the type of a struct's member of that JSON name.
+func memberType(t reflect.Type, name string) reflect.Type {
+	for _, f := range reflect.VisibleFields(t) {
+		if is, _, _ := strings.Cut(f.Tag.Get("json"), ","); is == name {
+			return f.Type
+		}
+	}
+	panic("api: no member " + name + " in " + t.String())
+}
+
+// patched is what a patch works on.
+type patched struct {
+	*server
+	get, put single
+	shown    string
+	members  []string // that GET shows and PUT takes
+	kept     []string
+}
+
+func (p *patched) patch(ctx context.Context, in *putCode) (any, error) {
+	v, err := pim.DecodeJSON(in.RawBody, 0)
+	if err != nil {
+		return nil, err
+	}
+	body, err := p.check(v, in.Code)
+	if err != nil {
+		return nil, err
+	}
+	want, wrong := parseIfMatch(in.IfMatch)
+	if wrong != nil {
+		return nil, wrong
+	}
+	for race := 0; ; race++ {
+		now, err := p.get.run(ctx, in.Code, "", nil)
+		if err != nil {
+			return nil, err
+		}
+		rev := revisionOf(now)
+		if want.given && !want.any && !slices.Contains(want.revisions, rev) {
+			return nil, stale(rev)
+		}
+		whole, err := p.merged(now, body)
+		if err != nil {
+			return nil, err
+		}
+		out, err := p.put.run(ctx, in.Code, etag(rev), written(whole))
+		if refused, is := errors.AsType[*Problem](err); race < maxRaces && (errors.Is(err, postgres.ErrStale) || is && refused.Status == http.StatusPreconditionFailed) {
+			continue
+		}
+		return out, err
+	}
+}
+
+// check gives a patch's members, of those that there are.
+func (p *patched) check(v any, code string) (map[string]any, error) {
+	body, ok := v.(map[string]any)
+	if !ok {
+		return nil, &pim.Invalid{Problems: []pim.Problem{{Code: "field.type", Detail: "an object is expected, not " + kindOf(v)}}}
+	}
+	var b binder
+	if told, has := body["code"]; has && told != code {
+		b.fault("/code", "field.address", "the address says another one")
+	}
+	for _, name := range p.kept {
+		if v, has := body[name]; has && v == nil {
+			b.fault(pim.JoinPointer("", name), "field.null", "this cannot be taken away: give the value that it is to have")
+		}
+	}
+	b.finish(body, append([]string{"code"}, p.members...)...)
+	if len(b.problems) > 0 {
+		return nil, &pim.Invalid{Problems: b.problems}
+	}
+	return body, nil
+}
+
+// merged is the body of the PUT that makes of now what a patch says. What PUT keeps
+// anyway is told to it only where the patch names it.
+func (p *patched) merged(now any, body map[string]any) (map[string]any, error) {
+	shown, err := asMembers(reflect.Indirect(reflect.ValueOf(now)).FieldByName("Body").Interface())
+	if err != nil {
+		return nil, err
+	}
+	if p.shown != "" {
+		shown, _ = shown[p.shown].(map[string]any)
+	}
+	whole := map[string]any{}
+	for _, name := range p.members {
+		_, named := body[name]
+		if v, is := shown[name]; is && (named || !slices.Contains(p.kept, name)) {
+			whole[name] = v
+		}
+	}
+	out := mergeSettings(whole, body)
+	if !slices.Contains(p.members, "code") {
+		delete(out, "code")
+	}
+	return out, nil
+}
