@@ -234,7 +234,7 @@ func (s *server) dryRun(ctx context.Context, in *dryRun) (*answer[DryRun], error
 	var where *pim.Filter
 	if f.Where != "" {
 		if where, err = pim.ParseFilter(f.Where); err != nil {
-			return nil, inWhere(err)
+			return nil, inFilter("/filter/where", err)
 		}
 	}
 	run, err := s.Channels.DryRun(ctx, pim.ChannelCode(in.Code), jobs.DryRun{
@@ -245,7 +245,7 @@ func (s *server) dryRun(ctx context.Context, in *dryRun) (*answer[DryRun], error
 		},
 	})
 	if err != nil {
-		return nil, inWhere(err)
+		return nil, inFilter("/filter/where", err)
 	}
 	out := DryRun{Products: run.Products, Next: run.Next, Lanes: []RunLane{}, Refused: make([]Refusal, len(run.Refused))}
 	for _, lane := range pim.AllLanes {
@@ -259,13 +259,13 @@ func (s *server) dryRun(ctx context.Context, in *dryRun) (*answer[DryRun], error
 	return &answer[DryRun]{out}, nil
 }
 
-// inWhere makes a fault of a filter one of the body, with its place in both.
-func inWhere(err error) error {
+// inFilter makes a fault of a filter one of the body, with its place in both.
+func inFilter(pointer string, err error) error {
 	e, ok := errors.AsType[*pim.FilterError](err)
 	if !ok {
 		return err
 	}
-	f := inBody("/filter/where", e.Code, e.Detail)
+	f := inBody(pointer, e.Code, e.Detail)
 	f.Offset = &e.At
 	return problem(http.StatusUnprocessableEntity, "invalid", "the request is not right", f)
 }

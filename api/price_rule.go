@@ -158,7 +158,7 @@ func (s *server) putPriceRule(ctx context.Context, in *putCode) (*priceRuleAnswe
 		return r.Rev, err
 	}, func(rev int64) (postgres.PriceRule, bool, error) { return s.Store.PutPriceRule(ctx, rule, rev) })
 	if err != nil {
-		return nil, err
+		return nil, inFilter("/condition", err)
 	}
 	s.wakePrices()
 	return &priceRuleAnswer{created(!fresh), etag(now.Rev), ViewPriceRule(now)}, nil

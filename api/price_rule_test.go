@@ -109,6 +109,16 @@ func TestPriceRules(t *testing.T) {
 	k.refused(k.do(Editor, "PUT", "/v1/price-rules/half", `{"price_list":"sale","percent":"half"}`), 422, "/percent", "value.number")
 	k.refused(k.do(Editor, "PUT", "/v1/price-rules/half", `{"price_list":"none","percent":"1"}`), 422, "/price_list", "price_list.unknown")
 	k.want(k.do(Integration, "PUT", "/v1/price-rules/half", `{}`), 403, nil)
+	var bad Problem
+	k.want(k.do(Editor, "PUT", "/v1/price-rules/half", `{"price_list":"sale","percent":"-50.0","condition":"sku = P and issue is empty"}`), 422, &bad)
+	if f := bad.Errors; len(f) != 1 || *f[0].Pointer != "/condition" || *f[0].Offset != 12 || f[0].Code != "price_rule.condition" {
+		t.Errorf("%+v", f)
+	}
+	k.want(k.do(Editor, "PUT", "/v1/price-rules/other", `{"price_list":"sale","percent":"-10","condition":"sku = Q or values.name.en-GB is empty"}`), 201, &r)
+	if r.Condition != "sku = Q or values.name.en-GB is empty" {
+		t.Errorf("%+v", r)
+	}
+	k.want(k.do(Editor, "DELETE", "/v1/price-rules/other", nil), 204, nil)
 	k.quietPrices()
 	if p := k.product("P").Prices; len(p) != 2 || p[1].Amount != "5.00" || p[1].Rules[0] != "half" {
 		t.Errorf("%+v", p)

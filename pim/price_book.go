@@ -21,6 +21,7 @@ type PricedProduct struct {
 	Categories []string
 	Above      []string       // codes of its categories and of those above them, in any order
 	Values     map[string]any // of PriceBook.Attributes: a text, or an array of texts
+	Fits       []string       // those of PriceBook.Conditions that it fits
 	Prices     []Price        // of PriceBook.Lists, and all that rules made
 }
 
@@ -30,6 +31,7 @@ type PriceBook struct {
 	lists      []bookList // those that rules make prices of, after what they are made of
 	reads      []string
 	attributes []string
+	conditions []string
 }
 
 type bookList struct {
@@ -57,7 +59,7 @@ func NewPriceBook(lists []PriceList, rules []PriceRule) (*PriceBook, error) {
 		known[lists[i].Code] = &lists[i]
 	}
 	made := map[string]*bookList{}
-	attributes, reads := map[string]bool{}, map[string]bool{}
+	attributes, reads, conditions := map[string]bool{}, map[string]bool{}, map[string]bool{}
 	for i := range rules {
 		r := &rules[i]
 		if !r.On() {
@@ -84,11 +86,16 @@ func NewPriceBook(lists []PriceList, rules []PriceRule) (*PriceBook, error) {
 		for a := range r.Attributes {
 			attributes[a] = true
 		}
+		if r.Condition != "" {
+			conditions[r.Condition] = true
+		}
 		if r.Margin != nil {
 			reads[r.Margin.PriceList] = true
 		}
 	}
-	book := &PriceBook{attributes: slices.Sorted(maps.Keys(attributes)), reads: slices.Sorted(maps.Keys(reads))}
+	book := &PriceBook{
+		attributes: slices.Sorted(maps.Keys(attributes)), reads: slices.Sorted(maps.Keys(reads)), conditions: slices.Sorted(maps.Keys(conditions)),
+	}
 	const under, done = 1, 2
 	state := map[string]int{}
 	var visit func(code string) error
@@ -176,6 +183,9 @@ func (b *PriceBook) Lists() []string { return b.reads }
 
 // Attributes are the attributes that rules look at.
 func (b *PriceBook) Attributes() []string { return b.attributes }
+
+// Conditions are those of the rules, each once.
+func (b *PriceBook) Conditions() []string { return b.conditions }
 
 // span is a window in microseconds since 1970; its ends are those of int64 where
 // it has none.
@@ -459,7 +469,8 @@ func costAt(r *bookRule, own priceGroup, t int64, groups map[priceGroup][]spanne
 func (r *bookRule) covers(p *PricedProduct) bool {
 	if len(r.Families) > 0 && !slices.Contains(r.Families, p.Family) || len(r.SKUs) > 0 && !slices.Contains(r.SKUs, p.SKU) ||
 		len(r.Categories) > 0 && !slices.ContainsFunc(r.Categories, func(c string) bool { return slices.Contains(p.Categories, c) }) ||
-		len(r.Subtrees) > 0 && !slices.ContainsFunc(r.Subtrees, func(c string) bool { return slices.Contains(p.Above, c) }) {
+		len(r.Subtrees) > 0 && !slices.ContainsFunc(r.Subtrees, func(c string) bool { return slices.Contains(p.Above, c) }) ||
+		r.Condition != "" && !slices.Contains(p.Fits, r.Condition) {
 		return false
 	}
 	for code, wanted := range r.Attributes {

@@ -51,6 +51,7 @@ type PriceRule struct {
 	Subtrees   []string            `json:"subtrees,omitempty" doc:"Of products in one of these categories, or in one below it"`
 	SKUs       []SKU               `json:"skus,omitempty" doc:"Of these products"`
 	Attributes map[string][]string `json:"attributes,omitempty" doc:"Of products whose attribute has one of the values, e.g. a brand. The attribute is neither localizable nor scopable; a variant has its parent's"`
+	Condition  string              `json:"condition,omitempty" doc:"Of products that this filter finds, in the language of GET /v1/products; it asks for what stands at the product: sku, parent, root, family, family_variant, category, enabled, created_at, values.ATTRIBUTE, with the scope of what has one"`
 	Currency   Currency            `json:"currency,omitempty" doc:"Only of prices in this currency; amount and price need it"`
 
 	Percent Number `json:"percent,omitempty" doc:"So much more, or with a minus less, in percent: a decimal number, as text so that no digit is lost, or as a number"`
@@ -123,7 +124,7 @@ func (s *Schema) CheckPriceList(l *PriceList) []Problem {
 }
 
 // CheckPriceRule checks a rule against the schema, and gives every problem with
-// a pointer into its JSON.
+// a pointer into its JSON. What its condition asks for is the store's to check.
 func (s *Schema) CheckPriceRule(r *PriceRule) []Problem {
 	var ps problems
 	if err := ValidCode("price rule", r.Code); err != nil {

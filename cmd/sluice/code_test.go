@@ -45,6 +45,7 @@ attributes:
 resource: price-rule
 code: dealer-all
 price_list: dealer
+condition: values.weight.shop > 2 kg and family = shoe
 priority: 20
 percent: "-15"
 ---
@@ -83,6 +84,7 @@ resource: attribute
 code: weight
 type: number
 unit: kg
+scopable: true
 ---
 resource: rendition
 code: thumb

@@ -145,21 +145,25 @@ func scope(r pim.PriceRule) string {
 			parts = append(parts, fmt.Sprintf("%s:%d", f.what, f.n))
 		}
 	}
+	if r.Condition != "" {
+		parts = append(parts, r.Condition)
+	}
 	return cmp.Or(strings.Join(parts, " "), "all")
 }
 
 type priceRulePutCmd struct {
-	Code     string       `arg:"" help:"The rule's code."`
-	File     string       `placeholder:"FILE" type:"path" help:"JSON file with the rule, as PUT /v1/price-rules/CODE takes it; - is standard input."`
-	List     string       `name:"price-list" help:"List whose prices it makes."`
-	Percent  string       `help:"So much more, or with a minus less, in percent."`
-	Priority *int         `help:"The lowest goes first."`
-	Ending   string       `help:"What amounts end in, such as .99."`
-	Currency pim.Currency `help:"Only of prices in this currency."`
-	Family   []string     `help:"Only of these families."`
-	Category []string     `help:"Only of these categories."`
-	Subtree  []string     `help:"Only of these categories and those below them."`
-	SKU      []string     `name:"sku" help:"Only of these products."`
+	Code      string       `arg:"" help:"The rule's code."`
+	File      string       `placeholder:"FILE" type:"path" help:"JSON file with the rule, as PUT /v1/price-rules/CODE takes it; - is standard input."`
+	List      string       `name:"price-list" help:"List whose prices it makes."`
+	Percent   string       `help:"So much more, or with a minus less, in percent."`
+	Priority  *int         `help:"The lowest goes first."`
+	Ending    string       `help:"What amounts end in, such as .99."`
+	Currency  pim.Currency `help:"Only of prices in this currency."`
+	Family    []string     `help:"Only of these families."`
+	Category  []string     `help:"Only of these categories."`
+	Subtree   []string     `help:"Only of these categories and those below them."`
+	SKU       []string     `name:"sku" help:"Only of these products."`
+	Condition string       `help:"Only of products that this filter finds, in the language of product list --filter."`
 }
 
 // Run makes or replaces the rule.
@@ -168,7 +172,7 @@ func (p priceRulePutCmd) Run(ctx context.Context, c console, log *slog.Logger) e
 	if err != nil {
 		return err
 	}
-	for name, value := range map[string]string{"price_list": p.List, "percent": p.Percent, "currency": string(p.Currency)} {
+	for name, value := range map[string]string{"price_list": p.List, "percent": p.Percent, "currency": string(p.Currency), "condition": p.Condition} {
 		if value != "" {
 			whole[name] = value
 		}

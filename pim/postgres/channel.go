@@ -148,6 +148,9 @@ func (s *Store) CreateChannel(ctx context.Context, c Channel) (*Channel, error) 
 				return err
 			}
 		}
+		if err := s.followChannel(ctx, tx, c.Code); err != nil {
+			return err
+		}
 		_, err := tx.Exec(ctx, sqlBumpCatalogue)
 		return err
 	})
@@ -287,7 +290,11 @@ func (s *Store) ResumeChannel(ctx context.Context, code pim.ChannelCode) error {
 
 // DeleteChannel forgets a channel and its listings; the target keeps what it has.
 func (s *Store) DeleteChannel(ctx context.Context, code pim.ChannelCode) error {
-	return s.namedChannel(ctx, "delete", sqlDeleteChannel, code)
+	err := s.changeChannel(ctx, "", sqlDeleteChannel, pgx.NamedArgs{"code": code}, ErrNotFound, func(tx pgx.Tx) error { return s.followChannel(ctx, tx, code) })
+	if err != nil {
+		return fmt.Errorf("delete channel %s: %w", code, err)
+	}
+	return nil
 }
 
 // ResyncChannel renders all listings of a channel anew and sends what differs

@@ -180,7 +180,7 @@ func (s *Store) priceBatch(ctx context.Context, actor string, rows []pim.PriceRo
 		from[i], to[i] = timeOr(r.ValidFrom, "-infinity"), timeOr(r.ValidTo, "infinity")
 		amount[i], gone[i], asOf[i], sequence[i] = r.Amount.String(), r.Delete, r.AsOf, r.Sequence
 	}
-	return &offerBatch{sql: sqlPrices, locks: []string{sqlLockOffers}, args: named{
+	return &offerBatch{store: s, sql: sqlPrices, locks: []string{sqlLockOffers}, args: named{
 		"at": good, "sku": sku, "list": list, "currency": currency, "quantity": quantity, "from": from, "to": to,
 		"amount": amount, "drop": gone, "as_of": asOf, "sequence": sequence, "actor": actor, "priority": int16(interactive),
 		"planned": stamps != nil || schema.PriceRules || schema.PriceGuards,
@@ -190,6 +190,7 @@ func (s *Store) priceBatch(ctx context.Context, actor string, rows []pim.PriceRo
 // offerBatch is a checked batch of prices, stock levels or windows of publication on
 // its way.
 type offerBatch struct {
+	store   *Store // of prices alone
 	sql     string
 	locks   []string // statements before it, so that what it finds is what it replaces; not of stock
 	args    named

@@ -41,7 +41,8 @@ const (
 
 	sqlPriceBook = `
 select coalesce((select jsonb_agg(definition || jsonb_build_object('code', code)) from price_list where definition <> '{}'), '[]'),
-       coalesce((select jsonb_agg(definition) from price_rule), '[]'), now()`
+       coalesce((select jsonb_agg(definition) from price_rule), '[]'), version, now()
+from catalogue`
 
 	// sqlPricedProducts is what rules look at, of products that are there.
 	sqlPricedProducts = `
@@ -101,13 +102,15 @@ insert into outbox (product_id, lanes, priority) select product_id, 2, @priority
 // priceBook are the rules as they are now.
 type priceBook struct {
 	*pim.PriceBook
-	now time.Time
+	version    int64 // of the schema, when they were read
+	now        time.Time
+	conditions []conditionQuery // ready once Store.compile has been called
 }
 
 // readBook reads sqlPriceBook.
 func readBook(row pgx.Row) (b priceBook, err error) {
 	var lists, rules []byte
-	if err := row.Scan(&lists, &rules, &b.now); err != nil {
+	if err := row.Scan(&lists, &rules, &b.version, &b.now); err != nil {
 		return b, err
 	}
 	var ls []pim.PriceList
@@ -148,6 +151,9 @@ func pricedProducts(ctx context.Context, tx pgx.Tx, book priceBook, gs guards, i
 		}
 		return rows.Err()
 	})
+	for _, q := range book.conditions {
+		q.queue(b, ids, out)
+	}
 	lists, _ := gs.lists()
 	b.Queue(sqlRuledPrices, named{"ids": ids, "lists": append(lists, book.Lists()...)}).Query(func(rows pgx.Rows) error {
 		for rows.Next() {
@@ -293,6 +299,9 @@ func (s *Store) DerivePrices(ctx context.Context, tx pgx.Tx, products []Derived)
 		return 0, err
 	}
 	book, err := readBook(tx.QueryRow(ctx, sqlPriceBook))
+	if err == nil {
+		err = s.compile(ctx, tx, &book)
+	}
 	if err == nil {
 		changed, err = derivePrices(ctx, tx, book, gs, all, p)
 	}

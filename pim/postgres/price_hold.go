@@ -163,6 +163,9 @@ func (s *Store) ApproveHolds(ctx context.Context, actor string, f HoldFilter) (n
 			return err
 		}
 		book, err := readBook(tx.QueryRow(ctx, sqlPriceBook))
+		if err == nil {
+			err = s.compile(ctx, tx, &book)
+		}
 		if err == nil && len(book.Makes()) > 0 {
 			_, err = derivePrices(ctx, tx, book, gs, products, interactive)
 		}

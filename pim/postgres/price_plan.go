@@ -312,6 +312,9 @@ func (b *offerBatch) plan(ctx context.Context, tx pgx.Tx) error {
 	if err := tx.SendBatch(ctx, send).Close(); err != nil {
 		return err
 	}
+	if err := b.store.compile(ctx, tx, &book); err != nil {
+		return err
+	}
 	if err := b.dropLate(ctx, tx); err != nil {
 		return err
 	}

@@ -64,7 +64,7 @@ where r.definition is distinct from excluded.definition`
 
 	sqlRulesThere = `update catalogue set derives = derives | 8, version = version + 1`
 	// sqlDerivePrices puts the products that a rule may be for into derive. Which
-	// attributes it looks at is left to the deriving. Products without an offer have
+	// attributes it looks at, and its condition, is left to the deriving. Products without an offer have
 	// no prices: sqlPrices sees to their first.
 	sqlDerivePrices = `
 insert into derive as d (product_id)
@@ -75,7 +75,7 @@ where p.deleted_at is null and (@families::text[] = '{}' or p.family = any(@fami
 order by 1 on conflict (product_id) do update set want = d.want + 1`
 )
 
-// PutPriceRule checks (*pim.Invalid) and stores a rule. The prices that it makes
+// PutPriceRule checks (*pim.Invalid, and *pim.FilterError of its condition) and stores a rule. The prices that it makes
 // or made are derived anew by the consumer of derive, which the caller wakes.
 // The same again changes nothing. ifMatch, when not 0, is the revision that it
 // must have (ErrStale).
@@ -87,6 +87,11 @@ func (s *Store) PutPriceRule(ctx context.Context, rule pim.PriceRule, ifMatch in
 		}
 		if problems := schema.CheckPriceRule(&rule); len(problems) > 0 {
 			return false, &pim.Invalid{Problems: problems}
+		}
+		if rule.Condition != "" {
+			if err := checkCondition(rule.Condition, schema); err != nil {
+				return false, err
+			}
 		}
 		tag, err := tx.Exec(ctx, sqlPutPriceRule, pgx.NamedArgs{"code": rule.Code, "definition": mustJSON(rule)})
 		if err != nil || tag.RowsAffected() == 0 {

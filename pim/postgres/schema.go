@@ -49,10 +49,28 @@ select c.version,
            union all select 'attribute-group', code, rev from attribute_group union all select 'locale', code, rev from locale) d), '{}')
 from catalogue c`
 
-// loadSchema reads through q, which in a transaction is the transaction: a
-// second connection, asked for while others that wait for this one's locks hold
-// the rest of the pool, would never come.
+// loadSchema reads the schema, and keeps it unless there is a newer one by now. It
+// reads through q, which in a transaction is the transaction, and comes before its
+// changes: a second connection, asked for while others that wait for this one's
+// locks hold the rest of the pool, would never come.
 func (s *Store) loadSchema(ctx context.Context, q querier) (*pim.Schema, error) {
+	out, err := s.readSchema(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		old := s.schema.Load()
+		if old != nil && old.Version >= out.Version {
+			return old, nil // another goroutine read a newer one meanwhile
+		}
+		if s.schema.CompareAndSwap(old, out) {
+			return out, nil
+		}
+	}
+}
+
+// readSchema is the schema as q has it, which may be what a transaction has made of it.
+func (s *Store) readSchema(ctx context.Context, q querier) (*pim.Schema, error) {
 	var (
 		version                                          int64
 		attributes, families, groups, categories, listed []byte
@@ -122,15 +140,7 @@ func (s *Store) loadSchema(ctx context.Context, q querier) (*pim.Schema, error) 
 	for _, f := range fs {
 		out.Families[f.Code] = f
 	}
-	for {
-		old := s.schema.Load()
-		if old != nil && old.Version >= out.Version {
-			return old, nil // another goroutine read a newer one meanwhile
-		}
-		if s.schema.CompareAndSwap(old, out) {
-			return out, nil
-		}
-	}
+	return out, nil
 }
 
 func set[K ~string](codes []string) map[K]bool {
@@ -226,6 +236,9 @@ func (s *Store) ChangeSchema(ctx context.Context, c SchemaChange) (*pim.Schema, 
 			return err
 		}
 		if err := uniqueAttributes(ctx, tx, current, c.Attributes); err != nil {
+			return err
+		}
+		if err := s.followConditions(ctx, tx, func(*pim.Schema) *pim.Schema { return current }); err != nil {
 			return err
 		}
 		return textsOfChange(ctx, tx, current, c)
@@ -436,6 +449,9 @@ func (s *Store) drop(ctx context.Context, sql, code string, used func(context.Co
 		}
 		if tag.RowsAffected() == 0 {
 			return ErrNotFound
+		}
+		if err := s.followConditions(ctx, tx, func(*pim.Schema) *pim.Schema { return now }); err != nil {
+			return err
 		}
 		_, err = tx.Exec(ctx, sqlBumpCatalogue)
 		return err

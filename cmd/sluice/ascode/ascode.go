@@ -44,13 +44,13 @@ var Kinds = []Kind{
 	{Name: "attribute", Plural: "attributes"},
 	{Name: "family", Plural: "families"},
 	{Name: "category", Plural: "categories", above: "parent"},
-	{Name: "price-rule", Plural: "price-rules", exact: []string{"enabled"}},
 	{Name: "rendition", Plural: "renditions", view: "definition", unseen: []string{"preset"}},
 	{Name: "import-profile", Plural: "import-profiles"},
 	{
 		Name: "channel", Plural: "channels", shapes: "connectors", by: "connector", exact: []string{memberConfig},
 		unseen: []string{"mapping_note"}, keeps: []string{"enabled", "test"},
 	},
+	{Name: "price-rule", Plural: "price-rules", exact: []string{"enabled"}}, // behind channels, whose values its condition may name
 	{Name: "provider", Plural: "providers", shapes: "provider-kinds", by: "kind", exact: []string{memberConfig}, keeps: []string{all}},
 	{Name: "text-rule", Plural: "text-rules", exact: []string{"hold_minutes"}},
 	{Name: "notifier", Plural: "notifiers", shapes: "notifier-kinds", by: "kind", exact: []string{memberConfig}, keeps: []string{all}},

@@ -1,0 +1,197 @@
+package postgres
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/sluicehub/sluice/pim"
+)
+
+// A price rule's condition is a filter, and the database answers it by the same
+// compiler that finds products: a rule is for exactly those that its condition
+// finds. It may only ask for what prices follow (see price_derive.go): for what
+// stands at a product and at the models above it, and for the tree. What else it
+// means is the schema's: whoever changes that has the prices derived anew where a
+// condition asks for something else by it (followConditions). One that asks for
+// what there is no more fits no product.
+
+// conditionFields are what a condition may ask for: each changes with an edit of
+// the product, or of a model above it, or with the tree, or never.
+var conditionFields = []string{"sku", "parent", "root", "family", "family_variant", "category", "enabled", "created_at", "values"}
+
+// checkCondition finds what is wrong with a rule's condition: a *pim.FilterError.
+func checkCondition(text string, schema *pim.Schema) error {
+	where, err := pim.ParseFilter(text)
+	if err != nil {
+		return err
+	}
+	err = where.EachTest(func(f *pim.Filter) error {
+		if !slices.Contains(conditionFields, f.Path[0]) {
+			return fault(f.At, "price_rule.condition", "a condition asks for what stands at the product, by %s: prices do not follow %s",
+				strings.Join(conditionFields[:len(conditionFields)-1], ", ")+" and values.ATTRIBUTE", clipped(strings.Join(f.Path, ".")))
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if _, err = compileFilter(where, schema, nil, pgx.NamedArgs{}); err != nil {
+		return err
+	}
+	return where.EachTest(func(f *pim.Filter) error {
+		if f.Path[0] != "values" {
+			return nil
+		}
+		c, a := compiler{schema: schema}, schema.Attributes[f.Path[1]]
+		channel, locale, err := c.scopes(f, a)
+		if err == nil && (a.Scopable && channel == "" || a.Localizable && locale == "") {
+			return fault(f.At, "price_rule.condition", "attribute %s has a value for each of its scopes: a condition names which", a.Code)
+		}
+		return err
+	})
+}
+
+// compileCondition gives a stored condition in SQL; "false" where it asks for what
+// there is not, by this schema.
+func compileCondition(text string, schema *pim.Schema, args pgx.NamedArgs) string {
+	where, err := pim.ParseFilter(text)
+	if err != nil {
+		return "false"
+	}
+	sql, err := compileFilter(where, schema, nil, args)
+	if err != nil {
+		return "false"
+	}
+	return sql
+}
+
+// conditionQuery says of products which of some conditions they fit.
+type conditionQuery struct {
+	texts []string
+	sql   string
+	args  pgx.NamedArgs
+}
+
+// Texts of which the statements are made: they are no constants, as those of
+// docs/decisions/023.
+const (
+	fitsBegin = `
+select p.id, array[`
+	fitsEnd = `]::boolean[]
+from product p left join product parent on parent.id = p.parent_id left join product root on root.id = parent.parent_id
+where p.id = any(@ids::bigint[]) and p.deleted_at is null`
+
+	// The protocol takes 65,535 arguments, and one condition has some 13,000 at most.
+	fitsArguments = 10_000
+)
+
+// conditionQueries asks for all conditions, in as few statements as take them.
+func conditionQueries(texts []string, schema *pim.Schema) (out []conditionQuery) {
+	for len(texts) > 0 {
+		q := conditionQuery{args: pgx.NamedArgs{}}
+		var all []string
+		for _, text := range texts {
+			if len(q.args) > fitsArguments {
+				break
+			}
+			all = append(all, compileCondition(text, schema, q.args))
+		}
+		q.texts, texts = texts[:len(all)], texts[len(all):]
+		q.sql = fitsBegin + strings.Join(all, ",\n") + fitsEnd
+		out = append(out, q)
+	}
+	return out
+}
+
+// queue has the conditions asked of products.
+func (q conditionQuery) queue(b *pgx.Batch, ids []int64, products map[int64]*pim.PricedProduct) {
+	q.args["ids"] = ids
+	b.Queue(q.sql, q.args).Query(func(rows pgx.Rows) error {
+		var (
+			id   int64
+			fits []bool
+		)
+		_, err := pgx.ForEachRow(rows, []any{&id, &fits}, func() error {
+			p := products[id]
+			for i, is := range fits {
+				if p != nil && is {
+					p.Fits = append(p.Fits, q.texts[i])
+				}
+			}
+			return nil
+		})
+		return err
+	})
+}
+
+// compile makes a book's conditions ready by a schema that is not older than the
+// book: of a change that was committed before, who derives must know. It reads it
+// through tx: see loadSchema.
+func (s *Store) compile(ctx context.Context, tx pgx.Tx, book *priceBook) error {
+	if len(book.Conditions()) == 0 {
+		return nil
+	}
+	schema := s.Schema()
+	if schema.Version < book.version {
+		var err error
+		if schema, err = s.loadSchema(ctx, tx); err != nil {
+			return err
+		}
+	}
+	book.conditions = conditionQueries(book.Conditions(), schema)
+	return nil
+}
+
+const sqlConditions = `select definition from price_rule where definition ? 'condition'`
+
+// followConditions has the prices derived anew of rules whose condition asks for
+// something else now, after a change in tx of the schema that it gets, than by the
+// one that was before.
+func (s *Store) followConditions(ctx context.Context, tx pgx.Tx, before func(now *pim.Schema) *pim.Schema) error {
+	rows, err := tx.Query(ctx, sqlConditions)
+	if err != nil {
+		return err
+	}
+	definitions, err := pgx.CollectRows(rows, pgx.RowTo[[]byte])
+	if err != nil || len(definitions) == 0 {
+		return err
+	}
+	now, err := s.readSchema(ctx, tx)
+	if err != nil {
+		return err
+	}
+	then := before(now)
+	var touched []pim.PriceRule
+	for _, d := range definitions {
+		var r pim.PriceRule
+		if err := json.Unmarshal(d, &r); err != nil {
+			return fmt.Errorf("decode price rules: %w", err)
+		}
+		was, is := pgx.NamedArgs{}, pgx.NamedArgs{}
+		if compileCondition(r.Condition, then, was) != compileCondition(r.Condition, now, is) || !reflect.DeepEqual(was, is) {
+			touched = append(touched, r)
+		}
+	}
+	return derivePricesOf(ctx, tx, touched)
+}
+
+// followChannel is followConditions where a channel came or went: conditions may
+// name it as a scope.
+func (s *Store) followChannel(ctx context.Context, tx pgx.Tx, code pim.ChannelCode) error {
+	return s.followConditions(ctx, tx, func(now *pim.Schema) *pim.Schema {
+		before := &pim.Schema{Attributes: now.Attributes, Locales: now.Locales, Channels: maps.Clone(now.Channels)}
+		if !before.Channels[code] {
+			before.Channels[code] = true
+		} else {
+			delete(before.Channels, code)
+		}
+		return before
+	})
+}
