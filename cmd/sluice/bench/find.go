@@ -55,7 +55,11 @@ select (select xid is not null and walk_after is null from search_state) and (se
 select (select count(*) from completeness where required = $1) >= $2 and not exists (select from completeness_walk where after is not null)`
 	sqlBareProducts = `update product set values = values where family = $1`
 	sqlBarePrices   = `update price set amount = amount + 1 where price_list = $1`
-	sqlDerived      = `select count(*) >= $2 from price where price_list = $1 and rules is not null`
+	// Products that COPY made are looked at by search and completeness beside what is measured.
+	sqlWalked = `
+select (select xid is not null and walk_after is null from search_state) and not exists (select from completeness_walk where after is not null)`
+	sqlUnderived = `select (select product_id from derive order by product_id desc limit 1) is null` // from the end that is worked off last
+	sqlDerived   = `select count(*) >= $2 from price where price_list = $1 and rules is not null`
 )
 
 // requiring is the bench's family with required attributes.
@@ -213,14 +217,15 @@ func (b *bench) plain(ctx context.Context, sql string, args ...any) (time.Durati
 	return time.Since(began), nil
 }
 
-// reprice times base prices that move as many derived ones, until the listings of
-// the channel that sells by them are marked.
+// reprice times base prices that move as many derived ones, and a rule's change that
+// moves them all, each until the listings of the channel that sells by them are marked.
 func (b *bench) reprice(ctx context.Context) error {
 	h, n := b.house, b.Family
 	if _, _, err := h.node.Store.PutPriceList(ctx, pim.PriceList{Code: tradeList}, 0); err != nil {
 		return err
 	}
-	if _, _, err := h.node.Store.PutPriceRule(ctx, pim.PriceRule{Code: tradeList, PriceList: tradeList, Percent: "-10"}, 0); err != nil {
+	rule := pim.PriceRule{Code: tradeList, PriceList: tradeList, Percent: "-10"}
+	if _, _, err := h.node.Store.PutPriceRule(ctx, rule, 0); err != nil {
 		return err
 	}
 	if err := b.stock(ctx, n); err != nil {
@@ -239,26 +244,24 @@ func (b *bench) reprice(ctx context.Context) error {
 	if err := until(ctx, h.pool, sqlDerived, tradeList, n); err != nil {
 		return err
 	}
-	if err := h.marked(ctx); err != nil {
-		return err
-	}
-	if err := vacuum(ctx, h.pool); err != nil {
+	if err := until(ctx, h.pool, sqlWalked); err != nil {
 		return err
 	}
 	b.say("change %d base prices", n)
-	stop, err := b.profile(ctx, measurePrices)
+	took, err := b.moved(ctx, measurePrices, func() error { return b.setPrices(ctx, n, 200) })
 	if err != nil {
 		return err
 	}
-	began := time.Now()
-	if err := b.setPrices(ctx, n, 200); err != nil {
-		return err
-	}
-	if err := h.marked(ctx); err != nil {
-		return err
-	}
-	took := time.Since(began)
-	if err := stop(); err != nil {
+	b.say("change the rule of %d prices", n)
+	together, err := b.moved(ctx, measurePrices+"-rule", func() error {
+		rule.Percent = "-11"
+		if _, _, err := h.node.Store.PutPriceRule(ctx, rule, 0); err != nil {
+			return err
+		}
+		h.node.Runner.Wake(postgres.Consumer{Kind: postgres.Derive})
+		return until(ctx, h.pool, sqlUnderived)
+	})
+	if err != nil {
 		return err
 	}
 	bare, err := b.plain(ctx, sqlBarePrices, tradeList)
@@ -267,7 +270,33 @@ func (b *bench) reprice(ctx context.Context) error {
 	}
 	b.report.beside("base prices that move derived ones", perSecond(n, took), "rows/s", "bare UPDATE of the derived", perSecond(n, bare), atLeast(0.2),
 		"in batches of 1,000, both prices with their events, until a channel's listings are marked")
+	b.report.beside("derived prices that a rule's change moves", perSecond(n, together), "rows/s", "the same UPDATE", perSecond(n, bare), atLeast(0.2),
+		"from the rule's change on, with their events, until a channel's listings are marked")
 	return nil
+}
+
+// moved times what moves prices, of rows that a vacuum went over, until all listings
+// are marked.
+func (b *bench) moved(ctx context.Context, profile string, move func() error) (time.Duration, error) {
+	if err := b.house.marked(ctx); err != nil {
+		return 0, err
+	}
+	if err := vacuum(ctx, b.house.pool); err != nil {
+		return 0, err
+	}
+	stop, err := b.profile(ctx, profile)
+	if err != nil {
+		return 0, err
+	}
+	began := time.Now()
+	if err := move(); err != nil {
+		return 0, err
+	}
+	if err := b.house.marked(ctx); err != nil {
+		return 0, err
+	}
+	took := time.Since(began)
+	return took, stop()
 }
 
 // setPrices gives n products a base price each, in batches.
