@@ -68,60 +68,90 @@ const sqlLockOffers = `
 select from product_offer where product_id in (select id from product where sku = any(@sku::text[])) order by product_id for no key update`
 
 // sqlPrices sets prices as one statement: the offer's revisions under its row
-// lock, the event, the outbox row. Rows that change nothing touch nothing.
+// lock, the events, the outbox row. Rows that change nothing touch nothing. What is
+// set by hand is own; what rules make of that, or of a change of their own, is
+// ruled: it has an event of its own, of the same revision, and is no change of the
+// offer where it is quiet, since nothing but the rules' names has changed. No price
+// is in both. What is there is updated, not inserted over, which would lock it first.
 const sqlPrices = `
-with input as (
+with own as (
     select i.at, i.price_list, i.currency, i.min_quantity, i.valid_from::timestamptz, i.valid_to::timestamptz, i.amount::numeric, i.gone,
-           i.as_of, i.sequence, p.id as product_id,
+           i.as_of, i.sequence, i.skip, p.id as product_id,
            case when i.price_list <> all(array(select code from price_list)) then 'price_list'
                 when i.currency <> all(array(select code from currency)) then 'currency' end as gone_with -- deleted since they were checked
     from unnest(@at::int[], @sku::text[], @list::text[], @currency::text[], @quantity::int[], @from::text[], @to::text[],
-                @amount::text[], @drop::boolean[], @as_of::timestamptz[], @sequence::bigint[])
-        as i (at, sku, price_list, currency, min_quantity, valid_from, valid_to, amount, gone, as_of, sequence)
+                @amount::text[], @drop::boolean[], @as_of::timestamptz[], @sequence::bigint[], @skip::boolean[])
+        as i (at, sku, price_list, currency, min_quantity, valid_from, valid_to, amount, gone, as_of, sequence, skip)
     join product p on p.sku = i.sku and p.deleted_at is null
     where @planned::boolean or not exists (select from price_guard) -- who does not know of guards writes nothing
 ),
-fresh as (
-    select i.*, c.amount as old_amount, c.valid_to as old_valid_to from input i left join price c using (product_id, price_list, currency, min_quantity, valid_from)
-    where i.gone_with is null and case when i.gone then c.product_id is not null and c.rules is null
-               else c.product_id is null or c.rules is not null or (c.amount, c.valid_to) is distinct from (i.amount, i.valid_to) end
+ruled as (
+    select i.product_id, i.price_list, i.currency, i.min_quantity, i.valid_from::timestamptz, i.valid_to::timestamptz, i.amount::numeric,
+           string_to_array(i.rules, ' ') as rules, i.gone, i.quiet
+    from unnest(@ruled::bigint[], @ruled_list::text[], @ruled_currency::text[], @ruled_quantity::int[], @ruled_from::text[], @ruled_to::text[],
+                @ruled_amount::text[], @rules::text[], @ruled_drop::boolean[], @quiet::boolean[])
+        as i (product_id, price_list, currency, min_quantity, valid_from, valid_to, amount, rules, gone, quiet)
+    where i.gone or i.currency = any(array(select code from currency)) -- as of what is set by hand
 ),
-offers as (
-    insert into product_offer as o (product_id, price_rev) select distinct product_id, 1 from fresh order by 1
+fresh as (
+    select i.at, product_id, price_list, currency, min_quantity, valid_from, i.valid_to, i.amount, null::text[] as rules, i.gone, false as quiet, i.as_of, i.sequence,
+           c.amount as old_amount, c.valid_to as old_valid_to
+    from own i left join price c using (product_id, price_list, currency, min_quantity, valid_from)
+    where not i.skip and i.gone_with is null and case when i.gone then c.amount is not null and c.rules is null
+                              else c.amount is null or c.rules is not null or (c.amount, c.valid_to) is distinct from (i.amount, i.valid_to) end
+    union all
+    select null, product_id, price_list, currency, min_quantity, valid_from, i.valid_to, i.amount, i.rules, i.gone, i.quiet, null, null, c.amount, c.valid_to
+    from ruled i left join price c using (product_id, price_list, currency, min_quantity, valid_from)
+),
+raised as (
+    update product_offer o set rev = o.rev + 1, price_rev = o.price_rev + 1 where product_id in (select product_id from fresh where not quiet)
+    returning product_id, rev, price_rev
+),
+first as (
+    insert into product_offer as o (product_id, price_rev)
+    select product_id, 1 from (select product_id from fresh where not quiet except select product_id from raised) f order by 1
     on conflict (product_id) do update set rev = o.rev + 1, price_rev = o.price_rev + 1
     returning product_id, rev, price_rev
 ),
+offers as (select * from raised union all select * from first),
+updated as (
+    update price c set amount = f.amount, valid_to = f.valid_to, rules = f.rules from fresh f
+    where f.old_amount is not null and not f.gone and (f.rules is null or c.rules is not null) and c.product_id = f.product_id and c.price_list = f.price_list
+        and c.currency = f.currency and c.min_quantity = f.min_quantity and c.valid_from = f.valid_from
+),
 put as (
-    insert into price (product_id, price_list, currency, min_quantity, valid_from, valid_to, amount)
-    select product_id, price_list, currency, min_quantity, valid_from, valid_to, amount from fresh where not gone order by 1, 2, 3, 4, 5
+    insert into price as c (product_id, price_list, currency, min_quantity, valid_from, valid_to, amount, rules)
+    select product_id, price_list, currency, min_quantity, valid_from, valid_to, amount, rules from fresh where old_amount is null and not gone order by 1, 2, 3, 4, 5
     on conflict (product_id, price_list, currency, min_quantity, valid_from)
-    do update set amount = excluded.amount, valid_to = excluded.valid_to, rules = null
+    do update set amount = excluded.amount, valid_to = excluded.valid_to, rules = excluded.rules where excluded.rules is null or c.rules is not null
 ),
 dropped as (
-    delete from price c using fresh f where f.gone and c.product_id = f.product_id and c.price_list = f.price_list and c.currency = f.currency
-        and c.min_quantity = f.min_quantity and c.valid_from = f.valid_from
+    delete from price c using fresh f where f.gone and (f.rules is null or c.rules is not null) and c.product_id = f.product_id and c.price_list = f.price_list
+        and c.currency = f.currency and c.min_quantity = f.min_quantity and c.valid_from = f.valid_from
 ),
 told as materialized (
-    select product_id, jsonb_build_object('prices', jsonb_agg(jsonb_strip_nulls(jsonb_build_object('price_list', price_list, 'currency', currency,
-        'min_quantity', min_quantity, 'valid_from', nullif(valid_from, '-infinity'), 'valid_to', nullif(valid_to, 'infinity'),
+    select product_id, rules is not null as by_rules, jsonb_build_object('prices', jsonb_agg(jsonb_strip_nulls(jsonb_build_object('price_list', price_list,
+        'currency', currency, 'min_quantity', min_quantity, 'valid_from', nullif(valid_from, '-infinity'), 'valid_to', nullif(valid_to, 'infinity'),
         'old', old_amount::text, 'old_valid_to', case when old_amount is not null then nullif(old_valid_to, 'infinity') end,
-        'new', case when not gone then amount::text end, 'as_of', as_of, 'sequence', sequence)) order by at)) as data
-    from fresh group by product_id
+        'new', case when not gone then amount::text end, 'as_of', as_of, 'sequence', sequence, 'rules', case when not gone then to_jsonb(rules) end))
+        order by at, price_list, currency, min_quantity, valid_from)) as data
+    from fresh where not quiet group by 1, 2
 ),
 logged as (
     insert into event (product_id, rev, lanes, type, actor, data)
-    select product_id, o.rev, 2, 'price.changed', @actor, t.data from offers o join told t using (product_id)
+    select product_id, o.rev, 2, 'price.changed', case when by_rules then 'price-rules' else @actor end, t.data
+    from offers o join told t using (product_id) order by by_rules, product_id
 ),
-queued as (insert into outbox (product_id, lanes, priority) select product_id, 2, @priority::smallint from offers),
+queued as (insert into outbox (product_id, lanes, priority) select product_id, 2, @priority::smallint from offers order by product_id),
 derived as ( -- what the caller does not derive at once, and see price_derive.go of first offers
     insert into derive as d (product_id, due_at) select product_id, now() - interval '1 hour' from offers
     where (rev = 1 or not @planned::boolean) and (select derives & 8 <> 0 from catalogue) order by 1
     on conflict (product_id) do update set want = d.want + 1, due_at = least(d.due_at, excluded.due_at)
 )
 select i.at, coalesce(o.price_rev, po.price_rev, 0), f.at is not null, i.product_id,
-       i.gone and f.at is null and exists (select from price c where c.rules is not null and (c.product_id, c.price_list, c.currency, c.min_quantity, c.valid_from)
+       i.gone and not i.skip and f.at is null and exists (select from price c where c.rules is not null and (c.product_id, c.price_list, c.currency, c.min_quantity, c.valid_from)
            = (i.product_id, i.price_list, i.currency, i.min_quantity, i.valid_from)), coalesce(i.gone_with, '')
-from input i left join fresh f using (at) left join offers o on o.product_id = i.product_id left join product_offer po on po.product_id = i.product_id`
+from own i left join fresh f using (at) left join offers o on o.product_id = i.product_id left join product_offer po on po.product_id = i.product_id`
 
 // SetPrices sets up to 1,000 prices, each row for itself: bad rows are
 // rejected with their problems (pointers into the row), the others are durable
@@ -182,7 +212,7 @@ func (s *Store) priceBatch(ctx context.Context, actor string, rows []pim.PriceRo
 	}
 	return &offerBatch{store: s, sql: sqlPrices, locks: []string{sqlLockOffers}, args: named{
 		"at": good, "sku": sku, "list": list, "currency": currency, "quantity": quantity, "from": from, "to": to,
-		"amount": amount, "drop": gone, "as_of": asOf, "sequence": sequence, "actor": actor, "priority": int16(interactive),
+		"amount": amount, "drop": gone, "as_of": asOf, "sequence": sequence, "skip": make([]bool, n), "actor": actor, "priority": int16(interactive),
 		"planned": stamps != nil || schema.PriceRules || schema.PriceGuards,
 	}, good: good, results: results, prices: rows, stamps: stamps}, nil
 }
@@ -252,7 +282,7 @@ func (b *offerBatch) write(ctx context.Context, q querier) (seen int, err error)
 	for _, lock := range b.locks {
 		send.Queue(lock, b.args)
 	}
-	know := b.queue(send, b.args)
+	know := b.queue(send, (&derivedRows{}).beside(b.args))
 	if err := q.SendBatch(ctx, send).Close(); err != nil {
 		return 0, err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"strings"
 	"time"
 
@@ -55,48 +56,6 @@ where p.id = any(@ids::bigint[]) and p.deleted_at is null`
 	sqlRuledPrices = `
 select product_id, price_list, currency, min_quantity, nullif(valid_from, '-infinity'), nullif(valid_to, 'infinity'), amount::text, rules
 from price where product_id = any(@ids::bigint[]) and (price_list = any(@lists::text[]) or rules is not null)`
-
-	// sqlDerivedPrices is sqlPrices for prices that rules made. Those of which
-	// nothing but the rules' names has changed are no change of the offer.
-	sqlDerivedPrices = `
-with input as (
-    select i.product_id, i.price_list, i.currency, i.min_quantity, i.valid_from::timestamptz, i.valid_to::timestamptz, i.amount::numeric,
-           string_to_array(i.rules, ' ') as rules, i.gone, i.quiet
-    from unnest(@product::bigint[], @list::text[], @currency::text[], @quantity::int[], @from::text[], @to::text[], @amount::text[],
-                @rules::text[], @drop::boolean[], @quiet::boolean[])
-        as i (product_id, price_list, currency, min_quantity, valid_from, valid_to, amount, rules, gone, quiet)
-),
-fresh as (
-    select i.*, c.amount as old_amount, c.valid_to as old_valid_to from input i
-    left join price c using (product_id, price_list, currency, min_quantity, valid_from)
-),
-offers as (
-    update product_offer o set rev = o.rev + 1, price_rev = o.price_rev + 1 where product_id in (select product_id from fresh where not quiet)
-    returning product_id, rev
-),
-put as (
-    insert into price as c (product_id, price_list, currency, min_quantity, valid_from, valid_to, amount, rules)
-    select product_id, price_list, currency, min_quantity, valid_from, valid_to, amount, rules from fresh where not gone order by 1, 2, 3, 4, 5
-    on conflict (product_id, price_list, currency, min_quantity, valid_from)
-    do update set amount = excluded.amount, valid_to = excluded.valid_to, rules = excluded.rules where c.rules is not null
-),
-dropped as (
-    delete from price c using fresh f where f.gone and c.rules is not null and c.product_id = f.product_id and c.price_list = f.price_list
-        and c.currency = f.currency and c.min_quantity = f.min_quantity and c.valid_from = f.valid_from
-),
-told as materialized (
-    select product_id, jsonb_build_object('prices', jsonb_agg(jsonb_strip_nulls(jsonb_build_object('price_list', price_list, 'currency', currency,
-        'min_quantity', min_quantity, 'valid_from', nullif(valid_from, '-infinity'), 'valid_to', nullif(valid_to, 'infinity'),
-        'old', old_amount::text, 'old_valid_to', case when old_amount is not null then nullif(old_valid_to, 'infinity') end,
-        'new', case when not gone then amount::text end, 'rules', case when not gone then to_jsonb(rules) end))
-        order by price_list, currency, min_quantity, valid_from)) as data
-    from fresh where not quiet group by product_id
-),
-logged as (
-    insert into event (product_id, rev, lanes, type, actor, data)
-    select product_id, o.rev, 2, 'price.changed', 'price-rules', t.data from offers o join told t using (product_id) order by product_id
-)
-insert into outbox (product_id, lanes, priority) select product_id, 2, @priority::smallint from offers order by product_id`
 )
 
 // priceBook are the rules as they are now.
@@ -178,7 +137,7 @@ func pricedProducts(ctx context.Context, tx pgx.Tx, book priceBook, gs guards, i
 	return out, tx.SendBatch(ctx, b).Close()
 }
 
-// derivedRows are the rows of sqlDerivedPrices.
+// derivedRows are the rows of sqlPrices that rules make.
 type derivedRows struct {
 	product                                 []int64
 	list, currency, from, to, amount, rules []string
@@ -234,11 +193,39 @@ func (d *derivedRows) row(id int64, p *pim.Price, gone, quiet bool) {
 	d.rules, d.gone, d.quiet = append(d.rules, strings.Join(p.Rules, " ")), append(d.gone, gone), append(d.quiet, quiet)
 }
 
-func (d *derivedRows) args() named {
-	return named{
-		"product": d.product, "list": d.list, "currency": d.currency, "quantity": d.quantity, "from": d.from, "to": d.to, "amount": d.amount,
-		"rules": d.rules, "drop": d.gone, "quiet": d.quiet,
+// beside gives the arguments of sqlPrices: own are those for what is set by hand.
+func (d *derivedRows) beside(own named) named {
+	args := maps.Clone(own)
+	maps.Copy(args, named{
+		"ruled": d.product, "ruled_list": d.list, "ruled_currency": d.currency, "ruled_quantity": d.quantity, "ruled_from": d.from, "ruled_to": d.to,
+		"ruled_amount": d.amount, "rules": d.rules, "ruled_drop": d.gone, "quiet": d.quiet,
+	})
+	return args
+}
+
+// queue has the rows written alone.
+func (d *derivedRows) queue(b *pgx.Batch, p priority) {
+	if len(d.product) == 0 {
+		return
 	}
+	if len(d.product) > fewOffers {
+		b.Queue(sqlPlanAnew)
+	}
+	b.Queue(sqlPrices, d.beside(named{
+		"at": []int32{}, "sku": []string{}, "list": []string{}, "currency": []string{}, "quantity": []int32{}, "from": []string{}, "to": []string{}, "amount": []string{},
+		"drop": []bool{}, "as_of": []*time.Time{}, "sequence": []*int64{}, "skip": []bool{}, "actor": "", "priority": int16(p), "planned": true,
+	}))
+}
+
+// changed is of how many products the rows change the offer.
+func (d *derivedRows) changed() int64 {
+	of := map[int64]bool{}
+	for i, id := range d.product {
+		if !d.quiet[i] {
+			of[id] = true
+		}
+	}
+	return int64(len(of))
 }
 
 // held are the rows as they are held; what is over is not.
@@ -323,9 +310,12 @@ func derivePrices(ctx context.Context, tx pgx.Tx, book priceBook, gs guards, ids
 			return 0, err
 		}
 		b := &pgx.Batch{}
-		if plan.queueAll(b, p, func(n int64) { changed += n }); b.Len() == 0 {
+		made, _ := plan.ruled()
+		made.queue(b, p)
+		if plan.queue(b); b.Len() == 0 {
 			continue
 		}
+		changed += made.changed()
 		if err := tx.SendBatch(ctx, b).Close(); err != nil {
 			return 0, err
 		}

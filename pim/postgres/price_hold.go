@@ -235,16 +235,13 @@ func (s *Store) approve(ctx context.Context, tx pgx.Tx, actor string, ids []int6
 	b.Queue(sqlPlanAnew)
 	b.Queue(sqlDecided, named{"ids": ids, "type": "price.approved", "actor": actor})
 	if len(at) > 0 {
-		b.Queue(sqlPrices, named{
+		b.Queue(sqlPrices, (&derivedRows{}).beside(named{
 			"at": at, "sku": sku, "list": list, "currency": currency, "quantity": quantity, "from": from, "to": to, "amount": amount, "drop": gone,
-			"as_of": make([]*time.Time, len(at)), "sequence": make([]*int64, len(at)), "actor": actor, "priority": int16(interactive), "planned": true,
-		})
+			"as_of": make([]*time.Time, len(at)), "sequence": make([]*int64, len(at)), "skip": make([]bool, len(at)), "actor": actor,
+			"priority": int16(interactive), "planned": true,
+		}))
 	}
-	if len(derived.product) > 0 {
-		args := derived.args()
-		args["priority"] = int16(interactive)
-		b.Queue(sqlDerivedPrices, args)
-	}
+	derived.queue(b, interactive)
 	b.Queue(sqlForgetMoved, named{"ids": ids})
 	b.Queue(sqlDropHolds, named{"ids": ids})
 	return tx.SendBatch(ctx, b).Close()

@@ -10,7 +10,6 @@ import (
 
 	"github.com/govalues/decimal"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/sluicehub/sluice/pim"
 )
@@ -28,8 +27,6 @@ const (
 select g.price_list, g.prices, l.definition -> 'guard' from price_guard g join price_list l on l.code = g.price_list order by 1 for update of g`
 
 	sqlOfferIDs = `select id from product where sku = any(@sku::text[]) and deleted_at is null`
-	// sqlPriceRevisions are those after all is written.
-	sqlPriceRevisions = `select p.sku, o.price_rev from product p join product_offer o on o.product_id = p.id where p.id = any(@ids::bigint[])`
 
 	sqlHoldsOf = `
 select h.id, h.product_id, h.price_list, h.currency, h.min_quantity, h.reason, h.moves_at, h.prices, h.rejected_at is not null
@@ -332,64 +329,50 @@ func (b *offerBatch) plan(ctx context.Context, tx pgx.Tx) error {
 		return err
 	}
 	send = &pgx.Batch{}
-	know := b.queue(send, b.without(plan.held))
-	prio, _ := b.args["priority"].(int16)
-	plan.queueAll(send, priority(prio), func(int64) {})
-	revisions := make(map[pim.SKU]int64, len(ids))
-	send.Queue(sqlPriceRevisions, named{"ids": ids}).Query(func(rows pgx.Rows) error {
-		var (
-			sku pim.SKU
-			rev int64
-		)
-		_, err := pgx.ForEachRow(rows, []any{&sku, &rev}, func() error { revisions[sku] = rev; return nil })
-		return err
-	})
+	own := b.without(func(at int32) bool { return plan.held[at] || b.results[at].Status == RowStale })
+	made, twice := plan.ruled()
+	if len(made.product) > fewOffers {
+		send.Queue(sqlPlanAnew)
+	}
+	var know func(map[int32]bool) int
+	if !twice {
+		know = b.queue(send, made.beside(own))
+	} else {
+		know = b.queue(send, (&derivedRows{}).beside(own))
+		b.queue(send, made.beside(b.without(func(int32) bool { return true })))
+	}
+	plan.queue(send)
 	if err := tx.SendBatch(ctx, send).Close(); err != nil {
 		return err
 	}
 	know(plan.held)
-	for _, at := range b.good {
-		b.results[at].Revision = revisions[b.results[at].SKU]
-	}
 	return nil
 }
 
-// without are the batch's arguments without the rows that are held, or stale.
-func (b *offerBatch) without(held map[int32]bool) named {
-	if len(held) == 0 && b.stamps == nil {
-		return b.args
-	}
+// without are the batch's arguments, of which the rows to leave out write nothing.
+func (b *offerBatch) without(out func(at int32) bool) named {
 	args := maps.Clone(b.args)
-	all, _ := b.args["sku"].([]string)
 	rows, _ := b.args["at"].([]int32)
-	skus := slices.Clone(all)
+	skip := make([]bool, len(rows))
 	for i, at := range rows {
-		if held[at] || b.results[at].Status == RowStale {
-			skus[i] = "" // no product has it
-		}
+		skip[i] = out(at)
 	}
-	args["sku"] = skus
+	args["skip"] = skip
 	return args
 }
 
-// queueAll has written what rules make, and what is held; prio is how urgent that
-// is, and told gets of how many products rules' prices changed. What was changed
-// by hand is written before, by its own statement.
-func (p *pricePlan) queueAll(b *pgx.Batch, prio priority, told func(int64)) {
-	var d derivedRows
+// ruled is what is to be written of what rules make. twice: a price of it is set, or
+// deleted, by hand as well, so it comes behind that, by a statement of its own.
+func (p *pricePlan) ruled() (d derivedRows, twice bool) {
 	for _, id := range slices.Sorted(maps.Keys(p.products)) {
-		x := p.products[id]
+		x, n := p.products[id], len(d.product)
 		d.add(id, slices.DeleteFunc(x.Prices, func(y pim.Price) bool { return x.byHand[keyOf(&y)] }), x.made, p.book.now)
-	}
-	if len(d.product) > 0 {
-		if len(d.product) > fewOffers {
-			b.Queue(sqlPlanAnew)
+		for i := n; i < len(d.product) && !twice && len(x.changes) > 0; i++ {
+			g := priceGroup{d.list[i], pim.Currency(d.currency[i]), int(d.quantity[i])}
+			twice = slices.ContainsFunc(x.changes[g], func(c priceChange) bool { return timeOr(c.ValidFrom, "-infinity") == d.from[i] })
 		}
-		args := d.args()
-		args["priority"] = int16(prio)
-		b.Queue(sqlDerivedPrices, args).Exec(func(tag pgconn.CommandTag) error { told(tag.RowsAffected()); return nil })
 	}
-	p.queue(b)
+	return d, twice
 }
 
 // queue has what is held, and what has moved, written.

@@ -265,7 +265,6 @@ func (h *house) checkPlans(of string) {
 		"prices":    {sqlPrices, "product_sku_key", "catalogue price_guard"},
 		"ruled":     {sqlRuledPrices, "price_pkey", ""},
 		"priced":    {sqlPricedProducts, "product_pkey", "category"},
-		"derived":   {sqlDerivedPrices, "price_pkey", ""},
 		"offers of": {sqlLockOffersOf, "product_offer_pkey", ""},
 		"stock":     {sqlStock, "product_sku_key", "channel location"},
 		"first":     {sqlFirstOffers, "product_sku_key", ""},
