@@ -342,6 +342,7 @@ func (b *offerBatch) plan(ctx context.Context, tx pgx.Tx) error {
 		b.queue(send, made.beside(b.without(func(int32) bool { return true })))
 	}
 	plan.queue(send)
+	b.queueNow(send)
 	if err := tx.SendBatch(ctx, send).Close(); err != nil {
 		return err
 	}

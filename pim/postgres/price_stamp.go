@@ -29,18 +29,27 @@ on conflict (product_id, price_list, currency, min_quantity, valid_from) do upda
     sequence = case when excluded.as_of > s.as_of then excluded.sequence else coalesce(excluded.sequence, s.sequence) end
 where not coalesce(case when excluded.as_of <> s.as_of then excluded.as_of < s.as_of else excluded.sequence < s.sequence end, false)`
 
-// sqlLatePrices gives, of the rows, those that are older than their prices' stamps,
-// with what there is.
+// sqlLatePrices gives, of the rows, those that are older than their prices' stamps.
 const sqlLatePrices = `
-select i.at, coalesce(o.price_rev, 0), c.amount::text, nullif(c.valid_to, 'infinity'), s.as_of, s.sequence
+select i.at
 from unnest(@at::int[], @sku::text[], @list::text[], @currency::text[], @quantity::int[], @from::text[], @as_of::timestamptz[], @sequence::bigint[])
     as i (at, sku, price_list, currency, min_quantity, valid_from, as_of, sequence)
 join product p on p.sku = i.sku and p.deleted_at is null
 join price_stamp s on s.product_id = p.id and s.price_list = i.price_list and s.currency = i.currency and s.min_quantity = i.min_quantity
     and s.valid_from = i.valid_from::timestamptz
-left join price c on (c.product_id, c.price_list, c.currency, c.min_quantity, c.valid_from) = (s.product_id, s.price_list, s.currency, s.min_quantity, s.valid_from)
-left join product_offer o on o.product_id = p.id
 where coalesce(case when i.as_of <> s.as_of then i.as_of < s.as_of else i.sequence < s.sequence end, false)`
+
+// sqlPricesNow gives what there is of prices, by rows that name them.
+const sqlPricesNow = `
+select i.at, coalesce(o.price_rev, 0), c.amount::text, nullif(c.valid_to, 'infinity'), s.as_of, s.sequence
+from unnest(@at::int[], @sku::text[], @list::text[], @currency::text[], @quantity::int[], @from::text[])
+    as i (at, sku, price_list, currency, min_quantity, valid_from)
+join product p on p.sku = i.sku and p.deleted_at is null
+left join price c on c.product_id = p.id and c.price_list = i.price_list and c.currency = i.currency and c.min_quantity = i.min_quantity
+    and c.valid_from = i.valid_from::timestamptz
+left join price_stamp s on s.product_id = p.id and s.price_list = i.price_list and s.currency = i.currency and s.min_quantity = i.min_quantity
+    and s.valid_from = i.valid_from::timestamptz
+left join product_offer o on o.product_id = p.id`
 
 // dropLate makes the rows of the batch stale that are older than what their prices
 // were told before, and keeps the stamps of the others. It comes behind the locks
@@ -71,13 +80,39 @@ func (b *offerBatch) dropLate(ctx context.Context, tx pgx.Tx) error {
 	send := &pgx.Batch{}
 	send.Queue(sqlPriceStamps, keep)
 	send.Queue(sqlLatePrices, b.only(own)).Query(func(rows pgx.Rows) error {
+		var at int32
+		_, err := pgx.ForEachRow(rows, []any{&at}, func() error { b.results[at].Status = RowStale; return nil })
+		return err
+	})
+	return tx.SendBatch(ctx, send).Close()
+}
+
+// queueNow has the stale rows answered with what there is, behind all that is
+// written: it may be of the same batch.
+func (b *offerBatch) queueNow(send *pgx.Batch) {
+	var (
+		rows, quantity            []int32
+		sku, list, currency, from []string
+	)
+	for at := range b.results {
+		if b.results[at].Status == RowStale {
+			r := &b.prices[at]
+			rows, sku, list = append(rows, int32(at)), append(sku, string(r.SKU)), append(list, r.PriceList)
+			currency, quantity, from = append(currency, string(r.Currency)), append(quantity, int32(r.MinQuantity)), append(from, timeOr(r.ValidFrom, "-infinity"))
+		}
+	}
+	if len(rows) == 0 {
+		return
+	}
+	args := named{"at": rows, "sku": sku, "list": list, "currency": currency, "quantity": quantity, "from": from}
+	send.Queue(sqlPricesNow, args).Query(func(found pgx.Rows) error {
 		var (
 			at  int32
 			rev int64
 			now PriceNow
 			amt *string
 		)
-		_, err := pgx.ForEachRow(rows, []any{&at, &rev, &amt, &now.ValidTo, &now.AsOf, &now.Sequence}, func() error {
+		_, err := pgx.ForEachRow(found, []any{&at, &rev, &amt, &now.ValidTo, &now.AsOf, &now.Sequence}, func() error {
 			late := now
 			if amt != nil {
 				late.Amount = *amt
@@ -88,12 +123,16 @@ func (b *offerBatch) dropLate(ctx context.Context, tx pgx.Tx) error {
 					*t = &utc
 				}
 			}
-			b.results[at].Status, b.results[at].Revision, b.results[at].Price = RowStale, rev, &late
+			b.results[at].Revision, b.results[at].Price = rev, &late
 			return nil
 		})
+		for _, at := range rows {
+			if r := &b.results[at]; r.Price == nil {
+				r.Status, r.Problems = RowRejected, []pim.Problem{unknownSKU(r.SKU)}
+			}
+		}
 		return err
 	})
-	return tx.SendBatch(ctx, send).Close()
 }
 
 // inOrder takes those out of the good rows that another one of the same price

@@ -84,6 +84,27 @@ func TestLatePrices(t *testing.T) {
 	if got := res[0]; !reflect.DeepEqual(got.Price, want) || got.Revision != h.product("A").PriceRev {
 		t.Errorf("%+v %+v, not %+v", got, got.Price, want)
 	}
+	// Also where what is newer came in the same batch.
+	res, err = h.SetPrices(h.ctx, "erp", []pim.PriceRow{
+		toldAt(price("A", "EUR", "30"), 130), toldAt(price("A", "EUR", "29"), 129), toldAt(price("A", "EUR", "31"), 131), toldAt(price("A", "EUR", "28"), 128),
+		toldAt(price("nobody", "EUR", "2"), 2), toldAt(price("nobody", "EUR", "1"), 1),
+	}, Idempotency{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var statuses []string
+	for _, r := range res {
+		statuses = append(statuses, string(r.Status))
+	}
+	if got := strings.Join(statuses, " "); got != "superseded stale changed stale rejected rejected" {
+		t.Error(got)
+	}
+	want = &PriceNow{Amount: "31", Stamp: pim.Stamp{AsOf: new(time.Unix(1_700_000_131, 0).UTC())}}
+	for _, got := range []RowResult{res[1], res[3]} {
+		if !reflect.DeepEqual(got.Price, want) || got.Revision != h.product("A").PriceRev {
+			t.Errorf("%+v %+v, not %+v", got, got.Price, want)
+		}
+	}
 	var event struct {
 		Prices []struct {
 			AsOf     time.Time `json:"as_of"`
