@@ -144,12 +144,12 @@ func (s *server) registerAssets() {
 	handle(s, op("patch-asset", http.MethodPatch, "/v1/assets/{code}", tagMedia, "Change an asset's labels, focal point or file name (JSON merge patch)",
 		says("Another focal point has the renditions made anew that crop to it."),
 		takes(maxEdit, map[string]*huma.Schema{typeMerge: patch, typeJSON: patch})), s.patchAsset)
-	handle(s, op("delete-asset", http.MethodDelete, "/v1/assets/{code}", tagMedia, "Delete an asset that no product names"),
-		func(ctx context.Context, in *CodePath) (*struct{}, error) {
+	deletes(s, op("delete-asset", http.MethodDelete, "/v1/assets/{code}", tagMedia, "Delete an asset that no product names"),
+		func(ctx context.Context, code string, rev int64) error {
 			if _, err := s.media(); err != nil {
-				return nil, err
+				return err
 			}
-			return nil, s.Store.DeleteAsset(ctx, in.Code)
+			return s.Store.DeleteAsset(ctx, code, rev)
 		})
 	handle(s, op("fetch-asset", http.MethodPost, "/v1/assets/{code}/fetch", tagMedia, "Fetch an asset's URL again", status(http.StatusAccepted)), s.fetchAsset)
 	handle(s, op("link-asset", http.MethodPost, "/v1/assets/{code}/link", tagMedia, "Make an address at which a file can be fetched without a key, for a while",

@@ -27,12 +27,8 @@ func (s *server) registerAssociationTypes() {
 	handle(s, op("get-association-type", http.MethodGet, "/v1/association-types/{code}", tagSchema, "Get an association type"), s.getAssociationType)
 	handle(s, op("put-association-type", http.MethodPut, "/v1/association-types/{code}", tagSchema, "Create or replace an association type", creates,
 		says("two_way and quantified stay as they are once the type is there. The same again changes nothing."), takesJSON[pim.AssociationType](s, "code")), s.putAssociationType)
-	handle(s, op("delete-association-type", http.MethodDelete, "/v1/association-types/{code}", tagSchema, "Delete an association type that no product has associations of"),
-		func(ctx context.Context, in *deleteCode) (*struct{}, error) {
-			return nil, s.atRevision(in.IfMatch, func() (int64, error) { return s.associationTypeRevision(ctx, in.Code) }, func(rev int64) error {
-				return s.Store.DeleteAssociationType(ctx, in.Code, rev)
-			})
-		})
+	deletes(s, op("delete-association-type", http.MethodDelete, "/v1/association-types/{code}", tagSchema, "Delete an association type that no product has associations of"),
+		s.Store.DeleteAssociationType)
 }
 
 // ViewAssociationType is an association type as the API shows it.

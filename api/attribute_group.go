@@ -19,10 +19,8 @@ func (s *server) registerGroups() {
 		})
 	handle(s, op("put-attribute-group", http.MethodPut, "/v1/attribute-groups/{code}", tagSchema, "Create or replace an attribute group", creates,
 		takesJSON[pim.AttributeGroup](s, "code")), s.putGroup)
-	handle(s, op("delete-attribute-group", http.MethodDelete, "/v1/attribute-groups/{code}", tagSchema, "Delete an attribute group that no attribute names"),
-		func(ctx context.Context, in *CodePath) (*struct{}, error) {
-			return nil, s.Store.DeleteGroup(ctx, in.Code)
-		})
+	deletes(s, op("delete-attribute-group", http.MethodDelete, "/v1/attribute-groups/{code}", tagSchema, "Delete an attribute group that no attribute names"),
+		s.Store.DeleteGroup)
 }
 
 // GroupsInOrder are the attribute groups as people see them: by position, then

@@ -61,11 +61,6 @@ type listCategories struct {
 	Parent string `query:"parent" maxLength:"100" doc:"Only those directly below this category"`
 }
 
-type deleteCode struct {
-	CodePath
-	Preconditions
-}
-
 type categoryTree struct {
 	Root string `query:"root" maxLength:"100" doc:"Only this category, with those below it"`
 }
@@ -87,12 +82,8 @@ func (s *server) registerCategories() {
 	handle(s, op("put-category", http.MethodPut, "/v1/categories/{code}", tagSchema, "Create, replace or move a category", creates,
 		says("What stands below it moves along. Listings whose mapping shows it are looked at again. The same again changes nothing."),
 		keeps("position"), takesJSON[CategorySpec](s)), s.putCategory)
-	handle(s, op("delete-category", http.MethodDelete, "/v1/categories/{code}", tagSchema, "Delete a category that has neither products nor categories below it"),
-		func(ctx context.Context, in *deleteCode) (*struct{}, error) {
-			return nil, s.atRevision(in.IfMatch, func() (int64, error) { return s.categoryRevision(ctx, in.Code) }, func(rev int64) error {
-				return s.Store.DeleteCategory(ctx, in.Code, rev)
-			})
-		})
+	deletes(s, op("delete-category", http.MethodDelete, "/v1/categories/{code}", tagSchema, "Delete a category that has neither products nor categories below it"),
+		s.Store.DeleteCategory)
 	text := map[string]*huma.Schema{typeCSV: {Type: huma.TypeString}, "text/plain": {Type: huma.TypeString}}
 	handle(s, op("import-categories", http.MethodPost, "/v1/categories/import", tagSchema, "Create and change categories by a file, all or nothing",
 		says("CSV with the columns code, parent and label-LOCALE, or Google's taxonomy with ids (a line \"537 - A > B\" each). Labels of locales that the file does not name stay, and no category is deleted."),

@@ -97,9 +97,9 @@ func (s *server) registerChannels() {
 		takesJSON[jobs.ChannelSpec](s, "code", "connector")), s.putChannel)
 	handle(s, op("patch-channel", http.MethodPatch, "/v1/channels/{code}", tagChannels, "Change what the body names of a channel's settings (JSON merge patch)",
 		takes(maxEdit, map[string]*huma.Schema{typeMerge: anyObject(), typeJSON: anyObject()})), s.patchChannel)
-	handle(s, op("delete-channel", http.MethodDelete, "/v1/channels/{code}", tagChannels, "Delete a channel; its target keeps what it has"),
-		func(ctx context.Context, in *CodePath) (*struct{}, error) {
-			return nil, s.Store.DeleteChannel(ctx, pim.ChannelCode(in.Code))
+	deletes(s, op("delete-channel", http.MethodDelete, "/v1/channels/{code}", tagChannels, "Delete a channel; its target keeps what it has"),
+		func(ctx context.Context, code string, rev int64) error {
+			return s.Store.DeleteChannel(ctx, pim.ChannelCode(code), rev)
 		})
 	handle(s, op("test-channel", http.MethodPost, "/v1/channels/{code}/test", tagChannels, "Ask a channel's target whether it answers",
 		says("Changes nothing there. A target that does not answer, or refuses the credentials, is a 502 that says why."), takesLong), s.testChannel)

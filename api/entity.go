@@ -29,12 +29,8 @@ func (s *server) registerEntities() {
 	handle(s, op("put-reference-entity", http.MethodPut, "/v1/reference-entities/{code}", tagSchema, "Create or replace a reference entity", creates,
 		says("Its attributes keep their type, unit and localizable. Where they are others, products that show its records are looked at again. The same again changes nothing."),
 		takesJSON[pim.ReferenceEntity](s, "code")), s.putEntity)
-	handle(s, op("delete-reference-entity", http.MethodDelete, "/v1/reference-entities/{code}", tagSchema, "Delete a reference entity that has no records, and that no attribute names"),
-		func(ctx context.Context, in *deleteCode) (*struct{}, error) {
-			return nil, s.atRevision(in.IfMatch, func() (int64, error) { return s.entityRevision(ctx, in.Code) }, func(rev int64) error {
-				return s.Store.DeleteReferenceEntity(ctx, in.Code, rev)
-			})
-		})
+	deletes(s, op("delete-reference-entity", http.MethodDelete, "/v1/reference-entities/{code}", tagSchema, "Delete a reference entity that has no records, and that no attribute names"),
+		s.Store.DeleteReferenceEntity)
 }
 
 // ViewReferenceEntity is a reference entity as the API shows it.

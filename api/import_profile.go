@@ -30,10 +30,8 @@ func (s *server) registerImportProfiles() {
 	handle(s, op("get-import-profile", http.MethodGet, "/v1/import-profiles/{code}", tagImports, "Get saved options of imports"), s.getImportProfile)
 	handle(s, op("put-import-profile", http.MethodPut, "/v1/import-profiles/{code}", tagImports, "Save options of imports under a name",
 		says("An import takes them with the option profile; what it says itself counts more."), creates, takesJSON[ImportProfileSpec](s)), s.putImportProfile)
-	handle(s, op("delete-import-profile", http.MethodDelete, "/v1/import-profiles/{code}", tagImports, "Delete saved options of imports"),
-		func(ctx context.Context, in *CodePath) (*struct{}, error) {
-			return nil, s.Store.DeleteImportProfile(ctx, in.Code)
-		})
+	deletes(s, op("delete-import-profile", http.MethodDelete, "/v1/import-profiles/{code}", tagImports, "Delete saved options of imports"),
+		s.Store.DeleteImportProfile)
 }
 
 func viewProfile(p postgres.ImportProfile) (ImportProfile, error) {

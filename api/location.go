@@ -51,10 +51,8 @@ func (s *server) registerLocations() {
 	handle(s, op("put-location", http.MethodPut, "/v1/locations/{code}", tagOffers, "Create or replace a stock location", creates, takesLong,
 		says("Without a body it is made with its code alone, and left as it is when it is there. What channels show differently by it is sent, and nothing else."),
 		mayTakeJSON[pim.Location](s, "code")), s.putLocation)
-	handle(s, op("delete-location", http.MethodDelete, "/v1/locations/{code}", tagOffers, "Delete a stock location where nothing was ever kept and that no channel names"),
-		func(ctx context.Context, in *CodePath) (*struct{}, error) {
-			return nil, s.Store.DeleteLocation(ctx, in.Code)
-		})
+	deletes(s, op("delete-location", http.MethodDelete, "/v1/locations/{code}", tagOffers, "Delete a stock location where nothing was ever kept and that no channel names"),
+		s.Store.DeleteLocation)
 	handle(s, op("get-stock", http.MethodGet, "/v1/products/{sku}/stock", tagOffers, "Get a product's stock levels, and what each channel shows of them"), s.getStock)
 }
 

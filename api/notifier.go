@@ -73,10 +73,8 @@ func (s *server) registerAlerts() {
 	handle(s, op("put-notifier", http.MethodPut, "/v1/notifiers/{code}", tagAlerts, "Change a notifier's settings",
 		says("What the body leaves out stays, secrets too; config, where it is there, is replaced as a whole but for its secrets. What waits is sent at once."),
 		keeps(), takesJSON[jobs.NotifierSpec](s, "code", "kind")), s.putNotifier)
-	handle(s, op("delete-notifier", http.MethodDelete, "/v1/notifiers/{code}", tagAlerts, "Delete a notifier"),
-		func(ctx context.Context, in *CodePath) (*struct{}, error) {
-			return nil, s.Store.DeleteNotifier(ctx, in.Code)
-		})
+	deletes(s, op("delete-notifier", http.MethodDelete, "/v1/notifiers/{code}", tagAlerts, "Delete a notifier"),
+		s.Store.DeleteNotifier)
 	handle(s, op("test-notifier", http.MethodPost, "/v1/notifiers/{code}/test", tagAlerts, "Send a message that says that it is a test",
 		says("A message that does not arrive is a 502 that says why."), takesLong), s.testNotifier)
 }

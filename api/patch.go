@@ -78,6 +78,27 @@ func (s *server) registerPatches() {
 	}
 }
 
+type deleteCode struct {
+	CodePath
+	Preconditions
+}
+
+// deletes registers a deletion by code, under an If-Match where there is one: the
+// revision is what the registered GET has as its ETag, and what is deleted has to be
+// at it, where rev is not 0; else ErrStale.
+func deletes(s *server, o huma.Operation, do func(ctx context.Context, code string, rev int64) error) {
+	handle(s, o, func(ctx context.Context, in *deleteCode) (*struct{}, error) {
+		current := func() (int64, error) {
+			now, err := s.singles[http.MethodGet+" "+o.Path].run(ctx, in.Code, "", nil)
+			if err != nil {
+				return 0, err
+			}
+			return revisionOf(now), nil
+		}
+		return nil, s.atRevision(in.IfMatch, current, func(rev int64) error { return do(ctx, in.Code, rev) })
+	})
+}
+
 // memberType is the type of a struct's member of that JSON name.
 func memberType(t reflect.Type, name string) reflect.Type {
 	for _, f := range reflect.VisibleFields(t) {

@@ -212,3 +212,37 @@ func TestDeleteLocaleCurrencyAndPriceList(t *testing.T) {
 		t.Errorf("%s", r.body)
 	}
 }
+
+// Whatever has a revision is deleted at the one that is asked for, and at no other.
+func TestDeletionsAtARevision(t *testing.T) {
+	t.Parallel()
+	k := newKit(t).seed()
+	for _, o := range operations(k.s.api.OpenAPI()) {
+		m := memberPath.FindStringSubmatch(o.Path)
+		if m == nil || o.Method != http.MethodDelete || m[1] == "/v1/currencies" {
+			continue // a currency is but its code
+		}
+		path := m[1] + "/x"
+		switch sample := samples[m[1]]; {
+		case m[1] == "/v1/channels":
+			k.want(k.channel("x", "https://shop.example"), 201, nil)
+		case m[1] == "/v1/assets":
+			k.want(k.sends(Editor, "POST", m[1], "x.jpg", photo(t, 6, 4, 0), "code", "x"), 201, nil)
+		case sample == "":
+			t.Errorf("%s has no sample", o.OperationID)
+			continue
+		default:
+			if m[1] == "/v1/locales" {
+				path = m[1] + "/de-AT"
+			}
+			k.resources(Admin, m[1]+":batch", `[{"code":"`+strings.TrimPrefix(path, m[1]+"/")+`",`+strings.TrimPrefix(strings.Replace(sample, `,"labels":null`, "", 1), "{")+"]")
+		}
+		tag := k.want(k.do(Viewer, "GET", path, nil), 200, nil).Header.Get("ETag")
+		k.want(k.do(Admin, "DELETE", path, nil, "If-Match", `"999"`), 412, nil)
+		k.want(k.do(Viewer, "GET", path, nil), 200, nil)
+		k.want(k.do(Admin, "DELETE", path, nil, "If-Match", tag), 204, nil)
+		k.want(k.do(Viewer, "GET", path, nil), 404, nil)
+		k.want(k.do(Admin, "DELETE", path, nil, "If-Match", tag), 412, nil)
+		k.want(k.do(Admin, "DELETE", path, nil), 404, nil)
+	}
+}

@@ -50,27 +50,22 @@ func (s *server) registerPriceRules() {
 	handle(s, op("put-price-list", http.MethodPut, "/v1/price-lists/{code}", tagOffers, "Create or replace a price list", creates,
 		says("Without a body it is made with its code alone, and left as it is when it is there. With another base or other currencies its rules' prices are derived anew."),
 		mayTakeJSON[pim.PriceList](s, "code")), s.putPriceList)
-	handle(s, op("delete-price-list", http.MethodDelete, "/v1/price-lists/{code}", tagOffers, "Delete a price list without prices that no channel, price list or price rule names",
+	deletes(s, op("delete-price-list", http.MethodDelete, "/v1/price-lists/{code}", tagOffers, "Delete a price list without prices that no channel, price list or price rule names",
 		says("Who still does is told by a 409. Prices of deleted products in it go with it. The list default stays.")),
-		func(ctx context.Context, in *deleteCode) (*struct{}, error) {
-			return nil, s.atRevision(in.IfMatch, func() (int64, error) {
-				l, err := s.Store.PriceList(ctx, in.Code)
-				return l.Rev, err
-			}, func(rev int64) error { return s.Store.DeletePriceList(ctx, in.Code, rev) })
-		})
+		s.Store.DeletePriceList)
 
 	handle(s, op("list-price-rules", http.MethodGet, "/v1/price-rules", tagOffers, "List all price rules by code"), s.listPriceRules)
 	handle(s, op("get-price-rule", http.MethodGet, "/v1/price-rules/{code}", tagOffers, "Get a price rule"), s.getPriceRule)
 	handle(s, op("put-price-rule", http.MethodPut, "/v1/price-rules/{code}", tagOffers, "Create or replace a price rule", creates, takesLong,
 		says("The prices that it makes, or made, are derived anew at once, and what has moved goes to the channels. The same again changes nothing. Prices that are set by hand win over rules."),
 		takesJSON[pim.PriceRule](s, "code")), s.putPriceRule)
-	handle(s, op("delete-price-rule", http.MethodDelete, "/v1/price-rules/{code}", tagOffers, "Delete a price rule, and the prices that it made", takesLong),
-		func(ctx context.Context, in *CodePath) (*struct{}, error) {
-			err := s.Store.DeletePriceRule(ctx, in.Code)
+	deletes(s, op("delete-price-rule", http.MethodDelete, "/v1/price-rules/{code}", tagOffers, "Delete a price rule, and the prices that it made", takesLong),
+		func(ctx context.Context, code string, rev int64) error {
+			err := s.Store.DeletePriceRule(ctx, code, rev)
 			if err == nil {
 				s.wakePrices()
 			}
-			return nil, err
+			return err
 		})
 }
 

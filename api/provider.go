@@ -142,10 +142,8 @@ func (s *server) registerProviders() {
 	handle(s, op("put-provider", http.MethodPut, "/v1/providers/{code}", tagTexts, "Change a provider's settings",
 		says("What the body leaves out stays, secrets too; config, where it is there, is replaced as a whole but for its secrets. Afterwards the service is asked at once."),
 		keeps(), takesJSON[jobs.ProviderSpec](s, "code", "kind")), s.putProvider)
-	handle(s, op("delete-provider", http.MethodDelete, "/v1/providers/{code}", tagTexts, "Delete a provider that no rule names; what it translated stays"),
-		func(ctx context.Context, in *CodePath) (*struct{}, error) {
-			return nil, s.Store.DeleteProvider(ctx, in.Code)
-		})
+	deletes(s, op("delete-provider", http.MethodDelete, "/v1/providers/{code}", tagTexts, "Delete a provider that no rule names; what it translated stays"),
+		s.Store.DeleteProvider)
 	handle(s, op("test-provider", http.MethodPost, "/v1/providers/{code}/test", tagTexts, "Ask a provider's service whether it answers",
 		says("Free of charge. A service that does not answer, or refuses the key, is a 502 that says why."), takesLong), s.testProvider)
 	handle(s, op("resume-provider", http.MethodPost, "/v1/providers/{code}/resume", tagTexts, "Ask a provider that rests again, at once"), s.resumeProvider)

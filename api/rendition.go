@@ -43,12 +43,12 @@ func (s *server) registerRenditions() {
 		says("The body is a definition, or a preset with what differs from it. Where channels show it, what is missing is made at once, "+
 			"and the channels go on showing nothing in between but what is made."),
 		shownAs("definition"), takesJSON[RenditionSpec](s, "require")), s.putRendition)
-	handle(s, op("delete-rendition", http.MethodDelete, "/v1/renditions/{code}", tagMedia, "Delete a rendition definition that no channel shows"),
-		func(ctx context.Context, in *CodePath) (*struct{}, error) {
+	deletes(s, op("delete-rendition", http.MethodDelete, "/v1/renditions/{code}", tagMedia, "Delete a rendition definition that no channel shows"),
+		func(ctx context.Context, code string, rev int64) error {
 			if _, err := s.media(); err != nil {
-				return nil, err
+				return err
 			}
-			return nil, s.Store.DeleteRenditionDefinition(ctx, in.Code)
+			return s.Store.DeleteRenditionDefinition(ctx, code, rev)
 		})
 	handle(s, op("list-rendition-presets", http.MethodGet, "/v1/rendition-presets", tagMedia, "List definitions that keep what targets publish of their images"),
 		func(context.Context, *struct{}) (*answer[page[RenditionPreset]], error) {

@@ -39,19 +39,15 @@ func (s *server) registerSchema() {
 	handle(s, op("get-attribute", http.MethodGet, "/v1/attributes/{code}", tagSchema, "Get an attribute"), s.getAttribute)
 	handle(s, op("put-attribute", http.MethodPut, "/v1/attributes/{code}", tagSchema, "Create or replace an attribute", creates,
 		says("While a family has it, its type, unit and scopes stay as they are."), takesJSON[pim.Attribute](s, "code")), s.putAttribute)
-	handle(s, op("delete-attribute", http.MethodDelete, "/v1/attributes/{code}", tagSchema, "Delete an attribute that no family has"),
-		func(ctx context.Context, in *CodePath) (*struct{}, error) {
-			return nil, s.Store.DeleteAttribute(ctx, in.Code)
-		})
+	deletes(s, op("delete-attribute", http.MethodDelete, "/v1/attributes/{code}", tagSchema, "Delete an attribute that no family has"),
+		s.Store.DeleteAttribute)
 
 	handle(s, op("list-families", http.MethodGet, "/v1/families", tagSchema, "List all families by code"), s.listFamilies)
 	handle(s, op("get-family", http.MethodGet, "/v1/families/{code}", tagSchema, "Get a family"), s.getFamily)
 	handle(s, op("put-family", http.MethodPut, "/v1/families/{code}", tagSchema, "Create or replace a family", creates,
 		takesJSON[pim.Family](s, "code")), s.putFamily)
-	handle(s, op("delete-family", http.MethodDelete, "/v1/families/{code}", tagSchema, "Delete a family that no product has or had"),
-		func(ctx context.Context, in *CodePath) (*struct{}, error) {
-			return nil, s.Store.DeleteFamily(ctx, in.Code)
-		})
+	deletes(s, op("delete-family", http.MethodDelete, "/v1/families/{code}", tagSchema, "Delete a family that no product has or had"),
+		s.Store.DeleteFamily)
 
 	handle(s, op("list-measurement-families", http.MethodGet, "/v1/measurement-families", tagSchema, "List measurement families with their units",
 		says("They are the same in every house. A unit is taken by its symbol, by its UN/ECE code and by its aliases, and stored by its symbol.")),

@@ -34,13 +34,13 @@ func (s *server) registerTextRules() {
 		says("All products of its families are looked at at once, and what is missing is made. The same again changes nothing. Providers are asked whether they have the rule's pairs of languages; what they have not is told in warnings."),
 		takesLong,
 		takesJSON[postgres.TextRule](s, "code")), s.putTextRule)
-	handle(s, op("delete-text-rule", http.MethodDelete, "/v1/text-rules/{code}", tagTexts, "Delete a rule for texts; the texts stay"),
-		func(ctx context.Context, in *CodePath) (*struct{}, error) {
-			err := s.Store.DeleteTextRule(ctx, in.Code)
+	deletes(s, op("delete-text-rule", http.MethodDelete, "/v1/text-rules/{code}", tagTexts, "Delete a rule for texts; the texts stay"),
+		func(ctx context.Context, code string, rev int64) error {
+			err := s.Store.DeleteTextRule(ctx, code, rev)
 			if err == nil {
 				s.wakeTexts()
 			}
-			return nil, err
+			return err
 		})
 }
 

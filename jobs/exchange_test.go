@@ -247,7 +247,7 @@ func TestExchangesAge(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := r.store.DeleteChannel(r.ctx, "gone"); err != nil {
+	if err := r.store.DeleteChannel(r.ctx, "gone", 0); err != nil {
 		t.Fatal(err)
 	}
 	for range 2 {

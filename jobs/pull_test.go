@@ -252,7 +252,7 @@ func TestPullRests(t *testing.T) {
 			t.Errorf("%s: due is %t, in %s, want %t", sets, is, state.In, want)
 		}
 	}
-	if err := r.store.DeleteChannel(r.ctx, "erp"); err != nil {
+	if err := r.store.DeleteChannel(r.ctx, "erp", 0); err != nil {
 		t.Fatal(err)
 	}
 	if err := r.store.Tidy(r.ctx); err != nil {

@@ -120,7 +120,7 @@ func TestNothingComesOfAText(t *testing.T) {
 
 	r.item("B", `{"name":{"en-GB":"Blue pot"}}`)
 	r.held("B", "is still to be translated")
-	if err := r.store.DeleteTextRule(r.ctx, "german"); err != nil {
+	if err := r.store.DeleteTextRule(r.ctx, "german", 0); err != nil {
 		t.Fatal(err)
 	}
 	r.settled("shop")

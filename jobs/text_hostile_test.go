@@ -24,7 +24,7 @@ func TestCodeOfAProviderForTestsIsTakenOver(t *testing.T) {
 	r.work()
 	r.item("A", `{"name":{"en-GB":"Red kettle"}}`)
 	r.quiet()
-	if err := r.store.DeleteProvider(r.ctx, "fake"); err != nil {
+	if err := r.store.DeleteProvider(r.ctx, "fake", 0); err != nil {
 		t.Fatal(err)
 	}
 	fake := r.provider("fake", 0)

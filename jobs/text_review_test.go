@@ -332,12 +332,12 @@ func TestRulesAndProvidersAreChecked(t *testing.T) {
 	if _, _, err := r.texts.PutRule(r.ctx, rule, 7); !errors.Is(err, postgres.ErrStale) {
 		t.Error(err)
 	}
-	if err := r.store.DeleteProvider(r.ctx, "fake"); err != nil {
+	if err := r.store.DeleteProvider(r.ctx, "fake", 0); err != nil {
 		t.Error("no rule names it:", err)
 	}
 	r.provider("fake", 0)
 	r.rule(func(rule *postgres.TextRule) { rule.Providers = []string{"fake"} })
-	if err := r.store.DeleteProvider(r.ctx, "fake"); !errors.Is(err, postgres.ErrInUse) {
+	if err := r.store.DeleteProvider(r.ctx, "fake", 0); !errors.Is(err, postgres.ErrInUse) {
 		t.Error(err)
 	}
 	p, err := r.store.Provider(r.ctx, "fake")
@@ -383,7 +383,7 @@ func TestRulesAndProvidersAreChecked(t *testing.T) {
 	if err != nil || p.Used != 10 || p.Characters != 10 || p.Calls != 1 || r.target("A", "name") != "de Red kettle" {
 		t.Errorf("%+v %v", p, err)
 	}
-	if err := r.store.DeleteTextRule(r.ctx, "german"); err != nil {
+	if err := r.store.DeleteTextRule(r.ctx, "german", 0); err != nil {
 		t.Fatal(err)
 	}
 	r.quiet()

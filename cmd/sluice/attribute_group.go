@@ -61,6 +61,6 @@ type groupDeleteCmd struct {
 // Run deletes the group.
 func (d groupDeleteCmd) Run(ctx context.Context, c console, log *slog.Logger) error {
 	return changing(ctx, log, func(store *postgres.Store) error {
-		return deleted(c, store.DeleteGroup(ctx, d.Code), "attribute group", d.Code, "attributes are in group "+d.Code)
+		return deleted(c, store.DeleteGroup(ctx, d.Code, 0), "attribute group", d.Code, "attributes are in group "+d.Code)
 	})
 }

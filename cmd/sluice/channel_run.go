@@ -81,6 +81,6 @@ type channelDeleteCmd struct {
 // Run deletes the channel.
 func (d channelDeleteCmd) Run(ctx context.Context, c console, log *slog.Logger) error {
 	return onChannel(ctx, c, log, d.Code, func(s *postgres.Store) (string, error) {
-		return fmt.Sprintf("Channel %s is deleted.", d.Code), s.DeleteChannel(ctx, d.Code)
+		return fmt.Sprintf("Channel %s is deleted.", d.Code), s.DeleteChannel(ctx, d.Code, 0)
 	})
 }

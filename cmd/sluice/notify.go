@@ -229,7 +229,7 @@ func (d notifyDeleteCmd) Run(ctx context.Context, c console) error {
 		return err
 	}
 	defer store.Close()
-	if err := store.DeleteNotifier(ctx, d.Code); err != nil {
+	if err := store.DeleteNotifier(ctx, d.Code, 0); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(c.out, "Notifier %s is deleted.\n", d.Code)

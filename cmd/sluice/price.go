@@ -212,7 +212,7 @@ type priceRuleDeleteCmd struct {
 // Run deletes the rule.
 func (d priceRuleDeleteCmd) Run(ctx context.Context, c console, log *slog.Logger) error {
 	return changing(ctx, log, func(store *postgres.Store) error {
-		err := store.DeletePriceRule(ctx, d.Code)
+		err := store.DeletePriceRule(ctx, d.Code, 0)
 		if errors.Is(err, postgres.ErrNotFound) {
 			return fmt.Errorf("there is no price rule %s", d.Code)
 		}

@@ -247,7 +247,7 @@ type providerDeleteCmd struct {
 // Run deletes the provider.
 func (d providerDeleteCmd) Run(ctx context.Context, c console, log *slog.Logger) error {
 	return changing(ctx, log, func(store *postgres.Store) error {
-		return deleted(c, store.DeleteProvider(ctx, d.Code), "provider", d.Code, "rules name provider "+d.Code+": take it from them first")
+		return deleted(c, store.DeleteProvider(ctx, d.Code, 0), "provider", d.Code, "rules name provider "+d.Code+": take it from them first")
 	})
 }
 

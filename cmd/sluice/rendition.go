@@ -154,6 +154,6 @@ type renditionDeleteCmd struct {
 // Run deletes the definition.
 func (d renditionDeleteCmd) Run(ctx context.Context, c console, log *slog.Logger) error {
 	return changing(ctx, log, func(store *postgres.Store) error {
-		return deleted(c, store.DeleteRenditionDefinition(ctx, d.Code), "rendition", d.Code, "channels show rendition "+d.Code+": take it from their renditions first")
+		return deleted(c, store.DeleteRenditionDefinition(ctx, d.Code, 0), "rendition", d.Code, "channels show rendition "+d.Code+": take it from their renditions first")
 	})
 }

@@ -85,7 +85,7 @@ type locationDeleteCmd struct {
 // Run deletes the location.
 func (d locationDeleteCmd) Run(ctx context.Context, c console, log *slog.Logger) error {
 	return changing(ctx, log, func(store *postgres.Store) error {
-		return deleted(c, store.DeleteLocation(ctx, d.Code), "location", d.Code, "location "+d.Code+" is in use: products have stock levels there, or a channel names it")
+		return deleted(c, store.DeleteLocation(ctx, d.Code, 0), "location", d.Code, "location "+d.Code+" is in use: products have stock levels there, or a channel names it")
 	}, fanout)
 }
 

@@ -124,7 +124,7 @@ func (d textRuleDeleteCmd) Run(ctx context.Context, c console, log *slog.Logger)
 		return err
 	}
 	defer store.Close()
-	err = store.DeleteTextRule(ctx, d.Code)
+	err = store.DeleteTextRule(ctx, d.Code, 0)
 	if errors.Is(err, postgres.ErrNotFound) {
 		return fmt.Errorf("there is no rule %s", d.Code)
 	}

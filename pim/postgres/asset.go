@@ -211,15 +211,19 @@ func putAsset(ctx context.Context, tx pgx.Tx, a Asset) (created, changed bool, e
 	return created, changed, err
 }
 
-const sqlDeleteAsset = `delete from asset where code = @code and not exists (select from product_asset u where u.ref in (asset.ref, asset.code))`
+const sqlDeleteAsset = `delete from asset where code = @code and (@if_match = 0 or rev = @if_match) and not exists (select from product_asset u where u.ref in (asset.ref, asset.code))`
 
-// DeleteAsset forgets an asset. ErrInUse while products name it; ErrNotFound.
-// Its files are collected later, unless another asset has the same.
-func (s *Store) DeleteAsset(ctx context.Context, code string) error {
-	tag, err := s.pool.Exec(ctx, sqlDeleteAsset, pgx.NamedArgs{"code": storable(code)})
+// DeleteAsset forgets an asset. ErrInUse while products name it; ErrStale where ifMatch
+// is neither 0 nor its revision; ErrNotFound. Its files are collected later, unless
+// another asset has the same.
+func (s *Store) DeleteAsset(ctx context.Context, code string, ifMatch int64) error {
+	tag, err := s.pool.Exec(ctx, sqlDeleteAsset, pgx.NamedArgs{"code": storable(code), "if_match": ifMatch})
 	if err == nil && tag.RowsAffected() == 0 {
-		if _, err = s.Asset(ctx, code); err == nil {
-			err = ErrInUse
+		var a Asset
+		if a, err = s.Asset(ctx, code); err == nil {
+			if err = ErrInUse; ifMatch != 0 && a.Rev != ifMatch {
+				err = ErrStale
+			}
 		}
 	}
 	if err != nil {

@@ -102,7 +102,7 @@ func (s *Store) PutAssociationType(ctx context.Context, t pim.AssociationType, i
 // associations of it; what deleted ones had goes with it. ErrStale where ifMatch is
 // not 0 and not its revision; ErrNotFound.
 func (s *Store) DeleteAssociationType(ctx context.Context, code string, ifMatch int64) error {
-	err := s.drop(ctx, sqlDropAssociationType, storable(code), func(ctx context.Context, tx pgx.Tx, _ *pim.Schema) (used bool, err error) {
+	err := s.drop(ctx, sqlDropAssociationType, storable(code), ifMatch, func(ctx context.Context, tx pgx.Tx, _ *pim.Schema) (used bool, err error) {
 		t, err := associationType(ctx, tx, code)
 		if err != nil {
 			return false, err

@@ -229,7 +229,7 @@ func TestCategoryRoot(t *testing.T) {
 	if err := h.DeleteCategory(h.ctx, "gifts", 0); !errors.Is(err, ErrInUse) {
 		t.Errorf("the root of a channel: %v", err)
 	}
-	if err := h.DeleteChannel(h.ctx, "shop"); err != nil {
+	if err := h.DeleteChannel(h.ctx, "shop", 0); err != nil {
 		t.Fatal(err)
 	}
 	if err := h.DeleteCategory(h.ctx, "gifts", 0); err != nil {

@@ -269,7 +269,7 @@ const (
 	sqlResumeChannel = `
 update channel set enabled = true, fails = 0, next_probe_at = null, throttled_until = null, hold = null, last_error = null
 where code = @code and deleted_at is null`
-	sqlDeleteChannel = `update channel set deleted_at = now(), enabled = false, secrets = null, category_root = null, mark_after = null where code = @code and deleted_at is null`
+	sqlDeleteChannel = `update channel set deleted_at = now(), enabled = false, secrets = null, category_root = null, mark_after = null where code = @code and deleted_at is null and (@if_match = 0 or version = @if_match)`
 	sqlResyncChannel = `update channel set mark_after = 0 where code = @code and deleted_at is null`
 	sqlAnewChannel   = `update channel set mark_after = 0, mark_anew = greatest(mark_anew, 1) where code = @code and deleted_at is null`
 )
@@ -289,8 +289,8 @@ func (s *Store) ResumeChannel(ctx context.Context, code pim.ChannelCode) error {
 }
 
 // DeleteChannel forgets a channel and its listings; the target keeps what it has.
-func (s *Store) DeleteChannel(ctx context.Context, code pim.ChannelCode) error {
-	err := s.changeChannel(ctx, "", sqlDeleteChannel, pgx.NamedArgs{"code": code}, ErrNotFound, func(tx pgx.Tx) error { return s.followChannel(ctx, tx, code) })
+func (s *Store) DeleteChannel(ctx context.Context, code pim.ChannelCode, ifMatch int64) error {
+	err := s.changeChannel(ctx, "", sqlDeleteChannel, pgx.NamedArgs{"code": code, "if_match": ifMatch}, unmatched(ifMatch), func(tx pgx.Tx) error { return s.followChannel(ctx, tx, code) })
 	if err != nil {
 		return fmt.Errorf("delete channel %s: %w", code, err)
 	}

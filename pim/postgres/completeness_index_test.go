@@ -125,7 +125,7 @@ func TestFilterByCompleteness(t *testing.T) {
 	// The channel gets another locale, and another goes.
 	h.exec(`update channel set locale = 'de-DE' where code = 'shop'`)
 	found(`completeness.shop < 100`, "FULL HALF")
-	if err := h.DeleteChannel(h.ctx, "fr"); err != nil {
+	if err := h.DeleteChannel(h.ctx, "fr", 0); err != nil {
 		t.Fatal(err)
 	}
 	h.weighed()

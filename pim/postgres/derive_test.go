@@ -88,7 +88,7 @@ func TestDerive(t *testing.T) {
 	if n := h.number(`select count(*) from asset where unused_at is not null`); n != 1 {
 		t.Error("the asset counts as used")
 	}
-	if err := h.DeleteAsset(h.ctx, "logo"); err != nil {
+	if err := h.DeleteAsset(h.ctx, "logo", 0); err != nil {
 		t.Error(err)
 	}
 }

@@ -342,7 +342,7 @@ func TestEditMendsWhatTheSchemaLost(t *testing.T) {
 	h.channel("shop")
 	h.channel("gone")
 	h.do(thing("A", Put, `{"tag":{"shop":"s","gone":"g"},"count":1,"colour":"red"}`))
-	if err := h.DeleteChannel(h.ctx, "gone"); err != nil {
+	if err := h.DeleteChannel(h.ctx, "gone", 0); err != nil {
 		t.Fatal(err)
 	}
 	family := testSchema.Families[0]

@@ -119,7 +119,7 @@ func (s *Store) PutReferenceEntity(ctx context.Context, e pim.ReferenceEntity, i
 // it or it has records; ErrStale where ifMatch is not 0 and not its revision;
 // ErrNotFound.
 func (s *Store) DeleteReferenceEntity(ctx context.Context, code string, ifMatch int64) error {
-	return s.drop(ctx, sqlDropEntity, storable(code), func(ctx context.Context, tx pgx.Tx, now *pim.Schema) (bool, error) {
+	return s.drop(ctx, sqlDropEntity, storable(code), ifMatch, func(ctx context.Context, tx pgx.Tx, now *pim.Schema) (bool, error) {
 		e, err := entityOf(ctx, tx, code)
 		if err != nil {
 			return false, err

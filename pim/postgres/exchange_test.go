@@ -31,7 +31,7 @@ func TestTidyDropsExchangesInPieces(t *testing.T) {
 			}
 		})
 	}
-	if err := h.DeleteChannel(h.ctx, "gone"); err != nil {
+	if err := h.DeleteChannel(h.ctx, "gone", 0); err != nil {
 		t.Fatal(err)
 	}
 	for range 2 { // the second has nothing to do

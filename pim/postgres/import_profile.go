@@ -76,14 +76,14 @@ func (s *Store) PutImportProfile(ctx context.Context, code string, options json.
 	return p, err
 }
 
-const sqlDeleteImportProfile = `delete from import_profile where code = @code`
+const sqlDeleteImportProfile = `delete from import_profile where code = @code and (@if_match = 0 or rev = @if_match)`
 
 // DeleteImportProfile removes a profile; ErrNotFound. Imports keep the options
 // that they were begun with.
-func (s *Store) DeleteImportProfile(ctx context.Context, code string) error {
-	tag, err := s.pool.Exec(ctx, sqlDeleteImportProfile, pgx.NamedArgs{"code": storable(code)})
+func (s *Store) DeleteImportProfile(ctx context.Context, code string, ifMatch int64) error {
+	tag, err := s.pool.Exec(ctx, sqlDeleteImportProfile, pgx.NamedArgs{"code": storable(code), "if_match": ifMatch})
 	if err == nil && tag.RowsAffected() == 0 {
-		err = ErrNotFound
+		err = unmatched(ifMatch)
 	}
 	if err != nil {
 		return fmt.Errorf("import profile %s: %w", code, err)

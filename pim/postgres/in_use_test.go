@@ -131,7 +131,7 @@ func TestLocaleInUse(t *testing.T) {
 	if _, err := h.UpdateChannel(h.ctx, *c); err != nil {
 		t.Fatal(err)
 	}
-	if err := h.DeleteTextRule(h.ctx, "french"); err != nil {
+	if err := h.DeleteTextRule(h.ctx, "french", 0); err != nil {
 		t.Fatal(err)
 	}
 	h.ok(h.ChangeSchema(h.ctx, SchemaChange{Fallbacks: map[pim.Locale]pim.Locale{"nl-NL": ""}}))
@@ -140,7 +140,7 @@ func TestLocaleInUse(t *testing.T) {
 		t.Fatal(r.Err)
 	}
 	want("product: product B has values in it")
-	if err := h.DeleteChannel(h.ctx, "shop"); err != nil { // nobody sees its values any more
+	if err := h.DeleteChannel(h.ctx, "shop", 0); err != nil { // nobody sees its values any more
 		t.Fatal(err)
 	}
 	if err := h.DeleteLocale(h.ctx, "fr-FR", 7); !errors.Is(err, ErrStale) {
@@ -249,7 +249,7 @@ func TestPriceListInUse(t *testing.T) {
 	want("default", h.DeletePriceList(h.ctx, "default", 0), "house: a house keeps the price list that it began with")
 
 	gone := *c
-	if err := h.DeletePriceRule(h.ctx, "cheap"); err != nil {
+	if err := h.DeletePriceRule(h.ctx, "cheap", 0); err != nil {
 		t.Fatal(err)
 	}
 	h.deriveAll()

@@ -321,7 +321,7 @@ func TestTidy(t *testing.T) {
 		t.Fatal(err)
 	}
 	held := h.lease(Consumer{Kind: Drain, Channel: c.ID, Lane: pim.Offer})
-	if err := h.DeleteChannel(h.ctx, "bb"); err != nil {
+	if err := h.DeleteChannel(h.ctx, "bb", 0); err != nil {
 		t.Fatal(err)
 	}
 	h.exec(`update channel set deleted_at = now() - interval '1 hour' where code = 'bb'`)
@@ -351,7 +351,7 @@ func TestTidy(t *testing.T) {
 func TestTidyDropsListingsOnce(t *testing.T) {
 	t.Parallel()
 	h := stand(t)
-	if err := h.DeleteChannel(h.ctx, "bb"); err != nil {
+	if err := h.DeleteChannel(h.ctx, "bb", 0); err != nil {
 		t.Fatal(err)
 	}
 	of := func() int64 {
@@ -467,11 +467,11 @@ func TestChannels(t *testing.T) {
 			t.Errorf("allowed %d after %d successes", got.Allowed, want-1)
 		}
 	}
-	if err := h.DeleteChannel(h.ctx, "shop"); err != nil {
+	if err := h.DeleteChannel(h.ctx, "shop", 0); err != nil {
 		t.Fatal(err)
 	}
 	for what, err := range map[string]error{
-		"delete": h.DeleteChannel(h.ctx, "shop"), "pause": h.PauseChannel(h.ctx, "shop"), "resync": h.ResyncChannel(h.ctx, "shop", true),
+		"delete": h.DeleteChannel(h.ctx, "shop", 0), "pause": h.PauseChannel(h.ctx, "shop"), "resync": h.ResyncChannel(h.ctx, "shop", true),
 		"read": func() error { _, err := h.Channel(h.ctx, "shop"); return err }(),
 	} {
 		if err == nil || !strings.Contains(err.Error(), ErrNotFound.Error()) {

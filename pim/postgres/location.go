@@ -28,7 +28,7 @@ const (
 insert into location as l (code, definition) values (@code, @definition)
 on conflict (code) do update set definition = excluded.definition, rev = l.rev + 1, updated_at = now()
 where l.definition is distinct from excluded.definition`
-	sqlDropLocation  = `delete from location where code = @code`
+	sqlDropLocation  = `delete from location where code = @code and (@if_match = 0 or rev = @if_match)`
 	sqlLocationInUse = `
 select @code = 'default' or exists (select from stock where location = @code)
     or exists (select from channel where deleted_at is null and @code = any(locations))`
@@ -125,15 +125,15 @@ func (s *Store) PutLocation(ctx context.Context, l pim.Location, ifMatch int64) 
 
 // DeleteLocation removes a location where nothing was ever kept and that no
 // channel names; ErrInUse, ErrNotFound. The location default stays.
-func (s *Store) DeleteLocation(ctx context.Context, code string) error {
+func (s *Store) DeleteLocation(ctx context.Context, code string, ifMatch int64) error {
 	err := s.relocate(ctx, func(tx pgx.Tx, _ *pim.Schema) (bool, error) {
-		args := pgx.NamedArgs{"code": storable(code)}
+		args := pgx.NamedArgs{"code": storable(code), "if_match": ifMatch}
 		tag, err := tx.Exec(ctx, sqlDropLocation, args)
 		if err != nil {
 			return false, err
 		}
 		if tag.RowsAffected() == 0 {
-			return false, ErrNotFound
+			return false, unmatched(ifMatch)
 		}
 		var used bool
 		if err := tx.QueryRow(ctx, sqlLocationInUse, args).Scan(&used); err != nil {

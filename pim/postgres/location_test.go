@@ -132,7 +132,7 @@ func TestLocations(t *testing.T) {
 	look := func() {
 		t.Helper()
 		for code, want := range wrong {
-			if err := h.DeleteLocation(h.ctx, code); err == nil || !strings.Contains(err.Error(), want) {
+			if err := h.DeleteLocation(h.ctx, code, 0); err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("delete %s: %v, want %s", code, err, want)
 			}
 		}
@@ -147,7 +147,7 @@ func TestLocations(t *testing.T) {
 	h.set(other)
 	look()
 	h.exec(`delete from stock`)
-	if err := h.DeleteLocation(h.ctx, "attic"); err != nil {
+	if err := h.DeleteLocation(h.ctx, "attic", 0); err != nil {
 		t.Fatal(err)
 	}
 	if got := h.set(other); got[0] != "A rejected 0 location.unknown /location" {

@@ -71,11 +71,11 @@ func TestFetchesKeepWhatIsNewer(t *testing.T) {
 		t.Errorf("the file that was put in its place is gone: %+v", a)
 	}
 
-	if err := h.DeleteAsset(h.ctx, a.Code); err != nil {
+	if err := h.DeleteAsset(h.ctx, a.Code, 0); err != nil {
 		t.Fatal(err)
 	}
 	f, end = begun()
-	if err := h.DeleteAsset(h.ctx, a.Code); err != nil {
+	if err := h.DeleteAsset(h.ctx, a.Code, 0); err != nil {
 		t.Fatal(err)
 	}
 	ended(f, end)

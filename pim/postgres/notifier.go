@@ -51,7 +51,7 @@ values (@code, @kind, @config, @secrets, @enabled, @allow_private, @channels, @k
 update notifier set version = version + 1, config = @config, secrets = @secrets, enabled = @enabled, allow_private = @allow_private,
     channels = @channels, kinds = @kinds, next_at = now(), fails = 0, error = null
 where code = @code and version = @version`
-	sqlDeleteNotifier = `delete from notifier where code = @code`
+	sqlDeleteNotifier = `delete from notifier where code = @code and (@if_match = 0 or version = @if_match)`
 )
 
 func (n *Notifier) args() pgx.NamedArgs {
@@ -110,10 +110,10 @@ func (s *Store) writeNotifier(ctx context.Context, what, sql string, n Notifier,
 }
 
 // DeleteNotifier forgets a notifier, and what it was still to be told; ErrNotFound.
-func (s *Store) DeleteNotifier(ctx context.Context, code string) error {
-	tag, err := s.pool.Exec(ctx, sqlDeleteNotifier, pgx.NamedArgs{"code": storable(code)})
+func (s *Store) DeleteNotifier(ctx context.Context, code string, ifMatch int64) error {
+	tag, err := s.pool.Exec(ctx, sqlDeleteNotifier, pgx.NamedArgs{"code": storable(code), "if_match": ifMatch})
 	if err == nil && tag.RowsAffected() == 0 {
-		err = ErrNotFound
+		err = unmatched(ifMatch)
 	}
 	if err != nil {
 		return fmt.Errorf("delete notifier %s: %w", code, err)

@@ -202,13 +202,13 @@ func TestConditionsFollowTheSchema(t *testing.T) {
 			_, err := h.ChangeSchema(h.ctx, SchemaChange{Families: []pim.Family{without}})
 			return err
 		}, 0, "R X Y"},
-		{"an attribute goes", func() error { return h.DeleteAttribute(h.ctx, "hue") }, 6, "R"},
+		{"an attribute goes", func() error { return h.DeleteAttribute(h.ctx, "hue", 0) }, 6, "R"},
 		{"and is another one", func() error {
 			_, err := h.ChangeSchema(h.ctx, SchemaChange{Attributes: []pim.Attribute{{Code: "hue", Type: pim.TypeText}}})
 			return err
 		}, 6, "R X Y"},
 		{"a channel comes", func() error { h.channel("fr"); return nil }, 0, "R X Y"},
-		{"a channel goes", func() error { return h.DeleteChannel(h.ctx, "shop") }, 1, "X Y"},
+		{"a channel goes", func() error { return h.DeleteChannel(h.ctx, "shop", 0) }, 1, "X Y"},
 		{"a channel is back", func() error { h.channel("shop"); return nil }, 1, "R X Y"},
 	} {
 		if err := step.do(); err != nil {

@@ -115,11 +115,14 @@ func (s *Store) PutPriceRule(ctx context.Context, rule pim.PriceRule, ifMatch in
 
 // DeletePriceRule removes a rule, and with the next deriving the prices that it
 // made; ErrNotFound.
-func (s *Store) DeletePriceRule(ctx context.Context, code string) error {
+func (s *Store) DeletePriceRule(ctx context.Context, code string, ifMatch int64) error {
 	err := s.reprice(ctx, func(tx pgx.Tx, _ *pim.Schema) (bool, error) {
 		old, err := priceRule(ctx, tx, code)
 		if err != nil {
 			return false, err
+		}
+		if ifMatch != 0 && old.Rev != ifMatch {
+			return false, ErrStale
 		}
 		if _, err := tx.Exec(ctx, sqlDeletePriceRule, pgx.NamedArgs{"code": old.Code}); err != nil {
 			return false, err

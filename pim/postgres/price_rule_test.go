@@ -159,14 +159,14 @@ func TestPricesDerived(t *testing.T) {
 	gone.Delete = true
 	h.set(gone)
 	h.wantPrices("A")
-	if err := h.DeletePriceRule(h.ctx, "golden"); err != nil {
+	if err := h.DeletePriceRule(h.ctx, "golden", 0); err != nil {
 		t.Fatal(err)
 	}
 	if n := h.deriveAll(); n != 2 {
 		t.Errorf("prices of %d products changed", n)
 	}
 	h.wantPrices("B", "dealer EUR 8.50 dealers", "default EUR 10")
-	if err := h.DeletePriceRule(h.ctx, "golden"); !errors.Is(err, ErrNotFound) {
+	if err := h.DeletePriceRule(h.ctx, "golden", 0); !errors.Is(err, ErrNotFound) {
 		t.Error(err)
 	}
 }

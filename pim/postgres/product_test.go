@@ -128,18 +128,18 @@ func TestChangeSchema(t *testing.T) {
 	}
 
 	for what, err := range map[string]error{
-		"family with a tombstone": h.DeleteFamily(h.ctx, "thing"), "attribute of a family": h.DeleteAttribute(h.ctx, "colour"),
+		"family with a tombstone": h.DeleteFamily(h.ctx, "thing", 0), "attribute of a family": h.DeleteAttribute(h.ctx, "colour", 0),
 	} {
 		if !errors.Is(err, ErrInUse) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
-	for _, err := range []error{h.DeleteFamily(h.ctx, "other"), h.DeleteAttribute(h.ctx, "loose")} {
+	for _, err := range []error{h.DeleteFamily(h.ctx, "other", 0), h.DeleteAttribute(h.ctx, "loose", 0)} {
 		if err != nil {
 			t.Error(err)
 		}
 	}
-	for _, err := range []error{h.DeleteFamily(h.ctx, "other"), h.DeleteAttribute(h.ctx, "loose")} {
+	for _, err := range []error{h.DeleteFamily(h.ctx, "other", 0), h.DeleteAttribute(h.ctx, "loose", 0)} {
 		if !errors.Is(err, ErrNotFound) {
 			t.Error(err)
 		}
@@ -166,7 +166,7 @@ func TestManySchemaChangesAtOnce(t *testing.T) {
 			if _, err := small.ChangeSchema(h.ctx, SchemaChange{Attributes: []pim.Attribute{{Code: fmt.Sprint("n", i), Type: pim.TypeText}}}); err != nil {
 				t.Error(err)
 			}
-			if err := small.DeleteAttribute(h.ctx, fmt.Sprint("n", i)); err != nil {
+			if err := small.DeleteAttribute(h.ctx, fmt.Sprint("n", i), 0); err != nil {
 				t.Error(err)
 			}
 		})
@@ -189,7 +189,7 @@ func TestConcurrentFamilyAndProduct(t *testing.T) {
 		var dropped error
 		var r EditResult
 		var wg sync.WaitGroup
-		wg.Go(func() { dropped = h.DeleteFamily(h.ctx, code) })
+		wg.Go(func() { dropped = h.DeleteFamily(h.ctx, code, 0) })
 		wg.Go(func() { r = h.edit(Edit{SKU: pim.SKU(code), Mode: Put, Family: &code}) })
 		wg.Wait()
 		switch {

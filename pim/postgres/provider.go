@@ -111,7 +111,7 @@ update provider set version = version + 1, updated_at = now(), config = @config,
     allow_private = @allow_private, priority = @priority, quota = @quota,
     budget = @budget::text::numeric, budget_currency = @budget_currency, wait_until = null, fails = 0, error = null
 where code = @code and version = @version`
-	sqlDeleteProvider = `delete from provider where code = @code`
+	sqlDeleteProvider = `delete from provider where code = @code and (@if_match = 0 or version = @if_match)`
 	sqlRuleNames      = `select exists (select from text_rule where definition->'providers' ? @code)`
 
 	sqlWakeLots     = `update lot set wait_until = null, fails = 0 where kind in ('translate', 'generate') and wait_until is not null`
@@ -186,7 +186,7 @@ func reconsider(ctx context.Context, tx pgx.Tx, p Provider) error {
 
 // DeleteProvider forgets a provider; ErrInUse while a rule names it. What it
 // translated stays.
-func (s *Store) DeleteProvider(ctx context.Context, code string) error {
+func (s *Store) DeleteProvider(ctx context.Context, code string, ifMatch int64) error {
 	err := inTx(ctx, s.pool, func(tx pgx.Tx) error {
 		var used bool
 		if err := tx.QueryRow(ctx, sqlRuleNames, pgx.NamedArgs{"code": code}).Scan(&used); err != nil {
@@ -195,9 +195,9 @@ func (s *Store) DeleteProvider(ctx context.Context, code string) error {
 		if used {
 			return ErrInUse
 		}
-		tag, err := tx.Exec(ctx, sqlDeleteProvider, pgx.NamedArgs{"code": code})
+		tag, err := tx.Exec(ctx, sqlDeleteProvider, pgx.NamedArgs{"code": code, "if_match": ifMatch})
 		if err == nil && tag.RowsAffected() == 0 {
-			err = ErrNotFound
+			err = unmatched(ifMatch)
 		}
 		return err
 	})

@@ -68,7 +68,7 @@ where (d.definition, d.spec) is distinct from (excluded.definition, excluded.spe
 returning exists (select from channel c where c.deleted_at is null and d.code = any(c.renditions))`
 	sqlDefinitionRev    = `select rev from rendition_definition where code = @code for update`
 	sqlDeleteDefinition = `
-delete from rendition_definition d where code = @code and not exists (select from channel c where c.deleted_at is null and d.code = any(c.renditions))`
+delete from rendition_definition d where code = @code and (@if_match = 0 or rev = @if_match) and not exists (select from channel c where c.deleted_at is null and d.code = any(c.renditions))`
 
 	// sqlWantRenditions queues what is to be made of some images by the
 	// definitions that channels use, one or all.
@@ -167,11 +167,14 @@ func fileIsBack(ctx context.Context, tx pgx.Tx, original []byte) error {
 
 // DeleteRenditionDefinition forgets a definition; ErrInUse while channels use
 // it; ErrNotFound. What was made by it is collected later.
-func (s *Store) DeleteRenditionDefinition(ctx context.Context, code string) error {
-	tag, err := s.pool.Exec(ctx, sqlDeleteDefinition, pgx.NamedArgs{"code": storable(code)})
+func (s *Store) DeleteRenditionDefinition(ctx context.Context, code string, ifMatch int64) error {
+	tag, err := s.pool.Exec(ctx, sqlDeleteDefinition, pgx.NamedArgs{"code": storable(code), "if_match": ifMatch})
 	if err == nil && tag.RowsAffected() == 0 {
-		if _, err = s.RenditionDefinition(ctx, code); err == nil {
-			err = ErrInUse
+		var d RenditionDefinition
+		if d, err = s.RenditionDefinition(ctx, code); err == nil {
+			if err = ErrInUse; ifMatch != 0 && d.Rev != ifMatch {
+				err = ErrStale
+			}
 		}
 	}
 	if err != nil {

@@ -389,22 +389,23 @@ func with[K comparable](have map[K]bool, more []K) map[K]bool {
 
 const (
 	sqlFamilyInUse = `select exists (select from product where family = @code)`
-	sqlDropFamily  = `delete from family where code = @code`
-	sqlDropGroup   = `delete from attribute_group where code = @code`
-	sqlDropAttr    = `delete from attribute where code = @code`
+	sqlDropFamily  = `delete from family where code = @code and (@if_match = 0 or rev = @if_match)`
+	sqlDropGroup   = `delete from attribute_group where code = @code and (@if_match = 0 or rev = @if_match)`
+	sqlDropAttr    = `delete from attribute where code = @code and (@if_match = 0 or rev = @if_match)`
 )
 
-// DeleteFamily removes a family that no product has, tombstones included.
-func (s *Store) DeleteFamily(ctx context.Context, code string) error {
-	return s.drop(ctx, sqlDropFamily, code, func(ctx context.Context, tx pgx.Tx, _ *pim.Schema) (used bool, err error) {
+// DeleteFamily removes a family that no product has, tombstones included. Of this
+// and every deletion: ErrStale where ifMatch is neither 0 nor the revision.
+func (s *Store) DeleteFamily(ctx context.Context, code string, ifMatch int64) error {
+	return s.drop(ctx, sqlDropFamily, code, ifMatch, func(ctx context.Context, tx pgx.Tx, _ *pim.Schema) (used bool, err error) {
 		err = tx.QueryRow(ctx, sqlFamilyInUse, pgx.NamedArgs{"code": code}).Scan(&used)
 		return used, err
 	})
 }
 
 // DeleteGroup removes an attribute group that no attribute names; ErrInUse, ErrNotFound.
-func (s *Store) DeleteGroup(ctx context.Context, code string) error {
-	return s.drop(ctx, sqlDropGroup, storable(code), func(_ context.Context, _ pgx.Tx, now *pim.Schema) (bool, error) {
+func (s *Store) DeleteGroup(ctx context.Context, code string, ifMatch int64) error {
+	return s.drop(ctx, sqlDropGroup, storable(code), ifMatch, func(_ context.Context, _ pgx.Tx, now *pim.Schema) (bool, error) {
 		for _, a := range now.Attributes {
 			if a.Group == code {
 				return true, nil
@@ -415,8 +416,8 @@ func (s *Store) DeleteGroup(ctx context.Context, code string) error {
 }
 
 // DeleteAttribute removes an attribute that no family has.
-func (s *Store) DeleteAttribute(ctx context.Context, code string) error {
-	return s.drop(ctx, sqlDropAttr, code, func(_ context.Context, _ pgx.Tx, now *pim.Schema) (bool, error) {
+func (s *Store) DeleteAttribute(ctx context.Context, code string, ifMatch int64) error {
+	return s.drop(ctx, sqlDropAttr, code, ifMatch, func(_ context.Context, _ pgx.Tx, now *pim.Schema) (bool, error) {
 		for _, f := range now.Families {
 			if slices.ContainsFunc(f.Attributes, func(a pim.FamilyAttribute) bool { return a.Code == code }) {
 				return true, nil
@@ -426,7 +427,16 @@ func (s *Store) DeleteAttribute(ctx context.Context, code string) error {
 	})
 }
 
-func (s *Store) drop(ctx context.Context, sql, code string, used func(context.Context, pgx.Tx, *pim.Schema) (bool, error)) error {
+// unmatched is what a deletion that found no row is told by: to who names a revision,
+// what is not there has another one.
+func unmatched(ifMatch int64) error {
+	if ifMatch != 0 {
+		return ErrStale
+	}
+	return ErrNotFound
+}
+
+func (s *Store) drop(ctx context.Context, sql, code string, ifMatch int64, used func(context.Context, pgx.Tx, *pim.Schema) (bool, error)) error {
 	err := inTx(ctx, s.pool, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, sqlLockCatalogue); err != nil {
 			return err
@@ -440,7 +450,7 @@ func (s *Store) drop(ctx context.Context, sql, code string, used func(context.Co
 		} else if inUse {
 			return ErrInUse
 		}
-		tag, err := tx.Exec(ctx, sql, pgx.NamedArgs{"code": code})
+		tag, err := tx.Exec(ctx, sql, pgx.NamedArgs{"code": code, "if_match": ifMatch})
 		if violates(err, "product_family_fkey") {
 			return ErrInUse // by a product that was being created meanwhile
 		}
@@ -448,7 +458,7 @@ func (s *Store) drop(ctx context.Context, sql, code string, used func(context.Co
 			return err
 		}
 		if tag.RowsAffected() == 0 {
-			return ErrNotFound
+			return unmatched(ifMatch)
 		}
 		if err := s.followConditions(ctx, tx, func(*pim.Schema) *pim.Schema { return now }); err != nil {
 			return err

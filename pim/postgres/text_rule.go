@@ -170,7 +170,7 @@ func joined(a, b []string) []string {
 
 // DeleteTextRule removes a rule; ErrNotFound. Texts stay as they are; what
 // waited by this rule goes with the next look at its products.
-func (s *Store) DeleteTextRule(ctx context.Context, code string) error {
+func (s *Store) DeleteTextRule(ctx context.Context, code string, ifMatch int64) error {
 	err := inTx(ctx, s.pool, func(tx pgx.Tx) error {
 		old, err := ruleIn(ctx, tx, storable(code))
 		if errors.Is(err, pgx.ErrNoRows) {
@@ -178,6 +178,9 @@ func (s *Store) DeleteTextRule(ctx context.Context, code string) error {
 		}
 		if err != nil {
 			return err
+		}
+		if ifMatch != 0 && old.Rev != ifMatch {
+			return ErrStale
 		}
 		if _, err := tx.Exec(ctx, sqlDeleteTextRule, pgx.NamedArgs{"code": old.Code}); err != nil {
 			return err

@@ -159,7 +159,7 @@ func (h *house) resume(ctx context.Context, numbers ...int) error {
 // remove deletes channels for good.
 func (h *house) remove(ctx context.Context, numbers ...int) error {
 	for _, i := range numbers {
-		if err := h.node.Store.DeleteChannel(ctx, h.list[i].Code); err != nil {
+		if err := h.node.Store.DeleteChannel(ctx, h.list[i].Code, 0); err != nil {
 			return err
 		}
 	}
