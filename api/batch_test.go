@@ -67,6 +67,8 @@ func TestBatchOfResources(t *testing.T) {
 	check(Editor, "/v1/price-lists:batch", `[{"code":"trade","labels":{"en-GB":"Trade"}},{"code":"sale"}]`, `
 		trade:created:1
 		sale:stored:1`)
+	check(Editor, "/v1/currencies:batch", `[{"code":"SEK","if_match":1}]`, `
+		SEK:rejected:0 /0/if_match=field.unknown`)
 	check(Editor, "/v1/families:batch", `[{"code":"hat","attributes":[{"code":"name","required":true},{"code":"none"}]},{"code":"hat","attributes":[{"code":"name"}]}]`, `
 		hat:rejected:0 /0/attributes/1/code=attribute.unknown
 		hat:created:1`)
@@ -76,7 +78,7 @@ func TestBatchOfResources(t *testing.T) {
 		shop:created:1
 		bad:rejected:0 /1/locale=locale.unknown
 		shop:stored:2
-		shop:rejected:0 /3/if_match=field.unknown
+		shop:rejected:0 /3=stale
 		shop:deleted:0`)
 	// Roles are those of what the rows are.
 	k.want(k.do(Viewer, "POST", "/v1/attributes:batch", `[]`), 403, nil)
