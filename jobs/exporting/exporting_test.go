@@ -30,7 +30,7 @@ func open(t *testing.T) *postgres.Store {
 		t.Fatal(err)
 	}
 	t.Cleanup(store.Close)
-	if _, err := store.CreateChannel(t.Context(), postgres.Channel{Code: "shop", Connector: "webhook", Config: []byte(`{}`), Mapping: []byte(`{}`)}); err != nil {
+	if _, err := store.CreateChannel(t.Context(), postgres.Channel{Code: "shop", Connector: "webhook", Locale: "en-GB", Currency: "EUR", PriceList: "default", Config: []byte(`{}`), Mapping: []byte(`{}`)}); err != nil {
 		t.Fatal(err)
 	}
 	attributes := []pim.Attribute{

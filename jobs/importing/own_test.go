@@ -126,7 +126,7 @@ func TestOwnValues(t *testing.T) {
 func TestOwnPublication(t *testing.T) {
 	t.Parallel()
 	store := openStore(t)
-	if _, err := store.CreateChannel(t.Context(), postgres.Channel{Code: "shop", Connector: "webhook", Config: []byte(`{}`), Mapping: []byte(`{}`)}); err != nil {
+	if _, err := store.CreateChannel(t.Context(), postgres.Channel{Code: "shop", Connector: "webhook", Locale: "en-GB", Currency: "EUR", PriceList: "default", Config: []byte(`{}`), Mapping: []byte(`{}`)}); err != nil {
 		t.Fatal(err)
 	}
 	im := importer(store)
