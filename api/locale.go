@@ -30,7 +30,9 @@ func (s *server) registerLocales() {
 		mayTakeJSON[Locale](s, "code")), s.putLocale)
 	deletes(s, op("delete-locale", http.MethodDelete, "/v1/locales/{code}", tagSchema, "Delete a locale that no product or record has values in, and that no channel, text rule or other locale names",
 		says("Who still does is told by a 409. Labels in it stay.")),
-		func(ctx context.Context, code string, rev int64) error { return s.Store.DeleteLocale(ctx, pim.Locale(code), rev) })
+		func(ctx context.Context, code string, rev int64) error {
+			return s.Store.DeleteLocale(ctx, pim.Locale(code), rev)
+		})
 }
 
 func localeNamed(code string) func(*pim.Schema) Locale {
