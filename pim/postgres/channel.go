@@ -118,7 +118,7 @@ union all select 'reconcile', @channel, 0`
 // CreateChannel creates a channel and has the whole catalogue published to it.
 // ErrExists when the code is taken.
 func (s *Store) CreateChannel(ctx context.Context, c Channel) (*Channel, error) {
-	err := inTx(ctx, s.pool, func(tx pgx.Tx) error {
+	err := s.untangledTx(ctx, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, sqlLockCatalogue); err != nil {
 			return err
 		}
@@ -342,7 +342,7 @@ func (s *Store) namedChannel(ctx context.Context, what, sql string, code pim.Cha
 // when it finds no channel, and then the rest. Consumers are locked before the
 // channel: everybody's order.
 func (s *Store) changeChannel(ctx context.Context, first, sql string, args pgx.NamedArgs, none error, then ...func(pgx.Tx) error) error {
-	err := inTx(ctx, s.pool, func(tx pgx.Tx) error {
+	err := s.untangledTx(ctx, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, sqlLockCatalogue); err != nil {
 			return err
 		}

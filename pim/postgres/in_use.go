@@ -99,13 +99,11 @@ func (s *Store) DeleteLocale(ctx context.Context, code pim.Locale, ifMatch int64
 	if err != nil {
 		return fmt.Errorf("delete locale %s: %w", code, err)
 	}
-	return untangled(func() error {
-		return s.drop(ctx, sqlDropLocale, string(code), ifMatch, func(ctx context.Context, tx pgx.Tx, now *pim.Schema) (bool, error) {
-			if _, err := tx.Exec(ctx, lockProducts); err != nil {
-				return false, err
-			}
-			return false, uses(tx, now)
-		})
+	return s.drop(ctx, sqlDropLocale, string(code), ifMatch, func(ctx context.Context, tx pgx.Tx, now *pim.Schema) (bool, error) {
+		if _, err := tx.Exec(ctx, lockProducts); err != nil {
+			return false, err
+		}
+		return false, uses(tx, now)
 	})
 }
 

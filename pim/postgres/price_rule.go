@@ -138,7 +138,7 @@ func (s *Store) DeletePriceRule(ctx context.Context, code string, ifMatch int64)
 // reprice changes what prices are derived by, alone: whoever sets prices is
 // waited for, and waits. change reports whether anything is different.
 func (s *Store) reprice(ctx context.Context, change func(pgx.Tx, *pim.Schema) (bool, error)) error {
-	err := inTx(ctx, s.pool, func(tx pgx.Tx) error {
+	err := s.untangledTx(ctx, func(tx pgx.Tx) error {
 		for _, sql := range []string{sqlPricesAlone, sqlLockCatalogue} {
 			if _, err := tx.Exec(ctx, sql); err != nil {
 				return err

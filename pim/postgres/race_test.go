@@ -3,6 +3,7 @@ package postgres
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strconv"
 	"strings"
 	"testing"
@@ -111,4 +112,61 @@ func TestChunkThatLosesARace(t *testing.T) {
 	if err := <-done; err == nil || IsPoison(err) || errors.Is(err, ErrFenced) {
 		t.Errorf("%v: want an error after which the import goes on", err)
 	}
+}
+
+// Who changes rules, or the schema that conditions read, has products derived in more
+// than one order: the victim of a deadlock by that tries again, and tells nobody.
+func TestRulesOutliveADeadlock(t *testing.T) {
+	t.Parallel()
+	h := conditioned(t)
+	h.rule(`{"code":"o","price_list":"dealer","percent":-1,"skus":["R"],"condition":"values.hue in (red, blue) or values.tag.shop = x"}`)
+	h.rule(`{"code":"p","price_list":"dealer","percent":-1,"skus":["S"],"condition":"values.hue in (blue, red) or values.tag.shop = x"}`)
+	hue := func(codes ...string) func() error {
+		a := pim.Attribute{Code: "hue", Type: pim.TypeOption}
+		for _, c := range codes {
+			a.Options = append(a.Options, pim.Option{Code: c})
+		}
+		return func() error {
+			_, err := h.ChangeSchema(h.ctx, SchemaChange{Attributes: []pim.Attribute{a}})
+			return err
+		}
+	}
+	rule := func(skus ...pim.SKU) func() error {
+		return func() error {
+			_, _, err := h.PutPriceRule(h.ctx, pim.PriceRule{Code: "c", PriceList: "dealer", Percent: "-1", SKUs: skus}, 0)
+			return err
+		}
+	}
+	must := func(do func() error) func() {
+		return func() {
+			if err := do(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	h.exec(`insert into derive (product_id) select id from product on conflict do nothing`)
+	of := func(sku pim.SKU) string {
+		return fmt.Sprintf(`select from derive where product_id = (select id from product where sku = '%s') for update`, sku)
+	}
+	h.tangle(must(rule("R")), of("R"), of("X"), rule("X")) // first those of the new rule, then those of the old
+	h.tangle(must(hue("red", "blue")), of("S"), of("R"), hue("red"))
+	must(hue("red", "blue"))()
+	h.rule(`{"code":"o","price_list":"dealer","percent":-1,"skus":["R"],"condition":"values.tag.shop = x"}`)
+	h.rule(`{"code":"p","price_list":"dealer","percent":-1,"skus":["S"],"condition":"values.tag.shop = x"}`)
+	shop, err := h.Channel(h.ctx, "shop")
+	if err != nil {
+		t.Fatal(err)
+	}
+	create := func() error { _, err := h.CreateChannel(h.ctx, *shop); return err }
+	gone := func() error { return h.DeleteChannel(h.ctx, "shop", 0) }
+	h.tangle(func() {
+		if _, err := h.Channel(h.ctx, "shop"); errors.Is(err, ErrNotFound) {
+			must(create)()
+		}
+	}, of("S"), of("R"), gone)
+	h.tangle(func() {
+		if _, err := h.Channel(h.ctx, "shop"); err == nil {
+			must(gone)()
+		}
+	}, of("S"), of("R"), create)
 }

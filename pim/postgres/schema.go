@@ -189,7 +189,7 @@ on conflict (code) do update set definition = excluded.definition, rev = x.rev +
 // family uses it: stored values must go on meaning what they say. A family that
 // gets or loses a text of a rule has its products looked at, as by a new rule.
 func (s *Store) ChangeSchema(ctx context.Context, c SchemaChange) (*pim.Schema, error) {
-	err := inTx(ctx, s.pool, func(tx pgx.Tx) error {
+	err := s.untangledTx(ctx, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, sqlLockCatalogue); err != nil {
 			return err
 		}
@@ -437,7 +437,7 @@ func unmatched(ifMatch int64) error {
 }
 
 func (s *Store) drop(ctx context.Context, sql, code string, ifMatch int64, used func(context.Context, pgx.Tx, *pim.Schema) (bool, error)) error {
-	err := inTx(ctx, s.pool, func(tx pgx.Tx) error {
+	err := s.untangledTx(ctx, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, sqlLockCatalogue); err != nil {
 			return err
 		}
