@@ -63,9 +63,10 @@ var ErrKeyReused = errors.New("the idempotency key was used for another request"
 
 // sqlLockOffers comes before sqlPrices and sqlStock, in their transaction: what
 // they compare with, and write into the history as old, is then what they
-// replace. A product's first offer has no row to lock yet, and nothing old.
+// replace. A product's first offer has no row to lock yet, and nothing old: what
+// stands there when prices are set came meanwhile.
 const sqlLockOffers = `
-select from product_offer where product_id in (select id from product where sku = any(@sku::text[])) order by product_id for no key update`
+select product_id from product_offer where product_id in (select id from product where sku = any(@sku::text[])) order by product_id for no key update`
 
 // sqlPrices sets prices as one statement: the offer's revisions under its row
 // lock, the events, the outbox row. Rows that change nothing touch nothing. What is
@@ -118,10 +119,14 @@ updated as (
     update price c set amount = f.amount, valid_to = f.valid_to, rules = f.rules from fresh f
     where f.old_amount is not null and not f.gone and (f.rules is null or c.rules is not null) and c.product_id = f.product_id and c.price_list = f.price_list
         and c.currency = f.currency and c.min_quantity = f.min_quantity and c.valid_from = f.valid_from
+    returning c.product_id, c.price_list, c.currency, c.min_quantity, c.valid_from
 ),
 put as (
     insert into price as c (product_id, price_list, currency, min_quantity, valid_from, valid_to, amount, rules)
-    select product_id, price_list, currency, min_quantity, valid_from, valid_to, amount, rules from fresh where old_amount is null and not gone order by 1, 2, 3, 4, 5
+    select product_id, price_list, currency, min_quantity, valid_from, valid_to, amount, rules from fresh f
+    where not gone and not exists (select from updated u where (u.product_id, u.price_list, u.currency, u.min_quantity, u.valid_from)
+        = (f.product_id, f.price_list, f.currency, f.min_quantity, f.valid_from)) -- what was there may be gone since
+    order by 1, 2, 3, 4, 5
     on conflict (product_id, price_list, currency, min_quantity, valid_from)
     do update set amount = excluded.amount, valid_to = excluded.valid_to, rules = excluded.rules where excluded.rules is null or c.rules is not null
 ),
@@ -143,9 +148,9 @@ logged as (
     from offers o join told t using (product_id) order by by_rules, product_id
 ),
 queued as (insert into outbox (product_id, lanes, priority) select product_id, 2, @priority::smallint from offers order by product_id),
-derived as ( -- what the caller does not derive at once, and see price_derive.go of first offers
+derived as ( -- what the caller does not derive at once, under its lock: see price_derive.go of first offers
     insert into derive as d (product_id, due_at) select product_id, now() - interval '1 hour' from offers
-    where (rev = 1 or not @planned::boolean) and (select derives & 8 <> 0 from catalogue) order by 1
+    where not (@planned::boolean and product_id = any(@locked::bigint[])) and (select derives & 8 <> 0 from catalogue) order by 1
     on conflict (product_id) do update set want = d.want + 1, due_at = least(d.due_at, excluded.due_at)
 )
 select i.at, coalesce(o.price_rev, po.price_rev, 0), f.at is not null, i.product_id,
@@ -213,7 +218,7 @@ func (s *Store) priceBatch(ctx context.Context, actor string, rows []pim.PriceRo
 	return &offerBatch{store: s, sql: sqlPrices, locks: []string{sqlLockOffers}, args: named{
 		"at": good, "sku": sku, "list": list, "currency": currency, "quantity": quantity, "from": from, "to": to,
 		"amount": amount, "drop": gone, "as_of": asOf, "sequence": sequence, "skip": make([]bool, n), "actor": actor, "priority": int16(interactive),
-		"planned": stamps != nil || schema.PriceRules || schema.PriceGuards,
+		"planned": stamps != nil || schema.PriceRules || schema.PriceGuards, "locked": []int64{},
 	}, good: good, results: results, prices: rows, stamps: stamps}, nil
 }
 

@@ -29,7 +29,7 @@ import (
 //     (sqlPricesAlone), and puts its products into derive with its own commit.
 //   - One is an edit of the product: fan-out puts the product into derive after
 //     its commit. A product's first offer has no row that would be waited for,
-//     so it puts the product there itself.
+//     so who had none to lock puts the product there itself.
 
 // The bit 8 of catalogue.derives says that there are price rules, or were; the
 // lower ones are lanes (see derives), and fan-out takes it for the content's.
@@ -203,8 +203,8 @@ func (d *derivedRows) beside(own named) named {
 	return args
 }
 
-// queue has the rows written alone.
-func (d *derivedRows) queue(b *pgx.Batch, p priority) {
+// queue has the rows written alone, by who has locked these products' offers.
+func (d *derivedRows) queue(b *pgx.Batch, p priority, locked []int64) {
 	if len(d.product) == 0 {
 		return
 	}
@@ -213,7 +213,7 @@ func (d *derivedRows) queue(b *pgx.Batch, p priority) {
 	}
 	b.Queue(sqlPrices, d.beside(named{
 		"at": []int32{}, "sku": []string{}, "list": []string{}, "currency": []string{}, "quantity": []int32{}, "from": []string{}, "to": []string{}, "amount": []string{},
-		"drop": []bool{}, "as_of": []*time.Time{}, "sequence": []*int64{}, "skip": []bool{}, "actor": "", "priority": int16(p), "planned": true,
+		"drop": []bool{}, "as_of": []*time.Time{}, "sequence": []*int64{}, "skip": []bool{}, "actor": "", "priority": int16(p), "planned": true, "locked": locked,
 	}))
 }
 
@@ -290,7 +290,7 @@ func (s *Store) DerivePrices(ctx context.Context, tx pgx.Tx, products []Derived)
 		err = s.compile(ctx, tx, &book)
 	}
 	if err == nil {
-		changed, err = derivePrices(ctx, tx, book, gs, all, p)
+		changed, err = derivePrices(ctx, tx, book, gs, all, all, p)
 	}
 	if err != nil {
 		return 0, fmt.Errorf("derive prices of %d products: %w", len(ids), err)
@@ -298,10 +298,10 @@ func (s *Store) DerivePrices(ctx context.Context, tx pgx.Tx, products []Derived)
 	return changed, nil
 }
 
-// derivePrices makes the prices of products, whose offers are locked as are the
-// guards, equal to what the book makes of them, as far as guards let them, and
+// derivePrices makes the prices of products, whose offers are locked, where there
+// are any, as are the guards, equal to what the book makes of them, as far as guards let them, and
 // says of how many something changed.
-func derivePrices(ctx context.Context, tx pgx.Tx, book priceBook, gs guards, ids []int64, p priority) (changed int64, err error) {
+func derivePrices(ctx context.Context, tx pgx.Tx, book priceBook, gs guards, ids, locked []int64, p priority) (changed int64, err error) {
 	for len(ids) > 0 {
 		some := ids[:min(len(ids), pricesAtATime)]
 		ids = ids[len(some):]
@@ -311,7 +311,7 @@ func derivePrices(ctx context.Context, tx pgx.Tx, book priceBook, gs guards, ids
 		}
 		b := &pgx.Batch{}
 		made, _ := plan.ruled()
-		made.queue(b, p)
+		made.queue(b, p, locked)
 		if plan.queue(b); b.Len() == 0 {
 			continue
 		}

@@ -63,7 +63,7 @@ const (
 	sqlChosenHolds = `select h.id, h.product_id` + chosenHolds + ` order by h.product_id, h.id`
 	sqlHoldsByID   = `select ` + holdColumns + ` from price_hold h join product p on p.id = h.product_id where h.id = any(@ids::bigint[]) order by h.product_id, h.id`
 
-	sqlLockOffersByID = `select from product_offer where product_id = any(@products::bigint[]) order by product_id for no key update`
+	sqlLockOffersByID = `select product_id from product_offer where product_id = any(@products::bigint[]) order by product_id for no key update`
 
 	// sqlDecided tells what was decided on holds.
 	sqlDecided = `
@@ -149,13 +149,13 @@ func (s *Store) PriceHold(ctx context.Context, id int64) (PriceHold, error) {
 // and has rules make what follows from them, which the guards of their lists
 // judge. It says how many holds there were.
 func (s *Store) ApproveHolds(ctx context.Context, actor string, f HoldFilter) (n int, err error) {
-	err = s.decide(ctx, f, func(tx pgx.Tx, gs guards, ids, products []int64) error {
+	err = s.decide(ctx, f, func(tx pgx.Tx, gs guards, ids, products, locked []int64) error {
 		n = len(ids)
 		lists := map[string]bool{}
 		for rest := ids; len(rest) > 0; {
 			some := rest[:min(len(rest), pricesAtATime)]
 			rest = rest[len(some):]
-			if err := s.approve(ctx, tx, actor, some, lists); err != nil {
+			if err := s.approve(ctx, tx, actor, some, locked, lists); err != nil {
 				return err
 			}
 		}
@@ -167,7 +167,7 @@ func (s *Store) ApproveHolds(ctx context.Context, actor string, f HoldFilter) (n
 			err = s.compile(ctx, tx, &book)
 		}
 		if err == nil && len(book.Makes()) > 0 {
-			_, err = derivePrices(ctx, tx, book, gs, products, interactive)
+			_, err = derivePrices(ctx, tx, book, gs, products, locked, interactive)
 		}
 		if err != nil {
 			return err
@@ -186,7 +186,7 @@ func (s *Store) ApproveHolds(ctx context.Context, actor string, f HoldFilter) (n
 }
 
 // approve sets what holds hold.
-func (s *Store) approve(ctx context.Context, tx pgx.Tx, actor string, ids []int64, lists map[string]bool) error {
+func (s *Store) approve(ctx context.Context, tx pgx.Tx, actor string, ids, locked []int64, lists map[string]bool) error {
 	rows, err := tx.Query(ctx, sqlHoldsByID, named{"ids": ids})
 	if err != nil {
 		return err
@@ -238,10 +238,10 @@ func (s *Store) approve(ctx context.Context, tx pgx.Tx, actor string, ids []int6
 		b.Queue(sqlPrices, (&derivedRows{}).beside(named{
 			"at": at, "sku": sku, "list": list, "currency": currency, "quantity": quantity, "from": from, "to": to, "amount": amount, "drop": gone,
 			"as_of": make([]*time.Time, len(at)), "sequence": make([]*int64, len(at)), "skip": make([]bool, len(at)), "actor": actor,
-			"priority": int16(interactive), "planned": true,
+			"priority": int16(interactive), "planned": true, "locked": locked,
 		}))
 	}
-	derived.queue(b, interactive)
+	derived.queue(b, interactive, locked)
 	b.Queue(sqlForgetMoved, named{"ids": ids})
 	b.Queue(sqlDropHolds, named{"ids": ids})
 	return tx.SendBatch(ctx, b).Close()
@@ -260,7 +260,7 @@ func (d *derivedRows) put(product int64, h *PriceHold, p *HeldPrice, amount stri
 // they make something else; it is held as rejected, and can be approved even so.
 // It says how many holds there were.
 func (s *Store) RejectHolds(ctx context.Context, actor string, f HoldFilter) (n int, err error) {
-	err = s.decide(ctx, f, func(tx pgx.Tx, gs guards, ids, _ []int64) error {
+	err = s.decide(ctx, f, func(tx pgx.Tx, gs guards, ids, _, _ []int64) error {
 		n = len(ids)
 		b := &pgx.Batch{}
 		b.Queue(sqlDecided, named{"ids": ids, "type": "price.rejected", "actor": actor})
@@ -277,7 +277,7 @@ func (s *Store) RejectHolds(ctx context.Context, actor string, f HoldFilter) (n 
 
 // decide has something done with the chosen holds, of which there are some,
 // under the locks of who sets prices.
-func (s *Store) decide(ctx context.Context, f HoldFilter, do func(tx pgx.Tx, gs guards, ids, products []int64) error) error {
+func (s *Store) decide(ctx context.Context, f HoldFilter, do func(tx pgx.Tx, gs guards, ids, products, locked []int64) error) error {
 	return untangled(func() error {
 		return inTx(ctx, s.pool, func(tx pgx.Tx) error {
 			gs := guards{}
@@ -299,10 +299,15 @@ func (s *Store) decide(ctx context.Context, f HoldFilter, do func(tx pgx.Tx, gs 
 			if err := tx.SendBatch(ctx, b).Close(); err != nil || len(ids) == 0 {
 				return err
 			}
-			if _, err := tx.Exec(ctx, sqlLockOffersByID, named{"products": products}); err != nil {
+			rows, err := tx.Query(ctx, sqlLockOffersByID, named{"products": products})
+			if err != nil {
 				return err
 			}
-			return do(tx, gs, ids, products)
+			locked, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+			if err != nil {
+				return err
+			}
+			return do(tx, gs, ids, products, locked)
 		})
 	})
 }

@@ -293,9 +293,9 @@ func (p *pricePlan) readGuarded(ctx context.Context, tx pgx.Tx, ids []int64) err
 // make of it.
 func (b *offerBatch) plan(ctx context.Context, tx pgx.Tx) error {
 	var (
-		ids  []int64
-		book priceBook
-		gs   = guards{}
+		ids, locked []int64
+		book        priceBook
+		gs          = guards{}
 	)
 	send := &pgx.Batch{}
 	send.Queue(sqlPricesShared)
@@ -303,12 +303,13 @@ func (b *offerBatch) plan(ctx context.Context, tx pgx.Tx) error {
 		send.Queue(sqlPlanAnew)
 	}
 	send.Queue(sqlPriceGuards).Query(gs.read)
-	send.Queue(sqlLockOffers, b.args)
+	send.Queue(sqlLockOffers, b.args).Query(func(rows pgx.Rows) (err error) { locked, err = pgx.CollectRows(rows, pgx.RowTo[int64]); return err })
 	send.Queue(sqlOfferIDs, b.args).Query(func(rows pgx.Rows) (err error) { ids, err = pgx.CollectRows(rows, pgx.RowTo[int64]); return err })
 	send.Queue(sqlPriceBook).QueryRow(func(row pgx.Row) (err error) { book, err = readBook(row); return err })
 	if err := tx.SendBatch(ctx, send).Close(); err != nil {
 		return err
 	}
+	b.args["locked"] = locked
 	if err := b.store.compile(ctx, tx, &book); err != nil {
 		return err
 	}
