@@ -219,6 +219,29 @@ func TestPricesInWhatIsGone(t *testing.T) {
 	}
 }
 
+// A guard does not count a price that is refused, since it is in what is gone.
+func TestGuardsOfWhatIsGone(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.do(thing("A", Put, `{}`))
+	h.list(pim.PriceList{Code: "sale", Guard: &pim.PriceGuard{MaxShare: 1}})
+	h.set(listed("sale", price("A", "EUR", "5")))
+	behind := h.open()
+	if err := h.DeleteCurrency(h.ctx, "GBP"); err != nil {
+		t.Fatal(err)
+	}
+	results, err := behind.SetPrices(h.ctx, "erp", []pim.PriceRow{listed("sale", price("A", "GBP", "5"))}, Idempotency{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := results[0]; r.Status != RowRejected || r.Problems[0].Code != "currency.unknown" {
+		t.Errorf("%+v", r)
+	}
+	if n := h.number(`select prices from price_guard`); n != 1 {
+		t.Errorf("the guard counts %d prices", n)
+	}
+}
+
 // What sells in a price list or currency, or makes prices of it, keeps it.
 func TestPriceListInUse(t *testing.T) {
 	t.Parallel()

@@ -132,21 +132,25 @@ func (q conditionQuery) queue(b *pgx.Batch, ids []int64, products map[int64]*pim
 }
 
 // compile makes a book's conditions ready by a schema that is not older than the
-// book: of a change that was committed before, who derives must know. It reads it
-// through tx: see loadSchema.
+// book: of a change that was committed before, who derives must know.
 func (s *Store) compile(ctx context.Context, tx pgx.Tx, book *priceBook) error {
 	if len(book.Conditions()) == 0 {
 		return nil
 	}
-	schema := s.Schema()
-	if schema.Version < book.version {
-		var err error
-		if schema, err = s.loadSchema(ctx, tx); err != nil {
-			return err
-		}
+	schema, err := s.schemaOf(ctx, tx, book.version)
+	if err != nil {
+		return err
 	}
 	book.conditions = conditionQueries(book.Conditions(), schema)
 	return nil
+}
+
+// schemaOf is a schema that is not older than a version, read through tx: see loadSchema.
+func (s *Store) schemaOf(ctx context.Context, tx pgx.Tx, version int64) (*pim.Schema, error) {
+	if schema := s.Schema(); schema.Version >= version {
+		return schema, nil
+	}
+	return s.loadSchema(ctx, tx)
 }
 
 const sqlConditions = `select definition from price_rule where definition ? 'condition'`

@@ -316,12 +316,16 @@ func (b *offerBatch) plan(ctx context.Context, tx pgx.Tx) error {
 	if err := b.dropLate(ctx, tx); err != nil {
 		return err
 	}
+	schema, err := b.store.schemaOf(ctx, tx, book.version)
+	if err != nil {
+		return err
+	}
 	changes := map[pim.SKU][]priceChange{}
 	for _, at := range b.good {
-		if b.results[at].Status == RowStale {
+		r := &b.prices[at]
+		if b.results[at].Status == RowStale || !schema.PriceLists[r.PriceList] || !schema.Currencies[r.Currency] { // the latter sqlPrices refuses
 			continue
 		}
-		r := &b.prices[at]
 		changes[r.SKU] = append(changes[r.SKU], priceChange{at, r.Price, r.Delete})
 	}
 	actor, _ := b.args["actor"].(string)
