@@ -28,7 +28,7 @@ func (s *server) registerLocales() {
 		says("Without a body its fallback stays as it is; a body without one takes it away. "+
 			"Where that shows something else, the channels' listings are looked at again, and what differs is sent."),
 		mayTakeJSON[Locale](s, "code")), s.putLocale)
-	deletes(s, op("delete-locale", http.MethodDelete, "/v1/locales/{code}", tagSchema, "Delete a locale that no product or record has values in, and that no channel, text rule or other locale names",
+	deletes(s, op("delete-locale", http.MethodDelete, "/v1/locales/{code}", tagSchema, "Delete a locale that no product or record has values in, and that no channel, rule or other locale names",
 		says("Who still does is told by a 409. Labels in it stay.")),
 		func(ctx context.Context, code string, rev int64) error {
 			return s.Store.DeleteLocale(ctx, pim.Locale(code), rev)

@@ -30,13 +30,13 @@ func (e *InUse) Error() string {
 func (e *InUse) Unwrap() error { return ErrInUse }
 
 // unused gives *InUse where one of sql's rows, of a kind and a text, says that
-// something is used.
-func unused(ctx context.Context, q querier, sql string, args pgx.NamedArgs) error {
+// something is used, or something besides does.
+func unused(ctx context.Context, q querier, sql string, args pgx.NamedArgs, besides ...pim.Problem) error {
 	rows, err := q.Query(ctx, sql, args)
 	if err != nil {
 		return err
 	}
-	used := &InUse{}
+	used := &InUse{By: besides}
 	var kind, text string
 	_, err = pgx.ForEachRow(rows, []any{&kind, &text}, func() error {
 		used.By = append(used.By, pim.Problem{Code: "used." + kind, Detail: text})
@@ -90,7 +90,11 @@ func (s *Store) DeleteLocale(ctx context.Context, code pim.Locale, ifMatch int64
 		case ifMatch != 0 && rev != ifMatch:
 			return ErrStale
 		}
-		return unused(ctx, q, sqlLocaleUses, localeUses(now, code))
+		asked, err := conditionsIn(ctx, q, now, code)
+		if err != nil {
+			return err
+		}
+		return unused(ctx, q, sqlLocaleUses, localeUses(now, code), asked...)
 	}
 	schema, err := s.RefreshSchema(ctx)
 	if err == nil {
@@ -105,6 +109,23 @@ func (s *Store) DeleteLocale(ctx context.Context, code pim.Locale, ifMatch int64
 		}
 		return false, uses(tx, now)
 	})
+}
+
+// conditionsIn are the price rules whose condition asks for a value in a locale:
+// without it they would be for no product.
+func conditionsIn(ctx context.Context, q querier, now *pim.Schema, code pim.Locale) (by []pim.Problem, err error) {
+	rules, err := conditionedRules(ctx, q)
+	if err != nil || len(rules) == 0 {
+		return nil, err
+	}
+	without := &pim.Schema{Attributes: now.Attributes, Locales: maps.Clone(now.Locales), Channels: now.Channels}
+	delete(without.Locales, code)
+	for _, r := range rules {
+		if compileCondition(r.Condition, now, pgx.NamedArgs{}) != compileCondition(r.Condition, without, pgx.NamedArgs{}) {
+			by = append(by, pim.Problem{Code: "used.price-rule", Detail: "the condition of price rule " + r.Code + " asks for a value in it"})
+		}
+	}
+	return by, nil
 }
 
 // localeUses are the arguments of sqlLocaleUses: for each family and reference

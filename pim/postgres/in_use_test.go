@@ -160,6 +160,25 @@ func TestLocaleInUse(t *testing.T) {
 	}
 }
 
+// A price rule whose condition asks for a value in a locale keeps it: without the
+// locale it would be for no product, and its prices would go.
+func TestLocaleInCondition(t *testing.T) {
+	t.Parallel()
+	h := conditioned(t)
+	h.condition(`values.name.de-DE is empty and not sku = nl-NL`)
+	h.deriveAll()
+	had := h.derived()
+	if got := usedBy(h.DeleteLocale(h.ctx, "de-DE", 0)); got != "price-rule: the condition of price rule c asks for a value in it" {
+		t.Errorf("what keeps it: %q", got)
+	}
+	if err := h.DeleteLocale(h.ctx, "nl-NL", 0); err != nil {
+		t.Errorf("a locale that a condition asks for no value in: %v", err)
+	}
+	if h.deriveAll(); h.derived() != had || had == "" {
+		t.Errorf("there are prices of %q, and were of %q", h.derived(), had)
+	}
+}
+
 // A price list and a currency wait for who sets prices; who comes behind sets none
 // in what is gone, also where its process does not know yet.
 func TestPricesInWhatIsGone(t *testing.T) {

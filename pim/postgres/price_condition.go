@@ -153,18 +153,32 @@ func (s *Store) schemaOf(ctx context.Context, tx pgx.Tx, version int64) (*pim.Sc
 	return s.loadSchema(ctx, tx)
 }
 
-const sqlConditions = `select definition from price_rule where definition ? 'condition'`
+const sqlConditions = `select definition from price_rule where definition ? 'condition' order by code`
+
+// conditionedRules are the rules that have a condition.
+func conditionedRules(ctx context.Context, q querier) ([]pim.PriceRule, error) {
+	rows, err := q.Query(ctx, sqlConditions)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (r pim.PriceRule, err error) {
+		var definition []byte
+		if err := row.Scan(&definition); err != nil {
+			return r, err
+		}
+		if err := json.Unmarshal(definition, &r); err != nil {
+			return r, fmt.Errorf("decode price rules: %w", err)
+		}
+		return r, nil
+	})
+}
 
 // followConditions has the prices derived anew of rules whose condition asks for
 // something else now, after a change in tx of the schema that it gets, than by the
 // one that was before.
 func (s *Store) followConditions(ctx context.Context, tx pgx.Tx, before func(now *pim.Schema) *pim.Schema) error {
-	rows, err := tx.Query(ctx, sqlConditions)
-	if err != nil {
-		return err
-	}
-	definitions, err := pgx.CollectRows(rows, pgx.RowTo[[]byte])
-	if err != nil || len(definitions) == 0 {
+	rules, err := conditionedRules(ctx, tx)
+	if err != nil || len(rules) == 0 {
 		return err
 	}
 	now, err := s.readSchema(ctx, tx)
@@ -173,11 +187,7 @@ func (s *Store) followConditions(ctx context.Context, tx pgx.Tx, before func(now
 	}
 	then := before(now)
 	var touched []pim.PriceRule
-	for _, d := range definitions {
-		var r pim.PriceRule
-		if err := json.Unmarshal(d, &r); err != nil {
-			return fmt.Errorf("decode price rules: %w", err)
-		}
+	for _, r := range rules {
 		was, is := pgx.NamedArgs{}, pgx.NamedArgs{}
 		if compileCondition(r.Condition, then, was) != compileCondition(r.Condition, now, is) || !reflect.DeepEqual(was, is) {
 			touched = append(touched, r)
