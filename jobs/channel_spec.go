@@ -45,6 +45,20 @@ type ChannelSpec struct {
 	Actor string `json:"-"` // who says so, for the mapping's versions
 }
 
+// SpecOf is all that people say of a channel as it stands, but for its secrets: an
+// update by it changes nothing.
+func SpecOf(ch *postgres.Channel) (ChannelSpec, error) {
+	spec := ChannelSpec{
+		Code: ch.Code, Connector: ch.Connector, Locale: ch.Locale, Currency: ch.Currency, PriceList: ch.PriceList, CategoryRoot: ch.CategoryRoot,
+		Locations: ch.Locations, Renditions: ch.Renditions, Config: ch.Config, Mapping: &connectors.Mapping{}, Batch: ch.Batch, Concurrency: ch.Concurrency,
+		TimeoutSeconds: ch.Timeout.Seconds(), SettleSeconds: ch.Settle.Seconds(), Policy: ch.Policy, Enabled: &ch.Enabled, Test: &ch.Test,
+	}
+	if err := json.Unmarshal(ch.Mapping, spec.Mapping); err != nil {
+		return spec, fmt.Errorf("decode the mapping of channel %s: %w", ch.Code, err)
+	}
+	return spec, nil
+}
+
 // codeLimit is the code of a limit that is out of its bounds.
 const codeLimit = "limit"
 

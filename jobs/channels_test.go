@@ -2,13 +2,18 @@ package jobs_test
 
 import (
 	"encoding/json"
+	"reflect"
+	"slices"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/sluicehub/sluice/connectors"
 	"github.com/sluicehub/sluice/connectors/all"
 	"github.com/sluicehub/sluice/connectors/webhook/webhooktest"
 	"github.com/sluicehub/sluice/jobs"
 	"github.com/sluicehub/sluice/pim"
+	"github.com/sluicehub/sluice/pim/postgres"
 	"github.com/sluicehub/sluice/pim/seal"
 )
 
@@ -63,4 +68,59 @@ func TestPrivateTargets(t *testing.T) {
 		t.Fatal(err)
 	}
 	refused("ours")
+}
+
+// Another mapping, and an earlier one again, leave all else of a channel as it is: were
+// its policy to go, its quota, its buffer of stock and its way to withdraw would.
+func TestMappingLeavesTheRest(t *testing.T) {
+	t.Parallel()
+	r := newRoad(t)
+	r.category("web", "", "Web shop")
+	if _, _, err := r.store.PutPriceList(r.ctx, pim.PriceList{Code: "sale"}, 0); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.store.PutRenditionDefinition(r.ctx, postgres.RenditionDefinition{Code: "small", Definition: []byte(`{"width":10}`), Spec: []byte("x")}, 0); err != nil {
+		t.Fatal(err)
+	}
+	yes := true
+	r.channel("shop", webhooktest.Options{}, func(s *jobs.ChannelSpec) {
+		s.PriceList, s.CategoryRoot, s.Locations, s.Renditions, s.Batch, s.Concurrency, s.Test = "sale", "web", []string{"default"}, []string{"small"}, 7, 3, &yes
+		s.Policy = pim.Policy{Withdrawal: pim.WithdrawDisable, Stock: pim.StockRule{Buffer: 3}, Flow: pim.Flow{RequestsPerDay: 1000}}
+	})
+	spec := func() jobs.ChannelSpec {
+		t.Helper()
+		ch, err := r.store.Channel(r.ctx, "shop")
+		if err != nil {
+			t.Fatal(err)
+		}
+		spec, err := jobs.SpecOf(ch)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return spec
+	}
+	first := spec()
+	for _, f := range reflect.VisibleFields(reflect.TypeFor[jobs.ChannelSpec]()) {
+		if reflect.ValueOf(first).FieldByIndex(f.Index).IsZero() && !slices.Contains([]string{"Actor", "MappingNote"}, f.Name) {
+			t.Errorf("%s is not told of a channel as it stands", f.Name)
+		}
+	}
+	m := connectors.DefaultMapping()
+	m.Content["colour"] = "values.colour"
+	if _, err := r.channels.SetMapping(r.ctx, "shop", m, "anna", ""); err != nil {
+		t.Fatal(err)
+	}
+	got := spec()
+	if got.Mapping.Content["colour"] == "" {
+		t.Error("the mapping is the old one")
+	}
+	if got.Mapping = first.Mapping; cmp.Diff(first, got) != "" {
+		t.Errorf("another mapping: %s", cmp.Diff(first, got))
+	}
+	if _, err := r.channels.RollBack(r.ctx, "shop", 1, "ben"); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(first, spec()); diff != "" {
+		t.Errorf("the first mapping again: %s", diff)
+	}
 }

@@ -60,15 +60,16 @@ func (c *Channels) changeMapping(ctx context.Context, code pim.ChannelCode, acto
 		if err != nil {
 			return nil, err
 		}
+		spec, err := SpecOf(ch)
+		if err != nil {
+			return nil, err
+		}
 		m, err := of(ch)
 		if err != nil {
 			return nil, err
 		}
-		now, err := c.Update(ctx, code, ChannelSpec{
-			Locale: ch.Locale, Currency: ch.Currency, PriceList: ch.PriceList, CategoryRoot: ch.CategoryRoot, Locations: ch.Locations, Renditions: ch.Renditions, Config: ch.Config, Mapping: &m,
-			Batch: ch.Batch, Concurrency: ch.Concurrency, TimeoutSeconds: ch.Timeout.Seconds(), SettleSeconds: ch.Settle.Seconds(),
-			Actor: actor, MappingNote: note,
-		}, ch.Version)
+		spec.Mapping, spec.MappingNote, spec.Actor = &m, note, actor
+		now, err := c.Update(ctx, code, spec, ch.Version)
 		if !errors.Is(err, postgres.ErrStale) || race == changeRaces {
 			return now, err
 		}

@@ -217,7 +217,7 @@ func (d *demo) adoptChannel(ctx context.Context, t *target, ch *postgres.Channel
 		return err
 	}
 	if t.fresh || !same {
-		spec, err := specOf(ch)
+		spec, err := jobs.SpecOf(ch)
 		if err != nil {
 			return err
 		}
@@ -250,19 +250,6 @@ func (t *target) sameAddress(config json.RawMessage) (bool, error) {
 		}
 	}
 	return true, nil
-}
-
-// specOf is a channel's settings as people say them, without the config.
-func specOf(ch *postgres.Channel) (jobs.ChannelSpec, error) {
-	spec := jobs.ChannelSpec{
-		Code: ch.Code, Connector: ch.Connector, Locale: ch.Locale, Currency: ch.Currency, PriceList: ch.PriceList, Locations: ch.Locations,
-		Batch: ch.Batch, Concurrency: ch.Concurrency, TimeoutSeconds: ch.Timeout.Seconds(), SettleSeconds: ch.Settle.Seconds(), Enabled: &ch.Enabled,
-		Mapping: &connectors.Mapping{},
-	}
-	if err := json.Unmarshal(ch.Mapping, spec.Mapping); err != nil {
-		return spec, fmt.Errorf("decode its mapping: %w", err)
-	}
-	return spec, nil
 }
 
 // codes are the demo's channels.
