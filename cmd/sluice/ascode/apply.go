@@ -39,12 +39,15 @@ func (h *House) Apply(ctx context.Context, plan *Plan, o Options, made func(Chan
 }
 
 func (h *House) apply(ctx context.Context, c *Change, o Options) error {
-	if c.Action == Delete {
-		_, err := h.ask(ctx, http.MethodDelete, c.kind.path(c.Code), "", nil, nil)
-		return err
-	}
 	was, err := h.find(ctx, c.kind, c.Code)
 	if err != nil {
+		return err
+	}
+	if c.Action == Delete {
+		if was == nil || len(compare(c.doomed.fields, was.fields, c.kind.exact)) > 0 {
+			return ErrMeanwhile
+		}
+		_, err := h.ask(ctx, http.MethodDelete, c.kind.path(c.Code), was.etag, nil, nil)
 		return err
 	}
 	if (was == nil) != (c.Action == Create) {

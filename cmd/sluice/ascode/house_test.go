@@ -373,6 +373,38 @@ func TestChangedMeanwhile(t *testing.T) {
 	}
 }
 
+// What was changed since the plan was shown is not deleted, and what is deleted is
+// what was looked at.
+func TestPruneWhatChangedMeanwhile(t *testing.T) {
+	t.Parallel()
+	const at = "/v1/families/b"
+	labelled := func(s string) map[string]any { return map[string]any{"labels": map[string]any{"en-GB": s}} }
+	for name, meanwhile := range map[string]func(map[string]map[string]any){
+		"another value": func(kept map[string]map[string]any) { kept[at] = labelled("new") },
+		"deleted":       func(kept map[string]map[string]any) { delete(kept, at) },
+		"":              func(map[string]map[string]any) {},
+	} {
+		s := &stand{kept: map[string]map[string]any{at: labelled("old"), "/v1/families/a": {}}}
+		matched := ""
+		s.answer = func(w http.ResponseWriter, r *http.Request) bool {
+			if w.Header().Set("ETag", `"7"`); r.Method == http.MethodDelete {
+				matched += r.Header.Get("If-Match")
+			}
+			return false
+		}
+		h := s.open(t)
+		plan, err := h.Compare(t.Context(), documents(t, "resource: family\ncode: a\n"), Options{Prune: true})
+		if err != nil || len(plan.Changes) != 1 {
+			t.Fatalf("%+v %v", plan, err)
+		}
+		meanwhile(s.kept)
+		err = h.Apply(t.Context(), plan, Options{}, func(Change) {})
+		if name == "" && (err != nil || matched != `"7"` || s.kept[at] != nil) || name != "" && (!errors.Is(err, ErrMeanwhile) || matched != "") {
+			t.Errorf("%q: %v, deleted at %q", name, err, matched)
+		}
+	}
+}
+
 // What is in use stays, and keeps nothing else from being deleted.
 func TestPruneWhatIsInUse(t *testing.T) {
 	t.Parallel()

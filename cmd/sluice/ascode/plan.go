@@ -36,6 +36,7 @@ type Change struct {
 
 	document *Document
 	kind     *Kind
+	doomed   *resource // of a Delete: what it is of
 }
 
 // Difference is a field that differs; nil is one without a value.
@@ -117,7 +118,13 @@ func (h *House) Compare(ctx context.Context, documents []*Document, o Options) (
 			}
 		}
 		for _, code := range gone {
-			plan.Changes = append(plan.Changes, Change{Action: Delete, Resource: k.Name, Code: code, kind: k})
+			was, err := h.find(ctx, k, code)
+			if err != nil {
+				return nil, fmt.Errorf("look for %s %s: %w", k.Name, code, err)
+			}
+			if was != nil {
+				plan.Changes = append(plan.Changes, Change{Action: Delete, Resource: k.Name, Code: code, kind: k, doomed: was})
+			}
 		}
 	}
 	return plan, nil
