@@ -173,6 +173,23 @@ func TestPricesDerived(t *testing.T) {
 
 // TestPriceRuleScope: what a rule looks at of a product counts as the product is,
 // after each edit, and of a variant what it has from its parent.
+// What is taken away by hand where a rule makes it too is the rule's again, at once.
+func TestRulesComeBehindADeletion(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.do(thing("A", Put, `{}`))
+	h.list(pim.PriceList{Code: "dealer"})
+	h.rule(`{"code":"dealers","price_list":"dealer","percent":-10}`)
+	h.set(price("A", "EUR", "10"), listed("dealer", price("A", "EUR", "5")))
+	h.wantPrices("A", "dealer EUR 5", "default EUR 10")
+	h.deriveAll() // of the first offer
+	h.set(listed("dealer", pim.PriceRow{SKU: "A", Price: pim.Price{Currency: "EUR"}, Delete: true}))
+	h.wantPrices("A", "dealer EUR 9.00 dealers", "default EUR 10")
+	h.set(price("A", "EUR", "20"), listed("dealer", price("A", "EUR", "5")))
+	h.set(price("A", "EUR", "30"), listed("dealer", pim.PriceRow{SKU: "A", Price: pim.Price{Currency: "EUR"}, Delete: true}))
+	h.wantPrices("A", "dealer EUR 27.00 dealers", "default EUR 30")
+}
+
 func TestPriceRuleScope(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
