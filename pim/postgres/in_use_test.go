@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 	"testing"
 
@@ -24,19 +23,6 @@ func usedBy(err error) string {
 		by = append(by, strings.TrimPrefix(p.Code, "used.")+": "+p.Detail)
 	}
 	return strings.Join(by, "\n")
-}
-
-// refusedAs are the codes and places of an *pim.Invalid.
-func refusedAs(err error) string {
-	invalid, is := errors.AsType[*pim.Invalid](err)
-	if !is {
-		return fmt.Sprint(err)
-	}
-	var list []string
-	for _, p := range invalid.Problems {
-		list = append(list, p.Code+" "+p.Pointer)
-	}
-	return strings.Join(list, ",")
 }
 
 // A locale and an edit of a product never pass each other: who comes second sees
@@ -76,10 +62,10 @@ func TestLocaleWaitsForEdits(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
-	if r := <-edited; refusedAs(r.Err) != "locale.unknown /values/name/de-DE" {
+	if r := <-edited; faultsOf(r.Err) != "/values/name/de-DE locale.unknown" {
 		t.Errorf("an edit that came behind: %v", r.Err)
 	}
-	if r := behind.editOne(h.ctx, thing("A", Patch, `{"name":{"de-DE":"Tasse"}}`)); refusedAs(r.Err) != "locale.unknown /values/name/de-DE" {
+	if r := behind.editOne(h.ctx, thing("A", Patch, `{"name":{"de-DE":"Tasse"}}`)); faultsOf(r.Err) != "/values/name/de-DE locale.unknown" {
 		t.Errorf("an edit of a process that does not know yet: %v", r.Err)
 	}
 	if n := h.number(`select count(*) from product where values::text like '%de-DE%'`); n != 0 {
@@ -147,11 +133,11 @@ func TestLocaleInUse(t *testing.T) {
 		t.Errorf("at another revision: %v", err)
 	}
 	want("")
-	if _, _, err := h.PutTextRule(h.ctx, TextRule{Code: "late", Action: TextTranslate, From: "fr-FR", To: []pim.Locale{"en-GB", "fr-FR"}}, 0); refusedAs(err) != "locale.unknown /from,locale.unknown /to/1" {
+	if _, _, err := h.PutTextRule(h.ctx, TextRule{Code: "late", Action: TextTranslate, From: "fr-FR", To: []pim.Locale{"en-GB", "fr-FR"}}, 0); faultsOf(err) != "/from locale.unknown, /to/1 locale.unknown" {
 		t.Errorf("a rule that was checked before: %v", err)
 	}
 	// What was deleted comes back when the locale does.
-	if _, err := h.RestoreProduct(h.ctx, "anna", "GONE", 0, 0); refusedAs(err) != "locale.unknown /values/name/fr-FR" {
+	if _, err := h.RestoreProduct(h.ctx, "anna", "GONE", 0, 0); faultsOf(err) != "/values/name/fr-FR locale.unknown" {
 		t.Errorf("restored into nothing: %v", err)
 	}
 	h.ok(h.ChangeSchema(h.ctx, SchemaChange{Locales: []pim.Locale{"fr-FR"}}))
@@ -321,11 +307,11 @@ func TestPriceListInUse(t *testing.T) {
 	}
 	// Who checked a channel before does not store what names what is gone.
 	gone.Version, gone.Locale = c.Version, "xx-XX"
-	if _, err := h.UpdateChannel(h.ctx, gone); refusedAs(err) != "locale.unknown /locale,currency.unknown /currency,price_list.unknown /price_list" {
+	if _, err := h.UpdateChannel(h.ctx, gone); faultsOf(err) != "/locale locale.unknown, /currency currency.unknown, /price_list price_list.unknown" {
 		t.Errorf("a channel: %v", err)
 	}
 	gone.Code = "other"
-	if _, err := h.CreateChannel(h.ctx, gone); refusedAs(err) != "locale.unknown /locale,currency.unknown /currency,price_list.unknown /price_list" {
+	if _, err := h.CreateChannel(h.ctx, gone); faultsOf(err) != "/locale locale.unknown, /currency currency.unknown, /price_list price_list.unknown" {
 		t.Errorf("another channel: %v", err)
 	}
 }
