@@ -17,7 +17,8 @@
 # What a patch takes away may matter only when things meet in a certain order, so a mutant's test that passes is run again, a
 # few times in all, before the mutant has survived.
 #
-# WORKERS patches (3) are tried at once, each in a copy of its own: tests wait more than they compute.
+# WORKERS patches (3) are tried at once, each in a copy of its own: tests wait more than they compute. PART=K/N tries each Nth
+# of the patches, beginning with the Kth, from 0: the N parts are all of them.
 set -u
 LC_ALL=C
 export LC_ALL
@@ -94,6 +95,8 @@ wrong() {
 }
 
 wanted() {
+	place=$((place + 1))
+	[ -z "${PART:-}" ] || [ $((place % ${PART#*/})) -eq "${PART%/*}" ] || return 1
 	[ "$#" -gt 0 ] || return 0
 	for part; do
 		case $name in *"$part"*) return 0 ;; esac
@@ -159,19 +162,20 @@ worker() {
 	trap 'if [ -n "$child" ]; then kill "$child" 2>/dev/null; wait "$child" 2>/dev/null; fi; exit 143' TERM
 	cd "$scratch/$1" || exit 2
 	shift
+	place=-1
 	for patch in "$root"/testdata/mutants/*.patch; do
 		name=$(basename "$patch" .patch)
-		if [ -f "$patch" ] && wanted "$@" && mkdir "$scratch/taken/$name" 2>/dev/null; then mutant; fi
+		if wanted "$@" && [ -f "$patch" ] && mkdir "$scratch/taken/$name" 2>/dev/null; then mutant; fi
 	done
 }
 
 count_of() { if [ -f "$1" ]; then wc -l <"$1" | tr -d ' '; else echo 0; fi; }
 
 : >"$scratch/plain"
-start=$(clock) out=$scratch/out
+start=$(clock) out=$scratch/out place=-1
 for patch in "$root"/testdata/mutants/*.patch; do
 	name=$(basename "$patch" .patch)
-	if [ -f "$patch" ] && wanted "$@"; then
+	if wanted "$@" && [ -f "$patch" ]; then
 		package=$(field Package)
 		if [ -d "$package" ] && ! [ -e "$(plain_of "$package")" ]; then
 			compile "$package" "$(plain_of "$package")" || { echo "mutants: $package does not compile" >&2; cat "$out" >&2; exit 2; }
@@ -191,5 +195,8 @@ for pid in $workers; do wait "$pid" || broken=1; done
 workers=
 count=$(find "$scratch/taken" -mindepth 1 | wc -l | tr -d ' ')
 survived=$(count_of "$scratch/survived") errors=$(count_of "$scratch/errors")
+for list in survived errors; do
+	if [ -f "$scratch/$list" ]; then sed "s/^/$list: /" "$scratch/$list"; fi
+done
 echo "$count mutants in $(($(clock) - start)) s: $survived survived, $errors could not be used"
 [ "$broken" -eq 0 ] && [ "$count" -gt 0 ] && [ "$survived" -eq 0 ] && [ "$errors" -eq 0 ]
