@@ -13,9 +13,9 @@ import (
 const heedFor = time.Second
 
 // resting is how many times as long as a piece took its rest is. With 3 the p95 of edits
-// beside a new channel was about twice that of edits alone, with 8 a third above it; the
-// channel fills at a third of the speed, as long as somebody edits.
-const resting = 8
+// beside a new channel was about twice that of edits alone, with 8 half above it, with 12 a
+// fifth. A channel fills that much more slowly, as long as somebody edits.
+const resting = 12
 
 // restMost bounds a rest: what took long waited for something, a database that was
 // away or a lock, and no processor was wanted for it.
