@@ -69,10 +69,7 @@ const (
 	measurePrices       = "prices"
 )
 
-var (
-	measuresOfRoad = []string{measureImport, measureFanout, measureEdits, measurePush, measurePaced}
-	measuresOfSize = []string{measureDead, measureAttached, measureIdle, measureShared, measureSteady, measureFind, measureCompleteness, measurePrices}
-)
+var measuresOfRoad = []string{measureImport, measureFanout, measureEdits, measurePush, measurePaced}
 
 const (
 	minProducts = 100
@@ -198,10 +195,8 @@ func (c *Command) measure(ctx context.Context, progress io.Writer) (_ *Report, e
 			return nil, err
 		}
 	}
-	if slices.ContainsFunc(measuresOfSize, b.wants) {
-		if err := b.size(ctx); err != nil {
-			return nil, err
-		}
+	if err := b.size(ctx); err != nil {
+		return nil, err
 	}
 	if bad := b.sink.violations(ctx); len(bad) > 0 {
 		return nil, fmt.Errorf("the target was spoken to wrongly, so nothing that was measured counts: %s", strings.Join(bad, "; "))

@@ -31,6 +31,7 @@ func (b *bench) size(ctx context.Context) error {
 		works bool // the bench's own process does
 		run   func(context.Context) error
 	}{
+		{[]string{measureImport}, true, b.importingWhole},
 		{[]string{measureDead, measureAttached}, true, b.large},
 		{[]string{measureIdle}, true, b.idle},
 		{[]string{measureShared}, false, b.shared},

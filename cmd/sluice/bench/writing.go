@@ -51,7 +51,7 @@ func (b *bench) importing(ctx context.Context) error {
 		return err
 	}
 	began := time.Now()
-	uploaded, imported, err := b.importFile(ctx)
+	uploaded, imported, err := b.importFile(ctx, b.catalog.file, fmt.Appendf(nil, `{"family":%q,"locale":%q}`, family, locale))
 	if err != nil {
 		return err
 	}
@@ -69,12 +69,12 @@ func (b *bench) importing(ctx context.Context) error {
 	return vacuum(ctx, pool)
 }
 
-// importFile runs an import to its end, and says when its file was stored and
-// when its rows were.
-func (b *bench) importFile(ctx context.Context) (uploaded, imported time.Duration, err error) {
+// importFile runs an import of all products to its end, and says when its file was
+// stored and when its rows were.
+func (b *bench) importFile(ctx context.Context, file, options []byte) (uploaded, imported time.Duration, err error) {
 	store := b.house.node.Store
 	began := time.Now()
-	id, err := store.CreateImport(ctx, "bench.jsonl", "bench", fmt.Appendf(nil, `{"family":%q,"locale":%q}`, family, locale), bytes.NewReader(b.catalog.file))
+	id, err := store.CreateImport(ctx, "bench.jsonl", "bench", options, bytes.NewReader(file))
 	if err != nil {
 		return 0, 0, err
 	}
