@@ -107,7 +107,7 @@ func (b *bench) importingWhole(ctx context.Context) error {
 		return err
 	}
 	began := time.Now()
-	if _, _, err := b.importFile(ctx, file, []byte(`{}`)); err != nil {
+	if _, _, err := b.importFile(ctx, file, []byte(`{"layout":"sluice"}`)); err != nil {
 		return err
 	}
 	if err := b.house.marked(ctx); err != nil {
