@@ -50,11 +50,79 @@ func NewTree(version int64, list []*Category) *Tree {
 		t.children[c.Parent] = append(t.children[c.Parent], c)
 	}
 	for _, siblings := range t.children {
-		slices.SortFunc(siblings, func(a, b *Category) int {
-			return cmp.Or(cmp.Compare(a.Position, b.Position), strings.Compare(a.Code, b.Code))
-		})
+		inOrder(siblings)
 	}
 	return t
+}
+
+// replaced is the tree with categories put in the place of those of their codes.
+func (t *Tree) replaced(list []*Category) *Tree {
+	out := t.copied()
+	gone, come := map[string]map[string]bool{}, map[string][]*Category{} // by the parent's code
+	for _, c := range list {
+		if old := t.Category(c.Code); old != nil {
+			if gone[old.Parent] == nil {
+				gone[old.Parent] = map[string]bool{}
+			}
+			gone[old.Parent][c.Code] = true
+		}
+		come[c.Parent] = append(come[c.Parent], c)
+		out.byCode[c.Code] = c
+	}
+	for parent, codes := range gone {
+		out.children[parent] = without(out.children[parent], codes)
+	}
+	for parent, more := range come {
+		out.children[parent] = inOrder(slices.Concat(out.children[parent], more))
+	}
+	for parent := range gone {
+		if len(out.children[parent]) == 0 {
+			delete(out.children, parent)
+		}
+	}
+	return out
+}
+
+// Without is the tree without a category below which none stands.
+func (t *Tree) Without(code string) *Tree {
+	out := t.copied()
+	c := t.Category(code)
+	if c == nil {
+		return out
+	}
+	parent := c.Parent
+	delete(out.byCode, code)
+	if out.children[parent] = without(t.children[parent], map[string]bool{code: true}); len(out.children[parent]) == 0 {
+		delete(out.children, parent)
+	}
+	return out
+}
+
+// copied is a copy of the tree's maps, at the next version.
+func (t *Tree) copied() *Tree {
+	if t == nil {
+		return &Tree{Version: 1, byCode: map[string]*Category{}, children: map[string][]*Category{}}
+	}
+	return &Tree{Version: t.Version + 1, byCode: maps.Clone(t.byCode), children: maps.Clone(t.children)}
+}
+
+// without is a copy of siblings without those of some codes.
+func without(siblings []*Category, codes map[string]bool) []*Category {
+	out := make([]*Category, 0, len(siblings))
+	for _, c := range siblings {
+		if !codes[c.Code] {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// inOrder sorts siblings.
+func inOrder(siblings []*Category) []*Category {
+	slices.SortFunc(siblings, func(a, b *Category) int {
+		return cmp.Or(cmp.Compare(a.Position, b.Position), strings.Compare(a.Code, b.Code))
+	})
+	return siblings
 }
 
 // Len is how many categories there are.
@@ -155,18 +223,17 @@ type TreeChange struct {
 	Moved []string
 }
 
-// With works out what edits make of the tree, all or nothing. Parents may stand
-// behind their children. The error is *Invalid with pointers such as "/3/parent":
-// category.code, category.twice, category.parent (there is none of that code),
-// category.cycle, category.depth, category.position, category.many, and those of labels.
+// With works out what edits make of the tree, all or nothing, by looking at what they
+// name and at what stands below that. Parents may stand behind their children. The
+// error is *Invalid with pointers such as "/3/parent": category.code, category.twice,
+// category.parent (there is none of that code), category.cycle, category.depth,
+// category.position, category.many, and those of labels.
 func (t *Tree) With(edits []CategoryEdit) (*TreeChange, error) {
-	next := make(map[string]*Category, t.Len()+len(edits))
-	if t != nil {
-		maps.Copy(next, t.byCode)
-	}
+	d := draft{old: t, edited: make(map[string]*Category, len(edits)), paths: map[string][]string{}}
 	var ps problems
 	at := make(map[string]string, len(edits)) // code → the edit's pointer
-	last := t.lastPositions()
+	last := lastPositions{tree: t, of: map[string]int{}}
+	fresh := 0
 	for i := range edits {
 		e := &edits[i]
 		pointer := "/" + strconv.Itoa(i)
@@ -175,33 +242,35 @@ func (t *Tree) With(edits []CategoryEdit) (*TreeChange, error) {
 			continue
 		}
 		at[e.Code] = pointer
-		next[e.Code] = e.on(&ps, pointer, t.Category(e.Code), last)
+		old := t.Category(e.Code)
+		if old == nil {
+			fresh++
+		}
+		d.edited[e.Code] = e.on(&ps, pointer, old, &last)
 	}
-	if len(next) > MaxCategories {
+	if t.Len()+fresh > MaxCategories {
 		ps.add("", "category.many", fmt.Sprintf("there are at most %d categories", MaxCategories))
 	}
-	paths := make(map[string][]string, len(next))
 	for i := range edits {
-		if code := edits[i].Code; next[code].Parent != "" && next[next[code].Parent] == nil {
-			ps.add("/"+strconv.Itoa(i)+"/parent", "category.parent", fmt.Sprintf("there is no category %s", quote(next[code].Parent)))
-		}
-	}
-	if len(ps) == 0 {
-		for _, code := range slices.Sorted(maps.Keys(next)) {
-			if fault := pathOf(next, code, paths); fault != nil {
-				ps.add(fault.place(at)+"/parent", fault.kind, fault.detail)
-				break // others below it have the same one
-			}
+		if parent := d.edited[edits[i].Code].Parent; parent != "" && d.category(parent) == nil {
+			ps.add("/"+strconv.Itoa(i)+"/parent", "category.parent", fmt.Sprintf("there is no category %s", quote(parent)))
 		}
 	}
 	if len(ps) > 0 {
 		return nil, &Invalid{Problems: ps}
 	}
-	return t.changed(next, paths), nil
+	d.look()
+	for _, code := range slices.Sorted(maps.Keys(d.moved)) {
+		if fault := d.place(code); fault != nil {
+			ps.add(fault.place(at)+"/parent", fault.kind, fault.detail)
+			return nil, &Invalid{Problems: ps} // others below it have the same one
+		}
+	}
+	return d.change(), nil
 }
 
 // on is the category that the edit makes of old, or of none.
-func (e *CategoryEdit) on(ps *problems, pointer string, old *Category, last map[string]int) *Category {
+func (e *CategoryEdit) on(ps *problems, pointer string, old *Category, last *lastPositions) *Category {
 	ps.note(pointer+"/code", "category.code", ValidCode("category", e.Code))
 	var labels problems
 	labels.labels(pointer+"/labels", e.Labels)
@@ -221,102 +290,29 @@ func (e *CategoryEdit) on(ps *problems, pointer string, old *Category, last map[
 		c.Position = *e.Position
 	case old == nil || old.Parent != e.Parent:
 		c.Position = 0
-		if n, some := last[e.Parent]; some {
+		if n, some := last.below(e.Parent); some {
 			c.Position = min(n+1, maxPosition)
 		}
 	}
-	last[e.Parent] = max(last[e.Parent], c.Position)
+	n, _ := last.below(e.Parent)
+	last.of[e.Parent] = max(n, c.Position)
 	return c
 }
 
-// lastPositions are the highest positions below each parent that has children.
-func (t *Tree) lastPositions() map[string]int {
-	last := map[string]int{}
-	if t != nil {
-		for parent, children := range t.children {
-			last[parent] = children[len(children)-1].Position
-		}
-	}
-	return last
+// lastPositions are the highest positions below parents, as edits raise them.
+type lastPositions struct {
+	tree *Tree
+	of   map[string]int // by the parent's code; what is not there is as the tree has it
 }
 
-// pathFault is what is wrong with a path, of which codes are a part.
-type pathFault struct {
-	codes        []string
-	kind, detail string
-}
-
-// place is the pointer of an edit that made it, the last of them.
-func (f *pathFault) place(at map[string]string) string {
-	for _, code := range slices.Backward(f.codes) {
-		if at[code] != "" {
-			return at[code]
-		}
+// below is the highest position below a parent; false where nothing stands there.
+func (l *lastPositions) below(parent string) (position int, some bool) {
+	if n, known := l.of[parent]; known {
+		return n, true
 	}
-	return ""
-}
-
-// pathOf works a category's path out, and those of all above it.
-func pathOf(all map[string]*Category, code string, paths map[string][]string) *pathFault {
-	up := []string{}
-	for at := code; at != ""; at = all[at].Parent {
-		if paths[at] != nil {
-			break
-		}
-		if i := slices.Index(up, at); i >= 0 {
-			ring := append(slices.Clone(up[i:]), at)
-			// By their codes, so that it is told of the same one wherever the look began.
-			return &pathFault{slices.Sorted(slices.Values(ring)), "category.cycle", fmt.Sprintf("the category would stand below itself: %s", strings.Join(ring, " < "))}
-		}
-		up = append(up, at)
+	children := l.tree.Children(parent)
+	if len(children) == 0 {
+		return 0, false
 	}
-	for _, at := range slices.Backward(up) {
-		above := paths[all[at].Parent]
-		if len(above) == maxCategoryDepth {
-			return &pathFault{append(slices.Clone(above), at), "category.depth", fmt.Sprintf("a tree has at most %d levels", maxCategoryDepth)}
-		}
-		paths[at] = append(slices.Clip(slices.Clone(above)), at)
-	}
-	return nil
-}
-
-// changed compares the categories that there would be with those that there are.
-func (t *Tree) changed(next map[string]*Category, paths map[string][]string) *TreeChange {
-	out := &TreeChange{}
-	relabelled := map[string]bool{}
-	list := make([]*Category, 0, len(next))
-	for _, code := range slices.Sorted(maps.Keys(next)) {
-		c, old := next[code], t.Category(code)
-		if old != nil && old.sameDefinition(c) && slices.Equal(old.Path, paths[code]) {
-			list = append(list, old)
-			continue
-		}
-		now := *c
-		now.Path = paths[code]
-		out.Written = append(out.Written, &now)
-		list = append(list, &now)
-		if old == nil {
-			out.Created++
-		}
-		if old == nil || !old.sameDefinition(c) {
-			out.Changed++
-		}
-		relabelled[code] = old == nil || !maps.Equal(old.Labels, c.Labels)
-	}
-	version := int64(0)
-	if t != nil {
-		version = t.Version
-	}
-	out.Tree = NewTree(version+1, list)
-	for _, c := range list {
-		old := t.Category(c.Code)
-		moved := old == nil || !slices.Equal(old.Path, c.Path)
-		if moved {
-			out.Moved = append(out.Moved, c.Code)
-		}
-		if moved || slices.ContainsFunc(c.Path, func(code string) bool { return relabelled[code] }) {
-			out.Shown = append(out.Shown, c.Code)
-		}
-	}
-	return out
+	return children[len(children)-1].Position, true
 }

@@ -3,6 +3,7 @@ package pim
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"testing"
@@ -105,7 +106,9 @@ func TestTreeRefuses(t *testing.T) {
 }
 
 // Whatever is done to a tree, each path leads from a root to its category, one
-// parent after the other, and the same once more changes nothing.
+// parent after the other, the change tells exactly what moved and what looks another
+// way, the tree before stays as it was, and the same once more changes nothing. What
+// is refused has a parent that is not there, or stands below itself.
 func TestTreeProperty(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -119,13 +122,28 @@ func TestTreeProperty(t *testing.T) {
 				}
 				return e
 			}), 1, 4).Draw(t, "edits")
+			before := drawn(tree)
 			c, err := tree.With(edits)
+			if drawn(tree) != before {
+				t.Fatalf("the tree before is another: %s, and was %s", drawn(tree), before)
+			}
+			if stands(tree, edits) != (err == nil) {
+				t.Fatalf("%s with %+v: %v", before, edits, err)
+			}
 			if err != nil {
 				continue
 			}
-			shown := map[string]bool{}
-			for _, at := range c.Shown {
-				shown[at] = true
+			if whole := NewTree(c.Tree.Version, slices.Collect(maps.Values(c.Tree.byCode))); drawn(whole) != drawn(c.Tree) || len(whole.children) != len(c.Tree.children) {
+				t.Fatalf("%s, made at once %s", drawn(c.Tree), drawn(whole))
+			}
+			for _, at := range c.Tree.Codes() {
+				if (seen(tree, at) != seen(c.Tree, at)) != slices.Contains(c.Shown, at) {
+					t.Fatalf("%s looks like %s, and did like %s: told are %v", at, seen(c.Tree, at), seen(tree, at), c.Shown)
+				}
+				old := tree.Category(at)
+				if moved := old == nil || !slices.Equal(old.Path, c.Tree.Category(at).Path); moved != slices.Contains(c.Moved, at) {
+					t.Fatalf("%s moved: %t, told are %v", at, moved, c.Moved)
+				}
 			}
 			for _, at := range c.Tree.Codes() {
 				now := c.Tree.Category(at)
@@ -141,17 +159,57 @@ func TestTreeProperty(t *testing.T) {
 				if now.Path[len(now.Path)-1] != at {
 					t.Fatalf("%s stands at %v", at, now.Path)
 				}
-				if seen(tree, at) != seen(c.Tree, at) && !shown[at] {
-					t.Fatalf("%s looks another way and nobody is told", at)
-				}
 			}
 			again, err := c.Tree.With(edits)
 			if err != nil || len(again.Written)+len(again.Shown) != 0 {
 				t.Fatalf("again: %+v %v", again, err)
 			}
 			tree = c.Tree
+			if leaf := code.Draw(t, "leaf"); tree.Category(leaf) != nil && len(tree.Children(leaf)) == 0 {
+				tree = tree.Without(leaf)
+				if whole := NewTree(tree.Version, slices.Collect(maps.Values(tree.byCode))); drawn(whole) != drawn(tree) || tree.Category(leaf) != nil || drawn(c.Tree) == drawn(tree) {
+					t.Fatalf("without %s: %s", leaf, drawn(tree))
+				}
+			}
 		}
 	})
+}
+
+// stands reports whether each category has a parent that is there, and none stands
+// below itself, once edits are made; and that none is named twice.
+func stands(t *Tree, edits []CategoryEdit) bool {
+	above, named := map[string]string{}, map[string]bool{}
+	for _, code := range t.Codes() {
+		above[code] = t.Category(code).Parent
+	}
+	for _, e := range edits {
+		if named[e.Code] {
+			return false
+		}
+		named[e.Code], above[e.Code] = true, e.Parent
+	}
+	for code := range above {
+		for steps := 0; code != ""; steps++ {
+			up, there := above[code]
+			if !there || steps > len(above) {
+				return false
+			}
+			code = up
+		}
+	}
+	return true
+}
+
+// drawn is a tree with the order of siblings.
+func drawn(t *Tree) string {
+	var below func(code string) string
+	below = func(code string) (s string) {
+		for _, c := range t.Children(code) {
+			s += fmt.Sprintf("%s:%d%v%v(%s)", c.Code, c.Position, c.Labels, c.Path, below(c.Code))
+		}
+		return s
+	}
+	return fmt.Sprint(t.Len(), below(""))
 }
 
 // seen is all that a mapping can see of a category.
