@@ -2,6 +2,7 @@ package pim
 
 import (
 	"encoding/json"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -148,5 +149,35 @@ func TestParseAmount(t *testing.T) {
 		if d, err := ParseAmount(in); err == nil {
 			t.Errorf("ParseAmount(%s) = %s", in, d)
 		}
+	}
+}
+
+// A copy has all that a schema has.
+func TestSchemaCopy(t *testing.T) {
+	t.Parallel()
+	s := &Schema{}
+	of := reflect.ValueOf(s).Elem()
+	for i := range of.NumField() {
+		if f := of.Field(i); f.CanSet() {
+			switch f.Kind() {
+			case reflect.Map:
+				f.Set(reflect.MakeMap(f.Type()))
+			case reflect.Pointer:
+				f.Set(reflect.New(f.Type().Elem()))
+			case reflect.Bool:
+				f.SetBool(true)
+			default:
+				f.SetInt(7)
+			}
+		}
+	}
+	c := s.Copy()
+	for i := range of.NumField() {
+		if f := of.Field(i); f.CanSet() && !reflect.DeepEqual(f.Interface(), reflect.ValueOf(c).Elem().Field(i).Interface()) {
+			t.Errorf("%s is left out", of.Type().Field(i).Name)
+		}
+	}
+	if s.lookup() == c.lookup() {
+		t.Error("a copy goes on with the lookup tables of another schema")
 	}
 }

@@ -141,6 +141,16 @@ type Schema struct {
 	cache schemaCache // lookup tables of CheckValues
 }
 
+// Copy is a schema to make another one of. It shares the maps of s: those that are
+// to differ are replaced, and never written to.
+func (s *Schema) Copy() *Schema {
+	return &Schema{
+		Version: s.Version, Attributes: s.Attributes, Families: s.Families, Locales: s.Locales, Fallbacks: s.Fallbacks, Currencies: s.Currencies,
+		Channels: s.Channels, PriceLists: s.PriceLists, Locations: s.Locations, Places: s.Places, Tree: s.Tree, Groups: s.Groups, Entities: s.Entities,
+		Associations: s.Associations, ListCurrencies: s.ListCurrencies, PriceRules: s.PriceRules, PriceGuards: s.PriceGuards, Revisions: s.Revisions,
+	}
+}
+
 // Values are a product's values, decoded with json.Number so that no digit is
 // lost: attribute code → value in the shape that Attribute documents.
 type Values map[string]any

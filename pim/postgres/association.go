@@ -66,11 +66,9 @@ func associationType(ctx context.Context, q querier, code string) (AssociationTy
 // again changes nothing. ifMatch, when not 0, is the revision that it must have
 // (ErrStale).
 func (s *Store) PutAssociationType(ctx context.Context, t pim.AssociationType, ifMatch int64) (now AssociationType, created bool, err error) {
+	var next *pim.Schema
 	err = inTx(ctx, s.pool, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, sqlLockCatalogue); err != nil {
-			return err
-		}
-		schema, err := s.loadSchema(ctx, tx)
+		schema, err := s.lockSchema(ctx, tx)
 		if err != nil {
 			return err
 		}
@@ -82,27 +80,31 @@ func (s *Store) PutAssociationType(ctx context.Context, t pim.AssociationType, i
 			return &pim.Invalid{Problems: problems}
 		}
 		tag, err := tx.Exec(ctx, sqlPutAssociationType, pgx.NamedArgs{"code": t.Code, "definition": mustJSON(t)})
-		if err != nil || tag.RowsAffected() == 0 {
+		if err != nil {
 			return err
 		}
-		_, err = tx.Exec(ctx, sqlBumpCatalogue)
-		return err
+		if now, err = associationType(ctx, tx, t.Code); err != nil || tag.RowsAffected() == 0 {
+			return err
+		}
+		next = schema.Copy()
+		stored := now.AssociationType
+		next.Associations = putInto(schema.Associations, t.Code, &stored)
+		return bumpSchema(ctx, tx, next)
 	})
 	if err != nil {
 		return now, false, fmt.Errorf("store association type %s: %w", t.Code, err)
 	}
-	if _, err := s.loadSchema(ctx, s.pool); err != nil {
-		return now, false, err
+	if next != nil {
+		s.keepSchema(next)
 	}
-	now, err = s.AssociationType(ctx, t.Code)
-	return now, created, err
+	return now, created, nil
 }
 
 // DeleteAssociationType removes an association type. ErrInUse while products have
 // associations of it; what deleted ones had goes with it. ErrStale where ifMatch is
 // not 0 and not its revision; ErrNotFound.
 func (s *Store) DeleteAssociationType(ctx context.Context, code string, ifMatch int64) error {
-	err := s.drop(ctx, sqlDropAssociationType, storable(code), ifMatch, func(ctx context.Context, tx pgx.Tx, _ *pim.Schema) (used bool, err error) {
+	err := s.drop(ctx, sqlDropAssociationType, storable(code), ifMatch, func(ctx context.Context, tx pgx.Tx, next *pim.Schema) (used bool, err error) {
 		t, err := associationType(ctx, tx, code)
 		if err != nil {
 			return false, err
@@ -114,6 +116,7 @@ func (s *Store) DeleteAssociationType(ctx context.Context, code string, ifMatch 
 		if err := tx.QueryRow(ctx, sqlAssociationTypeInUse, args).Scan(&used); err != nil || used {
 			return used, err
 		}
+		next.Associations = takenFrom(next.Associations, code)
 		_, err = tx.Exec(ctx, sqlForgetAssociations, args)
 		return false, err
 	})

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -32,8 +33,9 @@ select code, nullif(parent, ''), position, labels, array(select jsonb_array_elem
 from unnest(@codes::text[], @parents::text[], @positions::int[], @labels::jsonb[], @paths::jsonb[]) i (code, parent, position, labels, path)
 on conflict (code) do update set parent = excluded.parent, position = excluded.position, labels = excluded.labels, path = excluded.path,
     rev = c.rev + ((c.parent, c.position, c.labels) is distinct from (excluded.parent, excluded.position, excluded.labels))::int,
-    updated_at = case when (c.parent, c.position, c.labels) is distinct from (excluded.parent, excluded.position, excluded.labels) then now() else c.updated_at end`
-	sqlBumpTree   = `update catalogue set tree = tree + 1`
+    updated_at = case when (c.parent, c.position, c.labels) is distinct from (excluded.parent, excluded.position, excluded.labels) then now() else c.updated_at end
+returning code, rev, updated_at`
+	sqlBumpTree   = `update catalogue set tree = tree + 1, version = version + 1 returning tree, version`
 	sqlTreeChange = `insert into tree_change (lanes, codes) values (@lanes, @codes)`
 )
 
@@ -43,7 +45,7 @@ on conflict (code) do update set parent = excluded.parent, position = excluded.p
 // the same changes nothing. Every listing whose mapping shows the category, or one
 // below it, is looked at again.
 func (s *Store) PutCategory(ctx context.Context, e pim.CategoryEdit, ifMatch int64) (_ *pim.Category, created bool, err error) {
-	c, err := s.changeTree(ctx, []pim.CategoryEdit{e}, func(t *pim.Tree) error {
+	now, c, err := s.changeTree(ctx, []pim.CategoryEdit{e}, func(t *pim.Tree) error {
 		if old := t.Category(e.Code); ifMatch != 0 && (old == nil || old.Rev != ifMatch) {
 			return ErrStale
 		}
@@ -52,51 +54,75 @@ func (s *Store) PutCategory(ctx context.Context, e pim.CategoryEdit, ifMatch int
 	if err != nil {
 		return nil, false, fmt.Errorf("put category %s: %w", e.Code, err)
 	}
-	return s.Schema().Tree.Category(e.Code), c.Created == 1, nil
+	return now.Category(e.Code), c.Created == 1, nil
 }
 
 // PutCategories makes categories as the edits say, all or nothing: see
 // pim.Tree.With for the pointers of what is refused.
 func (s *Store) PutCategories(ctx context.Context, edits []pim.CategoryEdit) (CategoryCounts, error) {
-	c, err := s.changeTree(ctx, edits, func(*pim.Tree) error { return nil })
+	_, c, err := s.changeTree(ctx, edits, func(*pim.Tree) error { return nil })
 	if err != nil {
 		return CategoryCounts{}, fmt.Errorf("put %d categories: %w", len(edits), err)
 	}
 	return CategoryCounts{Created: c.Created, Changed: c.Changed - c.Created, Unchanged: len(edits) - c.Changed}, nil
 }
 
-func (s *Store) changeTree(ctx context.Context, edits []pim.CategoryEdit, check func(*pim.Tree) error) (out *pim.TreeChange, err error) {
+// changeTree makes edits of the tree that check takes, and gives the tree as it is then.
+func (s *Store) changeTree(ctx context.Context, edits []pim.CategoryEdit, check func(*pim.Tree) error) (now *pim.Tree, out *pim.TreeChange, err error) {
+	var next *pim.Schema
 	err = inTx(ctx, s.pool, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, sqlLockCatalogue); err != nil {
-			return err
-		}
-		now, err := s.loadSchema(ctx, tx)
+		schema, err := s.lockSchema(ctx, tx)
 		if err != nil {
 			return err
 		}
-		if err := check(now.Tree); err != nil {
+		now = schema.Tree
+		if err := check(now); err != nil {
 			return err
 		}
-		if out, err = now.Tree.With(edits); err != nil || len(out.Written) == 0 {
+		if out, err = now.With(edits); err != nil || len(out.Written) == 0 {
 			return err
 		}
+		next, now = schema.Copy(), out.Tree
+		next.Tree = now
 		b := &pgx.Batch{}
-		b.Queue(sqlPutCategories, categoryArgs(out.Written))
+		b.Queue(sqlPutCategories, categoryArgs(out.Written)).Query(categoryStamps(now))
 		if len(out.Shown) > 0 {
 			b.Queue(sqlTreeChange, pgx.NamedArgs{"lanes": int16(touchTree), "codes": out.Shown})
 		}
-		b.Queue(sqlBumpTree)
-		b.Queue(sqlBumpCatalogue)
+		queueBump(b, next)
 		return tx.SendBatch(ctx, b).Close()
 	})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	if _, err := s.loadSchema(ctx, s.pool); err != nil {
-		return nil, err
+	if next != nil {
+		s.keepSchema(next)
 	}
 	_, _ = s.OpenTreeChanges(ctx) // else the sweeper does it
-	return out, nil
+	return now, out, nil
+}
+
+// categoryStamps gives categories of a tree that nobody knows yet the revisions and times
+// that they were stored with.
+func categoryStamps(t *pim.Tree) func(pgx.Rows) error {
+	return func(rows pgx.Rows) error {
+		var (
+			code string
+			rev  int64
+			at   time.Time
+		)
+		_, err := pgx.ForEachRow(rows, []any{&code, &rev, &at}, func() error {
+			c := t.Category(code)
+			c.Rev, c.UpdatedAt = rev, at.UTC()
+			return nil
+		})
+		return err
+	}
+}
+
+// queueBump makes next, whose tree is another, the schema: see bumpSchema.
+func queueBump(b *pgx.Batch, next *pim.Schema) {
+	b.Queue(sqlBumpTree).QueryRow(func(row pgx.Row) error { return row.Scan(&next.Tree.Version, &next.Version) })
 }
 
 func categoryArgs(list []*pim.Category) pgx.NamedArgs {
@@ -111,10 +137,11 @@ func categoryArgs(list []*pim.Category) pgx.NamedArgs {
 }
 
 // sqlTreeChanges queues the products of one change of the tree, where there is a
-// channel whose mapping shows them, or price rules, which may be for a subtree.
+// channel whose mapping shows them, or price rules, which may be for a subtree, and
+// says whether there are more changes behind it.
 const sqlTreeChanges = `
 with taken as (
-    delete from tree_change where id = (select id from tree_change order by id limit 1 for update skip locked) returning lanes, codes, at
+    delete from tree_change where id = (select id from tree_change order by id limit 1 for update skip locked) returning id, lanes, codes, at
 ),
 queued as (
     insert into outbox (product_id, lanes, priority, at)
@@ -122,7 +149,7 @@ queued as (
     where p.deleted_at is null and (exists (select from channel c where c.deleted_at is null and c.marks_tree <> 0) or (select derives & 8 <> 0 from catalogue))
     order by 1 returning 1
 )
-select (select count(*) from taken), (select count(*) from queued)`
+select exists (select from taken t join tree_change c on c.id > t.id), (select count(*) from queued)`
 
 // OpenTreeChanges queues the products that changes of the tree touch, and says how
 // many they are. It is a statement of its own behind the change's commit: what was
@@ -130,14 +157,17 @@ select (select count(*) from taken), (select count(*) from queued)`
 // since claims read the catalogue's version.
 func (s *Store) OpenTreeChanges(ctx context.Context) (n int, err error) {
 	for {
-		var taken, queued int
-		if err := s.pool.QueryRow(ctx, sqlTreeChanges).Scan(&taken, &queued); err != nil {
+		var (
+			more   bool
+			queued int
+		)
+		if err := s.pool.QueryRow(ctx, sqlTreeChanges).Scan(&more, &queued); err != nil {
 			return n, fmt.Errorf("look at changes of the category tree: %w", err)
 		}
 		if queued > 0 {
 			s.nudged()
 		}
-		if n += queued; taken == 0 {
+		if n += queued; !more {
 			return n, nil
 		}
 	}
@@ -153,8 +183,10 @@ select exists (select from category where parent = @code)
 // DeleteCategory removes a category. ErrInUse while it has categories below it,
 // or products, or a channel has it as its root; ErrStale where ifMatch is not 0 and not its revision; ErrNotFound.
 func (s *Store) DeleteCategory(ctx context.Context, code string, ifMatch int64) error {
+	var next *pim.Schema
 	err := inTx(ctx, s.pool, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, sqlLockCatalogue); err != nil {
+		schema, err := s.lockSchema(ctx, tx)
+		if err != nil {
 			return err
 		}
 		var (
@@ -168,7 +200,7 @@ func (s *Store) DeleteCategory(ctx context.Context, code string, ifMatch int64) 
 		if used {
 			return ErrInUse
 		}
-		err := tx.QueryRow(ctx, sqlDropCategory, args).Scan(&rev)
+		err = tx.QueryRow(ctx, sqlDropCategory, args).Scan(&rev)
 		switch {
 		case errors.Is(err, pgx.ErrNoRows):
 			return ErrNotFound
@@ -181,17 +213,17 @@ func (s *Store) DeleteCategory(ctx context.Context, code string, ifMatch int64) 
 		}
 		b := &pgx.Batch{}
 		b.Queue(sqlTreeChange, pgx.NamedArgs{"lanes": int16(touchTree), "codes": []string{code}}) // an edit under way may name it
-		b.Queue(sqlBumpTree)
-		b.Queue(sqlBumpCatalogue)
+		next = schema.Copy()
+		next.Tree = schema.Tree.Without(code)
+		queueBump(b, next)
 		return tx.SendBatch(ctx, b).Close()
 	})
 	if err != nil {
 		return fmt.Errorf("delete category %s: %w", code, err)
 	}
-	if _, err = s.loadSchema(ctx, s.pool); err == nil {
-		_, _ = s.OpenTreeChanges(ctx) // else the sweeper does it
-	}
-	return err
+	s.keepSchema(next)
+	_, _ = s.OpenTreeChanges(ctx) // else the sweeper does it
+	return nil
 }
 
 // Categories lists categories by their codes: those below root and itself, or

@@ -118,8 +118,10 @@ union all select 'reconcile', @channel, 0`
 // CreateChannel creates a channel and has the whole catalogue published to it.
 // ErrExists when the code is taken.
 func (s *Store) CreateChannel(ctx context.Context, c Channel) (*Channel, error) {
+	var next *pim.Schema
 	err := s.untangledTx(ctx, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, sqlLockCatalogue); err != nil {
+		schema, err := s.lockSchema(ctx, tx)
+		if err != nil {
 			return err
 		}
 		if err := tx.QueryRow(ctx, sqlCreateChannel, c.args()).Scan(&c.ID); err != nil {
@@ -148,18 +150,17 @@ func (s *Store) CreateChannel(ctx context.Context, c Channel) (*Channel, error) 
 				return err
 			}
 		}
-		if err := s.followChannel(ctx, tx, c.Code); err != nil {
+		next = schema.Copy()
+		next.Channels = putInto(schema.Channels, c.Code, true)
+		if err := s.followConditions(ctx, tx, schema, next); err != nil { // they may name it as a scope
 			return err
 		}
-		_, err := tx.Exec(ctx, sqlBumpCatalogue)
-		return err
+		return bumpSchema(ctx, tx, next)
 	})
 	if err = c.withoutRoot(err); err != nil {
 		return nil, fmt.Errorf("create channel %s: %w", c.Code, err)
 	}
-	if _, err := s.loadSchema(ctx, s.pool); err != nil {
-		return nil, err
-	}
+	s.keepSchema(next)
 	s.nudged()
 	_ = s.spreadNow(ctx) // else the consumer derive does it
 	return s.Channel(ctx, c.Code)
@@ -234,7 +235,7 @@ func (s *Store) UpdateChannel(ctx context.Context, c Channel) (*Channel, error) 
 	if c.Anew {
 		first = sqlFenceChannel
 	}
-	err = s.changeChannel(ctx, first, sqlUpdateChannel, c.args(), ErrStale, func(tx pgx.Tx) error {
+	err = s.changeChannel(ctx, first, sqlUpdateChannel, c.args(), ErrStale, func(tx pgx.Tx, _ *pim.Schema) error {
 		if err := sellsIn(ctx, tx, &c); err != nil {
 			return err
 		}
@@ -290,7 +291,12 @@ func (s *Store) ResumeChannel(ctx context.Context, code pim.ChannelCode) error {
 
 // DeleteChannel forgets a channel and its listings; the target keeps what it has.
 func (s *Store) DeleteChannel(ctx context.Context, code pim.ChannelCode, ifMatch int64) error {
-	err := s.changeChannel(ctx, "", sqlDeleteChannel, pgx.NamedArgs{"code": code, "if_match": ifMatch}, unmatched(ifMatch), func(tx pgx.Tx) error { return s.followChannel(ctx, tx, code) })
+	args := pgx.NamedArgs{"code": code, "if_match": ifMatch}
+	err := s.changeChannel(ctx, "", sqlDeleteChannel, args, unmatched(ifMatch), func(tx pgx.Tx, next *pim.Schema) error {
+		before := next.Copy()
+		next.Channels = takenFrom(next.Channels, code)
+		return s.followConditions(ctx, tx, before, next)
+	})
 	if err != nil {
 		return fmt.Errorf("delete channel %s: %w", code, err)
 	}
@@ -310,7 +316,7 @@ func (s *Store) ResyncChannel(ctx context.Context, code pim.ChannelCode, full bo
 		return s.namedChannel(ctx, "resync", sqlResyncChannel, code)
 	}
 	args := pgx.NamedArgs{"code": code}
-	err := s.changeChannel(ctx, sqlFenceChannel, sqlAnewChannel, args, ErrNotFound, func(tx pgx.Tx) error {
+	err := s.changeChannel(ctx, sqlFenceChannel, sqlAnewChannel, args, ErrNotFound, func(tx pgx.Tx, _ *pim.Schema) error {
 		if _, err := tx.Exec(ctx, sqlForgetPulled, args); err != nil {
 			return err
 		}
@@ -339,13 +345,16 @@ func (s *Store) namedChannel(ctx context.Context, what, sql string, code pim.Cha
 }
 
 // changeChannel does first, where it is not empty, then sql, whose error is none
-// when it finds no channel, and then the rest. Consumers are locked before the
-// channel: everybody's order.
-func (s *Store) changeChannel(ctx context.Context, first, sql string, args pgx.NamedArgs, none error, then ...func(pgx.Tx) error) error {
+// when it finds no channel, and then the rest, which may change the next schema.
+// Consumers are locked before the channel: everybody's order.
+func (s *Store) changeChannel(ctx context.Context, first, sql string, args pgx.NamedArgs, none error, then ...func(pgx.Tx, *pim.Schema) error) error {
+	var next *pim.Schema
 	err := s.untangledTx(ctx, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, sqlLockCatalogue); err != nil {
+		schema, err := s.lockSchema(ctx, tx)
+		if err != nil {
 			return err
 		}
+		next = schema.Copy()
 		if first != "" {
 			if _, err := tx.Exec(ctx, first, args); err != nil {
 				return err
@@ -359,19 +368,18 @@ func (s *Store) changeChannel(ctx context.Context, first, sql string, args pgx.N
 			return none
 		}
 		for _, do := range then {
-			if err := do(tx); err != nil {
+			if err := do(tx, next); err != nil {
 				return err
 			}
 		}
-		_, err = tx.Exec(ctx, sqlBumpCatalogue)
-		return err
+		return bumpSchema(ctx, tx, next)
 	})
 	if err != nil {
 		return err
 	}
-	_, err = s.loadSchema(ctx, s.pool)
+	s.keepSchema(next)
 	s.nudged()
-	return err
+	return nil
 }
 
 const sqlFailed = `

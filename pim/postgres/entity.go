@@ -77,11 +77,9 @@ group by part order by part`
 // again. The same again changes nothing. ifMatch, when not 0, is the revision that
 // it must have (ErrStale).
 func (s *Store) PutReferenceEntity(ctx context.Context, e pim.ReferenceEntity, ifMatch int64) (now ReferenceEntity, created bool, err error) {
+	var next *pim.Schema
 	err = inTx(ctx, s.pool, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, sqlLockCatalogue); err != nil {
-			return err
-		}
-		schema, err := s.loadSchema(ctx, tx)
+		schema, err := s.lockSchema(ctx, tx)
 		if err != nil {
 			return err
 		}
@@ -94,32 +92,37 @@ func (s *Store) PutReferenceEntity(ctx context.Context, e pim.ReferenceEntity, i
 		}
 		args := pgx.NamedArgs{"code": e.Code, "definition": mustJSON(e), "part": MaxRecordEdits}
 		tag, err := tx.Exec(ctx, sqlPutEntity, args)
-		if err != nil || tag.RowsAffected() == 0 {
+		if err != nil {
 			return err
 		}
-		b := &pgx.Batch{}
-		if string(mustJSON(old.Attributes)) != string(mustJSON(e.Attributes)) {
-			b.Queue(sqlEntityChange, args)
+		if now, err = entityOf(ctx, tx, e.Code); err != nil || tag.RowsAffected() == 0 {
+			return err
 		}
-		b.Queue(sqlBumpCatalogue)
-		return tx.SendBatch(ctx, b).Close()
+		if string(mustJSON(old.Attributes)) != string(mustJSON(e.Attributes)) {
+			if _, err := tx.Exec(ctx, sqlEntityChange, args); err != nil {
+				return err
+			}
+		}
+		next = schema.Copy()
+		stored := now.ReferenceEntity
+		next.Entities = putInto(schema.Entities, e.Code, &stored)
+		return bumpSchema(ctx, tx, next)
 	})
 	if err != nil {
 		return now, false, fmt.Errorf("store reference entity %s: %w", e.Code, err)
 	}
-	if _, err := s.loadSchema(ctx, s.pool); err != nil {
-		return now, false, err
+	if next != nil {
+		s.keepSchema(next)
 	}
 	s.openRecordChanges(ctx)
-	now, err = s.ReferenceEntity(ctx, e.Code)
-	return now, created, err
+	return now, created, nil
 }
 
 // DeleteReferenceEntity removes a reference entity. ErrInUse while attributes name
 // it or it has records; ErrStale where ifMatch is not 0 and not its revision;
 // ErrNotFound.
 func (s *Store) DeleteReferenceEntity(ctx context.Context, code string, ifMatch int64) error {
-	return s.drop(ctx, sqlDropEntity, storable(code), ifMatch, func(ctx context.Context, tx pgx.Tx, now *pim.Schema) (bool, error) {
+	return s.drop(ctx, sqlDropEntity, storable(code), ifMatch, func(ctx context.Context, tx pgx.Tx, next *pim.Schema) (bool, error) {
 		e, err := entityOf(ctx, tx, code)
 		if err != nil {
 			return false, err
@@ -127,11 +130,12 @@ func (s *Store) DeleteReferenceEntity(ctx context.Context, code string, ifMatch 
 		if ifMatch != 0 && e.Rev != ifMatch {
 			return false, ErrStale
 		}
-		for _, a := range now.Attributes {
+		for _, a := range next.Attributes {
 			if a.Entity == code {
 				return true, nil
 			}
 		}
+		next.Entities = takenFrom(next.Entities, code)
 		return e.Records > 0, nil
 	})
 }

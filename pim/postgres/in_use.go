@@ -103,18 +103,23 @@ func (s *Store) DeleteLocale(ctx context.Context, code pim.Locale, ifMatch int64
 	if err != nil {
 		return fmt.Errorf("delete locale %s: %w", code, err)
 	}
-	return s.drop(ctx, sqlDropLocale, string(code), ifMatch, func(ctx context.Context, tx pgx.Tx, now *pim.Schema) (bool, error) {
+	return s.drop(ctx, sqlDropLocale, string(code), ifMatch, func(ctx context.Context, tx pgx.Tx, next *pim.Schema) (bool, error) {
 		if _, err := tx.Exec(ctx, lockProducts); err != nil {
 			return false, err
 		}
-		return false, uses(tx, now)
+		if err := uses(tx, next); err != nil {
+			return false, err
+		}
+		next.Locales, next.Fallbacks = takenFrom(next.Locales, code), takenFrom(next.Fallbacks, code)
+		next.Revisions = takenFrom(next.Revisions, "locale/"+string(code))
+		return false, nil
 	})
 }
 
 // conditionsIn are the price rules whose condition asks for a value in a locale:
 // without it they would be for no product.
 func conditionsIn(ctx context.Context, q querier, now *pim.Schema, code pim.Locale) (by []pim.Problem, err error) {
-	rules, err := conditionedRules(ctx, q)
+	rules, err := conditionedRules(ctx, q, nil)
 	if err != nil || len(rules) == 0 {
 		return nil, err
 	}
@@ -239,11 +244,12 @@ delete from currency where code = @code`
 // says what does; ErrNotFound; ErrStale where ifMatch is not 0 and not its
 // revision. What deleted products had in it goes with it. The list default stays.
 func (s *Store) DeletePriceList(ctx context.Context, code string, ifMatch int64) error {
-	return s.dropPriced(ctx, "price list "+code, sqlPriceListUses, sqlDropPriceList, code, func(tx pgx.Tx) error {
+	return s.dropPriced(ctx, "price list "+code, sqlPriceListUses, sqlDropPriceList, code, func(tx pgx.Tx, next *pim.Schema) error {
 		l, err := priceList(ctx, tx, code)
 		if err == nil && ifMatch != 0 && l.Rev != ifMatch {
 			return ErrStale
 		}
+		next.PriceLists, next.ListCurrencies = takenFrom(next.PriceLists, code), takenFrom(next.ListCurrencies, code)
 		return err
 	})
 }
@@ -251,29 +257,33 @@ func (s *Store) DeletePriceList(ctx context.Context, code string, ifMatch int64)
 // DeleteCurrency removes a currency that there are no prices in and that nothing
 // names, as DeletePriceList does a list.
 func (s *Store) DeleteCurrency(ctx context.Context, code pim.Currency) error {
-	return s.dropPriced(ctx, "currency "+string(code), sqlCurrencyUses, sqlDropCurrency, string(code), func(pgx.Tx) error { return nil })
+	return s.dropPriced(ctx, "currency "+string(code), sqlCurrencyUses, sqlDropCurrency, string(code), func(_ pgx.Tx, next *pim.Schema) error {
+		next.Currencies = takenFrom(next.Currencies, code)
+		return nil
+	})
 }
 
-// dropPriced removes what prices are in. Whoever sets prices is waited for, and
-// waits: see sqlPrices, which sets none in what is gone.
-func (s *Store) dropPriced(ctx context.Context, what, uses, drop, code string, check func(pgx.Tx) error) error {
+// dropPriced removes what prices are in, which check takes from the next schema.
+// Whoever sets prices is waited for, and waits: see sqlPrices, which sets none in
+// what is gone.
+func (s *Store) dropPriced(ctx context.Context, what, uses, drop, code string, check func(pgx.Tx, *pim.Schema) error) error {
 	args := pgx.NamedArgs{"code": storable(code)}
-	err := s.reprice(ctx, func(tx pgx.Tx, _ *pim.Schema) (bool, error) {
-		if err := check(tx); err != nil {
-			return false, err
+	err := s.reprice(ctx, func(tx pgx.Tx, now *pim.Schema) (*pim.Schema, error) {
+		next := now.Copy()
+		if err := check(tx, next); err != nil {
+			return nil, err
 		}
 		if err := unused(ctx, tx, uses, args); err != nil {
-			return false, err
+			return nil, err
 		}
 		tag, err := tx.Exec(ctx, drop, args)
-		if err == nil && tag.RowsAffected() == 0 {
-			err = ErrNotFound
-		}
 		if err != nil {
-			return false, err
+			return nil, err
 		}
-		_, err = tx.Exec(ctx, sqlBumpCatalogue)
-		return false, err
+		if tag.RowsAffected() == 0 {
+			return nil, ErrNotFound
+		}
+		return next, stillGuarded(ctx, tx, next)
 	})
 	if err != nil {
 		return fmt.Errorf("delete %s: %w", what, err)

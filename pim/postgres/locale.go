@@ -13,7 +13,7 @@ import (
 const (
 	sqlPutFallbacks = `
 update locale l set fallback = nullif(i.fallback, ''), rev = l.rev + 1 from unnest(@codes::text[], @fallbacks::text[]) i (code, fallback)
-where l.code = i.code`
+where l.code = i.code returning l.code, l.rev`
 
 	// sqlMarkLocales has the channels look at their listings again that show a
 	// locale: their own, or one that their mapping may name. What comes out the
@@ -25,6 +25,9 @@ where deleted_at is null and (locale = any(@locales::text[]) or mapping::text ~ 
 
 // withFallbacks are a schema's fallbacks after a change; "" takes one away.
 func withFallbacks(have, change map[pim.Locale]pim.Locale) map[pim.Locale]pim.Locale {
+	if len(change) == 0 {
+		return have
+	}
 	next := make(map[pim.Locale]pim.Locale, len(have)+len(change))
 	maps.Copy(next, have)
 	for l, to := range change {
@@ -35,10 +38,9 @@ func withFallbacks(have, change map[pim.Locale]pim.Locale) map[pim.Locale]pim.Lo
 	return next
 }
 
-// putFallbacks stores fallbacks that were checked, and has the channels look at
-// their listings again that show something else by them.
-func putFallbacks(ctx context.Context, tx pgx.Tx, current *pim.Schema, change map[pim.Locale]pim.Locale) error {
-	next := &pim.Schema{Fallbacks: withFallbacks(current.Fallbacks, change)}
+// putFallbacks stores fallbacks that were checked, which next has, and has the
+// channels look at their listings again that show something else by them.
+func putFallbacks(ctx context.Context, tx pgx.Tx, current, next *pim.Schema, change map[pim.Locale]pim.Locale) error {
 	var codes, fallbacks, touched []string
 	for _, l := range slices.Sorted(maps.Keys(change)) {
 		if current.Fallbacks[l] == change[l] {
@@ -52,9 +54,8 @@ func putFallbacks(ctx context.Context, tx pgx.Tx, current *pim.Schema, change ma
 	if len(codes) == 0 {
 		return nil
 	}
-	if _, err := tx.Exec(ctx, sqlPutFallbacks, pgx.NamedArgs{"codes": codes, "fallbacks": fallbacks}); err != nil {
-		return err
-	}
-	_, err := tx.Exec(ctx, sqlMarkLocales, pgx.NamedArgs{"locales": touched})
-	return err
+	b := &pgx.Batch{}
+	b.Queue(sqlPutFallbacks, pgx.NamedArgs{"codes": codes, "fallbacks": fallbacks}).Query(localeRevisions(next.Revisions))
+	b.Queue(sqlMarkLocales, pgx.NamedArgs{"locales": touched})
+	return tx.SendBatch(ctx, b).Close()
 }

@@ -97,52 +97,64 @@ order by product_id, channel_id`
 // what is sold out by it. The same again changes nothing. ifMatch, when not 0, is
 // the revision that it must have (ErrStale).
 func (s *Store) PutLocation(ctx context.Context, l pim.Location, ifMatch int64) (now Location, created bool, err error) {
-	err = s.relocate(ctx, func(tx pgx.Tx, schema *pim.Schema) (bool, error) {
+	err = s.relocate(ctx, func(tx pgx.Tx, schema *pim.Schema) (*pim.Schema, error) {
 		old, err := location(ctx, tx, l.Code)
 		if created, err = meets(err, old.Rev, ifMatch); err != nil {
-			return false, err
+			return nil, err
 		}
 		if problems := schema.CheckLocation(&l); len(problems) > 0 {
-			return false, &pim.Invalid{Problems: problems}
+			return nil, &pim.Invalid{Problems: problems}
 		}
 		definition := withoutCode(l)
 		flips := old.On() != l.On()
 		if !created && (flips || old.SafetyStock != l.SafetyStock) {
 			args := pgx.NamedArgs{"code": l.Code, "definition": definition, "flips": flips}
 			if _, err := tx.Exec(ctx, sqlRestockLocation, args); err != nil {
-				return false, err
+				return nil, err
 			}
 		}
 		tag, err := tx.Exec(ctx, sqlPutLocation, pgx.NamedArgs{"code": l.Code, "definition": definition})
-		return tag.RowsAffected() > 0, err
+		if err != nil {
+			return nil, err
+		}
+		if now, err = location(ctx, tx, l.Code); err != nil || tag.RowsAffected() == 0 {
+			return nil, err
+		}
+		next := schema.Copy()
+		next.Locations, next.Places = putInto(schema.Locations, l.Code, true), putInto(schema.Places, l.Code, now.Location)
+		if string(definition) == "{}" {
+			next.Places = takenFrom(schema.Places, l.Code)
+		}
+		return next, nil
 	})
 	if err != nil {
 		return now, false, fmt.Errorf("store location %s: %w", l.Code, err)
 	}
-	now, err = s.Location(ctx, l.Code)
-	return now, created, err
+	return now, created, nil
 }
 
 // DeleteLocation removes a location where nothing was ever kept and that no
 // channel names; ErrInUse, ErrNotFound. The location default stays.
 func (s *Store) DeleteLocation(ctx context.Context, code string, ifMatch int64) error {
-	err := s.relocate(ctx, func(tx pgx.Tx, _ *pim.Schema) (bool, error) {
+	err := s.relocate(ctx, func(tx pgx.Tx, schema *pim.Schema) (*pim.Schema, error) {
 		args := pgx.NamedArgs{"code": storable(code), "if_match": ifMatch}
 		tag, err := tx.Exec(ctx, sqlDropLocation, args)
 		if err != nil {
-			return false, err
+			return nil, err
 		}
 		if tag.RowsAffected() == 0 {
-			return false, unmatched(ifMatch)
+			return nil, unmatched(ifMatch)
 		}
 		var used bool
 		if err := tx.QueryRow(ctx, sqlLocationInUse, args).Scan(&used); err != nil {
-			return false, err
+			return nil, err
 		}
 		if used {
-			return false, ErrInUse
+			return nil, ErrInUse
 		}
-		return true, nil
+		next := schema.Copy()
+		next.Locations, next.Places = takenFrom(schema.Locations, code), takenFrom(schema.Places, code)
+		return next, nil
 	})
 	if err != nil {
 		return fmt.Errorf("delete location %s: %w", code, err)
@@ -151,33 +163,32 @@ func (s *Store) DeleteLocation(ctx context.Context, code string, ifMatch int64) 
 }
 
 // relocate changes a location, alone: whoever changes levels is waited for, and
-// waits. change reports whether anything is different.
-func (s *Store) relocate(ctx context.Context, change func(pgx.Tx, *pim.Schema) (bool, error)) error {
+// waits. change gives the next schema; nil where nothing is different.
+func (s *Store) relocate(ctx context.Context, change func(pgx.Tx, *pim.Schema) (*pim.Schema, error)) error {
+	var next *pim.Schema
 	err := untangled(func() error {
 		return inTx(ctx, s.pool, func(tx pgx.Tx) error {
-			for _, sql := range []string{sqlLockCatalogue, sqlStockAlone} {
-				if _, err := tx.Exec(ctx, sql); err != nil {
-					return err
-				}
-			}
-			schema, err := s.loadSchema(ctx, tx)
+			schema, err := s.lockSchema(ctx, tx)
 			if err != nil {
 				return err
 			}
-			changed, err := change(tx, schema)
-			if err != nil || !changed {
+			if _, err := tx.Exec(ctx, sqlStockAlone); err != nil {
 				return err
 			}
-			_, err = tx.Exec(ctx, sqlBumpCatalogue)
-			return err
+			if next, err = change(tx, schema); err != nil || next == nil {
+				return err
+			}
+			return bumpSchema(ctx, tx, next)
 		})
 	})
 	if err != nil {
 		return err
 	}
+	if next != nil {
+		s.keepSchema(next)
+	}
 	s.nudged()
-	_, err = s.loadSchema(ctx, s.pool)
-	return err
+	return nil
 }
 
 const (

@@ -153,11 +153,18 @@ func (s *Store) schemaOf(ctx context.Context, tx pgx.Tx, version int64) (*pim.Sc
 	return s.loadSchema(ctx, tx)
 }
 
-const sqlConditions = `select definition from price_rule where definition ? 'condition' order by code`
+// sqlConditions finds the rules whose condition may ask for one of some attributes,
+// or, without a list, all that have one. A condition with anything but ASCII in it may
+// name an attribute by letters that are normalised first.
+const sqlConditions = `
+select definition from price_rule
+where definition ? 'condition' and (@attributes::text[] is null or octet_length(definition ->> 'condition') <> length(definition ->> 'condition')
+    or exists (select from unnest(@attributes::text[]) a where position(a in definition ->> 'condition') > 0))
+order by code`
 
-// conditionedRules are the rules that have a condition.
-func conditionedRules(ctx context.Context, q querier) ([]pim.PriceRule, error) {
-	rows, err := q.Query(ctx, sqlConditions)
+// conditionedRules are the rules that have a condition, as sqlConditions says.
+func conditionedRules(ctx context.Context, q querier, attributes []string) ([]pim.PriceRule, error) {
+	rows, err := q.Query(ctx, sqlConditions, pgx.NamedArgs{"attributes": attributes})
 	if err != nil {
 		return nil, err
 	}
@@ -174,38 +181,44 @@ func conditionedRules(ctx context.Context, q querier) ([]pim.PriceRule, error) {
 }
 
 // followConditions has the prices derived anew of rules whose condition asks for
-// something else now, after a change in tx of the schema that it gets, than by the
-// one that was before.
-func (s *Store) followConditions(ctx context.Context, tx pgx.Tx, before func(now *pim.Schema) *pim.Schema) error {
-	rules, err := conditionedRules(ctx, tx)
-	if err != nil || len(rules) == 0 {
-		return err
+// something else by a changed schema than by the one that was before.
+func (s *Store) followConditions(ctx context.Context, tx pgx.Tx, before, now *pim.Schema) error {
+	if !before.PriceRules {
+		return nil
 	}
-	now, err := s.readSchema(ctx, tx)
+	attributes, scopes := recompiled(before, now)
+	if scopes {
+		attributes = nil
+	} else if len(attributes) == 0 {
+		return nil
+	}
+	rules, err := conditionedRules(ctx, tx, attributes)
 	if err != nil {
 		return err
 	}
-	then := before(now)
 	var touched []pim.PriceRule
 	for _, r := range rules {
 		was, is := pgx.NamedArgs{}, pgx.NamedArgs{}
-		if compileCondition(r.Condition, then, was) != compileCondition(r.Condition, now, is) || !reflect.DeepEqual(was, is) {
+		if compileCondition(r.Condition, before, was) != compileCondition(r.Condition, now, is) || !reflect.DeepEqual(was, is) {
 			touched = append(touched, r)
 		}
 	}
 	return derivePricesOf(ctx, tx, touched)
 }
 
-// followChannel is followConditions where a channel came or went: conditions may
-// name it as a scope.
-func (s *Store) followChannel(ctx context.Context, tx pgx.Tx, code pim.ChannelCode) error {
-	return s.followConditions(ctx, tx, func(now *pim.Schema) *pim.Schema {
-		before := &pim.Schema{Attributes: now.Attributes, Locales: now.Locales, Channels: maps.Clone(now.Channels)}
-		if !before.Channels[code] {
-			before.Channels[code] = true
-		} else {
-			delete(before.Channels, code)
+// recompiled is what conditions are compiled by and a change of the schema made
+// others: attributes, and the scopes of values, which are locales and channels. What
+// stays is the same pointer before and after.
+func recompiled(before, now *pim.Schema) (attributes []string, scopes bool) {
+	for code, a := range now.Attributes {
+		if before.Attributes[code] != a {
+			attributes = append(attributes, code)
 		}
-		return before
-	})
+	}
+	for code := range before.Attributes {
+		if now.Attributes[code] == nil {
+			attributes = append(attributes, code)
+		}
+	}
+	return attributes, !maps.Equal(before.Locales, now.Locales) || !maps.Equal(before.Channels, now.Channels)
 }

@@ -62,7 +62,7 @@ on conflict (code) do update set definition = excluded.definition, rev = r.rev +
 where r.definition is distinct from excluded.definition`
 	sqlDeletePriceRule = `delete from price_rule where code = @code`
 
-	sqlRulesThere = `update catalogue set derives = derives | 8, version = version + 1`
+	sqlRulesThere = `update catalogue set derives = derives | 8, version = version + 1 returning version`
 	// sqlDerivePrices puts the products that a rule may be for into derive. Which
 	// attributes it looks at, and its condition, is left to the deriving. Products without an offer have
 	// no prices: sqlPrices sees to their first.
@@ -80,31 +80,31 @@ order by 1 on conflict (product_id) do update set want = d.want + 1`
 // The same again changes nothing. ifMatch, when not 0, is the revision that it
 // must have (ErrStale).
 func (s *Store) PutPriceRule(ctx context.Context, rule pim.PriceRule, ifMatch int64) (now PriceRule, created bool, err error) {
-	err = s.reprice(ctx, func(tx pgx.Tx, schema *pim.Schema) (bool, error) {
+	err = s.reprice(ctx, func(tx pgx.Tx, schema *pim.Schema) (*pim.Schema, error) {
 		old, err := priceRule(ctx, tx, rule.Code)
 		if created, err = meets(err, old.Rev, ifMatch); err != nil {
-			return false, err
+			return nil, err
 		}
 		if problems := schema.CheckPriceRule(&rule); len(problems) > 0 {
-			return false, &pim.Invalid{Problems: problems}
+			return nil, &pim.Invalid{Problems: problems}
 		}
 		if rule.Condition != "" {
 			if err := checkCondition(rule.Condition, schema); err != nil {
-				return false, err
+				return nil, err
 			}
 		}
 		tag, err := tx.Exec(ctx, sqlPutPriceRule, pgx.NamedArgs{"code": rule.Code, "definition": mustJSON(rule)})
 		if err != nil || tag.RowsAffected() == 0 {
-			return false, err
+			return nil, err
 		}
 		if _, err := readBook(tx.QueryRow(ctx, sqlPriceBook)); err != nil { // lists made of each other
-			return false, err
+			return nil, err
 		}
 		scopes := []pim.PriceRule{rule}
 		if !created {
 			scopes = append(scopes, old.PriceRule)
 		}
-		return true, derivePricesOf(ctx, tx, scopes)
+		return withRules(schema), derivePricesOf(ctx, tx, scopes)
 	})
 	if err != nil {
 		return now, false, fmt.Errorf("store price rule %s: %w", rule.Code, err)
@@ -116,18 +116,18 @@ func (s *Store) PutPriceRule(ctx context.Context, rule pim.PriceRule, ifMatch in
 // DeletePriceRule removes a rule, and with the next deriving the prices that it
 // made; ErrNotFound.
 func (s *Store) DeletePriceRule(ctx context.Context, code string, ifMatch int64) error {
-	err := s.reprice(ctx, func(tx pgx.Tx, _ *pim.Schema) (bool, error) {
+	err := s.reprice(ctx, func(tx pgx.Tx, schema *pim.Schema) (*pim.Schema, error) {
 		old, err := priceRule(ctx, tx, code)
 		if err != nil {
-			return false, err
+			return nil, err
 		}
 		if ifMatch != 0 && old.Rev != ifMatch {
-			return false, ErrStale
+			return nil, ErrStale
 		}
 		if _, err := tx.Exec(ctx, sqlDeletePriceRule, pgx.NamedArgs{"code": old.Code}); err != nil {
-			return false, err
+			return nil, err
 		}
-		return true, derivePricesOf(ctx, tx, []pim.PriceRule{old.PriceRule})
+		return withRules(schema), derivePricesOf(ctx, tx, []pim.PriceRule{old.PriceRule})
 	})
 	if err != nil {
 		return fmt.Errorf("delete price rule %s: %w", code, err)
@@ -135,30 +135,36 @@ func (s *Store) DeletePriceRule(ctx context.Context, code string, ifMatch int64)
 	return nil
 }
 
+// withRules is the schema of a house with price rules.
+func withRules(schema *pim.Schema) *pim.Schema {
+	next := schema.Copy()
+	next.PriceRules = true
+	return next
+}
+
 // reprice changes what prices are derived by, alone: whoever sets prices is
-// waited for, and waits. change reports whether anything is different.
-func (s *Store) reprice(ctx context.Context, change func(pgx.Tx, *pim.Schema) (bool, error)) error {
+// waited for, and waits. change gives the next schema; nil where nothing is different.
+func (s *Store) reprice(ctx context.Context, change func(pgx.Tx, *pim.Schema) (*pim.Schema, error)) error {
+	var next *pim.Schema
 	err := s.untangledTx(ctx, func(tx pgx.Tx) error {
-		for _, sql := range []string{sqlPricesAlone, sqlLockCatalogue} {
-			if _, err := tx.Exec(ctx, sql); err != nil {
-				return err
-			}
+		if _, err := tx.Exec(ctx, sqlPricesAlone); err != nil {
+			return err
 		}
-		schema, err := s.loadSchema(ctx, tx)
+		schema, err := s.lockSchema(ctx, tx)
 		if err != nil {
 			return err
 		}
-		changed, err := change(tx, schema)
-		if err != nil || !changed {
+		if next, err = change(tx, schema); err != nil || next == nil {
 			return err
 		}
-		_, err = tx.Exec(ctx, sqlRulesThere)
-		return err
+		if next.PriceRules {
+			return tx.QueryRow(ctx, sqlRulesThere).Scan(&next.Version)
+		}
+		return bumpSchema(ctx, tx, next)
 	})
-	if err != nil {
-		return err
+	if err == nil && next != nil {
+		s.keepSchema(next)
 	}
-	_, err = s.loadSchema(ctx, s.pool)
 	return err
 }
 
@@ -256,25 +262,35 @@ func priceList(ctx context.Context, q querier, code string) (PriceList, error) {
 // Where it has another base, or other currencies, what rules make of it is derived
 // anew, as after PutPriceRule. ifMatch is as there.
 func (s *Store) PutPriceList(ctx context.Context, list pim.PriceList, ifMatch int64) (now PriceList, created bool, err error) {
-	err = s.reprice(ctx, func(tx pgx.Tx, schema *pim.Schema) (bool, error) {
+	err = s.reprice(ctx, func(tx pgx.Tx, schema *pim.Schema) (*pim.Schema, error) {
 		old, err := priceList(ctx, tx, list.Code)
 		if created, err = meets(err, old.Rev, ifMatch); err != nil {
-			return false, err
+			return nil, err
 		}
 		if problems := schema.CheckPriceList(&list); len(problems) > 0 {
-			return false, &pim.Invalid{Problems: problems}
+			return nil, &pim.Invalid{Problems: problems}
 		}
 		tag, err := tx.Exec(ctx, sqlPutPriceList, pgx.NamedArgs{"code": list.Code, "definition": withoutCode(list)})
 		if err != nil || tag.RowsAffected() == 0 {
-			return false, err
+			return nil, err
 		}
-		for _, sql := range []string{sqlBumpCatalogue, sqlSetGuard, sqlEndGuard} {
+		for _, sql := range []string{sqlSetGuard, sqlEndGuard} {
 			if _, err := tx.Exec(ctx, sql, pgx.NamedArgs{"code": list.Code, "guarded": list.Guard != nil}); err != nil {
-				return false, err
+				return nil, err
 			}
 		}
+		next := schema.Copy()
+		if next.PriceLists = putInto(schema.PriceLists, list.Code, true); len(list.Currencies) > 0 {
+			next.ListCurrencies = putInto(schema.ListCurrencies, list.Code, slices.Clone(list.Currencies))
+		} else if schema.ListCurrencies[list.Code] != nil {
+			next.ListCurrencies = takenFrom(schema.ListCurrencies, list.Code)
+		}
+		next.PriceGuards = schema.PriceGuards || list.Guard != nil
+		if err := stillGuarded(ctx, tx, next); err != nil {
+			return nil, err
+		}
 		if old.BaseList() == list.BaseList() && slices.Equal(old.Currencies, list.Currencies) || created {
-			return false, nil
+			return next, nil
 		}
 		if _, err := readBook(tx.QueryRow(ctx, sqlPriceBook)); err != nil {
 			if invalid, ok := errors.AsType[*pim.Invalid](err); ok {
@@ -282,18 +298,27 @@ func (s *Store) PutPriceList(ctx context.Context, list pim.PriceList, ifMatch in
 					invalid.Problems[i].Pointer = "/base"
 				}
 			}
-			return false, err
+			return nil, err
 		}
 		if !schema.PriceRules {
-			return false, nil
+			return next, nil
 		}
-		return true, derivePricesOf(ctx, tx, []pim.PriceRule{{}})
+		return next, derivePricesOf(ctx, tx, []pim.PriceRule{{}})
 	})
 	if err != nil {
 		return now, false, fmt.Errorf("store price list %s: %w", list.Code, err)
 	}
 	now, err = s.PriceList(ctx, list.Code)
 	return now, created, err
+}
+
+// stillGuarded looks whether there are lists whose changes are judged, behind a change
+// of next's lists.
+func stillGuarded(ctx context.Context, tx pgx.Tx, next *pim.Schema) error {
+	if !next.PriceGuards {
+		return nil
+	}
+	return tx.QueryRow(ctx, sqlGuarded).Scan(&next.PriceGuards)
 }
 
 // withoutCode is what is stored of a list or a location: nothing, {}, of one that is a bare code.

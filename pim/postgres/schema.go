@@ -16,7 +16,7 @@ import (
 // compare its version in their own statement, so an old one does no harm.
 func (s *Store) Schema() *pim.Schema { return s.schema.Load() }
 
-// RefreshSchema reads the schema anew and gives it.
+// RefreshSchema gives the schema as it is now. It is read anew where it has changed.
 func (s *Store) RefreshSchema(ctx context.Context) (*pim.Schema, error) {
 	return s.loadSchema(ctx, s.pool)
 }
@@ -49,27 +49,31 @@ select c.version,
            union all select 'attribute-group', code, rev from attribute_group union all select 'locale', code, rev from locale) d), '{}')
 from catalogue c`
 
-// loadSchema reads the schema, and keeps it unless there is a newer one by now. It
-// reads through q, which in a transaction is the transaction, and comes before its
-// changes: a second connection, asked for while others that wait for this one's
-// locks hold the rest of the pool, would never come.
+const sqlSchemaVersion = `select version from catalogue`
+
+// loadSchema gives the schema, which it reads where it is not the one that is known,
+// and keeps unless there is a newer one by now. It reads through q, which in a
+// transaction is the transaction, and comes before its changes: a second connection,
+// asked for while others that wait for this one's locks hold the rest of the pool,
+// would never come.
 func (s *Store) loadSchema(ctx context.Context, q querier) (*pim.Schema, error) {
+	if known := s.schema.Load(); known != nil {
+		var version int64
+		if err := q.QueryRow(ctx, sqlSchemaVersion).Scan(&version); err != nil {
+			return nil, fmt.Errorf("read the version of the schema of values: %w", err)
+		}
+		if known.Version >= version {
+			return known, nil
+		}
+	}
 	out, err := s.readSchema(ctx, q)
 	if err != nil {
 		return nil, err
 	}
-	for {
-		old := s.schema.Load()
-		if old != nil && old.Version >= out.Version {
-			return old, nil // another goroutine read a newer one meanwhile
-		}
-		if s.schema.CompareAndSwap(old, out) {
-			return out, nil
-		}
-	}
+	return s.keepSchema(out), nil
 }
 
-// readSchema is the schema as q has it, which may be what a transaction has made of it.
+// readSchema is the schema as q has it.
 func (s *Store) readSchema(ctx context.Context, q querier) (*pim.Schema, error) {
 	var (
 		version                                          int64
@@ -166,18 +170,19 @@ type SchemaChange struct {
 }
 
 const (
-	sqlLockCatalogue = `select version from catalogue for update`
-	sqlBumpCatalogue = `update catalogue set version = version + 1`
-	sqlPutGroups     = `
+	sqlPutGroups = `
 insert into attribute_group as x (code, definition) select d->>'code', d from unnest(@definitions::jsonb[]) d
-on conflict (code) do update set definition = excluded.definition, rev = x.rev + 1 where x.definition is distinct from excluded.definition`
+on conflict (code) do update set definition = excluded.definition, rev = x.rev + 1 where x.definition is distinct from excluded.definition
+returning code, rev, definition`
 	sqlPutAttributes = `
 insert into attribute as x (code, definition) select d->>'code', d from unnest(@definitions::jsonb[]) d
-on conflict (code) do update set definition = excluded.definition, rev = x.rev + 1 where x.definition is distinct from excluded.definition`
+on conflict (code) do update set definition = excluded.definition, rev = x.rev + 1 where x.definition is distinct from excluded.definition
+returning code, rev, definition`
 	sqlPutFamilies = `
 insert into family as x (code, definition) select d->>'code', d from unnest(@definitions::jsonb[]) d
-on conflict (code) do update set definition = excluded.definition, rev = x.rev + 1 where x.definition is distinct from excluded.definition`
-	sqlPutLocales    = `insert into locale select unnest(@codes::text[]) on conflict do nothing`
+on conflict (code) do update set definition = excluded.definition, rev = x.rev + 1 where x.definition is distinct from excluded.definition
+returning code, rev, definition`
+	sqlPutLocales    = `insert into locale select unnest(@codes::text[]) on conflict do nothing returning code, rev`
 	sqlPutCurrencies = `insert into currency select unnest(@codes::text[]) on conflict do nothing`
 	sqlPutPriceLists = `insert into price_list (code) select unnest(@codes::text[]) on conflict do nothing`
 	sqlPutLocations  = `insert into location (code) select unnest(@codes::text[]) on conflict do nothing`
@@ -188,12 +193,9 @@ on conflict (code) do update set definition = excluded.definition, rev = x.rev +
 // names ("/attributes/0/type"). An attribute keeps its type and shape while a
 // family uses it: stored values must go on meaning what they say. A family that
 // gets or loses a text of a rule has its products looked at, as by a new rule.
-func (s *Store) ChangeSchema(ctx context.Context, c SchemaChange) (*pim.Schema, error) {
-	err := s.untangledTx(ctx, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, sqlLockCatalogue); err != nil {
-			return err
-		}
-		current, err := s.loadSchema(ctx, tx)
+func (s *Store) ChangeSchema(ctx context.Context, c SchemaChange) (next *pim.Schema, err error) {
+	err = s.untangledTx(ctx, func(tx pgx.Tx) error {
+		current, err := s.lockSchema(ctx, tx)
 		if err != nil {
 			return err
 		}
@@ -208,48 +210,61 @@ func (s *Store) ChangeSchema(ctx context.Context, c SchemaChange) (*pim.Schema, 
 		if err := variantsInUse(ctx, tx, current, c.Families); err != nil {
 			return err
 		}
-		groups, err := marshalAll(c.Groups)
-		if err != nil {
-			return err
-		}
-		attributes, err := marshalAll(c.Attributes)
-		if err != nil {
-			return err
-		}
-		families, err := marshalAll(c.Families)
-		if err != nil {
-			return err
-		}
-		b := &pgx.Batch{}
-		b.Queue(sqlPutLocales, pgx.NamedArgs{"codes": c.Locales})
-		b.Queue(sqlPutCurrencies, pgx.NamedArgs{"codes": c.Currencies})
-		b.Queue(sqlPutPriceLists, pgx.NamedArgs{"codes": c.PriceLists})
-		b.Queue(sqlPutLocations, pgx.NamedArgs{"codes": c.Locations})
-		b.Queue(sqlPutGroups, pgx.NamedArgs{"definitions": groups})
-		b.Queue(sqlPutAttributes, pgx.NamedArgs{"definitions": attributes})
-		b.Queue(sqlPutFamilies, pgx.NamedArgs{"definitions": families})
-		b.Queue(sqlBumpCatalogue)
-		if err := tx.SendBatch(ctx, b).Close(); err != nil {
-			return err
-		}
-		if err := putFallbacks(ctx, tx, current, c.Fallbacks); err != nil {
+		if next, err = storeChange(ctx, tx, current, c); err != nil {
 			return err
 		}
 		if err := uniqueAttributes(ctx, tx, current, c.Attributes); err != nil {
 			return err
 		}
-		if err := s.followConditions(ctx, tx, func(*pim.Schema) *pim.Schema { return current }); err != nil {
+		if err := s.followConditions(ctx, tx, current, next); err != nil {
 			return err
 		}
-		return textsOfChange(ctx, tx, current, c)
+		return textsOfChange(ctx, tx, current, next, c.Families)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("change the schema of values: %w", err)
 	}
+	s.keepSchema(next)
 	if len(c.Fallbacks) > 0 {
 		s.nudged()
 	}
-	return s.loadSchema(ctx, s.pool)
+	return next, nil
+}
+
+// storeChange stores a change that was checked, and gives what it makes of the schema.
+func storeChange(ctx context.Context, tx pgx.Tx, current *pim.Schema, c SchemaChange) (*pim.Schema, error) {
+	next := current.Copy()
+	next.Locales, next.Currencies = with(current.Locales, c.Locales), with(current.Currencies, c.Currencies)
+	next.PriceLists, next.Locations = with(current.PriceLists, c.PriceLists), with(current.Locations, c.Locations)
+	next.Fallbacks, next.Revisions = withFallbacks(current.Fallbacks, c.Fallbacks), maps.Clone(current.Revisions)
+	b := &pgx.Batch{}
+	if len(c.Locales) > 0 {
+		b.Queue(sqlPutLocales, pgx.NamedArgs{"codes": c.Locales}).Query(localeRevisions(next.Revisions))
+	}
+	for _, of := range []struct {
+		sql   string
+		codes any
+		n     int
+	}{{sqlPutCurrencies, c.Currencies, len(c.Currencies)}, {sqlPutPriceLists, c.PriceLists, len(c.PriceLists)}, {sqlPutLocations, c.Locations, len(c.Locations)}} {
+		if of.n > 0 {
+			b.Queue(of.sql, pgx.NamedArgs{"codes": of.codes})
+		}
+	}
+	var err error
+	if next.Groups, err = putDefinitions(b, sqlPutGroups, "attribute-group", c.Groups, current.Groups, next.Revisions); err != nil {
+		return nil, err
+	}
+	if next.Attributes, err = putDefinitions(b, sqlPutAttributes, "attribute", c.Attributes, current.Attributes, next.Revisions); err != nil {
+		return nil, err
+	}
+	if next.Families, err = putDefinitions(b, sqlPutFamilies, "family", c.Families, current.Families, next.Revisions); err != nil {
+		return nil, err
+	}
+	b.Queue(sqlBumpCatalogue).QueryRow(func(row pgx.Row) error { return row.Scan(&next.Version) })
+	if err := tx.SendBatch(ctx, b).Close(); err != nil {
+		return nil, err
+	}
+	return next, putFallbacks(ctx, tx, current, next, c.Fallbacks)
 }
 
 const sqlVariantInUse = `
@@ -298,23 +313,10 @@ func marshalAll[T any](in []T) ([]json.RawMessage, error) {
 
 // checkChange checks c against the schema that it would make.
 func checkChange(current *pim.Schema, c SchemaChange) error {
-	next := &pim.Schema{
-		Attributes: map[string]*pim.Attribute{}, Families: map[string]*pim.Family{},
-		Locales: with(current.Locales, c.Locales), Currencies: with(current.Currencies, c.Currencies),
-		PriceLists: with(current.PriceLists, c.PriceLists), Locations: with(current.Locations, c.Locations),
-		Channels: current.Channels, Groups: maps.Clone(current.Groups), Entities: current.Entities,
-	}
+	next := current.Copy()
+	next.Locales = with(current.Locales, c.Locales)
+	next.Attributes, next.Groups = maps.Clone(current.Attributes), maps.Clone(current.Groups)
 	var problems []pim.Problem
-	for code, a := range current.Attributes {
-		next.Attributes[code] = a
-	}
-	used := map[string]bool{}
-	for code, f := range current.Families {
-		next.Families[code] = f
-		for _, a := range f.Attributes {
-			used[a.Code] = true
-		}
-	}
 	named := map[string]bool{}
 	twice := func(code, at string) {
 		if named[at[:2]+code] { // "/g…", "/a…" or "/f…"
@@ -334,7 +336,7 @@ func checkChange(current *pim.Schema, c SchemaChange) error {
 		at := fmt.Sprintf("/attributes/%d", i)
 		twice(a.Code, at)
 		problems = append(problems, next.CheckAttribute(a, at)...)
-		if old := current.Attributes[a.Code]; old != nil && used[a.Code] && (shape(old) != shape(a) || !pim.SameColumns(old, a)) {
+		if old := current.Attributes[a.Code]; old != nil && (shape(old) != shape(a) || !pim.SameColumns(old, a)) && inFamily(current, a.Code) {
 			problems = append(problems, pim.Problem{Pointer: at, Code: "attribute.shape", Detail: fmt.Sprintf(
 				"attribute %s is used by a family: its type, unit, reference entity, localizable and scopable stay as they are, and so do its columns' types and units", a.Code)})
 		}
@@ -376,7 +378,21 @@ func shape(a *pim.Attribute) [5]any {
 	return [5]any{a.Type, a.Unit, a.Entity, a.Localizable, a.Scopable}
 }
 
+// inFamily reports whether a family has an attribute.
+func inFamily(schema *pim.Schema, attribute string) bool {
+	for _, f := range schema.Families {
+		if slices.ContainsFunc(f.Attributes, func(a pim.FamilyAttribute) bool { return a.Code == attribute }) {
+			return true
+		}
+	}
+	return false
+}
+
+// with is have where there is nothing more.
 func with[K comparable](have map[K]bool, more []K) map[K]bool {
+	if len(more) == 0 {
+		return have
+	}
 	out := make(map[K]bool, len(have)+len(more))
 	for k := range have {
 		out[k] = true
@@ -397,33 +413,31 @@ const (
 // DeleteFamily removes a family that no product has, tombstones included. Of this
 // and every deletion: ErrStale where ifMatch is neither 0 nor the revision.
 func (s *Store) DeleteFamily(ctx context.Context, code string, ifMatch int64) error {
-	return s.drop(ctx, sqlDropFamily, code, ifMatch, func(ctx context.Context, tx pgx.Tx, _ *pim.Schema) (used bool, err error) {
+	return s.drop(ctx, sqlDropFamily, code, ifMatch, func(ctx context.Context, tx pgx.Tx, next *pim.Schema) (used bool, err error) {
 		err = tx.QueryRow(ctx, sqlFamilyInUse, pgx.NamedArgs{"code": code}).Scan(&used)
+		next.Families, next.Revisions = takenFrom(next.Families, code), takenFrom(next.Revisions, "family/"+code)
 		return used, err
 	})
 }
 
 // DeleteGroup removes an attribute group that no attribute names; ErrInUse, ErrNotFound.
 func (s *Store) DeleteGroup(ctx context.Context, code string, ifMatch int64) error {
-	return s.drop(ctx, sqlDropGroup, storable(code), ifMatch, func(_ context.Context, _ pgx.Tx, now *pim.Schema) (bool, error) {
-		for _, a := range now.Attributes {
+	return s.drop(ctx, sqlDropGroup, storable(code), ifMatch, func(_ context.Context, _ pgx.Tx, next *pim.Schema) (bool, error) {
+		for _, a := range next.Attributes {
 			if a.Group == code {
 				return true, nil
 			}
 		}
+		next.Groups, next.Revisions = takenFrom(next.Groups, code), takenFrom(next.Revisions, "attribute-group/"+code)
 		return false, nil
 	})
 }
 
 // DeleteAttribute removes an attribute that no family has.
 func (s *Store) DeleteAttribute(ctx context.Context, code string, ifMatch int64) error {
-	return s.drop(ctx, sqlDropAttr, code, ifMatch, func(_ context.Context, _ pgx.Tx, now *pim.Schema) (bool, error) {
-		for _, f := range now.Families {
-			if slices.ContainsFunc(f.Attributes, func(a pim.FamilyAttribute) bool { return a.Code == code }) {
-				return true, nil
-			}
-		}
-		return false, nil
+	return s.drop(ctx, sqlDropAttr, code, ifMatch, func(_ context.Context, _ pgx.Tx, next *pim.Schema) (bool, error) {
+		next.Attributes, next.Revisions = takenFrom(next.Attributes, code), takenFrom(next.Revisions, "attribute/"+code)
+		return inFamily(next, code), nil
 	})
 }
 
@@ -436,16 +450,17 @@ func unmatched(ifMatch int64) error {
 	return ErrNotFound
 }
 
-func (s *Store) drop(ctx context.Context, sql, code string, ifMatch int64, used func(context.Context, pgx.Tx, *pim.Schema) (bool, error)) error {
+// drop deletes a definition that is not used. used says so, and takes it from next,
+// which is the schema that there is then.
+func (s *Store) drop(ctx context.Context, sql, code string, ifMatch int64, used func(ctx context.Context, tx pgx.Tx, next *pim.Schema) (bool, error)) error {
+	var next *pim.Schema
 	err := s.untangledTx(ctx, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, sqlLockCatalogue); err != nil {
-			return err
-		}
-		now, err := s.loadSchema(ctx, tx)
+		now, err := s.lockSchema(ctx, tx)
 		if err != nil {
 			return err
 		}
-		if inUse, err := used(ctx, tx, now); err != nil {
+		next = now.Copy()
+		if inUse, err := used(ctx, tx, next); err != nil {
 			return err
 		} else if inUse {
 			return ErrInUse
@@ -460,15 +475,14 @@ func (s *Store) drop(ctx context.Context, sql, code string, ifMatch int64, used 
 		if tag.RowsAffected() == 0 {
 			return unmatched(ifMatch)
 		}
-		if err := s.followConditions(ctx, tx, func(*pim.Schema) *pim.Schema { return now }); err != nil {
+		if err := s.followConditions(ctx, tx, now, next); err != nil {
 			return err
 		}
-		_, err = tx.Exec(ctx, sqlBumpCatalogue)
-		return err
+		return bumpSchema(ctx, tx, next)
 	})
 	if err != nil {
 		return fmt.Errorf("delete %s: %w", code, err)
 	}
-	_, err = s.loadSchema(ctx, s.pool)
-	return err
+	s.keepSchema(next)
+	return nil
 }

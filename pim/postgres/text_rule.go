@@ -200,25 +200,23 @@ func (r *TextRule) covers(family, attribute string) bool {
 
 // textsOfChange looks again at the products of the families that a change of the
 // schema gives, or takes, a text of a rule: no edit of theirs would tell.
-func textsOfChange(ctx context.Context, tx pgx.Tx, before *pim.Schema, c SchemaChange) error {
-	texts := map[string]bool{} // localizable texts, as they are now
-	for _, a := range before.Attributes {
-		texts[a.Code] = isText(a)
-	}
-	for i := range c.Attributes {
-		texts[c.Attributes[i].Code] = isText(&c.Attributes[i])
-	}
+func textsOfChange(ctx context.Context, tx pgx.Tx, before, now *pim.Schema, families []pim.Family) error {
 	changed := map[string][]string{} // family → texts that it has got or lost
-	for _, f := range c.Families {
+	for i := range families {
+		f := &families[i]
 		if before.Families[f.Code] == nil {
 			continue // it has no products
 		}
-		had, has := members(before.Families[f.Code]), members(&f)
-		for code, is := range texts {
-			if is && had[code] != has[code] {
-				changed[f.Code] = append(changed[f.Code], code)
+		had, has := members(before.Families[f.Code]), members(f)
+		differ := func(some, others map[string]bool) {
+			for code := range some {
+				if a := now.Attributes[code]; !others[code] && a != nil && isText(a) {
+					changed[f.Code] = append(changed[f.Code], code)
+				}
 			}
 		}
+		differ(had, has)
+		differ(has, had)
 	}
 	if len(changed) == 0 {
 		return nil
@@ -231,18 +229,18 @@ func textsOfChange(ctx context.Context, tx pgx.Tx, before *pim.Schema, c SchemaC
 	if err != nil {
 		return err
 	}
-	var families []string
+	var touched []string
 	for _, family := range slices.Sorted(maps.Keys(changed)) {
 		if slices.ContainsFunc(rules, func(r TextRule) bool {
 			return slices.ContainsFunc(changed[family], func(code string) bool { return r.covers(family, code) })
 		}) {
-			families = append(families, family)
+			touched = append(touched, family)
 		}
 	}
-	if len(families) == 0 {
+	if len(touched) == 0 {
 		return nil
 	}
-	return backfill(ctx, tx, families)
+	return backfill(ctx, tx, touched)
 }
 
 func isText(a *pim.Attribute) bool {
