@@ -3,7 +3,12 @@ package api
 import (
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
+
+	"github.com/sluicehub/sluice/pim"
+	"github.com/sluicehub/sluice/pim/postgres"
+	"github.com/sluicehub/sluice/pim/postgres/dbtest"
 )
 
 // resources sends a batch and gives what became of each row: its code, status and
@@ -86,6 +91,120 @@ func TestBatchOfResources(t *testing.T) {
 	k.want(k.do(Editor, "POST", "/v1/channels:batch", `[]`), 403, nil)
 	k.refused(k.do(Editor, "POST", "/v1/attributes:batch", `{}`), 422, "", "json.syntax")
 	k.want(k.do(Editor, "POST", "/v1/attributes:batch", "["+strings.Repeat("1,", maxRows)+"1]"), 413, nil)
+}
+
+// Rows of a batch stand on those before them, as they were stored: on what is made a
+// few rows above, never on what was refused or deleted there.
+func TestBatchStandsOnItsRows(t *testing.T) {
+	t.Parallel()
+	k := newKit(t).seed()
+	check := func(path, body, want string) {
+		t.Helper()
+		if _, got := k.resources(Editor, path, body); got != strings.ReplaceAll(strings.TrimSpace(want), "\t", "") {
+			t.Errorf("%s:\n%s\nwanted:\n%s", path, got, want)
+		}
+	}
+	check("/v1/categories:batch", `[{"code":"sales"},{"code":"shoes","parent":"sales"},{"code":"bad code","parent":"sales"},{"code":"boots","parent":"shoes"},{"code":"under-bad","parent":"bad code"},
+		{"code":"shoes","if_match":1,"parent":"boots"},{"code":"gifts"},{"code":"shoes","if_match":1,"parent":"gifts"},{"code":"shoes","if_match":1,"parent":"sales"},{"code":"laces","parent":"boots"},
+		{"code":"boots","delete":true},{"code":"laces","delete":true},{"code":"boots","delete":true,"if_match":1},{"code":"heels","parent":"boots"},{"code":"heels","parent":"gifts"}]`, `
+		sales:created:1
+		shoes:created:1
+		bad code:rejected:0 /2/code=category.code
+		boots:created:1
+		under-bad:rejected:0 /4/parent=category.parent
+		shoes:rejected:0 /5/parent=category.cycle
+		gifts:created:1
+		shoes:stored:2
+		shoes:rejected:0 /8=stale
+		laces:created:1
+		boots:rejected:0 /10=in-use
+		laces:deleted:0
+		boots:deleted:0
+		heels:rejected:0 /13/parent=category.parent
+		heels:created:1`)
+	var c Category
+	k.want(k.do(Viewer, "GET", "/v1/categories/heels", nil), 200, &c)
+	if strings.Join(c.Path, " ") != "gifts heels" || c.Position != 1 {
+		t.Errorf("%+v", c)
+	}
+	check("/v1/attribute-groups:batch", `[{"code":"care"},{"code":"no no"}]`, `
+		care:created:1
+		no no:rejected:0 /1/code=attribute_group.code`)
+	check("/v1/attributes:batch", `[{"code":"wash","type":"text","group":"care"},{"code":"iron","type":"nope"},{"code":"dry","type":"text","group":"no-no"},{"code":"wash","if_match":1,"type":"text","max_length":3},{"code":"steam","type":"text"}]`, `
+		wash:created:1
+		iron:rejected:0 /1/type=attribute.type
+		dry:rejected:0 /2/group=attribute_group.unknown
+		wash:stored:2
+		steam:created:1`)
+	check("/v1/families:batch", `[{"code":"towel","attributes":[{"code":"wash"},{"code":"steam"}]},{"code":"sheet","attributes":[{"code":"iron"}]},{"code":"sheet","attributes":[{"code":"wash"}]}]`, `
+		towel:created:1
+		sheet:rejected:0 /1/attributes/0/code=attribute.unknown
+		sheet:created:1`)
+	check("/v1/attributes:batch", `[{"code":"wash","type":"number"},{"code":"wash","delete":true},{"code":"wash","if_match":2,"type":"text"}]`, `
+		wash:rejected:0 /0=attribute.shape
+		wash:rejected:0 /1=in-use
+		wash:stored:3`)
+	check("/v1/families:batch", `[{"code":"towel","delete":true},{"code":"sheet","delete":true}]`, `
+		towel:deleted:0
+		sheet:deleted:0`)
+	check("/v1/attributes:batch", `[{"code":"wash","type":"number"},{"code":"wash","delete":true},{"code":"wash","delete":true}]`, `
+		wash:stored:4
+		wash:deleted:0
+		wash:rejected:0 /2=not-found`)
+	check("/v1/locales:batch", `[{"code":"nl-BE","fallback":"nl-NL"},{"code":"it-IT"},{"code":"it-CH","fallback":"it-IT"},{"code":"it-IT","fallback":"it-CH"},{"code":"it-IT","delete":true},{"code":"it-CH","if_match":2,"fallback":"it-IT"}]`, `
+		nl-BE:created:2
+		it-IT:created:1
+		it-CH:created:2
+		it-IT:rejected:0 /3/fallback=locale.cycle
+		it-IT:rejected:0 /4=used.locale
+		it-CH:stored:2`)
+}
+
+// A batch and somebody else's changes from another process go beside each other:
+// each row starts from what there is then, and nothing of either is lost.
+func TestBatchBesideOthers(t *testing.T) {
+	t.Parallel()
+	dsn := dbtest.New(t)
+	k := newKitOn(t, dsn).seed()
+	other, err := postgres.Open(t.Context(), dsn, postgres.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(other.Close)
+	const rows = 60
+	var attributes, categories strings.Builder
+	for i := range rows {
+		fmt.Fprintf(&attributes, "{\"code\":\"a%d\",\"type\":\"text\"}\n", i)
+		fmt.Fprintf(&categories, "{\"code\":\"c%d\",\"parent\":%q}\n", i, map[bool]string{true: "", false: fmt.Sprint("c", i/8*8)}[i%8 == 0])
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for i := range rows {
+			if _, err := other.ChangeSchema(t.Context(), postgres.SchemaChange{Attributes: []pim.Attribute{{Code: fmt.Sprint("o", i), Type: pim.TypeText}}}); err != nil {
+				t.Error(err)
+			}
+			if _, _, err := other.PutCategory(t.Context(), pim.CategoryEdit{Code: fmt.Sprint("o", i)}, 0); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	for path, body := range map[string]string{"/v1/attributes:batch": attributes.String(), "/v1/categories:batch": categories.String()} {
+		if a, got := k.resources(Editor, path, body, "Content-Type", "application/x-ndjson"); a.Created != rows {
+			t.Errorf("%s: %s", path, got)
+		}
+	}
+	wg.Wait()
+	for who, s := range map[string]*postgres.Store{"the API": k.store, "the other": other} {
+		now, err := s.RefreshSchema(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range rows {
+			if now.Attributes[fmt.Sprint("a", i)] == nil || now.Attributes[fmt.Sprint("o", i)] == nil || now.Tree.Category(fmt.Sprint("c", i)) == nil || now.Tree.Category(fmt.Sprint("o", i)) == nil {
+				t.Errorf("%s does not know what was made of %d", who, i)
+			}
+		}
+	}
 }
 
 // Products of a batch are stored, or refused, each for itself, parents before

@@ -66,8 +66,13 @@ func newKit(t testing.TB, more ...func(*Config)) *kit {
 
 func newKitOn(t testing.TB, dsn string, more ...func(*Config)) *kit {
 	t.Helper()
+	return newKitWith(t, dsn, postgres.Options{}, more...)
+}
+
+func newKitWith(t testing.TB, dsn string, o postgres.Options, more ...func(*Config)) *kit {
+	t.Helper()
 	ctx := context.Background()
-	store, err := postgres.Open(ctx, dsn, postgres.Options{})
+	store, err := postgres.Open(ctx, dsn, o)
 	if err != nil {
 		t.Fatal(err)
 	}
