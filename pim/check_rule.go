@@ -96,7 +96,7 @@ func compilePattern(pattern string) (whole *regexp.Regexp, steps int, err error)
 // go on reading it.
 var mendable = map[string]bool{
 	"text.too_long": true, "text.too_short": true, "text.pattern": true, "value.range": true, "value.decimals": true, "value.too_many": true,
-	"column.unknown": true, "column.required": true, "unit.not_taken": true, "option.unknown": true, "gtin.digits": true, "gtin.length": true, "gtin.check_digit": true,
+	"column.unknown": true, "column.required": true, "row.empty": true, "unit.not_taken": true, "option.unknown": true, "gtin.digits": true, "gtin.length": true, "gtin.check_digit": true,
 }
 
 // ruled checks one value by its attribute's type and rules. What is stored

@@ -107,7 +107,7 @@ func (c *checker) table(a *attributeIndex, rows []any) (clean any, changed bool)
 
 func (c *checker) row(a *attributeIndex, row map[string]any) (clean map[string]any, changed bool) {
 	clean = make(map[string]any, len(row))
-	at := len(c.path)
+	at, before := len(c.path), len(c.problems)
 	c.path = append(c.path, "")
 	for _, code := range slices.Sorted(maps.Keys(row)) {
 		cell := row[code]
@@ -133,7 +133,7 @@ func (c *checker) row(a *attributeIndex, row map[string]any) (clean map[string]a
 		}
 	}
 	c.path = c.path[:at]
-	if len(clean) == 0 && len(row) == 0 {
+	if len(clean) == 0 && (len(row) == 0 || len(c.problems) == before) { // cells of null are none
 		c.problem("row.empty", "a row has at least one cell")
 	}
 	return clean, changed

@@ -40,6 +40,7 @@ func TestTables(t *testing.T) {
 		{`{"nutrition":[{"nutrient":"fat","per_100g":{"amount":1,"unit":"m"}}]}`, "", "unit.family /values/nutrition/0/per_100g/unit"},
 		{`{"nutrition":[{"note":"a"}]}`, "", "column.required /values/nutrition/0/nutrient"},
 		{`{"nutrition":[` + strings.Repeat(`{"nutrient":"fat"},`, 3) + `{"nutrient":"fat"}]}`, "", "value.too_many /values/nutrition"},
+		{`{"sizes":{"shop":{"en-GB":[{"s":null}]}}}`, "", "row.empty /values/sizes/shop/en-GB/0"},
 		{`{"sizes":{"shop":{"en-GB":[` + strings.Repeat(`{"s":"x"},`, 1000) + `{"s":"x"}]}}}`, "", "value.too_many /values/sizes/shop/en-GB"},
 	} {
 		clean, _, err := s.CheckValues("all", jsonValues(t, c.in), "/values")
@@ -52,6 +53,11 @@ func TestTables(t *testing.T) {
 		if again, _, err := s.CheckValues("all", clean, "/values"); clean != nil && (err != nil || !equalJSON(map[string]any(again), map[string]any(clean))) {
 			t.Errorf("%s is not clean: %v, %v", c.in, again, err)
 		}
+	}
+	// A row that was left without cells stays where it is, too.
+	bare := jsonValues(t, `{"sizes":{"shop":{"en-GB":[{}]}}}`)
+	if _, warnings, err := s.CheckEdit("all", bare, bare, "/values"); err != nil || len(warnings) != 1 || warnings[0].Code != "row.empty" {
+		t.Errorf("%v, %v", warnings, err)
 	}
 	// A column that goes leaves what is stored.
 	held := jsonValues(t, `{"nutrition":[{"nutrient":"fat","gone":1}]}`)
