@@ -199,7 +199,7 @@ var unitAliases = map[string]string{
 	"N·m": "Nm", "°": "deg",
 	"KB": "kB", "kbps": "kbit/s", "Mbps": "Mbit/s", "Gbps": "Gbit/s",
 	"nit": "cd/m2", "nits": "cd/m2", "cd/m²": "cd/m2", "ppi": "dpi",
-	"kg/m³": "kg/m3", "g/cm³": "g/cm3", "gsm": "g/m2", "g/m²": "g/m2", "pcs": "pc", "C62": "pc",
+	"kg/m³": "kg/m3", "g/cm³": "g/cm3", "gsm": "g/m2", "g/m²": "g/m2", "pcs": "pc", "C62": "pc", "EA": "pc", "NAR": "pc",
 }
 
 type measurement struct {
