@@ -195,6 +195,12 @@ func standingOf(prices []Price) (s standing) {
 	return s
 }
 
+// InForce is which of the prices of one currency and quantity counts at a moment;
+// nil: none.
+func InForce(prices []Price, at time.Time) *Price {
+	return standingOf(prices).at(at.UnixMicro())
+}
+
 func (s standing) at(t int64) *Price {
 	if p := at(s.byHand, t); p != nil {
 		return p

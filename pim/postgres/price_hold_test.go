@@ -126,6 +126,34 @@ func TestPriceTooFarIsHeld(t *testing.T) {
 	equal(h, "the history", types, []string{"price.changed anna", "price.approved anna", "price.held erp", "price.rejected anna"})
 }
 
+// The first price from a quantity on is held against what that many cost before.
+func TestFirstQuantityPriceTooFarIsHeld(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.guard(pim.PriceGuard{MaxFactor: 2, MaxShare: 0.5, Least: 1}, "A", "B", "C")
+	from := func(sku pim.SKU, quantity int, amount string) pim.PriceRow {
+		r := price(sku, "EUR", amount)
+		r.MinQuantity = quantity
+		return r
+	}
+	pounds := from("B", 10, "1")
+	pounds.Currency = "GBP" // of which there is no price at all
+	if got := h.set(from("A", 10, "1"), from("B", 10, "90"), from("C", 10, "80"), pounds); words(got) != "held changed changed changed" {
+		t.Error(got)
+	}
+	h.wantHolds("A default factor by erp 1")
+	// The nearest smaller quantity counts, not one piece.
+	if got := h.set(from("B", 100, "40"), from("C", 100, "60"), from("A", 5, "60")); words(got) != "held changed changed" {
+		t.Error(got)
+	}
+	if got := h.set(from("A", 10, "40")); words(got) != "changed" {
+		t.Error(got)
+	}
+	h.wantHolds("B default factor by erp 40")
+	h.approve(HoldFilter{SKU: "B"})
+	h.wantPrices("B", "default EUR 100", "default EUR 10 90", "default EUR 100 40", "default GBP 10 1")
+}
+
 func TestTooManyPricesAreHeld(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)

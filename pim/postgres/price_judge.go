@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/govalues/decimal"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/sluicehub/sluice/pim"
@@ -76,7 +77,15 @@ func (p *pricePlan) list(ctx context.Context, tx pgx.Tx, list string, makes int)
 		}
 		for of, g := range groups {
 			g.derive(slices.DeleteFunc(slices.Clone(made), func(m pim.Price) bool { return groupOf(&m) != of }), p.book.now)
-			g.judged = guard.limits.Judge(g.have, g.after, x.was[of], p.book.now)
+			was := x.was[of]
+			first := was == nil && len(g.have) == 0
+			if first {
+				was = fewer(x.Prices, of, p.book.now)
+			}
+			g.judged = guard.limits.Judge(g.have, g.after, was, p.book.now)
+			if first {
+				g.judged.Moves = false // no price that there was is another one
+			}
 			g.again = g.hold != nil && g.hold.sameAs(g)
 			plans = append(plans, g)
 		}
@@ -85,6 +94,28 @@ func (p *pricePlan) list(ctx context.Context, tx pgx.Tx, list string, makes int)
 		return nil
 	}
 	return p.judge(ctx, tx, list, guard, plans)
+}
+
+// fewer is what a product costs from a smaller quantity on, the nearest of which there
+// is a price: what is paid as long as the quantity has none of its own. nil: nothing.
+func fewer(prices []pim.Price, of priceGroup, now time.Time) *decimal.Decimal {
+	below := map[priceGroup][]pim.Price{}
+	for i := range prices {
+		if g := groupOf(&prices[i]); g.list == of.list && g.currency == of.currency && g.quantity < of.quantity {
+			below[g] = append(below[g], prices[i])
+		}
+	}
+	var at *pim.Price
+	nearest := 0
+	for g, list := range below {
+		if x := pim.InForce(list, now); x != nil && g.quantity > nearest {
+			at, nearest = x, g.quantity
+		}
+	}
+	if at == nil {
+		return nil
+	}
+	return &at.Amount
 }
 
 // byHand applies what is set by hand.
