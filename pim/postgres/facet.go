@@ -58,7 +58,7 @@ func (s *Store) Facets(ctx context.Context, q *Search, f ProductFilter, fields [
 		if err := s.searchArgs(ctx, *q, args); err != nil {
 			return nil, fmt.Errorf("count facets: %w", err)
 		}
-		b.WriteString(searched(where) + ", hits as materialized (select p.id" + from + " where p.id in (select product_id from found) limit @limit)")
+		b.WriteString(searched(where, facetProducts+1) + ", hits as materialized (select p.id" + from + " where p.id in (select product_id from found) limit @limit)")
 	} else {
 		b.WriteString("hits as materialized (select p.id" + from + " where p.deleted_at is " + where + " order by p.id limit @limit)")
 	}

@@ -114,10 +114,11 @@ func (s *Store) searchQuery(ctx context.Context, q Search) (string, error) {
 func lexeme(word string) string { return "'" + strings.ReplaceAll(word, "'", "''") + "'" }
 
 // searched are the products that a search finds, by what matched and how well.
-// where are other conditions on p and parent: what they leave out is no candidate.
-func searched(where string) string {
+// where are other conditions on p and parent: what they leave out is no candidate,
+// of which at most so many of each kind are looked at.
+func searched(where string, most int) string {
 	const from = ` join product p on p.id = c.product_id left join product parent on parent.id = p.parent_id left join product root on root.id = parent.parent_id where p.deleted_at is `
-	limit := ` limit ` + strconv.Itoa(searchCandidates)
+	limit := ` limit ` + strconv.Itoa(most)
 	return `
 found as (
     select product_id, max(match) as match, max(score) as score from (
@@ -176,7 +177,7 @@ func (s *Store) Search(ctx context.Context, q Search, f ProductFilter, page Page
 	if f.NoOffers {
 		offers = "null::jsonb, null::jsonb"
 	}
-	sql := "with " + searched(where) + " select " + productColumns + ", " + offers + f.share() + ", h.match, h.score" +
+	sql := "with " + searched(where, searchCandidates) + " select " + productColumns + ", " + offers + f.share() + ", h.match, h.score" +
 		" from found h join product p on p.id = h.product_id left join product parent on parent.id = p.parent_id left join product root on root.id = parent.parent_id left join product_offer o on o.product_id = p.id" + f.weighed +
 		" where true" + after + " order by " + order + " limit @limit"
 	rows, err := s.pool.Query(ctx, sql, pgx.QueryExecModeDescribeExec, args) // planned for its values: see Products
