@@ -248,3 +248,15 @@ func SearchLanguage(l Locale) string {
 	}
 	return "simple"
 }
+
+// OneSlip reports whether a and b differ in one letter that is missing, too many or
+// another one, or in two neighbours that changed places.
+func OneSlip(a, b []rune) bool {
+	for len(a) > 0 && len(b) > 0 && a[0] == b[0] {
+		a, b = a[1:], b[1:]
+	}
+	for len(a) > 0 && len(b) > 0 && a[len(a)-1] == b[len(b)-1] {
+		a, b = a[:len(a)-1], b[:len(b)-1]
+	}
+	return len(a)+len(b) == 1 || len(a) == 1 && len(b) == 1 || len(a) == 2 && len(b) == 2 && a[0] == b[1] && a[1] == b[0]
+}

@@ -46,3 +46,15 @@ func TestSearchDocuments(t *testing.T) {
 		t.Errorf("%v", words)
 	}
 }
+
+func TestOneSlip(t *testing.T) {
+	t.Parallel()
+	for pair, want := range map[string]bool{
+		"lmap lamp": true, "lapm lamp": true, "lam lamp": true, "laamp lamp": true, "lump lamp": true, "lamp lamp": false, "lmpa lamp": false, "pmal lamp": false, "aa aaa": true, "ab ba": true, "abc cba": false, "größe grösse": false, "grösse grüsse": true,
+	} {
+		a, b, _ := strings.Cut(pair, " ")
+		if OneSlip([]rune(a), []rune(b)) != want || OneSlip([]rune(b), []rune(a)) != want {
+			t.Errorf("%s: %v", pair, !want)
+		}
+	}
+}

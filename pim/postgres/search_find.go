@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -87,27 +88,68 @@ func (s *Store) searchQuery(ctx context.Context, q Search) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	var (
-		word, stem string
-		known      bool
-		like       []string
-		all        []string
-	)
-	_, err = pgx.ForEachRow(rows, []any{&word, &stem, &known, &like}, func() error {
-		if stem == "" {
-			return nil // a word such as "the", which documents have without saying anything by it
+	type found struct {
+		Word, Stem string
+		Known      bool
+		Like       []string
+	}
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[found])
+	if err != nil {
+		return "", err
+	}
+	var all []string
+	for _, w := range list {
+		if w.Stem == "" {
+			continue // a word such as "the", which documents have without saying anything by it
 		}
-		forms := []string{lexeme(word) + ":*", "(" + stem + ")"}
-		if whole[word] { // of the many that begin as all SKUs do, each would be looked at
-			forms[0] = lexeme(word)
+		forms := []string{lexeme(w.Word) + ":*", "(" + w.Stem + ")"}
+		if whole[w.Word] { // of the many that begin as all SKUs do, each would be looked at
+			forms[0] = lexeme(w.Word)
 		}
-		for _, l := range like {
-			forms = append(forms, lexeme(l))
+		if !w.Known {
+			near, err := s.nearWords(ctx, w.Word)
+			if err != nil {
+				return "", err
+			}
+			w.Like = append(near, w.Like...)
+		}
+		for i, l := range w.Like {
+			if i < mostLike && !slices.Contains(w.Like[:i], l) {
+				forms = append(forms, lexeme(l))
+			}
 		}
 		all = append(all, "("+strings.Join(forms, " | ")+")")
-		return nil
-	})
-	return strings.Join(all, " & "), err
+	}
+	return strings.Join(all, " & "), nil
+}
+
+// mostLike is how many words are looked for in place of one that nobody has.
+const mostLike = 3
+
+// sqlNearWords are the words of about the length of another that begin as it does.
+const sqlNearWords = `
+select word from search_word where word >= @first collate "C" and word < (@first || U&'\FFFF') collate "C" and length(word) between @least and @most limit 20000`
+
+// nearWords are words that a slip of the finger makes of another: two letters
+// that changed places, one that is missing, too many or another one, behind the
+// first; the likeness of trigrams passes over most of these in short words.
+func (s *Store) nearWords(ctx context.Context, word string) (near []string, err error) {
+	letters := []rune(word)
+	if len(letters) < 4 {
+		return nil, nil
+	}
+	rows, err := s.pool.Query(ctx, sqlNearWords, pgx.NamedArgs{"first": string(letters[:1]), "least": len(letters) - 1, "most": len(letters) + 1})
+	if err != nil {
+		return nil, err
+	}
+	words, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	for _, w := range words {
+		if pim.OneSlip(letters, []rune(w)) {
+			near = append(near, w)
+		}
+	}
+	slices.Sort(near)
+	return near[:min(len(near), mostLike)], err
 }
 
 // lexeme is a word in a tsquery.

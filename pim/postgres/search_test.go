@@ -69,6 +69,7 @@ func TestSearch(t *testing.T) {
 		"lam":               "L-1 L-10 X", // the beginning of a word
 		"the lamp":          "L-1 L-10 X", // a word that says nothing
 		"vermillion lamp":   "L-10",       // a typing error
+		"dsek lmap":         "L-1",        // short words, too
 		"chair":             "PARENT VAR", // what it inherits
 		"teal chair":        "VAR",
 		"desk-lam":          "L-1", // words that are written together are whole ones, but for the last
