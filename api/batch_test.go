@@ -260,5 +260,20 @@ func TestBatchOfProducts(t *testing.T) {
 	if _, err := k.store.Product(t.Context(), "V"); err == nil || k.count("event") == 0 {
 		t.Error(err)
 	}
+	// A row from an older revision goes through where it names nothing that has changed since, and is else told what has.
+	k.want(k.do(Editor, "PUT", "/v1/products/S", `{"family":"shoe","values":{"count":1}}`), 201, nil)
+	k.want(k.do(Editor, "PATCH", "/v1/products/S", `{"values":{"count":2}}`), 200, nil)
+	a = check("", `[{"sku":"S","if_match":1,"values":{"name":{"en-GB":"Shoe"}}}]`, `
+		S:changed:3:0`)
+	if u := a.Results[0].Unseen; len(u) != 1 || u[0].Field != "values.count" {
+		t.Errorf("unseen %+v", u)
+	}
+	a = check("", `[{"sku":"S","if_match":1,"values":{"count":5}}]`, `
+		S:rejected:3:0 /0=stale`)
+	if c := a.Results[0].Changes; len(c) != 2 || c[0].Field != "values.count" || c[1].Field != "values.name.en-GB" {
+		t.Errorf("changes %+v", c)
+	}
+	check("?mode=put", `[{"sku":"S","if_match":1,"family":"shoe","values":{}}]`, `
+		S:rejected:3:0 /0=stale`)
 	k.want(k.do(Integration, "POST", "/v1/products:batch", `[]`), 403, nil)
 }

@@ -59,5 +59,7 @@ func badTag() *Problem {
 }
 
 func stale(current int64) *Problem {
-	return problem(http.StatusPreconditionFailed, "stale", "it is at revision "+strconv.FormatInt(current, 10)+" now").with("ETag", etag(current))
+	p := problem(http.StatusPreconditionFailed, "stale", "it is at revision "+strconv.FormatInt(current, 10)+" now").with("ETag", etag(current))
+	p.Revision = current
+	return p
 }

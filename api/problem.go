@@ -28,9 +28,9 @@ type Problem struct {
 	Detail   string  `json:"detail,omitempty"`
 	Instance string  `json:"instance,omitempty" format:"uri" doc:"Names the request in the log of the server"`
 	Errors   []Fault `json:"errors,omitempty" doc:"Every fault of the request, at most 100"`
-	// Of a product's 412.
+	// Of a 412.
 	Revision int64             `json:"revision,omitempty" doc:"The revision there is, as ETag says it"`
-	Changes  []pim.FieldChange `json:"changes,omitempty" doc:"What others changed since the revision that If-Match names, where that is known"`
+	Changes  []pim.FieldChange `json:"changes,omitempty" doc:"Of a product or record: what others changed since the revision that If-Match names, where that is known"`
 
 	header http.Header
 }

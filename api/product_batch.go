@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -30,6 +31,9 @@ type ProductResult struct {
 	Revision int64         `json:"revision,omitempty" doc:"The content revision now; of a stale row the one there is"`
 	Warnings []pim.Problem `json:"warnings,omitempty"`
 	Problems []pim.Problem `json:"problems,omitempty"`
+	// Of a row with if_match.
+	Unseen  []pim.FieldChange `json:"unseen,omitempty" doc:"What others changed since the revision that if_match names, and the row does not touch"`
+	Changes []pim.FieldChange `json:"changes,omitempty" doc:"Of a row that was rejected as stale: what others changed since that revision"`
 }
 
 type productBatch struct {
@@ -97,6 +101,15 @@ func (s *server) batchProducts(ctx context.Context, in *productBatch) (*answer[P
 			switch {
 			case err != nil: // the house's fault: what stands in other rounds is told all the same
 				r.Status, r.Problems = "rejected", rowProblems(i, s.problem(ctx, err))
+			case errors.Is(done[k].Err, postgres.ErrStale):
+				// As a PATCH from an older revision: it may mean the same at the newest.
+				now, unseen, err := s.apply(ctx, part[k], etag(part[k].IfMatch))
+				if err != nil {
+					p := s.problem(ctx, err)
+					r.Status, r.Revision, r.Changes, r.Problems = "rejected", p.Revision, p.Changes, rowProblems(i, p)
+					continue
+				}
+				r.Status, r.Revision, r.Warnings, r.Unseen = productStatus(part[k], now), now.Rev, now.Warnings, unseen
 			case done[k].Err != nil:
 				p := s.problem(ctx, s.refused(ctx, part[k], part[k].IfMatch, done[k].Err))
 				r.Status, r.Revision, r.Problems = "rejected", p.Revision, rowProblems(i, p)

@@ -43,7 +43,9 @@ type RecordAnswer struct {
 	Created  bool          `json:"created"`
 	Changed  bool          `json:"changed" doc:"false: it stood so already, and nothing is sent to anybody"`
 	Warnings []pim.Problem `json:"warnings,omitempty" doc:"Doubts that do not keep values out"`
-	Problems []pim.Problem `json:"problems,omitempty" doc:"In a batch: why the row was refused, with pointers into the body"`
+	// Of a PATCH whose author saw an older revision.
+	Unseen   []pim.FieldChange `json:"unseen,omitempty" doc:"What others changed since the revision that If-Match named, and this PATCH did not touch; then there is no ETag, for the client has not seen all of the record"`
+	Problems []pim.Problem     `json:"problems,omitempty" doc:"In a batch: why the row was refused, with pointers into the body"`
 }
 
 // RecordsAnswer is what became of a batch of edits of records.
@@ -79,6 +81,7 @@ type recordEdited struct {
 type listRecords struct {
 	EntityPath
 	Paging
+	Sorting
 	Q string `query:"q" maxLength:"256" doc:"Part of a code or of a label, in any case"`
 }
 
@@ -259,15 +262,55 @@ func (s *server) editRecord(ctx context.Context, in *editRecord, mode postgres.E
 		return nil, err
 	}
 	var a *recordEdited
-	err = s.atRevision(in.IfMatch, s.recordRevision(ctx, in.RecordPath), func(rev int64) error {
-		e.IfMatch = rev
-		r, err := s.oneRecord(ctx, in.Entity, e)
-		if err == nil {
-			a = answerRecord(r)
+	at := func(ifMatch string) error {
+		return s.atRevision(ifMatch, s.recordRevision(ctx, in.RecordPath), func(rev int64) error {
+			e.IfMatch = rev
+			r, err := s.oneRecord(ctx, in.Entity, e)
+			if err == nil {
+				a = answerRecord(r)
+			}
+			return err
+		})
+	}
+	err = at(in.IfMatch)
+	for race := 0; isStale(err) && race <= maxRaces; race++ {
+		ifMatch, unseen, p := s.rebaseRecord(ctx, in, e, err)
+		if ifMatch == "" {
+			return nil, p
 		}
-		return err
-	})
+		if err = at(ifMatch); err == nil && len(unseen) > 0 {
+			a.ETag, a.Body.Unseen = "", unseen
+		}
+	}
 	return a, err
+}
+
+// isStale reports an edit from an older revision than there is.
+func isStale(err error) bool {
+	p, ok := errors.AsType[*Problem](err)
+	return ok && p.Status == http.StatusPreconditionFailed && p.Revision != 0
+}
+
+// rebaseRecord moves a merge patch to the revision there is now, when nothing that it
+// names has changed since the one that its author saw; else ifMatch is "", and the
+// refusal tells what has.
+func (s *server) rebaseRecord(ctx context.Context, in *editRecord, e postgres.RecordEdit, refusal error) (ifMatch string, unseen []pim.FieldChange, err error) {
+	want, _ := parseIfMatch(in.IfMatch)
+	if want.any || len(want.revisions) != 1 {
+		return "", nil, refusal
+	}
+	now, changes, err := s.Store.RecordChanges(ctx, in.Entity, in.Code, want.revisions[0])
+	switch {
+	case errors.Is(err, postgres.ErrNotFound):
+		return "", nil, refusal
+	case err != nil:
+		return "", nil, err
+	case e.Mode == postgres.Patch && s.Store.UntouchedRecord(in.Entity, changes, &e):
+		return etag(now), changes, nil
+	}
+	p := stale(now)
+	p.Changes = changes
+	return "", nil, p
 }
 
 func answerRecord(r postgres.RecordResult) *recordEdited {

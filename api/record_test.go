@@ -33,7 +33,23 @@ func TestReferenceEntities(t *testing.T) {
 	if a.Revision != 2 || !a.Changed {
 		t.Errorf("%+v", a)
 	}
-	k.want(k.do(Editor, "PATCH", acme, `{"values":{"country":"NL"}}`, "If-Match", `"1"`), 412, nil)
+	// A patch of what somebody else has changed is told what that was; one of something else goes through.
+	var p Problem
+	k.want(k.do(Editor, "PATCH", acme, `{"values":{"story":{"en-GB":"New"}}}`, "If-Match", `"1"`), 412, &p)
+	var fields []string
+	for _, c := range p.Changes {
+		fields = append(fields, c.Field)
+	}
+	if p.Revision != 2 || strings.Join(fields, " ") != "labels.de-DE labels.en-GB values.story.en-GB" || p.Changes[2].Old != "Old" || p.Changes[2].New != nil {
+		t.Errorf("%+v", p)
+	}
+	a = RecordAnswer{}
+	r = k.want(k.do(Editor, "PATCH", acme, `{"values":{"country":"NL"},"labels":{"fr-FR":null}}`, "If-Match", `"1"`), 200, &a)
+	if a.Changed || a.Revision != 2 || len(a.Unseen) != 3 || r.Header.Get("ETag") != "" {
+		t.Errorf("%+v %s", a, r.Header.Get("ETag"))
+	}
+	k.want(k.do(Editor, "PUT", acme, `{"values":{"country":"NL"}}`, "If-Match", `"1"`), 412, &p)
+	k.want(k.do(Editor, "PATCH", acme, `{"values":{"country":"NL"}}`, "If-Match", `"7"`), 412, nil)
 	k.refused(k.do(Editor, "PATCH", acme, `{"values":{"size":"1"}}`), 422, "/values/size", "attribute.unknown")
 	k.refused(k.do(Editor, "PATCH", acme, `{"name":"x"}`), 422, "/name", "field.unknown")
 	k.refused(k.do(Editor, "PUT", acme, `{"code":"umbra"}`), 422, "/code", "field.address")

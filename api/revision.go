@@ -168,7 +168,7 @@ func (s *server) behind(ctx context.Context, e postgres.Edit, seen, now int64) (
 // same, and nobody need try again. It gives what has changed; nil where the edit
 // has to be refused.
 func (s *server) rebase(ctx context.Context, e *postgres.Edit, seen int64) (unseen []pim.FieldChange, err error) {
-	if e.Mode != postgres.Patch {
+	if e.Mode != postgres.Patch && e.Mode != postgres.Merge {
 		return nil, nil
 	}
 	now, err := s.Store.ProductRevision(ctx, e.SKU)
@@ -194,7 +194,6 @@ func (s *server) staleEdit(ctx context.Context, e postgres.Edit, seen int64) err
 		return problem(http.StatusPreconditionFailed, "stale", "there is no such product")
 	}
 	p := stale(now)
-	p.Revision = now
 	if p.Changes, err = s.behind(ctx, e, seen, now); err != nil {
 		return err
 	}

@@ -58,6 +58,29 @@ func (s *Schema) FieldChanges(before, after State) []FieldChange {
 	return list
 }
 
+// RecordChanges gives what differs between two states of a record, of which s is
+// the RecordSchema, as FieldChanges does: labels.en-GB, values.story.en-GB.
+func (s *Schema) RecordChanges(oldLabels, labels map[Locale]string, before, after Values) []FieldChange {
+	list := []FieldChange{}
+	add := func(field string, old, new any) { list = append(list, FieldChange{field, old, new}) }
+	all := map[Locale]bool{}
+	for _, m := range []map[Locale]string{oldLabels, labels} {
+		for l := range m {
+			all[l] = true
+		}
+	}
+	for _, l := range slices.Sorted(maps.Keys(all)) {
+		if oldLabels[l] != labels[l] {
+			add("labels."+string(l), orNull(oldLabels[l]), orNull(labels[l]))
+		}
+	}
+	changed, _ := Diff(before, after, s)
+	for _, code := range slices.Sorted(maps.Keys(changed)) {
+		eachScope("values."+code, changed[code].Old, changed[code].New, s.scopesOf(code), add)
+	}
+	return list
+}
+
 func orNull(s string) any {
 	if s == "" {
 		return nil

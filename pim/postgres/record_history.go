@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -58,6 +59,66 @@ func (s *Store) RecordHistory(ctx context.Context, entity, code string, page Pag
 		next = fmt.Sprint(list[len(list)-1].ID)
 	}
 	return list, next, nil
+}
+
+// RecordChanges are what a record's revision and the one there is now differ in, and
+// which that is. ErrNotFound: there is no such record, or the revision is none that
+// was ever shown, or is kept no more.
+func (s *Store) RecordChanges(ctx context.Context, entity, code string, from int64) (now int64, list []pim.FieldChange, err error) {
+	r, err := s.Record(ctx, entity, code)
+	if err != nil {
+		return 0, nil, err
+	}
+	fail := func(err error) (int64, []pim.FieldChange, error) {
+		if errors.Is(err, pgx.ErrNoRows) {
+			err = ErrNotFound
+		}
+		return r.Rev, nil, fmt.Errorf("revision %d of record %s of %s: %w", from, code, entity, err)
+	}
+	var (
+		kind        string
+		old, values []byte
+		labels      map[pim.Locale]string
+	)
+	err = s.pool.QueryRow(ctx, sqlRecordState, pgx.NamedArgs{"ref": storable(pim.RecordRef(entity, code)), "rev": from}).Scan(&kind, &old, &values)
+	if err == nil && (kind == string(pim.EventRecordDeleted) || from > r.Rev) {
+		err = ErrNotFound
+	}
+	if err == nil {
+		err = json.Unmarshal(old, &labels)
+	}
+	if err != nil {
+		return fail(err)
+	}
+	before, err := pim.DecodeStored(values)
+	if err != nil {
+		return fail(err)
+	}
+	after, err := pim.DecodeStored(r.Values)
+	if err != nil {
+		return fail(err)
+	}
+	of := s.Schema().RecordSchema(entity)
+	if of == nil {
+		return fail(ErrNotFound)
+	}
+	return r.Rev, of.RecordChanges(labels, r.Labels, before, after), nil
+}
+
+// UntouchedRecord reports whether e, a merge patch, names nothing of what changed
+// since its author looked: then it means the same now.
+func (s *Store) UntouchedRecord(entity string, changes []pim.FieldChange, e *RecordEdit) bool {
+	of := s.Schema().RecordSchema(entity)
+	if of == nil {
+		return false
+	}
+	fields := of.PatchFields(e.Values)
+	for l := range e.Labels {
+		fields = append(fields, "labels."+string(l))
+	}
+	return !slices.ContainsFunc(changes, func(c pim.FieldChange) bool {
+		return slices.ContainsFunc(fields, func(f string) bool { return pim.SameField(f, c.Field) })
+	})
 }
 
 // RestoreRecord makes a record what it was at a revision, of a deletion what it was
