@@ -136,7 +136,7 @@ func (c *converter) item(it *item, id identity, again bool) made {
 	} else if id.trimmed {
 		note(rec, pim.SeverityWarning, problem{column: c.skuName, value: id.sku, code: "sku.space", text: "spaces around the SKU were taken off"})
 	}
-	e := &postgres.Edit{SKU: pim.SKU(id.sku), Mode: postgres.Merge, Family: &c.family, KeepFamily: c.made, Values: make(pim.Values, len(c.targets))}
+	e := &postgres.Edit{SKU: pim.SKU(id.sku), Mode: postgres.Merge, Family: &c.family, KeepFamily: c.made, Spare: c.skuCode, Values: make(pim.Values, len(c.targets))}
 	if c.surveyed.layout == &own {
 		m.offers = c.ownItem(rec, e, refuse)
 		switch {

@@ -180,3 +180,36 @@ func TestLocaleRowsOffers(t *testing.T) {
 		}
 	}
 }
+
+// A file of prices and stock is for products of any family, and leaves neither a
+// family nor an attribute behind.
+func TestPricesOfAnyFamily(t *testing.T) {
+	t.Parallel()
+	store := openStore(t)
+	im := importer(store)
+	im.chunkRows = 2
+	runImport(t, im, "fruit.csv", Options{}, "ean,name\n4006381333931,Apple\n")
+	runImport(t, im, "tools.csv", Options{SKUColumn: "code"}, "code,size\nT-1,4\nT-2,5\n")
+	families, attributes := count(t, store, `select count(*) from family`), count(t, store, `select count(*) from attribute`)
+	const file = "sku,price-EUR,stock\n4006381333931,1.50,3\nT-1,9.00,4\nT-2,8.00,5\n"
+	run, found := runImport(t, im, "prices.csv", Options{}, file)
+	if run.Changed != 3 || run.Rejected != 0 {
+		t.Errorf("%+v %+v", run, found)
+	}
+	if run, _ := runImport(t, im, "prices.csv", Options{}, file); run.Unchanged != 3 {
+		t.Errorf("again: %+v", run)
+	}
+	if f, a := count(t, store, `select count(*) from family`), count(t, store, `select count(*) from attribute`); f != families || a != attributes {
+		t.Errorf("%d families and %d attributes, before there were %d and %d", f, a, families, attributes)
+	}
+	if p, err := store.Product(t.Context(), "T-2"); err != nil || p.Family != "tools" || len(p.Prices) != 1 || len(p.Stock) != 1 || strings.Contains(string(p.Values), `"sku"`) {
+		t.Errorf("%+v, %v", p, err)
+	}
+	// What is not there yet is made, as by any file; the others keep their families.
+	if run, found := runImport(t, im, "prices.csv", Options{}, file+"NEW,2.00,1\n"); run.Created != 1 || run.Unchanged != 3 || run.Rejected != 0 {
+		t.Errorf("%+v %+v", run, found)
+	}
+	if p, err := store.Product(t.Context(), "NEW"); err != nil || p.Family != "prices" {
+		t.Errorf("%+v, %v", p, err)
+	}
+}

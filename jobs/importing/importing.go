@@ -268,6 +268,9 @@ func (w *writer) grow(ctx context.Context, c *part) (err error) {
 		c.ready, err = w.im.store.PrepareImport(ctx, w.run.Actor, nil, postgres.ImportOffers{})
 		return err
 	}
+	if w.plan.skuAlone && !slices.ContainsFunc(results, func(r postgres.EditResult) bool { return r.Err == nil && r.Created }) {
+		return nil // prices and stock of products that are there need no family
+	}
 	return w.change(ctx)
 }
 

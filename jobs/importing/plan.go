@@ -33,6 +33,8 @@ type plan struct {
 	skuColumn int  // -1: from skuExpr
 	skuExpr   *expression
 	skuName   string
+	skuCode   string // attribute that has the SKU, too; "": none
+	skuAlone  bool   // it is the only attribute
 	targets   []target
 	places    map[string]int // "code" or "code/locale" → target
 	needsRow  bool           // some expression is evaluated
@@ -482,6 +484,9 @@ func (p *planner) note(column, code, text string) {
 func (p *planner) finish() *plan {
 	for _, t := range p.targets {
 		p.needsRow = p.needsRow || t.expr != nil
+		if t.column >= 0 && t.column == p.skuColumn && t.attr != nil {
+			p.skuCode, p.skuAlone = t.attr.Code, len(p.targets) == 1
+		}
 	}
 	for name := range p.fields {
 		p.needsRow = p.needsRow || isOffer(name) || name == MapSKU || name == MapParent

@@ -25,12 +25,15 @@ const (
 
 // Edit is one product's wanted change. In Patch and Merge, nil fields stay.
 type Edit struct {
-	SKU           pim.SKU
-	Mode          EditMode
-	IfMatch       int64 // the content revision the caller saw; 0: any
-	IfNoneMatch   bool  // only when there is no such product yet
-	Family        *string
-	KeepFamily    bool     // Family is for a product that is not there yet
+	SKU         pim.SKU
+	Mode        EditMode
+	IfMatch     int64 // the content revision the caller saw; 0: any
+	IfNoneMatch bool  // only when there is no such product yet
+	Family      *string
+	KeepFamily  bool // Family is for a product that is not there yet
+	// Spare is an attribute whose value is left out where a product that keeps its
+	// family has none such: it says no more than the SKU does.
+	Spare         string
 	Parent        *pim.SKU // of a variant; once the product exists, another sub-model of its root model alone
 	FamilyVariant *string  // of a root model; a sub-model has its parent's
 	Enabled       *bool

@@ -143,15 +143,16 @@ func (w *editor) upsert(at int, e *Edit, was *current, exists bool, result *Edit
 	}
 	w.setFields(e, exists, &next, add)
 
-	afterValues := e.Values
+	values := w.spared(e, exists, next.Family)
+	afterValues := values
 	if e.Mode != Put {
-		afterValues = pim.PatchValues(before, e.Values)
+		afterValues = pim.PatchValues(before, values)
 	}
 	clean, warnings, err := w.schema.CheckEdit(next.Family, afterValues, before, "/values")
 	own, pruned := before, false
 	if err != nil && exists && next.Family == was.Family && e.Mode != Put {
-		if own, pruned = w.prune(before, e.Values, next.Family); pruned {
-			afterValues = pim.PatchValues(own, e.Values)
+		if own, pruned = w.prune(before, values, next.Family); pruned {
+			afterValues = pim.PatchValues(own, values)
 			clean, warnings, err = w.schema.CheckEdit(next.Family, afterValues, own, "/values")
 		}
 	}
@@ -264,6 +265,20 @@ func (w *editor) upsert(at int, e *Edit, was *current, exists bool, result *Edit
 	wr.event = pim.EventProductUpdated
 	wr.data = mustJSON(ch)
 	return wr, nil
+}
+
+// spared are an edit's values without what it can spare.
+func (w *editor) spared(e *Edit, exists bool, family string) pim.Values {
+	if _, given := e.Values[e.Spare]; !given || !exists || !e.KeepFamily {
+		return e.Values
+	}
+	f := w.schema.Families[family]
+	if f == nil || slices.ContainsFunc(f.Attributes, func(a pim.FamilyAttribute) bool { return a.Code == e.Spare }) {
+		return e.Values
+	}
+	values := maps.Clone(e.Values)
+	delete(values, e.Spare)
+	return values
 }
 
 type adder = func(pointer, code, format string, args ...any)
