@@ -73,6 +73,6 @@ type Event struct {
 	SKU      SKU             `json:"sku"`
 	Revision int64           `json:"revision" doc:"The changed lane's revision after the change"`
 	Lanes    []Lane          `json:"lanes"`
-	Actor    string          `json:"actor" doc:"Name of the API key, or of the import"`
+	Actor    string          `json:"actor" doc:"Name of the API key, or of what else did it; of an import also its number: ERP, import 12"`
 	Data     json.RawMessage `json:"data" doc:"What changed: the patch, and what stood there before"`
 }

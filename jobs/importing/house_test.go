@@ -2,10 +2,12 @@ package importing
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
 	"github.com/sluicehub/sluice/pim"
+	"github.com/sluicehub/sluice/pim/postgres"
 )
 
 // What an import of nothing leaves behind: no family, and no attributes.
@@ -177,6 +179,22 @@ func TestLocaleRowsOffers(t *testing.T) {
 		}
 		if n := count(t, store, `select sum(on_hand)::bigint from stock`); n != 10 {
 			t.Errorf("chunks of %d: stock %d", rows, n)
+		}
+	}
+}
+
+// History tells which import a change is of.
+func TestHistoryNamesTheImport(t *testing.T) {
+	t.Parallel()
+	store := openStore(t)
+	run, _ := runImport(t, importer(store), "fruit.csv", Options{}, "sku,name,price-EUR\nA,Apple,1.50\n")
+	events, _, err := store.History(t.Context(), "A", postgres.Page{})
+	if err != nil || len(events) != 2 {
+		t.Fatalf("%+v, %v", events, err)
+	}
+	for _, e := range events {
+		if want := fmt.Sprintf("%s, import %d", run.Actor, run.ID); e.Actor != want || run.Actor == "" {
+			t.Errorf("%s is by %q, not %q", e.Type, e.Actor, want)
 		}
 	}
 }

@@ -242,6 +242,11 @@ func hand(ctx context.Context, to chan<- *part, c *part) error {
 	}
 }
 
+// actor is who history says made the import's changes, and by which import.
+func (w *writer) actor() string {
+	return fmt.Sprintf("%s, import %d", w.run.Actor, w.run.ID)
+}
+
 func (w *writer) prepare(ctx context.Context, c *part) (err error) {
 	if w.dry {
 		return nil
@@ -251,7 +256,7 @@ func (w *writer) prepare(ctx context.Context, c *part) (err error) {
 			return err
 		}
 	}
-	c.ready, err = w.im.store.PrepareImport(ctx, w.run.Actor, c.edits, c.offers)
+	c.ready, err = w.im.store.PrepareImport(ctx, w.actor(), c.edits, c.offers)
 	return err
 }
 
@@ -265,7 +270,7 @@ func (w *writer) grow(ctx context.Context, c *part) (err error) {
 	}
 	if !slices.ContainsFunc(results, func(r postgres.EditResult) bool { return r.Err == nil }) {
 		c.refused = results
-		c.ready, err = w.im.store.PrepareImport(ctx, w.run.Actor, nil, postgres.ImportOffers{})
+		c.ready, err = w.im.store.PrepareImport(ctx, w.actor(), nil, postgres.ImportOffers{})
 		return err
 	}
 	if w.plan.skuAlone && !slices.ContainsFunc(results, func(r postgres.EditResult) bool { return r.Err == nil && r.Created }) {
