@@ -328,8 +328,8 @@ func limits(kind *connectors.Kind, ch *postgres.Channel, known []pim.Problem) (p
 	l := kind.Limits
 	ch.Batch = int(set("/batch", int64(ch.Batch), int64(l.Batch), 1, int64(max(kind.MaxBatch, l.Batch)), count))
 	ch.Concurrency = int(set("/concurrency", int64(ch.Concurrency), int64(l.Concurrency), 1, maxConcurrency, count))
-	ch.Timeout = time.Duration(set("/timeout_seconds", int64(ch.Timeout), int64(l.Timeout), int64(minTime), int64(maxTimeout), clock))
-	ch.Settle = time.Duration(set("/settle_seconds", int64(ch.Settle), int64(l.Settle), int64(minTime), int64(maxSettle), clock))
+	ch.Timeout = time.Duration(set("/timeout_seconds", int64(ch.Timeout), int64(l.Timeout), int64(minTime), int64(max(maxTimeout, l.Timeout)), clock))
+	ch.Settle = time.Duration(set("/settle_seconds", int64(ch.Settle), int64(l.Settle), int64(minTime), int64(max(maxSettle, l.Settle)), clock))
 	return problems
 }
 
