@@ -341,6 +341,13 @@ func TestExplainsBeforeAnythingWorks(t *testing.T) {
 	r.is("A", pim.Content, jobs.ReasonMarking)
 	r.work() // and all of it comes to an end by itself
 	r.is("A", pim.Content, jobs.ReasonAccepted)
+	// Nothing but a mistake of somebody's takes a listing away, and then it is told.
+	if _, err := r.store.Pool().Exec(r.ctx, `delete from listing l using product p where p.id = l.product_id and p.sku = 'A' and l.lane = $1`, pim.Content); err != nil {
+		t.Fatal(err)
+	}
+	if l, _ := r.is("A", pim.Content, jobs.ReasonUnlisted); !strings.Contains(l.Text, "resync") {
+		t.Errorf("%+v", l)
+	}
 }
 
 // What was refused says by whom and why, and what waits for it says so, too;

@@ -317,7 +317,11 @@ func TestWithdrawalOfWhatIsFilteredOut(t *testing.T) {
 			if got := fmt.Sprint(sent(fake, "A")[before:]); got != told {
 				t.Errorf("told %s, want %s", got, told)
 			}
-			if x := r.explain("A", pim.Content); !x.Reason.Fine() || !strings.Contains(x.Text, "no field any more") {
+			want := jobs.ReasonWithdrawn
+			if policy == pim.WithdrawZeroStock {
+				want = jobs.ReasonSoldOut
+			}
+			if x := r.explain("A", pim.Content); x.Reason != want || !strings.Contains(x.Text, "no field any more") {
 				t.Errorf("%+v", x)
 			}
 			r.offer("A", "6", 8)
