@@ -77,21 +77,22 @@ func (v FilterValue) matches(op FilterOp, x any) bool {
 	case FilterStartsWith:
 		return strings.HasPrefix(strings.ToLower(text), strings.ToLower(v.Text))
 	case FilterEqual:
-		if n, isNumber := x.(json.Number); isNumber && v.Kind == FilterNumber {
-			order, ok := compareNumbers(string(n), v.Text)
+		if n, ok := numberIn(x); ok && v.Kind == FilterNumber {
+			order, ok := compareNumbers(n, v.Text)
 			return ok && order == 0
 		}
 		return text == v.Text
 	}
 	var order int
-	n, isNumber := x.(json.Number)
+	n, number := numberIn(x)
+	_, bare := x.(json.Number)
 	switch {
-	case isNumber && v.Kind == FilterNumber:
+	case number && v.Kind == FilterNumber:
 		var ok bool
-		if order, ok = compareNumbers(string(n), v.Text); !ok {
+		if order, ok = compareNumbers(n, v.Text); !ok {
 			return false
 		}
-	case isNumber || v.Kind == FilterNumber:
+	case bare || v.Kind == FilterNumber:
 		return false
 	default:
 		order = compareTexts(text, v.Text)
@@ -107,6 +108,18 @@ func (v FilterValue) matches(op FilterOp, x any) bool {
 		return order >= 0
 	}
 	return false
+}
+
+// numberIn is a number, also one that is written as text so that no digit is lost,
+// as amounts of money are.
+func numberIn(x any) (string, bool) {
+	switch x := x.(type) {
+	case json.Number:
+		return string(x), true
+	case string:
+		return x, isNumber(x)
+	}
+	return "", false
 }
 
 func leafText(v any) string {

@@ -8,7 +8,7 @@ import (
 func TestFilterMatch(t *testing.T) {
 	t.Parallel()
 	object, err := DecodeJSON([]byte(`{"code":"Hue","type":"option","position":10,"ratio":1.50,"huge":1e399,"localizable":false,"at":"2026-11-21T10:00:00+02:00",
-		"labels":{"en-GB":"Colour","de-DE":""},"options":[{"code":"red","labels":{"en-GB":"Red"}},{"code":"blue"}],"hollow":[],"none":null,"tags":["a","b"]}`), 0)
+		"labels":{"en-GB":"Colour","de-DE":""},"options":[{"code":"red","labels":{"en-GB":"Red"}},{"code":"blue"}],"hollow":[],"none":null,"tags":["a","b"],"amount":"61.50","sku":"007"}`), 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -17,6 +17,7 @@ func TestFilterMatch(t *testing.T) {
 		`type in (text, option)`: true, `type not in (text, option)`: false, `type != text`: true,
 		`position = 10`: true, `position = 10.0`: true, `position < 9`: false, `position > 9`: true, `position >= 10 and position <= 10`: true,
 		`ratio = 1.5`: true, `ratio = "1.5"`: false, `position > "9"`: false, `huge > 1`: true, `position < 1e999999999`: false,
+		`amount > 61`: true, `amount < 61.5`: false, `amount = 61.5`: true, `amount = "61.5"`: false, `amount >= "61"`: true, `sku = 007`: true, `sku = 7`: false, `sku > 6`: false,
 		`localizable = false`: true, `localizable = true`: false,
 		`at >= 2026-11-21`: true, `at < 2026-11-21T08:00:01Z`: true, `at = "2026-11-21T08:00:00Z"`: false,
 		`labels.en-GB = Colour`: true, `labels.de-DE is empty`: true, `labels is not empty`: true, `labels contains olo`: true,
