@@ -244,16 +244,32 @@ func (p *Product) MarshalJSON() ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// pick gives the named members of an object.
+// pick gives the named members of an object, also those that lie deeper:
+// name.en-GB.
 func pick(object json.RawMessage, names []string) (json.RawMessage, error) {
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(object, &members); err != nil {
 		return nil, err
 	}
-	for name := range members {
-		if !slices.Contains(names, name) {
-			delete(members, name)
+	for name, v := range members {
+		if slices.Contains(names, name) {
+			continue
 		}
+		var deeper []string
+		for _, n := range names {
+			if rest, within := strings.CutPrefix(n, name+"."); within {
+				deeper = append(deeper, rest)
+			}
+		}
+		if deeper == nil || !bytes.HasPrefix(bytes.TrimSpace(v), []byte("{")) {
+			delete(members, name)
+			continue
+		}
+		part, err := pick(v, deeper)
+		if err != nil {
+			return nil, err
+		}
+		members[name] = part
 	}
 	return json.Marshal(members)
 }
