@@ -98,6 +98,7 @@ type storedAnswer struct {
 
 type listAssets struct {
 	Paging
+	Sorting
 	State string `query:"state" enum:"stored,waiting,failed,unused"`
 	Q     string `query:"q" maxLength:"200" doc:"Part of the code, the URL or the file's name, in either case"`
 	SKU   string `query:"sku" maxLength:"128" doc:"Only what this product names"`

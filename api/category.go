@@ -57,6 +57,7 @@ type categoryAnswer struct {
 
 type listCategories struct {
 	Paging
+	Sorting
 	Root   string `query:"root" maxLength:"100" doc:"Only this category and those below it"`
 	Parent string `query:"parent" maxLength:"100" doc:"Only those directly below this category"`
 }

@@ -44,6 +44,7 @@ func (p GlossaryParams) filter() postgres.GlossaryFilter {
 
 type listGlossary struct {
 	Paging
+	Sorting
 	GlossaryParams
 }
 

@@ -39,7 +39,7 @@ func viewProfile(p postgres.ImportProfile) (ImportProfile, error) {
 	return v, json.Unmarshal(p.Options, &v.Options)
 }
 
-func (s *server) listImportProfiles(ctx context.Context, in *struct{ Paging }) (*answer[page[ImportProfile]], error) {
+func (s *server) listImportProfiles(ctx context.Context, in *sortedPages) (*answer[page[ImportProfile]], error) {
 	list, next, err := s.Store.ImportProfiles(ctx, in.page())
 	if err != nil {
 		return nil, inCursor(err)

@@ -151,7 +151,7 @@ func (s *server) createImport(ctx context.Context, in *createImport) (*importAns
 	return &importAnswer{Location: importAddress(id), Body: got.Body}, nil
 }
 
-func (s *server) listImports(ctx context.Context, in *struct{ Paging }) (*answer[page[Import]], error) {
+func (s *server) listImports(ctx context.Context, in *sortedPages) (*answer[page[Import]], error) {
 	list, next, err := s.Store.ImportRuns(ctx, in.page())
 	if err != nil {
 		return nil, inCursor(err)

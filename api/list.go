@@ -10,6 +10,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -40,6 +41,11 @@ func (a *answer[T]) body() any { return &a.Body }
 type arranger interface {
 	arrange(Arranging) error
 	choose(fields string) error
+	fitting(filter string) (func(arranger) ([]int, error), error)
+	extent() (n int, next string)
+	keep(at []int)
+	add(arranger)
+	ends()
 }
 
 // isList reports an answer with a page.
@@ -70,8 +76,6 @@ func listing[I, O any](s *server, o huma.Operation, h func(context.Context, *I) 
 
 // fieldsAsked is an input with the parameter fields.
 type fieldsAsked interface{ fields() string }
-
-func (p Paging) fields() string { return p.Fields }
 
 // shorten leaves out of an answer with a page what its reader did not ask for.
 func shorten(in, out any) error {
@@ -118,12 +122,7 @@ func (p *page[T]) arrange(in Arranging) error {
 		}
 	}
 	if keys != nil || in.Limit > 0 || in.Cursor != "" {
-		for _, id := range []string{"code", "id", "version", "name"} { // what no two share
-			if slices.Contains(names, id) {
-				keys = append(keys, memberKey{path: []string{id}})
-				break
-			}
-		}
+		keys = append(keys, sole(names)...)
 		for i := range rows {
 			rows[i].place = placeIn(keys, rows[i].object)
 		}
@@ -141,6 +140,21 @@ func (p *page[T]) arrange(in Arranging) error {
 		p.Items[i] = r.item
 	}
 	return nil
+}
+
+// sole are members in which no two items of a list are the same.
+func sole(names []string) (keys []memberKey) {
+	for _, id := range []string{"code", "id", "version", "name"} {
+		if slices.Contains(names, id) {
+			return []memberKey{{path: []string{id}}}
+		}
+	}
+	for _, part := range []string{"channel", "sku", "lane"} {
+		if slices.Contains(names, part) {
+			keys = append(keys, memberKey{path: []string{part}})
+		}
+	}
+	return keys
 }
 
 type arrangedRow[T any] struct {
@@ -262,6 +276,11 @@ func compareMembers(a, b any) int {
 		return cmp.Or(cmp.Compare(m, n), cmp.Compare(x, y))
 	case string:
 		y, _ := b.(string)
+		if s, err := time.Parse(time.RFC3339Nano, x); err == nil { // as texts, a second's parts would come before it
+			if t, err := time.Parse(time.RFC3339Nano, y); err == nil && !s.Equal(t) {
+				return s.Compare(t)
+			}
+		}
 		return cmp.Compare(x, y)
 	}
 	return 0

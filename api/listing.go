@@ -12,6 +12,7 @@ const tagRoad = "listings and events"
 
 type listListings struct {
 	Paging
+	Sorting
 	Channel string `query:"channel" maxLength:"100"`
 	SKU     string `query:"sku" maxLength:"128"`
 	Lane    string `query:"lane" enum:"content,offer,media"`

@@ -58,6 +58,7 @@ type notifierAnswer struct {
 
 type listAlerts struct {
 	Paging
+	Sorting
 	Channel string `query:"channel" maxLength:"100"`
 	Cleared bool   `query:"cleared" doc:"true: also those that are over, for 30 days"`
 }

@@ -61,6 +61,7 @@ type priceHoldPath struct {
 
 type listPriceHolds struct {
 	Paging
+	Sorting
 	PriceList string `query:"price_list" maxLength:"100"`
 	SKU       string `query:"sku" maxLength:"128"`
 	Reason    string `query:"reason" enum:"share,factor"`

@@ -41,13 +41,6 @@ func pageOf[T any](items []T, next string) *answer[page[T]] {
 	return &answer[page[T]]{page[T]{Items: items, Next: next}}
 }
 
-// Paging are the parameters of a list. It is exported, as all parts of inputs, for huma to see it.
-type Paging struct {
-	Cursor string `query:"cursor" maxLength:"100" doc:"next_cursor of the page before"`
-	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
-	Fields string `query:"fields" maxLength:"2000" doc:"Only these members, with commas between them"`
-}
-
 // RawInput is the input of a body that is decoded by us. It is huma's buffer: what
 // is kept of it beyond the operation must be a copy.
 type RawInput struct{ RawBody []byte }
@@ -133,6 +126,7 @@ func handle[I, O any](s *server, o huma.Operation, h func(context.Context, *I) (
 		listing(s, o, h)
 		return
 	}
+	h = walked(h)
 	huma.Register(s.api, o, func(ctx context.Context, in *I) (*O, error) {
 		if !slow {
 			var cancel context.CancelFunc

@@ -68,7 +68,7 @@ func ViewRendition(d *postgres.RenditionDefinition) (Rendition, error) {
 	return v, json.Unmarshal(d.Definition, &v.Definition)
 }
 
-func (s *server) listRenditions(ctx context.Context, in *struct{ Paging }) (*answer[page[Rendition]], error) {
+func (s *server) listRenditions(ctx context.Context, in *sortedPages) (*answer[page[Rendition]], error) {
 	if _, err := s.media(); err != nil {
 		return nil, err
 	}

@@ -19,27 +19,46 @@ import (
 
 func importAddress(id int64) string { return "/v1/imports/" + strconv.FormatInt(id, 10) }
 
+// reportPage is one page of an import's report.
+func (s *server) reportPage(ctx context.Context, in *importReport) (*answer[page[postgres.ImportFinding]], error) {
+	list, next, err := s.Store.ImportReport(ctx, in.ID, in.page())
+	if err != nil {
+		return nil, inCursor(err)
+	}
+	return pageOf(list, next), nil
+}
+
 // importReport answers one page, or the whole report as a stream.
 func (s *server) importReport(ctx context.Context, in *importReport) (*huma.StreamResponse, error) {
 	if _, err := s.Store.ImportRun(ctx, in.ID); err != nil {
 		return nil, err
 	}
-	first := in.page()
-	streamed := strings.Contains(in.Accept, typeCSV) || strings.Contains(in.Accept, typeNDJSON)
-	if streamed {
-		first.Limit = 1000
+	if !strings.Contains(in.Accept, typeCSV) && !strings.Contains(in.Accept, typeNDJSON) {
+		a, err := walked(s.reportPage)(ctx, in)
+		if err == nil {
+			err = shorten(in, a)
+		}
+		if err != nil {
+			return nil, err
+		}
+		return &huma.StreamResponse{Body: func(c huma.Context) {
+			_, w := humago.Unwrap(c)
+			w.Header().Set("Content-Type", typeJSON)
+			_ = json.NewEncoder(w).Encode(a.Body) // the client may be gone
+		}}, nil
 	}
+	for name, value := range map[string]string{"filter": in.Filter, "fields": in.Fields} {
+		if value != "" {
+			return nil, badParameter("query."+name, name, "a report that is no JSON comes whole")
+		}
+	}
+	first := postgres.Page{After: in.Cursor, Limit: 1000}
 	list, next, err := s.Store.ImportReport(ctx, in.ID, first)
 	if err != nil {
 		return nil, inCursor(err)
 	}
 	return &huma.StreamResponse{Body: func(c huma.Context) {
 		_, w := humago.Unwrap(c)
-		if !streamed {
-			w.Header().Set("Content-Type", typeJSON)
-			_ = json.NewEncoder(w).Encode(pageOf(list, next).Body) // the client may be gone
-			return
-		}
 		var out findingWriter = &lineFindings{json.NewEncoder(w)}
 		w.Header().Set("Content-Type", typeNDJSON)
 		if strings.Contains(in.Accept, typeCSV) {

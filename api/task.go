@@ -15,6 +15,7 @@ const tagTasks = "tasks"
 
 type listTasks struct {
 	Paging
+	Sorting
 	Kind  string `query:"kind" enum:"fetch,render,translate,generate"`
 	Lot   string `query:"lot" maxLength:"300"`
 	State string `query:"state" enum:"waiting,due,failed,cancelled" doc:"due: of the waiting ones, those that could be worked off now"`
