@@ -147,6 +147,7 @@ func (s *server) register() {
 	s.registerExport()
 	s.registerRevisions()
 	s.registerOffers()
+	s.registerOfferLists()
 	s.registerPublication()
 	s.registerChannels()
 	s.registerReconcile()

@@ -120,12 +120,16 @@ func viewProduct(p *postgres.FullProduct, warnings []pim.Problem, schema *pim.Sc
 		v.Categories = []string{}
 	}
 	for i, at := range p.Prices {
-		v.Prices[i] = Price{
-			PriceList: at.PriceList, Currency: at.Currency, MinQuantity: at.MinQuantity, Amount: at.Amount.Trim(shownDecimals).Pad(shownDecimals).String(),
-			ValidFrom: at.ValidFrom, ValidTo: at.ValidTo, Rules: at.Rules,
-		}
+		v.Prices[i] = viewPrice(at)
 	}
 	return v
+}
+
+func viewPrice(at pim.Price) Price {
+	return Price{
+		PriceList: at.PriceList, Currency: at.Currency, MinQuantity: at.MinQuantity, Amount: at.Amount.Trim(shownDecimals).Pad(shownDecimals).String(),
+		ValidFrom: at.ValidFrom, ValidTo: at.ValidTo, Rules: at.Rules,
+	}
 }
 
 // viewStock shows a product's stock levels.

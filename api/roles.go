@@ -134,6 +134,10 @@ var allowed = map[string][]Role{
 	"approve-price-holds":      catalogue,
 	"reject-price-holds":       catalogue,
 
+	"list-prices":      everyone,
+	"list-stock":       everyone,
+	"list-publication": everyone,
+
 	"set-prices": offers,
 	"set-stock":  offers,
 
