@@ -109,7 +109,10 @@ func TestCompletenessOfAChannelDeletedMeanwhile(t *testing.T) {
 	k.want(k.do(Editor, "PUT", "/v1/products/P", map[string]any{"family": "shoe", "values": map[string]any{}}), 201, nil)
 	k.want(k.channel("shop", "http://127.0.0.1:1"), 201, nil)
 	k.want(k.channel("market", "http://127.0.0.1:1"), 201, nil)
-	// The schema is read after the list of the channels: it waits for us there.
+	// The schema, of which somebody else has made another, is read after the list of the channels: it waits for us there.
+	if _, err := k.store.Pool().Exec(t.Context(), `update catalogue set version = version + 1`); err != nil {
+		t.Fatal(err)
+	}
 	tx, err := k.store.Pool().Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)
