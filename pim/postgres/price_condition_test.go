@@ -232,6 +232,25 @@ func TestConditionsFollowTheSchema(t *testing.T) {
 	}
 }
 
+// A condition follows an attribute that it names by letters which mean others: the
+// sign of the kelvin is a K.
+func TestConditionsNameByOtherLetters(t *testing.T) {
+	t.Parallel()
+	h := conditioned(t)
+	h.ok(h.ChangeSchema(h.ctx, SchemaChange{Attributes: []pim.Attribute{{Code: "Kind", Type: pim.TypeText}, {Code: "kin", Type: pim.TypeText}}}))
+	h.condition("values.\"\u212Aind\" = x")
+	h.deriveAll()
+	for code, want := range map[string]bool{"kin": false, "Kind": true} {
+		if err := h.DeleteAttribute(h.ctx, code, 0); err != nil {
+			t.Fatal(err)
+		}
+		if n := h.number(`select count(*) from derive`); (n > 0) != want {
+			t.Errorf("without %s %d products are looked at", code, n)
+		}
+		h.deriveAll()
+	}
+}
+
 // Whatever is edited, moved and asked for: the products with a rule's price are
 // those that its condition finds.
 func TestConditionsFindTheSame(t *testing.T) {
