@@ -72,8 +72,9 @@ select product_id from product_offer where product_id in (select id from product
 // lock, the events, the outbox row. Rows that change nothing touch nothing. What is
 // set by hand is own; what rules make of that, or of a change of their own, is
 // ruled: it has an event of its own, of the same revision, and is no change of the
-// offer where it is quiet, since nothing but the rules' names has changed. No price
-// is in both. What is there is updated, not inserted over, which would lock it first.
+// offer where it is quiet, since nothing but the rules' names has changed. A price is
+// in both where rules make what is deleted by hand: what goes makes room first. What is
+// there is updated, not inserted over, which would lock it first.
 const sqlPrices = `
 with own as (
     select i.at, i.price_list, i.currency, i.min_quantity, i.valid_from::timestamptz, i.valid_to::timestamptz, i.amount::numeric, i.gone,
@@ -102,7 +103,7 @@ fresh as (
                               else c.amount is null or c.rules is not null or (c.amount, c.valid_to) is distinct from (i.amount, i.valid_to) end
     union all
     select null, product_id, price_list, currency, min_quantity, valid_from, i.valid_to, i.amount, i.rules, i.gone, i.quiet, null, null, c.amount, c.valid_to
-    from ruled i left join price c using (product_id, price_list, currency, min_quantity, valid_from)
+    from ruled i left join (select * from price where rules is not null) c using (product_id, price_list, currency, min_quantity, valid_from)
 ),
 raised as (
     update product_offer o set rev = o.rev + 1, price_rev = o.price_rev + 1 where product_id in (select product_id from fresh where not quiet)
@@ -121,18 +122,19 @@ updated as (
         and c.currency = f.currency and c.min_quantity = f.min_quantity and c.valid_from = f.valid_from
     returning c.product_id, c.price_list, c.currency, c.min_quantity, c.valid_from
 ),
+dropped as (
+    delete from price c using fresh f where f.gone and (f.rules is null or c.rules is not null) and c.product_id = f.product_id and c.price_list = f.price_list
+        and c.currency = f.currency and c.min_quantity = f.min_quantity and c.valid_from = f.valid_from
+    returning 1
+),
 put as (
     insert into price as c (product_id, price_list, currency, min_quantity, valid_from, valid_to, amount, rules)
     select product_id, price_list, currency, min_quantity, valid_from, valid_to, amount, rules from fresh f
-    where not gone and not exists (select from updated u where (u.product_id, u.price_list, u.currency, u.min_quantity, u.valid_from)
+    where not gone and (select count(*) from dropped) is not null and not exists (select from updated u where (u.product_id, u.price_list, u.currency, u.min_quantity, u.valid_from)
         = (f.product_id, f.price_list, f.currency, f.min_quantity, f.valid_from)) -- what was there may be gone since
     order by 1, 2, 3, 4, 5
     on conflict (product_id, price_list, currency, min_quantity, valid_from)
     do update set amount = excluded.amount, valid_to = excluded.valid_to, rules = excluded.rules where excluded.rules is null or c.rules is not null
-),
-dropped as (
-    delete from price c using fresh f where f.gone and (f.rules is null or c.rules is not null) and c.product_id = f.product_id and c.price_list = f.price_list
-        and c.currency = f.currency and c.min_quantity = f.min_quantity and c.valid_from = f.valid_from
 ),
 told as materialized (
     select product_id, rules is not null as by_rules, jsonb_build_object('prices', jsonb_agg(jsonb_strip_nulls(jsonb_build_object('price_list', price_list,

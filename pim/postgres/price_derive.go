@@ -310,7 +310,7 @@ func derivePrices(ctx context.Context, tx pgx.Tx, book priceBook, gs guards, ids
 			return 0, err
 		}
 		b := &pgx.Batch{}
-		made, _ := plan.ruled()
+		made := plan.ruled()
 		made.queue(b, p, locked)
 		if plan.queue(b); b.Len() == 0 {
 			continue

@@ -335,17 +335,11 @@ func (b *offerBatch) plan(ctx context.Context, tx pgx.Tx) error {
 	}
 	send = &pgx.Batch{}
 	own := b.without(func(at int32) bool { return plan.held[at] || b.results[at].Status == RowStale })
-	made, twice := plan.ruled()
+	made := plan.ruled()
 	if len(made.product) > fewOffers {
 		send.Queue(sqlPlanAnew)
 	}
-	var know func(map[int32]bool) int
-	if !twice {
-		know = b.queue(send, made.beside(own))
-	} else {
-		know = b.queue(send, (&derivedRows{}).beside(own))
-		b.queue(send, made.beside(b.without(func(int32) bool { return true })))
-	}
+	know := b.queue(send, made.beside(own))
 	plan.queue(send)
 	b.queueNow(send)
 	if err := tx.SendBatch(ctx, send).Close(); err != nil {
@@ -367,18 +361,13 @@ func (b *offerBatch) without(out func(at int32) bool) named {
 	return args
 }
 
-// ruled is what is to be written of what rules make. twice: a price of it is set, or
-// deleted, by hand as well, so it comes behind that, by a statement of its own.
-func (p *pricePlan) ruled() (d derivedRows, twice bool) {
+// ruled is what is to be written of what rules make.
+func (p *pricePlan) ruled() (d derivedRows) {
 	for _, id := range slices.Sorted(maps.Keys(p.products)) {
-		x, n := p.products[id], len(d.product)
+		x := p.products[id]
 		d.add(id, slices.DeleteFunc(x.Prices, func(y pim.Price) bool { return x.byHand[keyOf(&y)] }), x.made, p.book.now)
-		for i := n; i < len(d.product) && !twice && len(x.changes) > 0; i++ {
-			g := priceGroup{d.list[i], pim.Currency(d.currency[i]), int(d.quantity[i])}
-			twice = slices.ContainsFunc(x.changes[g], func(c priceChange) bool { return timeOr(c.ValidFrom, "-infinity") == d.from[i] })
-		}
 	}
-	return d, twice
+	return d
 }
 
 // queue has what is held, and what has moved, written.
