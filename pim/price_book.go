@@ -19,7 +19,7 @@ type PricedProduct struct {
 	SKU        SKU
 	Family     string
 	Categories []string
-	Above      []string       // codes of its categories and of those above them, in any order
+	Above      []string       // codes of its categories and of those above them, in any order; of PriceBook.Trees
 	Values     map[string]any // of PriceBook.Attributes: a text, or an array of texts
 	Fits       []string       // those of PriceBook.Conditions that it fits
 	Prices     []Price        // of PriceBook.Lists, and all that rules made
@@ -32,6 +32,7 @@ type PriceBook struct {
 	reads      []string
 	attributes []string
 	conditions []string
+	trees      bool
 }
 
 type bookList struct {
@@ -59,7 +60,7 @@ func NewPriceBook(lists []PriceList, rules []PriceRule) (*PriceBook, error) {
 		known[lists[i].Code] = &lists[i]
 	}
 	made := map[string]*bookList{}
-	attributes, reads, conditions := map[string]bool{}, map[string]bool{}, map[string]bool{}
+	attributes, reads, conditions, trees := map[string]bool{}, map[string]bool{}, map[string]bool{}, false
 	for i := range rules {
 		r := &rules[i]
 		if !r.On() {
@@ -89,12 +90,13 @@ func NewPriceBook(lists []PriceList, rules []PriceRule) (*PriceBook, error) {
 		if r.Condition != "" {
 			conditions[r.Condition] = true
 		}
+		trees = trees || len(r.Subtrees) > 0
 		if r.Margin != nil {
 			reads[r.Margin.PriceList] = true
 		}
 	}
 	book := &PriceBook{
-		attributes: slices.Sorted(maps.Keys(attributes)), reads: slices.Sorted(maps.Keys(reads)), conditions: slices.Sorted(maps.Keys(conditions)),
+		attributes: slices.Sorted(maps.Keys(attributes)), reads: slices.Sorted(maps.Keys(reads)), conditions: slices.Sorted(maps.Keys(conditions)), trees: trees,
 	}
 	const under, done = 1, 2
 	state := map[string]int{}
@@ -183,6 +185,9 @@ func (b *PriceBook) Lists() []string { return b.reads }
 
 // Attributes are the attributes that rules look at.
 func (b *PriceBook) Attributes() []string { return b.attributes }
+
+// Trees reports whether rules look at what is above a product's categories.
+func (b *PriceBook) Trees() bool { return b.trees }
 
 // Conditions are those of the rules, each once.
 func (b *PriceBook) Conditions() []string { return b.conditions }

@@ -45,11 +45,14 @@ select coalesce((select jsonb_agg(definition || jsonb_build_object('code', code)
        coalesce((select jsonb_agg(definition) from price_rule), '[]'), version, now()
 from catalogue`
 
-	// sqlPricedProducts is what rules look at, of products that are there.
+	// sqlPricedProducts is what rules look at, of products that are there. What no rule
+	// looks at is not looked for.
 	sqlPricedProducts = `
-select p.id, p.sku, p.family, p.categories, p.categories || array(select unnest(k.path) from category k where k.code = any(p.categories)),
-       (select jsonb_object_agg(a, coalesce(p.values -> a, parent.values -> a, root.values -> a)) from unnest(@attributes::text[]) a
-        where coalesce(p.values -> a, parent.values -> a, root.values -> a) is not null)
+select p.id, p.sku, p.family, p.categories,
+       case when @trees::boolean then p.categories || array(select unnest(k.path) from category k where k.code = any(p.categories)) end,
+       case when @attributes::text[] <> '{}' then (
+           select jsonb_object_agg(a, coalesce(p.values -> a, parent.values -> a, root.values -> a)) from unnest(@attributes) a
+           where coalesce(p.values -> a, parent.values -> a, root.values -> a) is not null) end
 from product p left join product parent on parent.id = p.parent_id left join product root on root.id = parent.parent_id
 where p.id = any(@ids::bigint[]) and p.deleted_at is null`
 
@@ -91,7 +94,7 @@ func pricedProducts(ctx context.Context, tx pgx.Tx, book priceBook, gs guards, i
 	if len(ids) > fewOffers {
 		b.Queue(sqlPlanAnew)
 	}
-	b.Queue(sqlPricedProducts, named{"ids": ids, "attributes": book.Attributes()}).Query(func(rows pgx.Rows) error {
+	b.Queue(sqlPricedProducts, named{"ids": ids, "attributes": book.Attributes(), "trees": book.Trees()}).Query(func(rows pgx.Rows) error {
 		for rows.Next() {
 			var (
 				id     int64
