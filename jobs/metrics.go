@@ -227,7 +227,7 @@ var (
 	descTasks     = prometheus.NewDesc("sluice_tasks", "Tasks by state; those that are due are among the waiting ones, too.", []string{"kind", "state"}, nil)
 	descTaskAge   = prometheus.NewDesc("sluice_task_oldest_due_seconds", "For how long the oldest task that could be worked off now could have been.", []string{"kind"}, nil)
 	descLots      = prometheus.NewDesc("sluice_lots_waiting", "Lots of tasks that wait as a whole, with work for them, since what they need is not there.", []string{"kind"}, nil)
-	descDerive    = prometheus.NewDesc("sluice_derive_rows", "Changed products whose assets and texts are still to be looked at.", nil, nil)
+	descDerive    = prometheus.NewDesc("sluice_derive_rows", "Changed products whose assets and texts are still to be looked at, and products that a changed price rule has still to go over.", nil, nil)
 	descBounds    = prometheus.NewDesc("sluice_provider_used_ratio", "How much of what a provider may be used for in this month was: of its quota of characters, of its budget.", []string{"provider", "bound"}, nil)
 	descAlerts    = prometheus.NewDesc("sluice_alerts", "Alerts that were told and are not over.", []string{"kind"}, nil)
 	descHolds     = prometheus.NewDesc("sluice_price_holds", "Prices that the guard of their list holds until somebody decides on them.", []string{"price_list", "reason"}, nil)

@@ -340,8 +340,14 @@ type Deriver interface {
 	Wakes() []postgres.Consumer
 }
 
-// derives is how many products one step looks at.
-const derives = 200
+const (
+	// derives is how many products one step looks at.
+	derives = 200
+	// walks is how many products one step derives the prices of for another rule,
+	// derives while there are edits: whoever sets a price or a stock level of one of
+	// them waits for the step.
+	walks = 1000
+)
 
 // step implements worker.
 func (d *deriver) step(ctx context.Context, l postgres.Lease) (next, error) {
@@ -353,6 +359,11 @@ func (d *deriver) step(ctx context.Context, l postgres.Lease) (next, error) {
 	if more {
 		d.r.Wake(renderers...)
 	}
+	walked, err := d.walk(ctx, l)
+	if err != nil {
+		return next{}, err
+	}
+	more = more || walked
 	products, err := d.r.store.ClaimDerive(ctx, l, derives)
 	if err != nil {
 		return next{}, err
@@ -408,4 +419,17 @@ func (d *deriver) step(ctx context.Context, l postgres.Lease) (next, error) {
 	}
 	d.r.Wake(wake...)
 	return next{again: more || len(products) == derives, idle: false}, nil
+}
+
+// walk derives the prices of the next products that another rule may be for.
+func (d *deriver) walk(ctx context.Context, l postgres.Lease) (more bool, err error) {
+	most := walks
+	if d.r.courtesy.asked() {
+		most = derives
+	}
+	changed, more, err := d.r.store.WalkPrices(ctx, l, most)
+	if changed > 0 {
+		d.r.Wake(postgres.Consumer{Kind: postgres.Fanout})
+	}
+	return more, err
 }

@@ -143,7 +143,7 @@ when 'reconcile' then exists (select from reconcile r join channel c on c.id = r
         and coalesce(c.throttled_until, '-infinity') <= now() and coalesce(c.next_probe_at, '-infinity') <= now()
     where r.channel_id = k.channel_id and r.due_at <= now())
 when 'import' then exists (select from import i where i.id = k.channel_id and i.state = 'running')
-when 'derive' then exists (select from spread) or coalesce((select due_at <= now() from derive order by due_at limit 1), false)
+when 'derive' then exists (select from spread) or exists (select from price_walk) or coalesce((select due_at <= now() from derive order by due_at limit 1), false)
 when 'drain' then coalesce((
     select ` + laneDue + `
     from channel c where c.id = k.channel_id and c.enabled and c.mark_anew = 0 and c.deleted_at is null

@@ -203,7 +203,7 @@ func (s *Store) followConditions(ctx context.Context, tx pgx.Tx, before, now *pi
 			touched = append(touched, r)
 		}
 	}
-	return derivePricesOf(ctx, tx, touched)
+	return s.derivePricesOf(ctx, tx, touched)
 }
 
 // recompiled is what conditions are compiled by and a change of the schema made

@@ -63,16 +63,6 @@ where r.definition is distinct from excluded.definition`
 	sqlDeletePriceRule = `delete from price_rule where code = @code`
 
 	sqlRulesThere = `update catalogue set derives = derives | 8, version = version + 1 returning version`
-	// sqlDerivePrices puts the products that a rule may be for into derive. Which
-	// attributes it looks at, and its condition, is left to the deriving. Products without an offer have
-	// no prices: sqlPrices sees to their first.
-	sqlDerivePrices = `
-insert into derive as d (product_id)
-select p.id from product p join product_offer o on o.product_id = p.id
-where p.deleted_at is null and (@families::text[] = '{}' or p.family = any(@families)) and (@categories::text[] = '{}' or p.categories && @categories)
-  and (@skus::text[] = '{}' or p.sku = any(@skus))
-  and (@subtrees::text[] = '{}' or p.categories && (array(select k.code from category k where k.path && @subtrees) || @subtrees))
-order by 1 on conflict (product_id) do update set want = d.want + 1`
 )
 
 // PutPriceRule checks (*pim.Invalid, and *pim.FilterError of its condition) and stores a rule. The prices that it makes
@@ -104,7 +94,7 @@ func (s *Store) PutPriceRule(ctx context.Context, rule pim.PriceRule, ifMatch in
 		if !created {
 			scopes = append(scopes, old.PriceRule)
 		}
-		return withRules(schema), derivePricesOf(ctx, tx, scopes)
+		return withRules(schema), s.derivePricesOf(ctx, tx, scopes)
 	})
 	if err != nil {
 		return now, false, fmt.Errorf("store price rule %s: %w", rule.Code, err)
@@ -127,7 +117,7 @@ func (s *Store) DeletePriceRule(ctx context.Context, code string, ifMatch int64)
 		if _, err := tx.Exec(ctx, sqlDeletePriceRule, pgx.NamedArgs{"code": old.Code}); err != nil {
 			return nil, err
 		}
-		return withRules(schema), derivePricesOf(ctx, tx, []pim.PriceRule{old.PriceRule})
+		return withRules(schema), s.derivePricesOf(ctx, tx, []pim.PriceRule{old.PriceRule})
 	})
 	if err != nil {
 		return fmt.Errorf("delete price rule %s: %w", code, err)
@@ -166,28 +156,6 @@ func (s *Store) reprice(ctx context.Context, change func(pgx.Tx, *pim.Schema) (*
 		s.keepSchema(next)
 	}
 	return err
-}
-
-// derivePricesOf has the prices of all products derived anew that one of rules
-// may be for.
-func derivePricesOf(ctx context.Context, tx pgx.Tx, rules []pim.PriceRule) error {
-	for _, r := range rules {
-		if !r.On() {
-			continue
-		}
-		skus := make([]string, len(r.SKUs))
-		for i, sku := range r.SKUs {
-			skus[i] = string(sku)
-		}
-		args := pgx.NamedArgs{"families": some(r.Families), "categories": some(r.Categories), "subtrees": some(r.Subtrees), "skus": skus}
-		if _, err := tx.Exec(ctx, sqlDerivePrices, args); err != nil {
-			return err
-		}
-		if len(r.Families)+len(r.Categories)+len(r.Subtrees)+len(r.SKUs) == 0 {
-			return nil // all: the others are among them
-		}
-	}
-	return nil
 }
 
 // some is list, and an empty one for nil, which PostgreSQL would take for null.
@@ -303,7 +271,7 @@ func (s *Store) PutPriceList(ctx context.Context, list pim.PriceList, ifMatch in
 		if !schema.PriceRules {
 			return next, nil
 		}
-		return next, derivePricesOf(ctx, tx, []pim.PriceRule{{}})
+		return next, s.derivePricesOf(ctx, tx, []pim.PriceRule{{}})
 	})
 	if err != nil {
 		return now, false, fmt.Errorf("store price list %s: %w", list.Code, err)

@@ -46,11 +46,16 @@ func (h *house) deriveAll() (changed int64) {
 	l := h.lease(Consumer{Kind: Derive})
 	defer h.exec(`update consumer set released = true, holder = '' where kind = 'derive'`)
 	for {
+		n, again, err := h.WalkPrices(h.ctx, l, 2)
+		if err != nil {
+			h.Fatal(err)
+		}
+		changed += n
 		products, err := h.ClaimDerive(h.ctx, l, 200)
 		if err != nil {
 			h.Fatal(err)
 		}
-		if len(products) == 0 {
+		if len(products) == 0 && !again {
 			return changed
 		}
 		err = h.Derive(h.ctx, l, Derivation{Products: products, Refs: make([][]string, len(products)), Also: func(ctx context.Context, tx pgx.Tx) error {
@@ -438,7 +443,17 @@ func TestPricesAgreeWithSQL(t *testing.T) {
 // are those that would be derived of all at once.
 func TestPricesDerivedAnew(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	for name, few := range map[string]int{"queued": fewDerived, "walked": 0} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newHouse(t)
+			h.fewDerived = few
+			h.derivesAnew(t)
+		})
+	}
+}
+
+func (h *house) derivesAnew(t *testing.T) {
 	h.list(pim.PriceList{Code: "dealer"})
 	h.list(pim.PriceList{Code: "cost"})
 	h.list(pim.PriceList{Code: "gold", Base: "dealer"})

@@ -64,7 +64,8 @@ func (s *Store) RoadStats(ctx context.Context) (RoadStats, error) {
 	return out, nil
 }
 
-const sqlBehind = `select (select count(*) from spread) + (select count(*) from derive where due_at <= now()) + (select count(*) from task where state = 'waiting' and due_at <= now())`
+const sqlBehind = `
+select (select count(*) from spread) + (select count(*) from price_walk) + (select count(*) from derive where due_at <= now()) + (select count(*) from task where state = 'waiting' and due_at <= now())`
 
 // Behind counts what is still to be worked out or made, beside listings, of
 // products that changed: as far as it is due now.

@@ -45,6 +45,8 @@ type Store struct {
 	finding chan struct{}
 	// nudge is called after a commit that left outbox rows or other work.
 	nudge atomic.Pointer[func()]
+	// fewDerived is up to how many products of a rule are no walk: fewDerived, but in tests.
+	fewDerived int
 }
 
 // Options tune a Store; the zero value is good.
@@ -86,7 +88,7 @@ func Open(ctx context.Context, dsn string, o Options) (*Store, error) {
 		}
 		return pgxpool.NewWithConfig(ctx, cfg)
 	}
-	s := &Store{}
+	s := &Store{fewDerived: fewDerived}
 	var err error
 	if s.pool, err = open("sluice", o.EditConns, 12, nil); err != nil {
 		return nil, fmt.Errorf("open the database: %w", err)

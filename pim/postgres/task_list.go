@@ -192,10 +192,12 @@ func (s *Store) Lots(ctx context.Context) ([]LotCounts, error) {
 	return list, nil
 }
 
-const sqlDeriveRows = `select count(*) from derive`
+// Of a walk's products it is known how many come, not which of them the rule is for.
+const sqlDeriveRows = `
+select (select count(*) from derive) + (select count(*) from price_walk w join product_offer o on o.product_id > w.after_id)`
 
-// DeriveRows counts the changed products whose assets and texts are still to be
-// looked at.
+// DeriveRows counts the products whose assets, texts and derived prices are still to
+// be looked at.
 func (s *Store) DeriveRows(ctx context.Context) (n int64, err error) {
 	if err := s.pool.QueryRow(ctx, sqlDeriveRows).Scan(&n); err != nil {
 		return 0, fmt.Errorf("count products to derive from: %w", err)
