@@ -6,6 +6,8 @@ import (
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/sluicehub/sluice/pim"
 )
 
 // The rows of completeness follow the event log and the families, as search
@@ -16,10 +18,8 @@ import (
 // looked at: a change of one family, of its attributes or of the channels has no
 // others looked at. See docs/decisions/031.
 
-const (
-	completenessEvents   = 1000 // that a step reads at most
-	completenessProducts = 2000 // that a step looks at in a walk
-)
+// completenessProducts is how many products a step looks at in a walk.
+const completenessProducts = 2000
 
 const (
 	// sqlCompletenessState locks how far the log was followed, and says what
@@ -45,16 +45,6 @@ now_ as (
 gone as (delete from completeness_walk w where not exists (select from family f where f.code = w.family))
 insert into completeness_walk as w (family, fingerprint) select family, fingerprint from now_ order by 1
 on conflict (family) do update set fingerprint = excluded.fingerprint, after = 0 where w.fingerprint <> excluded.fingerprint`
-
-	// sqlCompletenessEvents reads on in the log, in an order that is final: see
-	// sqlEvents. Media are values, too.
-	sqlCompletenessEvents = `
-with e as (
-    select e.xid, e.id, e.product_id, e.lanes from event e
-    where (e.xid, e.id) > (@xid::text::xid8, @id) and e.xid < pg_snapshot_xmin(pg_current_snapshot()) order by e.xid, e.id limit @limit
-)
-select (select xid::text from e order by e.xid desc, e.id desc limit 1), (select id from e order by e.xid desc, e.id desc limit 1),
-       coalesce((select array_agg(distinct product_id) from e where lanes & 5 <> 0), '{}')`
 
 	// sqlCompletenessWalk takes the next products of a walk, and moves it on.
 	sqlCompletenessWalk = `
@@ -132,7 +122,8 @@ func indexCompleteness(ctx context.Context, tx pgx.Tx, most int) (did Indexed, e
 			return did, err
 		}
 	}
-	if err := tx.QueryRow(ctx, sqlCompletenessEvents, pgx.NamedArgs{"xid": *xid, "id": id, "limit": completenessEvents}).Scan(&lastXID, &lastID, &products); err != nil {
+	values := pim.LanesOf(pim.Content, pim.Media) // media are some, too
+	if err := tx.QueryRow(ctx, sqlFollow, following(*xid, id, values)).Scan(&lastXID, &lastID, &products); err != nil {
 		return did, err
 	}
 	if lastXID != nil {

@@ -86,3 +86,30 @@ func eventCursor(s string) (xid string, id int64, err error) {
 	id, err = cursor(rest)
 	return xid, id, err
 }
+
+// What follows the log reads it in steps: of events that it looks at the products of,
+// followEvents at the most, and of those of other lanes, by which an ERP's prices and
+// stock levels fill it, far more.
+const (
+	followEvents = 1000
+	passEvents   = 20_000
+)
+
+// sqlFollow reads on in the log, in an order that is final: see sqlEvents. It gives the
+// place up to which it has read, and the products of which one of the lanes changed.
+const sqlFollow = `
+with e as materialized (
+    select e.xid, e.id, e.product_id, e.lanes from event e
+    where (e.xid, e.id) > (@xid::text::xid8, @id) and e.xid < pg_snapshot_xmin(pg_current_snapshot()) order by e.xid, e.id limit @pass
+),
+of as materialized (select e.xid, e.id, e.product_id from e where e.lanes & @lanes::smallint <> 0 order by e.xid, e.id limit @limit),
+last as (
+    (select xid, id from of where (select count(*) from of) = @limit order by xid desc, id desc limit 1)
+    union all
+    (select xid, id from e where (select count(*) from of) < @limit order by xid desc, id desc limit 1)
+)
+select (select xid::text from last), (select id from last), coalesce((select array_agg(distinct product_id) from of), '{}')`
+
+func following(xid string, id int64, lanes pim.Lanes) pgx.NamedArgs {
+	return pgx.NamedArgs{"xid": xid, "id": id, "lanes": int16(lanes), "limit": followEvents, "pass": passEvents}
+}

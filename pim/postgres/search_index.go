@@ -20,23 +20,12 @@ import (
 // the place in the log that they are of are one transaction, so a step that dies
 // is done again, and none is left out.
 
-const (
-	searchEvents   = 1000 // that a step reads at most
-	searchProducts = 500  // that a step looks at in a walk
-)
+// searchProducts is how many products a step looks at in a walk.
+const searchProducts = 500
 
 const (
 	sqlSearchState = `
 select xid::text, id, walk_after, fingerprint, pg_snapshot_xmin(pg_current_snapshot())::text from search_state for no key update skip locked`
-
-	// sqlSearchEvents reads on in the log, in an order that is final: see sqlEvents.
-	sqlSearchEvents = `
-with e as (
-    select e.xid, e.id, e.product_id, e.lanes from event e
-    where (e.xid, e.id) > (@xid::text::xid8, @id) and e.xid < pg_snapshot_xmin(pg_current_snapshot()) order by e.xid, e.id limit @limit
-)
-select (select xid::text from e order by e.xid desc, e.id desc limit 1), (select id from e order by e.xid desc, e.id desc limit 1),
-       coalesce((select array_agg(distinct product_id) from e where lanes & 1 <> 0), '{}')`
 
 	sqlSearchWalk = `select coalesce(array_agg(id), '{}') from (select id from product where id > @after order by id limit @limit) p`
 
@@ -136,8 +125,7 @@ func (s *Store) indexSearch(ctx context.Context, tx pgx.Tx, most int) (did Index
 	}
 	var lastXID *string
 	var lastID *int64
-	args := pgx.NamedArgs{"xid": *xid, "id": id, "limit": searchEvents}
-	if err := tx.QueryRow(ctx, sqlSearchEvents, args).Scan(&lastXID, &lastID, &products); err != nil {
+	if err := tx.QueryRow(ctx, sqlFollow, following(*xid, id, pim.LanesOf(pim.Content))).Scan(&lastXID, &lastID, &products); err != nil {
 		return did, err
 	}
 	if lastXID != nil {
