@@ -97,13 +97,13 @@ ruled as (
 ),
 fresh as (
     select i.at, product_id, price_list, currency, min_quantity, valid_from, i.valid_to, i.amount, null::text[] as rules, i.gone, false as quiet, i.as_of, i.sequence,
-           c.amount as old_amount, c.valid_to as old_valid_to
+           c.amount as old_amount, c.valid_to as old_valid_to, c.ctid as place
     from own i left join price c using (product_id, price_list, currency, min_quantity, valid_from)
     where not i.skip and i.gone_with is null and case when i.gone then c.amount is not null and c.rules is null
                               else c.amount is null or c.rules is not null or (c.amount, c.valid_to) is distinct from (i.amount, i.valid_to) end
     union all
-    select null, product_id, price_list, currency, min_quantity, valid_from, i.valid_to, i.amount, i.rules, i.gone, i.quiet, null, null, c.amount, c.valid_to
-    from ruled i left join (select * from price where rules is not null) c using (product_id, price_list, currency, min_quantity, valid_from)
+    select null, product_id, price_list, currency, min_quantity, valid_from, i.valid_to, i.amount, i.rules, i.gone, i.quiet, null, null, c.amount, c.valid_to, c.place
+    from ruled i left join (select *, ctid as place from price where rules is not null) c using (product_id, price_list, currency, min_quantity, valid_from)
 ),
 raised as (
     update product_offer o set rev = o.rev + 1, price_rev = o.price_rev + 1 where product_id in (select product_id from fresh where not quiet)
@@ -116,10 +116,9 @@ first as (
     returning product_id, rev, price_rev
 ),
 offers as (select * from raised union all select * from first),
-updated as (
+updated as ( -- where it was found: what has moved since is put
     update price c set amount = f.amount, valid_to = f.valid_to, rules = f.rules from fresh f
-    where f.old_amount is not null and not f.gone and (f.rules is null or c.rules is not null) and c.product_id = f.product_id and c.price_list = f.price_list
-        and c.currency = f.currency and c.min_quantity = f.min_quantity and c.valid_from = f.valid_from
+    where c.ctid = f.place and not f.gone and (f.rules is null or c.rules is not null)
     returning c.product_id, c.price_list, c.currency, c.min_quantity, c.valid_from
 ),
 dropped as (
@@ -136,13 +135,22 @@ put as (
     on conflict (product_id, price_list, currency, min_quantity, valid_from)
     do update set amount = excluded.amount, valid_to = excluded.valid_to, rules = excluded.rules where excluded.rules is null or c.rules is not null
 ),
-told as materialized (
-    select product_id, rules is not null as by_rules, jsonb_build_object('prices', jsonb_agg(jsonb_strip_nulls(jsonb_build_object('price_list', price_list,
-        'currency', currency, 'min_quantity', min_quantity, 'valid_from', nullif(valid_from, '-infinity'), 'valid_to', nullif(valid_to, 'infinity'),
-        'old', old_amount::text, 'old_valid_to', case when old_amount is not null then nullif(old_valid_to, 'infinity') end,
-        'new', case when not gone then amount::text end, 'as_of', as_of, 'sequence', sequence, 'rules', case when not gone then to_jsonb(rules) end))
-        order by at, price_list, currency, min_quantity, valid_from)) as data
-    from fresh where not quiet group by 1, 2
+told as materialized ( -- in the order in which they come; the usual price first, since to strip nulls costs as much again
+    select product_id, by_rules, jsonb_build_object('prices', jsonb_agg(said)) as data
+    from (
+        select product_id, rules is not null as by_rules,
+               case when (valid_from, valid_to, old_valid_to) = ('-infinity', 'infinity', 'infinity') and not gone and as_of is null and sequence is null then
+                   case when rules is null then jsonb_build_object('price_list', price_list, 'currency', currency, 'min_quantity', min_quantity,
+                       'old', old_amount::text, 'new', amount::text)
+                   else jsonb_build_object('price_list', price_list, 'currency', currency, 'min_quantity', min_quantity,
+                       'old', old_amount::text, 'new', amount::text, 'rules', rules) end
+               else jsonb_strip_nulls(jsonb_build_object('price_list', price_list,
+                   'currency', currency, 'min_quantity', min_quantity, 'valid_from', nullif(valid_from, '-infinity'), 'valid_to', nullif(valid_to, 'infinity'),
+                   'old', old_amount::text, 'old_valid_to', case when old_amount is not null then nullif(old_valid_to, 'infinity') end,
+                   'new', case when not gone then amount::text end, 'as_of', as_of, 'sequence', sequence, 'rules', case when not gone then to_jsonb(rules) end))
+               end as said
+        from fresh where not quiet order by product_id, rules is not null, at, price_list, currency, min_quantity, valid_from
+    ) p group by 1, 2
 ),
 logged as (
     insert into event (product_id, rev, lanes, type, actor, data)
@@ -155,10 +163,10 @@ derived as ( -- what the caller does not derive at once, under its lock: see pri
     where not (@planned::boolean and product_id = any(@locked::bigint[])) and (select derives & 8 <> 0 from catalogue) order by 1
     on conflict (product_id) do update set want = d.want + 1, due_at = least(d.due_at, excluded.due_at)
 )
-select i.at, coalesce(o.price_rev, po.price_rev, 0), f.at is not null, i.product_id,
+select i.at, coalesce(o.price_rev, (select po.price_rev from product_offer po where po.product_id = i.product_id), 0), f.at is not null, i.product_id,
        i.gone and not i.skip and f.at is null and exists (select from price c where c.rules is not null and (c.product_id, c.price_list, c.currency, c.min_quantity, c.valid_from)
            = (i.product_id, i.price_list, i.currency, i.min_quantity, i.valid_from)), coalesce(i.gone_with, '')
-from own i left join fresh f using (at) left join offers o on o.product_id = i.product_id left join product_offer po on po.product_id = i.product_id`
+from own i left join fresh f using (at) left join offers o on o.product_id = i.product_id`
 
 // SetPrices sets up to 1,000 prices, each row for itself: bad rows are
 // rejected with their problems (pointers into the row), the others are durable
