@@ -60,7 +60,7 @@ select (select count(*) from completeness where required = $1) >= $2 and not exi
 select (select xid is not null and walk_after is null from search_state) and not exists (select from completeness_walk where after is not null)`
 	sqlUnderived = `
 select not exists (select from price_walk) and (select product_id from derive order by product_id desc limit 1) is null` // from the end that is worked off last
-	sqlDerived   = `select count(*) >= $2 from price where price_list = $1 and rules is not null`
+	sqlDerived = `select count(*) >= $2 from price where price_list = $1 and rules is not null`
 )
 
 // requiring is the bench's family with required attributes.
