@@ -26,7 +26,8 @@ import (
 //
 //   - Both are prices: the row makes the second wait, which then sees the first.
 //   - One is of a rule or a list: it waits for all who are setting prices
-//     (sqlPricesAlone), and puts its products into derive with its own commit.
+//     (sqlPricesAlone), and puts its products into derive, or a walk over them
+//     (price_walk.go), with its own commit.
 //   - One is an edit of the product: fan-out puts the product into derive after
 //     its commit. A product's first offer has no row that would be waited for,
 //     so who had none to lock puts the product there itself.
