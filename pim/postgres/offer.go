@@ -135,19 +135,17 @@ put as (
     on conflict (product_id, price_list, currency, min_quantity, valid_from)
     do update set amount = excluded.amount, valid_to = excluded.valid_to, rules = excluded.rules where excluded.rules is null or c.rules is not null
 ),
-told as materialized ( -- in the order in which they come; the usual price first, since to strip nulls costs as much again
-    select product_id, by_rules, jsonb_build_object('prices', jsonb_agg(said)) as data
+told as materialized ( -- prices in the order in which they come; the usual one as a text, which is parsed in a third of the time that building it takes
+    select product_id, by_rules, ('{"prices":[' || string_agg(said, ',') || ']}')::jsonb as data
     from (
         select product_id, rules is not null as by_rules,
                case when (valid_from, valid_to, old_valid_to) = ('-infinity', 'infinity', 'infinity') and not gone and as_of is null and sequence is null then
-                   case when rules is null then jsonb_build_object('price_list', price_list, 'currency', currency, 'min_quantity', min_quantity,
-                       'old', old_amount::text, 'new', amount::text)
-                   else jsonb_build_object('price_list', price_list, 'currency', currency, 'min_quantity', min_quantity,
-                       'old', old_amount::text, 'new', amount::text, 'rules', rules) end
+                   '{"price_list":' || to_json(price_list) || ',"currency":' || to_json(currency) || ',"min_quantity":' || min_quantity::text ||
+                   ',"old":"' || old_amount::text || '","new":"' || amount::text || case when rules is null then '"}' else '","rules":' || to_json(rules) || '}' end
                else jsonb_strip_nulls(jsonb_build_object('price_list', price_list,
                    'currency', currency, 'min_quantity', min_quantity, 'valid_from', nullif(valid_from, '-infinity'), 'valid_to', nullif(valid_to, 'infinity'),
                    'old', old_amount::text, 'old_valid_to', case when old_amount is not null then nullif(old_valid_to, 'infinity') end,
-                   'new', case when not gone then amount::text end, 'as_of', as_of, 'sequence', sequence, 'rules', case when not gone then to_jsonb(rules) end))
+                   'new', case when not gone then amount::text end, 'as_of', as_of, 'sequence', sequence, 'rules', case when not gone then to_jsonb(rules) end))::text
                end as said
         from fresh where not quiet order by product_id, rules is not null, at, price_list, currency, min_quantity, valid_from
     ) p group by 1, 2
