@@ -13,7 +13,7 @@ import (
 	"github.com/sluicehub/sluice/pim"
 )
 
-// channelPlace is what a filter by completeness needs to know of a channel.
+// channelPlace is what a filter by completeness or listings needs to know of a channel.
 type channelPlace struct {
 	id     int64
 	locale pim.Locale
@@ -21,10 +21,10 @@ type channelPlace struct {
 
 const sqlChannelPlaces = `select code, id, locale from channel where deleted_at is null`
 
-// channelPlaces reads all channels' places if a filter asks for completeness, or
-// its order does.
+// channelPlaces reads all channels' places if a filter asks for completeness or
+// listings, or its order does.
 func channelPlaces(ctx context.Context, q querier, f *ProductFilter) (map[pim.ChannelCode]channelPlace, error) {
-	if (f.Where == nil || !mentions(f.Where, "completeness")) && f.weighs() == "" {
+	if (f.Where == nil || !mentions(f.Where, "completeness") && !mentions(f.Where, "listing")) && f.weighs() == "" {
 		return nil, nil
 	}
 	rows, err := q.Query(ctx, sqlChannelPlaces)

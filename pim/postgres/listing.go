@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"strings"
@@ -20,6 +21,27 @@ case when l.dirty and l.token is not null then 'pending'
      when l.error is not null then 'rejected'
      when l.status in ('accepted', 'live') and l.verified_at >= l.acked_at then 'verified'
      else coalesce(l.status, 'none') end`
+
+// The tests of stateOf, state by state, told of columns: what PostgreSQL knows of their
+// contents, and of how they go together (see migrations/00035_listings_and_lives.sql), says
+// how far it would have to read to fill a page. Of what stateOf makes it knows nothing.
+const (
+	settled     = `not l.dirty and l.error is null`
+	isWaiting   = `l.dirty and l.token is null`
+	isPending   = `l.dirty and l.token is not null and l.lane in (1, 2, 4) and ` + turn + ` = 3` // by the index of what is due
+	isAccepted  = settled + ` and l.status = 'accepted' and (l.verified_at >= l.acked_at) is not true`
+	isLive      = settled + ` and l.status = 'live' and (l.verified_at >= l.acked_at) is not true`
+	isVerified  = settled + ` and l.status in ('accepted', 'live') and l.verified_at >= l.acked_at`
+	isRejected  = `not l.dirty and l.error is not null` // mostly rare: it has an index
+	isWithdrawn = settled + ` and l.status = 'withdrawn'`
+	isSoldOut   = settled + ` and l.status = 'sold_out'`
+	isNone      = settled + ` and (l.status is null or l.status = 'none')`
+)
+
+var stateTests = map[pim.ListingState]string{
+	pim.StateWaiting: isWaiting, pim.StatePending: isPending, pim.StateAccepted: isAccepted, pim.StateLive: isLive, pim.StateVerified: isVerified,
+	pim.StateRejected: isRejected, pim.StateWithdrawn: isWithdrawn, pim.StateSoldOut: isSoldOut, pim.StateNone: isNone,
+}
 
 // ListingFilter narrows Listings; zero fields do not.
 type ListingFilter struct {
@@ -40,8 +62,9 @@ greatest(case when l.lane = 1 or c.marks_content & l.lane <> 0
        + case when l.lane = 4 then cat.revision_floor + p.media_rev + coalesce(parent.media_rev, 0) + coalesce(root.media_rev, 0) else 0 end,
          l.acked_rev, l.receipt_rev, l.sent_rev, 1)`
 
-// due_at may lie before dirty_at: it is kept when something is wanted again. What is
-// rejected is mostly rare, and has an index. The catalogue's row is looked up by its
+// due_at may lie before dirty_at: it is kept when something is wanted again. It is
+// planned for its values: the tests of other states than the one that is asked for are
+// none. The catalogue's row is looked up by its
 // key: a reading of it whole costs so much, as connections are set (see Open), that
 // beside it PostgreSQL tells no other costs apart, and may read all products.
 const sqlListings = `
@@ -53,9 +76,14 @@ select l.channel_id, c.code, l.lane, l.product_id, p.sku, ` + stateOf + `, ` + w
 from listing l join channel c on c.id = l.channel_id and c.deleted_at is null join product p on p.id = l.product_id join catalogue cat on cat.one
 left join product parent on parent.id = p.parent_id left join product root on root.id = parent.parent_id left join product_offer o on o.product_id = p.id
 where (l.product_id, l.channel_id, l.lane) > (@after_product, @after_channel, @after_lane)
-  and (@channel = '' or c.code = @channel) and (@sku = '' or p.sku = @sku) and (@lane::smallint = 0 or l.lane = @lane)
-  and (@state <> 'rejected' or not l.dirty and l.error is not null) and (@state = '' or ` + stateOf + ` = @state) and (not @issues or l.issues is not null)
+  and (@channel::bigint = 0 or l.channel_id = @channel) and (@sku = '' or p.sku = @sku) and (@lane::smallint = 0 or l.lane = @lane)
+  and (@state <> 'waiting' or ` + isWaiting + `) and (@state <> 'pending' or ` + isPending + `) and (@state <> 'accepted' or ` + isAccepted + `)
+  and (@state <> 'live' or ` + isLive + `) and (@state <> 'verified' or ` + isVerified + `) and (@state <> 'rejected' or ` + isRejected + `)
+  and (@state <> 'withdrawn' or ` + isWithdrawn + `) and (@state <> 'sold_out' or ` + isSoldOut + `) and (@state <> 'none' or ` + isNone + `)
+  and (not @issues or l.issues is not null)
 order by l.product_id, l.channel_id, l.lane limit @limit`
+
+const sqlChannelNumber = `select id from channel where code = @code and deleted_at is null`
 
 // Listings reads one page of listings by product, channel and lane, and the
 // cursor of the next.
@@ -77,8 +105,20 @@ func (s *Store) Listings(ctx context.Context, f ListingFilter, page Page) (list 
 			return nil, "", err
 		}
 	}
+	if _, known := stateTests[f.State]; f.State != "" && !known {
+		return nil, "", nil
+	}
+	var channel int64
+	if f.Channel != "" { // its number, as that is what PostgreSQL has statistics of
+		switch err := s.pool.QueryRow(ctx, sqlChannelNumber, pgx.NamedArgs{"code": f.Channel}).Scan(&channel); {
+		case errors.Is(err, pgx.ErrNoRows):
+			return nil, "", nil
+		case err != nil:
+			return nil, "", fmt.Errorf("list listings: %w", err)
+		}
+	}
 	rows, err := s.pool.Query(ctx, sqlListings, pgx.QueryExecModeDescribeExec, pgx.NamedArgs{ // planned for its values: see Products
-		"after_product": at[0], "after_channel": at[1], "after_lane": int16(at[2]), "channel": f.Channel, "sku": f.SKU,
+		"after_product": at[0], "after_channel": at[1], "after_lane": int16(at[2]), "channel": channel, "sku": f.SKU,
 		"lane": int16(f.Lane), "state": f.State, "issues": f.Issues, "limit": page.limit() + 1,
 	})
 	if err != nil {

@@ -198,30 +198,64 @@ func TestRoadUsesItsIndexes(t *testing.T) {
 	}
 }
 
-// A question for what is rejected, of which there is mostly little, reads no other
-// listings.
-func TestRejectedListingsAreLookedUp(t *testing.T) {
+// A question for what there is mostly little of reads no other listings: for what is
+// rejected, is pending, or has issues.
+func TestRareListingsAreLookedUp(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	h.fill(h.channel("shop").ID, 5_000)
-	h.exec(`update listing set error = 'x', dirty = false where product_id % 1000 = 0`)
+	shop := h.channel("shop").ID
+	h.fill(shop, 5_000)
+	h.exec(`update listing set dirty = false`)
+	h.exec(`update listing set error = 'x' where product_id % 1000 = 0`)
+	h.exec(`update listing set dirty = true, token = 't' where product_id % 1000 = 1`)
+	h.exec(`update listing set issues = '[{"code":"title.missing"}]' where product_id % 1000 = 2`)
 	h.exec(`vacuum analyze listing`)
-	sql, args, err := pgx.NamedArgs{
-		"after_product": 0, "after_channel": 0, "after_lane": 0, "channel": "", "sku": "", "lane": 0, "state": pim.StateRejected, "issues": false, "limit": 101,
-	}.RewriteQuery(h.ctx, nil, sqlListings, nil)
-	if err != nil {
-		t.Fatal(err)
+	looks := func(what, index, sql string, args pgx.NamedArgs) {
+		t.Helper()
+		sql, list, err := args.RewriteQuery(h.ctx, nil, sql, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out []struct{ Plan node }
+		var raw []byte
+		err = h.pool.QueryRow(h.ctx, "explain (format json) "+sql, append([]any{pgx.QueryExecModeDescribeExec}, list...)...).Scan(&raw)
+		if err != nil || json.Unmarshal(raw, &out) != nil {
+			t.Fatal(what, err)
+		}
+		used := false
+		out[0].Plan.each(func(n node) { used = used || n.Index == index })
+		if !used {
+			t.Errorf("%s reads others: %s", what, raw)
+		}
 	}
-	var out []struct{ Plan node }
-	var raw []byte
-	err = h.pool.QueryRow(h.ctx, "explain (format json) "+sql, append([]any{pgx.QueryExecModeDescribeExec}, args...)...).Scan(&raw)
-	if err != nil || json.Unmarshal(raw, &out) != nil {
-		t.Fatal(err)
+	for _, c := range []struct {
+		state  pim.ListingState
+		issues bool
+		index  string
+	}{{pim.StateRejected, false, "listing_rejected"}, {pim.StatePending, false, "listing_due"}, {"", true, "listing_issues"}} {
+		for _, channel := range []pim.ChannelID{0, shop} {
+			looks(fmt.Sprintf("%+v on %d", c, channel), c.index, sqlListings, pgx.NamedArgs{
+				"after_product": 0, "after_channel": 0, "after_lane": 0, "channel": channel, "sku": "", "lane": 0, "state": c.state, "issues": c.issues, "limit": 101,
+			})
+		}
 	}
-	used := false
-	out[0].Plan.each(func(n node) { used = used || n.Index == "listing_rejected" })
-	if !used {
-		t.Errorf("it reads others: %s", raw)
+	for text, index := range map[string]string{
+		`issue = title.missing`: "listing_issues", `listing.shop.issue starts with title`: "listing_issues", `issue is not empty`: "listing_issues", `listing.shop.state = pending`: "listing_due",
+	} {
+		filter, err := pim.ParseFilter(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, args := ProductFilter{Where: filter}, pgx.NamedArgs{"limit": 101}
+		where, err := h.conditions(h.ctx, &f, args)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sql, err := f.query(where, Page{}, args)
+		if err != nil {
+			t.Fatal(err)
+		}
+		looks(text, index, sql, args)
 	}
 }
 
