@@ -397,19 +397,21 @@ func (c *Channels) configure(kind *connectors.Kind, ch *postgres.Channel, config
 			return nil, nil, err
 		}
 	}
-	kept := maps.Clone(secrets)
+	kept, before := maps.Clone(secrets), maps.Clone(secrets)
 	for _, name := range taggedFields(kind.Config, "secret") {
 		if v, ok := fields[name]; ok {
-			ch.Look = true // what the target forbade so far may be allowed now
+			_, had := secrets[name]
 			if string(v) == "null" {
 				delete(secrets, name)
 			} else {
 				secrets[name] = v
 			}
+			ch.Look = ch.Look || had || secrets[name] != nil // what the target forbade so far may be allowed now
 			delete(fields, name)
 			delete(kept, name)
 		}
 	}
+	unset(kind.Config, fields)
 	var err error
 	if ch.Config, err = json.Marshal(fields); err != nil {
 		return nil, nil, err
@@ -423,7 +425,10 @@ func (c *Channels) configure(kind *connectors.Kind, ch *postgres.Channel, config
 			})
 		}
 	}
-	if len(secrets) > 0 {
+	switch {
+	case old != nil && sameSecrets(before, secrets):
+		ch.Secrets = old.Secrets
+	case len(secrets) > 0:
 		plain, err := json.Marshal(secrets)
 		if err != nil {
 			return nil, nil, err

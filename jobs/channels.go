@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"reflect"
 	"strings"
 	"sync"
@@ -272,6 +273,30 @@ func taggedFields(config any, tag string) (names []string) {
 		}
 	}
 	return names
+}
+
+// unset takes those of a config's fields out that are null: they are as if they were
+// not there, and what nobody has set is no change. Names that the config has no field
+// of stay, to be refused.
+func unset(config any, fields map[string]json.RawMessage) {
+	t := reflect.TypeOf(config)
+	if t == nil {
+		return
+	}
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	for _, f := range reflect.VisibleFields(t) {
+		if name, _, _ := strings.Cut(f.Tag.Get("json"), ","); string(fields[name]) == "null" {
+			delete(fields, name)
+		}
+	}
+}
+
+// sameSecrets reports that nothing has to be sealed anew: what is sealed never looks
+// twice the same.
+func sameSecrets(old, now map[string]json.RawMessage) bool {
+	return maps.EqualFunc(old, now, func(a, b json.RawMessage) bool { return sameJSON(a, b) })
 }
 
 func sameJSON(a, b json.RawMessage) bool {

@@ -135,7 +135,7 @@ func (n *Notifiers) configure(kind *notify.Kind, x *postgres.Notifier, config js
 				return []pim.Problem{{Pointer: "/config", Code: "config", Detail: "is not a JSON object"}}, nil //nolint:nilerr // the client's fault, told as a problem
 			}
 		}
-		kept := maps.Clone(secrets)
+		kept, before := maps.Clone(secrets), maps.Clone(secrets)
 		for _, name := range taggedFields(kind.Config, "secret") {
 			if v, ok := fields[name]; ok {
 				if string(v) == "null" {
@@ -147,6 +147,7 @@ func (n *Notifiers) configure(kind *notify.Kind, x *postgres.Notifier, config js
 				delete(kept, name)
 			}
 		}
+		unset(kind.Config, fields)
 		if x.Config, err = json.Marshal(fields); err != nil {
 			return nil, err
 		}
@@ -161,8 +162,10 @@ func (n *Notifiers) configure(kind *notify.Kind, x *postgres.Notifier, config js
 		if old == nil || !sameJSON(old.Config, x.Config) {
 			x.AllowPrivate = n.env.AllowPrivate
 		}
-		x.Secrets = nil
-		if len(secrets) > 0 {
+		if old == nil || !sameSecrets(before, secrets) {
+			x.Secrets = nil
+		}
+		if x.Secrets == nil && len(secrets) > 0 {
 			plain, err := json.Marshal(secrets)
 			if err != nil {
 				return nil, err

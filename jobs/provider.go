@@ -143,7 +143,7 @@ func (t *Texts) configure(kind *translation.Kind, p *postgres.Provider, config j
 				return []pim.Problem{{Pointer: "/config", Code: "config", Detail: "is not a JSON object"}}, nil //nolint:nilerr // the client's fault, told as a problem
 			}
 		}
-		kept := maps.Clone(secrets)
+		kept, before := maps.Clone(secrets), maps.Clone(secrets)
 		for _, name := range taggedFields(kind.Config, "secret") {
 			if v, ok := fields[name]; ok {
 				if string(v) == "null" {
@@ -155,6 +155,7 @@ func (t *Texts) configure(kind *translation.Kind, p *postgres.Provider, config j
 				delete(kept, name)
 			}
 		}
+		unset(kind.Config, fields)
 		var err error
 		if p.Config, err = json.Marshal(fields); err != nil {
 			return nil, err
@@ -170,8 +171,10 @@ func (t *Texts) configure(kind *translation.Kind, p *postgres.Provider, config j
 		if old == nil || !sameJSON(old.Config, p.Config) {
 			p.AllowPrivate = t.private
 		}
-		p.Secrets = nil
-		if len(secrets) > 0 {
+		if old == nil || !sameSecrets(before, secrets) {
+			p.Secrets = nil
+		}
+		if p.Secrets == nil && len(secrets) > 0 {
 			plain, err := json.Marshal(secrets)
 			if err != nil {
 				return nil, err

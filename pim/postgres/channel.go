@@ -209,7 +209,11 @@ func (s *Store) Channels(ctx context.Context) ([]*Channel, error) {
 }
 
 const sqlUpdateChannel = `
-update channel set version = version + 1, locale = @locale, currency = @currency, price_list = @price_list, category_root = nullif(@category_root, ''), locations = @locations, renditions = @renditions, config = @config,
+// sqlUpdateChannel is another chance for a channel that rests also where it changes
+// nothing, but then no other version. What its mapping marks is told by the mapping.
+update channel set version = version + ((locale, currency, price_list, category_root, locations, renditions, config, secrets, mapping, batch, concurrency, timeout_ms, settle_ms, enabled, allow_private, test, policy)
+        is distinct from (@locale, @currency, @price_list, nullif(@category_root, ''), @locations::text[], @renditions::text[], @config::jsonb, @secrets::bytea, @mapping::jsonb, @batch, @concurrency, @timeout, @settle, @enabled, @allow_private, @test, @policy::jsonb))::int,
+    locale = @locale, currency = @currency, price_list = @price_list, category_root = nullif(@category_root, ''), locations = @locations, renditions = @renditions, config = @config,
     secrets = @secrets, mapping = @mapping, marks_content = @marks_content, marks_offer = @marks_offer, marks_media = @marks_media, marks_tree = @marks_tree, marks_records = @marks_records, marks_associations = @marks_associations,
     batch = @batch, concurrency = @concurrency, timeout_ms = @timeout, settle_ms = @settle, enabled = @enabled, allow_private = @allow_private, test = @test, policy = @policy,
     allowed = least(allowed, @concurrency), mark_after = case when @anew::boolean or @look::boolean or (locale, currency, price_list, category_root, renditions, config, mapping, test, policy #> '{flow,debounce_seconds}', policy -> 'withdrawal')

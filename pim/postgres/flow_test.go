@@ -140,8 +140,10 @@ func TestNewSettingsLetLanesGo(t *testing.T) {
 		t.Fatal(err)
 	}
 	updated, held := make(chan error, 1), make(chan error, 1)
+	other := *c
+	other.Batch++
 	go func() {
-		_, err := h.UpdateChannel(h.ctx, *c)
+		_, err := h.UpdateChannel(h.ctx, other)
 		updated <- err
 	}()
 	h.blocked(1) // at the channel: its lanes were let go

@@ -46,9 +46,10 @@ code, kind, version, created_at, config, secrets, enabled, allow_private, channe
 	sqlCreateNotifier = `
 insert into notifier (code, kind, config, secrets, enabled, allow_private, channels, kinds)
 values (@code, @kind, @config, @secrets, @enabled, @allow_private, @channels, @kinds) on conflict do nothing`
-	// Other settings are another chance: what waits is sent at once.
+	// Other settings, or the same again, are another chance: what waits is sent at once.
 	sqlUpdateNotifier = `
-update notifier set version = version + 1, config = @config, secrets = @secrets, enabled = @enabled, allow_private = @allow_private,
+update notifier set version = version + ((config, secrets, enabled, allow_private, channels, kinds)
+        is distinct from (@config::jsonb, @secrets::bytea, @enabled, @allow_private, @channels::text[], @kinds::text[]))::int, config = @config, secrets = @secrets, enabled = @enabled, allow_private = @allow_private,
     channels = @channels, kinds = @kinds, next_at = now(), fails = 0, error = null
 where code = @code and version = @version`
 	sqlDeleteNotifier = `delete from notifier where code = @code and (@if_match = 0 or version = @if_match)`

@@ -100,14 +100,17 @@ func (s *Store) Provider(ctx context.Context, code string) (*Provider, error) {
 	return p, nil
 }
 
+const providerDiffers = `((config, secrets, limits, enabled, allow_private, priority, quota, budget, budget_currency)
+        is distinct from (@config::jsonb, @secrets::bytea, @limits::jsonb, @enabled, @allow_private, @priority, @quota, @budget::text::numeric, @budget_currency))`
+
 const (
 	sqlCreateProvider = `
 insert into provider (code, kind, config, secrets, limits, enabled, allow_private, test, priority, quota, budget, budget_currency)
 values (@code, @kind, @config, @secrets, @limits, @enabled, @allow_private, @test, @priority, @quota, @budget::text::numeric, @budget_currency) on conflict do nothing`
 
-	// Another setting is another chance: what waited for the service waits no longer.
+	// Another setting, or the same again, is another chance: what waited for the service waits no longer.
 	sqlUpdateProvider = `
-update provider set version = version + 1, updated_at = now(), config = @config, secrets = @secrets, limits = @limits, enabled = @enabled,
+update provider set version = version + ` + providerDiffers + `::int, updated_at = case when ` + providerDiffers + ` then now() else updated_at end, config = @config, secrets = @secrets, limits = @limits, enabled = @enabled,
     allow_private = @allow_private, priority = @priority, quota = @quota,
     budget = @budget::text::numeric, budget_currency = @budget_currency, wait_until = null, fails = 0, error = null
 where code = @code and version = @version`

@@ -39,8 +39,10 @@ func TestOldSettingsCountForNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	done := make(chan error, 3)
+	other := *c
+	other.Batch++
 	go func() {
-		_, err := h.UpdateChannel(h.ctx, *c)
+		_, err := h.UpdateChannel(h.ctx, other)
 		done <- err
 	}()
 	h.blocked(1)
