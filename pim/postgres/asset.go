@@ -219,11 +219,9 @@ const sqlDeleteAsset = `delete from asset where code = @code and (@if_match = 0 
 func (s *Store) DeleteAsset(ctx context.Context, code string, ifMatch int64) error {
 	tag, err := s.pool.Exec(ctx, sqlDeleteAsset, pgx.NamedArgs{"code": storable(code), "if_match": ifMatch})
 	if err == nil && tag.RowsAffected() == 0 {
-		var a Asset
-		if a, err = s.Asset(ctx, code); err == nil {
-			if err = ErrInUse; ifMatch != 0 && a.Rev != ifMatch {
-				err = ErrStale
-			}
+		a, looked := s.Asset(ctx, code)
+		if err = leaves(looked, a.Rev, ifMatch); err == nil {
+			err = ErrInUse
 		}
 	}
 	if err != nil {

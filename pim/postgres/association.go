@@ -106,11 +106,8 @@ func (s *Store) PutAssociationType(ctx context.Context, t pim.AssociationType, i
 func (s *Store) DeleteAssociationType(ctx context.Context, code string, ifMatch int64) error {
 	err := s.drop(ctx, sqlDropAssociationType, storable(code), ifMatch, func(ctx context.Context, tx pgx.Tx, next *pim.Schema) (used bool, err error) {
 		t, err := associationType(ctx, tx, code)
-		if err != nil {
+		if err := leaves(err, t.Rev, ifMatch); err != nil {
 			return false, err
-		}
-		if ifMatch != 0 && t.Rev != ifMatch {
-			return false, ErrStale
 		}
 		args := pgx.NamedArgs{"code": storable(code)}
 		if err := tx.QueryRow(ctx, sqlAssociationTypeInUse, args).Scan(&used); err != nil || used {

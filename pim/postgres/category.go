@@ -177,7 +177,8 @@ const (
 	sqlCategoryInUse = `
 select exists (select from category where parent = @code)
     or coalesce((select true from product where categories @> array[@code::text] and deleted_at is null limit 1), false)`
-	sqlDropCategory = `delete from category where code = @code returning rev`
+	sqlCategoryRev  = `select rev from category where code = @code`
+	sqlDropCategory = `delete from category where code = @code`
 )
 
 // DeleteCategory removes a category. ErrInUse while it has categories below it,
@@ -194,22 +195,23 @@ func (s *Store) DeleteCategory(ctx context.Context, code string, ifMatch int64) 
 			rev  int64
 		)
 		args := pgx.NamedArgs{"code": storable(code)}
+		err = tx.QueryRow(ctx, sqlCategoryRev, args).Scan(&rev) // which the catalogue's lock keeps
+		if errors.Is(err, pgx.ErrNoRows) {
+			err = ErrNotFound
+		}
+		if err := leaves(err, rev, ifMatch); err != nil {
+			return err
+		}
 		if err := tx.QueryRow(ctx, sqlCategoryInUse, args).Scan(&used); err != nil {
 			return err
 		}
 		if used {
 			return ErrInUse
 		}
-		err = tx.QueryRow(ctx, sqlDropCategory, args).Scan(&rev)
-		switch {
-		case errors.Is(err, pgx.ErrNoRows):
-			return ErrNotFound
-		case violates(err, channelRoot):
+		if _, err := tx.Exec(ctx, sqlDropCategory, args); violates(err, channelRoot) {
 			return ErrInUse
-		case err != nil:
+		} else if err != nil {
 			return err
-		case ifMatch != 0 && ifMatch != rev:
-			return ErrStale
 		}
 		b := &pgx.Batch{}
 		b.Queue(sqlTreeChange, pgx.NamedArgs{"lanes": int16(touchTree), "codes": []string{code}}) // an edit under way may name it

@@ -124,11 +124,8 @@ func (s *Store) PutReferenceEntity(ctx context.Context, e pim.ReferenceEntity, i
 func (s *Store) DeleteReferenceEntity(ctx context.Context, code string, ifMatch int64) error {
 	return s.drop(ctx, sqlDropEntity, storable(code), ifMatch, func(ctx context.Context, tx pgx.Tx, next *pim.Schema) (bool, error) {
 		e, err := entityOf(ctx, tx, code)
-		if err != nil {
+		if err := leaves(err, e.Rev, ifMatch); err != nil {
 			return false, err
-		}
-		if ifMatch != 0 && e.Rev != ifMatch {
-			return false, ErrStale
 		}
 		for _, a := range next.Attributes {
 			if a.Entity == code {

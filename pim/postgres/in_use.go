@@ -83,12 +83,8 @@ delete from locale where code = @code`
 // looks for values, edits of products wait: none may write what it does not see.
 func (s *Store) DeleteLocale(ctx context.Context, code pim.Locale, ifMatch int64) error {
 	uses := func(q querier, now *pim.Schema) error {
-		rev := now.Revisions["locale/"+string(code)]
-		switch {
-		case rev == 0:
-			return ErrNotFound
-		case ifMatch != 0 && rev != ifMatch:
-			return ErrStale
+		if err := defined(now, "locale/"+string(code), ifMatch); err != nil {
+			return err
 		}
 		asked, err := conditionsIn(ctx, q, now, code)
 		if err != nil {
@@ -246,11 +242,8 @@ delete from currency where code = @code`
 func (s *Store) DeletePriceList(ctx context.Context, code string, ifMatch int64) error {
 	return s.dropPriced(ctx, "price list "+code, sqlPriceListUses, sqlDropPriceList, code, func(tx pgx.Tx, next *pim.Schema) error {
 		l, err := priceList(ctx, tx, code)
-		if err == nil && ifMatch != 0 && l.Rev != ifMatch {
-			return ErrStale
-		}
 		next.PriceLists, next.ListCurrencies = takenFrom(next.PriceLists, code), takenFrom(next.ListCurrencies, code)
-		return err
+		return leaves(err, l.Rev, ifMatch)
 	})
 }
 

@@ -104,15 +104,12 @@ func (s *Store) PutPriceRule(ctx context.Context, rule pim.PriceRule, ifMatch in
 }
 
 // DeletePriceRule removes a rule, and with the next deriving the prices that it
-// made; ErrNotFound.
+// made; ErrNotFound; ErrStale where ifMatch is not 0 and not its revision.
 func (s *Store) DeletePriceRule(ctx context.Context, code string, ifMatch int64) error {
 	err := s.reprice(ctx, func(tx pgx.Tx, schema *pim.Schema) (*pim.Schema, error) {
 		old, err := priceRule(ctx, tx, code)
-		if err != nil {
+		if err := leaves(err, old.Rev, ifMatch); err != nil {
 			return nil, err
-		}
-		if ifMatch != 0 && old.Rev != ifMatch {
-			return nil, ErrStale
 		}
 		if _, err := tx.Exec(ctx, sqlDeletePriceRule, pgx.NamedArgs{"code": old.Code}); err != nil {
 			return nil, err

@@ -191,6 +191,13 @@ func reconsider(ctx context.Context, tx pgx.Tx, p Provider) error {
 // translated stays.
 func (s *Store) DeleteProvider(ctx context.Context, code string, ifMatch int64) error {
 	err := inTx(ctx, s.pool, func(tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, sqlDeleteProvider, pgx.NamedArgs{"code": code, "if_match": ifMatch})
+		if err == nil && tag.RowsAffected() == 0 {
+			err = unmatched(ifMatch)
+		}
+		if err != nil {
+			return err
+		}
 		var used bool
 		if err := tx.QueryRow(ctx, sqlRuleNames, pgx.NamedArgs{"code": code}).Scan(&used); err != nil {
 			return err
@@ -198,11 +205,7 @@ func (s *Store) DeleteProvider(ctx context.Context, code string, ifMatch int64) 
 		if used {
 			return ErrInUse
 		}
-		tag, err := tx.Exec(ctx, sqlDeleteProvider, pgx.NamedArgs{"code": code, "if_match": ifMatch})
-		if err == nil && tag.RowsAffected() == 0 {
-			err = unmatched(ifMatch)
-		}
-		return err
+		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("delete provider %s: %w", code, err)

@@ -259,10 +259,10 @@ func (w *recordWriter) work(i int, e *RecordEdit) {
 		return
 	}
 	switch {
-	case !exists && (e.Mode == Patch || e.Mode == Delete):
-		r.Err = ErrNotFound
 	case e.IfMatch != 0 && (!exists || e.IfMatch != was.Rev):
 		r.Err = ErrStale
+	case !exists && (e.Mode == Patch || e.Mode == Delete):
+		r.Err = ErrNotFound
 	case exists && e.IfNoneMatch:
 		r.Err = ErrExists
 	case e.Mode == Delete && w.used[ref]:

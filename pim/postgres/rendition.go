@@ -170,11 +170,9 @@ func fileIsBack(ctx context.Context, tx pgx.Tx, original []byte) error {
 func (s *Store) DeleteRenditionDefinition(ctx context.Context, code string, ifMatch int64) error {
 	tag, err := s.pool.Exec(ctx, sqlDeleteDefinition, pgx.NamedArgs{"code": storable(code), "if_match": ifMatch})
 	if err == nil && tag.RowsAffected() == 0 {
-		var d RenditionDefinition
-		if d, err = s.RenditionDefinition(ctx, code); err == nil {
-			if err = ErrInUse; ifMatch != 0 && d.Rev != ifMatch {
-				err = ErrStale
-			}
+		d, looked := s.RenditionDefinition(ctx, code)
+		if err = leaves(looked, d.Rev, ifMatch); err == nil {
+			err = ErrInUse
 		}
 	}
 	if err != nil {

@@ -414,6 +414,9 @@ const (
 // and every deletion: ErrStale where ifMatch is neither 0 nor the revision.
 func (s *Store) DeleteFamily(ctx context.Context, code string, ifMatch int64) error {
 	return s.drop(ctx, sqlDropFamily, code, ifMatch, func(ctx context.Context, tx pgx.Tx, next *pim.Schema) (used bool, err error) {
+		if err := defined(next, "family/"+code, ifMatch); err != nil {
+			return false, err
+		}
 		err = tx.QueryRow(ctx, sqlFamilyInUse, pgx.NamedArgs{"code": code}).Scan(&used)
 		next.Families, next.Revisions = takenFrom(next.Families, code), takenFrom(next.Revisions, "family/"+code)
 		return used, err
@@ -423,6 +426,9 @@ func (s *Store) DeleteFamily(ctx context.Context, code string, ifMatch int64) er
 // DeleteGroup removes an attribute group that no attribute names; ErrInUse, ErrNotFound.
 func (s *Store) DeleteGroup(ctx context.Context, code string, ifMatch int64) error {
 	return s.drop(ctx, sqlDropGroup, storable(code), ifMatch, func(_ context.Context, _ pgx.Tx, next *pim.Schema) (bool, error) {
+		if err := defined(next, "attribute-group/"+code, ifMatch); err != nil {
+			return false, err
+		}
 		for _, a := range next.Attributes {
 			if a.Group == code {
 				return true, nil
@@ -436,9 +442,21 @@ func (s *Store) DeleteGroup(ctx context.Context, code string, ifMatch int64) err
 // DeleteAttribute removes an attribute that no family has.
 func (s *Store) DeleteAttribute(ctx context.Context, code string, ifMatch int64) error {
 	return s.drop(ctx, sqlDropAttr, code, ifMatch, func(_ context.Context, _ pgx.Tx, next *pim.Schema) (bool, error) {
+		if err := defined(next, "attribute/"+code, ifMatch); err != nil {
+			return false, err
+		}
 		next.Attributes, next.Revisions = takenFrom(next.Attributes, code), takenFrom(next.Revisions, "attribute/"+code)
 		return inFamily(next, code), nil
 	})
+}
+
+// defined is leaves of a definition of the schema; what is its name in Schema.Revisions.
+func defined(now *pim.Schema, what string, ifMatch int64) error {
+	rev, there := now.Revisions[what]
+	if !there {
+		return leaves(ErrNotFound, 0, ifMatch)
+	}
+	return leaves(nil, rev, ifMatch)
 }
 
 // unmatched is what a deletion that found no row is told by: to who names a revision,

@@ -192,6 +192,16 @@ func one[T any](ctx context.Context, q querier, sql string, args pgx.NamedArgs, 
 	return row, err
 }
 
+// leaves says of what is to be deleted, with what came of looking for it, whether it
+// is there at the revision ifMatch, if that is not 0: else ErrNotFound, or to who names
+// a revision ErrStale, as what is not there has another one.
+func leaves(looked error, rev, ifMatch int64) error {
+	if ifMatch != 0 && (errors.Is(looked, ErrNotFound) || looked == nil && rev != ifMatch) {
+		return ErrStale
+	}
+	return looked
+}
+
 // meets says of a definition that was looked for, with what came of that, whether
 // it is to be created; ErrStale where it has not the revision ifMatch, if that is
 // not 0.

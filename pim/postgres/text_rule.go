@@ -174,13 +174,10 @@ func (s *Store) DeleteTextRule(ctx context.Context, code string, ifMatch int64) 
 	err := inTx(ctx, s.pool, func(tx pgx.Tx) error {
 		old, err := ruleIn(ctx, tx, storable(code))
 		if errors.Is(err, pgx.ErrNoRows) {
-			return ErrNotFound
+			err = ErrNotFound
 		}
-		if err != nil {
+		if err := leaves(err, old.Rev, ifMatch); err != nil {
 			return err
-		}
-		if ifMatch != 0 && old.Rev != ifMatch {
-			return ErrStale
 		}
 		if _, err := tx.Exec(ctx, sqlDeleteTextRule, pgx.NamedArgs{"code": old.Code}); err != nil {
 			return err
