@@ -38,7 +38,7 @@ func (s *server) registerSchema() {
 	handle(s, op("list-attributes", http.MethodGet, "/v1/attributes", tagSchema, "List all attributes by code"), s.listAttributes)
 	handle(s, op("get-attribute", http.MethodGet, "/v1/attributes/{code}", tagSchema, "Get an attribute"), s.getAttribute)
 	handle(s, op("put-attribute", http.MethodPut, "/v1/attributes/{code}", tagSchema, "Create or replace an attribute", creates,
-		says("While a family has it, its type, unit and scopes stay as they are."), takesJSON[pim.Attribute](s, "code")), s.putAttribute)
+		says("While a family has it, its type, unit and scopes stay as they are, and while products have an option, that does."), takesJSON[pim.Attribute](s, "code")), s.putAttribute)
 	deletes(s, op("delete-attribute", http.MethodDelete, "/v1/attributes/{code}", tagSchema, "Delete an attribute that no family has"),
 		s.Store.DeleteAttribute)
 

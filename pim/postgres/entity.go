@@ -72,7 +72,8 @@ group by part order by part`
 )
 
 // PutReferenceEntity checks (*pim.Invalid) and stores a reference entity. Values of
-// attributes that it loses stay in its records, unseen, until these are edited.
+// attributes that it loses stay in its records, unseen, until these are edited; an
+// option that a record has stays.
 // Where its attributes are others, products that show its records are looked at
 // again. The same again changes nothing. ifMatch, when not 0, is the revision that
 // it must have (ErrStale).
@@ -89,6 +90,9 @@ func (s *Store) PutReferenceEntity(ctx context.Context, e pim.ReferenceEntity, i
 		}
 		if problems := schema.CheckEntity(&e, ""); len(problems) > 0 {
 			return &pim.Invalid{Problems: problems}
+		}
+		if err := recordOptionsInUse(ctx, tx, schema, &old.ReferenceEntity, &e); err != nil {
+			return err
 		}
 		args := pgx.NamedArgs{"code": e.Code, "definition": mustJSON(e), "part": MaxRecordEdits}
 		tag, err := tx.Exec(ctx, sqlPutEntity, args)

@@ -196,12 +196,12 @@ func TestConditionsFollowTheSchema(t *testing.T) {
 	}{
 		{"as it was", func() error { return nil }, 0, "R X Y"},
 		{"another option", func() error { _, err := h.ChangeSchema(h.ctx, hue("red", "blue", "green")); return err }, 0, "R X Y"},
-		{"an option goes", func() error { _, err := h.ChangeSchema(h.ctx, hue("red")); return err }, 6, "R"},
-		{"it is back", func() error { _, err := h.ChangeSchema(h.ctx, hue("red", "blue")); return err }, 6, "R X Y"},
 		{"no family has it", func() error {
 			_, err := h.ChangeSchema(h.ctx, SchemaChange{Families: []pim.Family{without}})
 			return err
 		}, 0, "R X Y"},
+		{"an option goes", func() error { _, err := h.ChangeSchema(h.ctx, hue("red")); return err }, 6, "R"},
+		{"it is back", func() error { _, err := h.ChangeSchema(h.ctx, hue("red", "blue")); return err }, 6, "R X Y"},
 		{"an attribute goes", func() error { return h.DeleteAttribute(h.ctx, "hue", 0) }, 6, "R"},
 		{"and is another one", func() error {
 			_, err := h.ChangeSchema(h.ctx, SchemaChange{Attributes: []pim.Attribute{{Code: "hue", Type: pim.TypeText}}})

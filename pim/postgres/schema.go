@@ -191,7 +191,8 @@ returning code, rev, definition`
 // ChangeSchema checks and applies a change, all or nothing. Problems come as
 // *pim.Invalid with pointers into the arrays of SchemaChange by their JSON
 // names ("/attributes/0/type"). An attribute keeps its type and shape while a
-// family uses it: stored values must go on meaning what they say. A family that
+// family uses it, and an option while a product has it: stored values must go on
+// meaning what they say. A family that
 // gets or loses a text of a rule has its products looked at, as by a new rule.
 func (s *Store) ChangeSchema(ctx context.Context, c SchemaChange) (next *pim.Schema, err error) {
 	err = s.untangledTx(ctx, func(tx pgx.Tx) error {
@@ -208,6 +209,9 @@ func (s *Store) ChangeSchema(ctx context.Context, c SchemaChange) (next *pim.Sch
 			return err
 		}
 		if err := variantsInUse(ctx, tx, current, c.Families); err != nil {
+			return err
+		}
+		if err := optionsInUse(ctx, tx, current, c); err != nil {
 			return err
 		}
 		if next, err = storeChange(ctx, tx, current, c); err != nil {
