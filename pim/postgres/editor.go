@@ -95,6 +95,9 @@ func (w *editor) delete(at int, was *current) write {
 	gone := changes{
 		Family: &pim.Change{Old: was.Family}, Enabled: &pim.Change{Old: was.Enabled}, Variant: differs(was.FamilyVariant, ""),
 	}
+	if was.Parent != "" {
+		gone.Parent = &pim.Change{Old: was.Parent}
+	}
 	if len(was.Categories) > 0 {
 		gone.Categories = &pim.Change{Old: was.Categories}
 	}

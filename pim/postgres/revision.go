@@ -25,7 +25,7 @@ type Revision struct {
 	Data    json.RawMessage // of the event: what it changed
 	Current bool
 	Deleted bool    // it is a deletion: there is no State
-	Parent  pim.SKU // then, in the life that is; of earlier ones that of the last: it is all that is known
+	Parent  pim.SKU // then
 	State   pim.State
 }
 
@@ -133,7 +133,7 @@ func (r *Revision) rebuild(now, gone, was, fields []byte) (err error) {
 		return err
 	}
 	f.into(&r.State)
-	if f.Parent != nil && gone == nil { // an earlier life's are not known
+	if f.Parent != nil {
 		r.Parent = *f.Parent
 	}
 	return nil
@@ -179,11 +179,13 @@ func (r *Revision) asItWent(deletion []byte) error {
 		Variant    went[string]                     `json:"family_variant"`
 		Enabled    went[bool]                       `json:"enabled"`
 		Categories went[[]string]                   `json:"categories"`
+		Parent     went[pim.SKU]                    `json:"parent"`
 		Values     map[string]went[json.RawMessage] `json:"values"`
 	}
 	if err := json.Unmarshal(deletion, &d); err != nil {
 		return err
 	}
+	r.Parent = d.Parent.Old
 	r.State = pim.State{Associations: r.State.Associations, Family: d.Family.Old, FamilyVariant: d.Variant.Old, Enabled: d.Enabled.Old, Categories: d.Categories.Old, Values: pim.Values{}}
 	for code, v := range d.Values {
 		old, err := pim.DecodeJSON(v.Old, pim.MaxDepth)

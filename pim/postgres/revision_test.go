@@ -134,3 +134,35 @@ func TestHistoryGoesByMonths(t *testing.T) {
 		t.Error(months, err)
 	}
 }
+
+// A deletion tells the parent, too: what a product was in an earlier life is known,
+// whatever it has become since.
+func TestRevisionsOfAnEarlierLifeHaveTheirParent(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.deep()
+	h.do(model("R", "two", `{}`))
+	h.do(below("red", "R", `{"colour":"red"}`), below("blue", "R", `{"colour":"blue"}`), below("green", "R", `{"colour":"green"}`))
+	made := h.do(below("v", "red", `{"count":1}`))[0].Rev
+	move := thing("v", Patch, `{}`)
+	move.Parent = ptr(pim.SKU("blue"))
+	moved := h.do(move)[0].Rev
+	gone := h.do(Edit{SKU: "v", Mode: Delete})[0].Rev
+	again := h.do(thing("v", Put, `{}`))[0].Rev // on its own
+	h.do(Edit{SKU: "v", Mode: Delete})
+	now := h.do(below("v", "green", `{"count":1}`))[0].Rev
+	for rev, want := range map[int64]pim.SKU{made: "red", moved: "blue", again: "", now: "green"} {
+		r, err := h.Revision(h.ctx, "v", rev)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Parent != want {
+			t.Errorf("revision %d has the parent %q, want %q", rev, r.Parent, want)
+		}
+	}
+	var old *string
+	h.one(`select data #>> '{parent,old}' from event where type = 'product.deleted' and rev = `+fmt.Sprint(gone), &old)
+	if old == nil || *old != "blue" {
+		t.Errorf("the deletion's event has the parent %v", old)
+	}
+}
