@@ -104,9 +104,10 @@ const channelRoot = "channel_category_root_fkey"
 const (
 	sqlCreateChannel = `
 insert into channel (code, connector, locale, currency, price_list, category_root, locations, renditions, config, secrets, mapping, marks_content, marks_offer, marks_media, marks_tree, marks_records, marks_associations,
-                     batch, concurrency, timeout_ms, settle_ms, enabled, allow_private, test, policy, mark_after)
+                     batch, concurrency, timeout_ms, settle_ms, enabled, allow_private, test, policy, mark_after, version)
 values (@code, @connector, @locale, @currency, @price_list, nullif(@category_root, ''), @locations, @renditions, @config, @secrets, @mapping, @marks_content, @marks_offer, @marks_media, @marks_tree, @marks_records, @marks_associations,
-        @batch, @concurrency, @timeout, @settle, @enabled, @allow_private, @test, @policy, 0)
+        @batch, @concurrency, @timeout, @settle, @enabled, @allow_private, @test, @policy, 0,
+        (select coalesce(max(version), 0) + 1 from channel where code = @code)) -- those that had the code before it are deleted, and their rows stay
 returning id`
 	sqlCreateDrains = `
 with made as (insert into reconcile (channel_id) values (@channel) on conflict (channel_id) do nothing)
@@ -208,9 +209,9 @@ func (s *Store) Channels(ctx context.Context) ([]*Channel, error) {
 	return pgx.CollectRows(rows, scanChannel)
 }
 
-const sqlUpdateChannel = `
 // sqlUpdateChannel is another chance for a channel that rests also where it changes
 // nothing, but then no other version. What its mapping marks is told by the mapping.
+const sqlUpdateChannel = `
 update channel set version = version + ((locale, currency, price_list, category_root, locations, renditions, config, secrets, mapping, batch, concurrency, timeout_ms, settle_ms, enabled, allow_private, test, policy)
         is distinct from (@locale, @currency, @price_list, nullif(@category_root, ''), @locations::text[], @renditions::text[], @config::jsonb, @secrets::bytea, @mapping::jsonb, @batch, @concurrency, @timeout, @settle, @enabled, @allow_private, @test, @policy::jsonb))::int,
     locale = @locale, currency = @currency, price_list = @price_list, category_root = nullif(@category_root, ''), locations = @locations, renditions = @renditions, config = @config,

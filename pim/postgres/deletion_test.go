@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/sluicehub/sluice/pim"
@@ -55,5 +56,172 @@ func TestDeletionsTellWhatIsStale(t *testing.T) {
 		if err := do(code, 99); !errors.Is(err, ErrStale) {
 			t.Errorf("%s that is in use, at a revision that it has not: %v", what, err)
 		}
+	}
+}
+
+// What is made again under the code of what was deleted is another thing: no revision
+// of the one before is ever its own.
+func TestRevisionsGoOnAfterDeletion(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	if _, _, err := h.PutPriceList(h.ctx, pim.PriceList{Code: "trade", Base: "default"}, 0); err != nil {
+		t.Fatal(err)
+	}
+	schema := func(c SchemaChange) error {
+		_, err := h.ChangeSchema(h.ctx, c)
+		return err
+	}
+	makes := map[string]func(code, label string) error{
+		"association type": func(c, label string) error {
+			_, _, err := h.PutAssociationType(h.ctx, pim.AssociationType{Code: c, Labels: map[pim.Locale]string{"en-GB": label}}, 0)
+			return err
+		},
+		"attribute": func(c, label string) error {
+			return schema(SchemaChange{Attributes: []pim.Attribute{{Code: c, Type: pim.TypeText, Labels: map[pim.Locale]string{"en-GB": label}}}})
+		},
+		"attribute group": func(c, label string) error {
+			return schema(SchemaChange{Groups: []pim.AttributeGroup{{Code: c, Labels: map[pim.Locale]string{"en-GB": label}}}})
+		},
+		"category": func(c, label string) error {
+			_, err := h.PutCategories(h.ctx, []pim.CategoryEdit{{Code: c, Labels: map[pim.Locale]string{"en-GB": label}}})
+			return err
+		},
+		"channel": func(c, label string) error {
+			ch, err := h.Channel(h.ctx, pim.ChannelCode(c))
+			if err != nil {
+				h.channel(pim.ChannelCode(c))
+				return nil
+			}
+			ch.Test, ch.Batch = false, ch.Batch+1
+			_, err = h.UpdateChannel(h.ctx, *ch)
+			return err
+		},
+		"family": func(c, label string) error {
+			return schema(SchemaChange{Families: []pim.Family{{Code: c, Labels: map[pim.Locale]string{"en-GB": label}}}})
+		},
+		"import profile": func(c, label string) error {
+			_, err := h.PutImportProfile(h.ctx, c, mustJSON(map[string]string{"family": label}), 0)
+			return err
+		},
+		"locale": func(c, label string) error {
+			return schema(SchemaChange{Locales: []pim.Locale{pim.Locale(c)}, Fallbacks: map[pim.Locale]pim.Locale{pim.Locale(c): map[string]pim.Locale{"a": "en-GB", "b": "de-DE"}[label]}})
+		},
+		"location": func(c, label string) error {
+			_, _, err := h.PutLocation(h.ctx, pim.Location{Code: c, Labels: map[pim.Locale]string{"en-GB": label}}, 0)
+			return err
+		},
+		"notifier": func(c, label string) error {
+			n, err := h.Notifier(h.ctx, c)
+			if err != nil {
+				_, err = h.CreateNotifier(h.ctx, Notifier{Code: c, Kind: "webhook", Config: mustJSON(map[string]string{"url": label})})
+				return err
+			}
+			n.Config = mustJSON(map[string]string{"url": label})
+			_, err = h.UpdateNotifier(h.ctx, *n)
+			return err
+		},
+		"price list": func(c, label string) error {
+			_, _, err := h.PutPriceList(h.ctx, pim.PriceList{Code: c, Labels: map[pim.Locale]string{"en-GB": label}}, 0)
+			return err
+		},
+		"price rule": func(c, label string) error {
+			_, _, err := h.PutPriceRule(h.ctx, pim.PriceRule{Code: c, PriceList: "trade", Percent: pim.Number(map[string]string{"a": "-1", "b": "-2"}[label])}, 0)
+			return err
+		},
+		"provider": func(c, label string) error {
+			p, err := h.Provider(h.ctx, c)
+			if err != nil {
+				_, err = h.CreateProvider(h.ctx, Provider{Code: c, Kind: "deepl"})
+				return err
+			}
+			p.Priority++
+			_, err = h.UpdateProvider(h.ctx, *p)
+			return err
+		},
+		"reference entity": func(c, label string) error {
+			_, _, err := h.PutReferenceEntity(h.ctx, pim.ReferenceEntity{Code: c, Labels: map[pim.Locale]string{"en-GB": label}}, 0)
+			return err
+		},
+		"rendition": func(c, label string) error {
+			_, err := h.PutRenditionDefinition(h.ctx, RenditionDefinition{Code: c, Definition: mustJSON(map[string]string{"x": label}), Spec: []byte(label)}, 0)
+			return err
+		},
+		"text rule": func(c, label string) error {
+			_, _, err := h.PutTextRule(h.ctx, TextRule{Code: c, Action: "translate", From: "en-GB", To: []pim.Locale{map[string]pim.Locale{"a": "de-DE", "b": "nl-NL"}[label]}}, 0)
+			return err
+		},
+	}
+	for what, remove := range h.deletions() {
+		put := makes[what]
+		if put == nil {
+			if what != "asset" { // it is a file, not a definition
+				t.Errorf("%s is not made here", what)
+			}
+			continue
+		}
+		code := "x"
+		if what == "locale" {
+			code = "fr-CA"
+		}
+		table, column := what, "rev"
+		switch what {
+		case "channel", "notifier", "provider":
+			column = "version"
+		case "rendition":
+			table = "rendition definition"
+		}
+		rev := func() int64 {
+			t.Helper()
+			where := ""
+			if what == "channel" {
+				where = " and deleted_at is null"
+			}
+			return h.number(`select ` + column + ` from ` + strings.ReplaceAll(table, " ", "_") + ` where code = '` + code + `'` + where)
+		}
+		last := int64(0)
+		for life := range 3 {
+			for _, label := range []string{"a", "b"} {
+				if err := put(code, label); err != nil {
+					t.Fatal(what, err)
+				}
+				if now := rev(); now <= last {
+					t.Errorf("%s %s in life %d is at revision %d, and was at %d before", what, label, life, now, last)
+				} else {
+					last = now
+				}
+			}
+			if err := remove(code, rev()); err != nil {
+				t.Fatal(what, err)
+			}
+		}
+	}
+}
+
+// Who makes a definition while its predecessor is being deleted sees what that leaves.
+func TestRevisionGoesOnWhileItIsDeleted(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	if _, err := h.CreateNotifier(h.ctx, Notifier{Code: "x", Kind: "webhook", Config: []byte("{}")}); err != nil {
+		t.Fatal(err)
+	}
+	tx := h.begin()
+	if _, err := tx.Exec(h.ctx, `delete from notifier where code = 'x'`); err != nil {
+		t.Fatal(err)
+	}
+	type made struct {
+		*Notifier
+		err error
+	}
+	done := make(chan made, 1)
+	go func() {
+		n, err := h.CreateNotifier(h.ctx, Notifier{Code: "x", Kind: "webhook", Config: []byte("{}")})
+		done <- made{n, err}
+	}()
+	h.blocked(1)
+	if err := tx.Commit(h.ctx); err != nil {
+		t.Fatal(err)
+	}
+	if m := <-done; m.err != nil || m.Version != 2 {
+		t.Errorf("%+v", m)
 	}
 }
