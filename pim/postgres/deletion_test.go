@@ -225,3 +225,33 @@ func TestRevisionGoesOnWhileItIsDeleted(t *testing.T) {
 		t.Errorf("%+v", m)
 	}
 }
+
+// What the options of an import profile name stays: an import by it would be refused.
+func TestImportProfilesKeepWhatTheyName(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.ok(h.ChangeSchema(h.ctx, SchemaChange{
+		Locales: []pim.Locale{"it-IT"}, Currencies: []pim.Currency{"CHF", "SEK", "NOK"}, PriceLists: []string{"trade"}, Locations: []string{"north", "south"},
+		Families: []pim.Family{{Code: "hats"}},
+	}))
+	options := `{"locale":"it-IT","currency":"CHF","price_list":"trade","location":"north","family":"hats","map":{"price:SEK":"row.a","sale:NOK":"row.b","stock:south":"row.c","name":"row.d"}}`
+	if _, err := h.PutImportProfile(h.ctx, "acme", []byte(options), 0); err != nil {
+		t.Fatal(err)
+	}
+	remove := h.deletions()
+	remove["currency"] = func(code string, _ int64) error { return h.DeleteCurrency(h.ctx, pim.Currency(code)) }
+	named := [][2]string{{"locale", "it-IT"}, {"currency", "CHF"}, {"currency", "SEK"}, {"currency", "NOK"}, {"price list", "trade"}, {"location", "north"}, {"location", "south"}, {"family", "hats"}}
+	for _, n := range named {
+		if got := usedBy(remove[n[0]](n[1], 0)); got != "import-profile: import profile acme names it" {
+			t.Errorf("%s %s: %s", n[0], n[1], got)
+		}
+	}
+	if err := h.DeleteImportProfile(h.ctx, "acme", 0); err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range named {
+		if err := remove[n[0]](n[1], 0); err != nil {
+			t.Errorf("%s %s: %v", n[0], n[1], err)
+		}
+	}
+}

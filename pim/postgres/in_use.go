@@ -65,6 +65,8 @@ union all
 select 'text-rule', 'text rule ' || code || ' translates or writes texts in it, or from it' from text_rule
 where definition ->> 'from' = @code or definition -> 'to' ? @code
 union all
+select 'import-profile', 'import profile ' || code || ' names it' from import_profile where options ->> 'locale' = @code
+union all
 (select 'product', 'product ' || p.sku || ' has values in it' from family f join product p on p.family = f.family
  where p.deleted_at is null and jsonb_path_exists(p.values, f.path) limit 5)
 union all
@@ -75,6 +77,13 @@ union all
 	sqlDropLocale = `
 with texts as (delete from product_text where locale = @code)
 delete from locale where code = @code`
+)
+
+// What of an import profile names families and locations, see DeleteFamily and DeleteLocation.
+const (
+	sqlFamilyProfiles   = `select 'import-profile', 'import profile ' || code || ' names it' from import_profile where options ->> 'family' = @code`
+	sqlLocationProfiles = `
+select 'import-profile', 'import profile ' || code || ' names it' from import_profile where options ->> 'location' = @code or options -> 'map' ? ('stock:' || @code)`
 )
 
 // DeleteLocale removes a locale that nothing is in, and nothing names. *InUse says
@@ -202,6 +211,8 @@ select 'price-rule', 'price rule ' || code || ' makes its prices' from price_rul
 union all
 select 'price-rule', 'price rule ' || code || ' has the costs of its margin from it' from price_rule where definition #>> '{margin,price_list}' = @code
 union all
+select 'import-profile', 'import profile ' || code || ' names it' from import_profile where options ->> 'price_list' = @code
+union all
 (select distinct 'product', 'product ' || sku || ' has prices in it' from (select p.sku` + pricesIn + `price_list = @code limit 5) p)
 union all
 (select distinct 'product', 'a price of product ' || sku || ' in it waits for approval' from (select p.sku` + heldIn + `price_list = @code limit 5) p)`
@@ -212,6 +223,9 @@ union all
 select 'price-list', 'price list ' || code || ' has prices in it' from price_list where definition -> 'currencies' ? @code
 union all
 select 'price-rule', 'price rule ' || code || ' is for prices in it' from price_rule where definition ->> 'currency' = @code
+union all
+select 'import-profile', 'import profile ' || code || ' names it' from import_profile
+where options ->> 'currency' = @code or options -> 'map' ?| array['price:' || @code, 'sale:' || @code]
 union all
 (select distinct 'product', 'product ' || sku || ' has prices in it' from (select p.sku` + pricesIn + `currency = @code limit 5) p)
 union all

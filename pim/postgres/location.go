@@ -134,7 +134,7 @@ func (s *Store) PutLocation(ctx context.Context, l pim.Location, ifMatch int64) 
 }
 
 // DeleteLocation removes a location where nothing was ever kept and that no
-// channel names; ErrInUse, ErrNotFound. The location default stays.
+// channel or import profile names; ErrInUse, ErrNotFound. The location default stays.
 func (s *Store) DeleteLocation(ctx context.Context, code string, ifMatch int64) error {
 	err := s.relocate(ctx, func(tx pgx.Tx, schema *pim.Schema) (*pim.Schema, error) {
 		args := pgx.NamedArgs{"code": storable(code), "if_match": ifMatch}
@@ -151,6 +151,9 @@ func (s *Store) DeleteLocation(ctx context.Context, code string, ifMatch int64) 
 		}
 		if used {
 			return nil, ErrInUse
+		}
+		if err := unused(ctx, tx, sqlLocationProfiles, args); err != nil {
+			return nil, err
 		}
 		next := schema.Copy()
 		next.Locations, next.Places = takenFrom(schema.Locations, code), takenFrom(schema.Places, code)

@@ -414,16 +414,20 @@ const (
 	sqlDropAttr    = `delete from attribute where code = @code and (@if_match = 0 or rev = @if_match)`
 )
 
-// DeleteFamily removes a family that no product has, tombstones included. Of this
+// DeleteFamily removes a family that no product has, tombstones included, and no
+// import profile names. Of this
 // and every deletion: ErrStale where ifMatch is neither 0 nor the revision.
 func (s *Store) DeleteFamily(ctx context.Context, code string, ifMatch int64) error {
 	return s.drop(ctx, sqlDropFamily, code, ifMatch, func(ctx context.Context, tx pgx.Tx, next *pim.Schema) (used bool, err error) {
 		if err := defined(next, "family/"+code, ifMatch); err != nil {
 			return false, err
 		}
-		err = tx.QueryRow(ctx, sqlFamilyInUse, pgx.NamedArgs{"code": code}).Scan(&used)
+		args := pgx.NamedArgs{"code": code}
+		if err := tx.QueryRow(ctx, sqlFamilyInUse, args).Scan(&used); err != nil || used {
+			return used, err
+		}
 		next.Families, next.Revisions = takenFrom(next.Families, code), takenFrom(next.Revisions, "family/"+code)
-		return used, err
+		return false, unused(ctx, tx, sqlFamilyProfiles, args)
 	})
 }
 
