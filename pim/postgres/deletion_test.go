@@ -88,9 +88,12 @@ func TestRevisionsGoOnAfterDeletion(t *testing.T) {
 		},
 		"channel": func(c, label string) error {
 			ch, err := h.Channel(h.ctx, pim.ChannelCode(c))
-			if err != nil {
+			if errors.Is(err, ErrNotFound) {
 				h.channel(pim.ChannelCode(c))
 				return nil
+			}
+			if err != nil {
+				return err
 			}
 			ch.Test, ch.Batch = false, ch.Batch+1
 			_, err = h.UpdateChannel(h.ctx, *ch)

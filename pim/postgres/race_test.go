@@ -148,7 +148,7 @@ func TestRulesOutliveADeadlock(t *testing.T) {
 	of := func(sku pim.SKU) string {
 		return fmt.Sprintf(`select from derive where product_id = (select id from product where sku = '%s') for update`, sku)
 	}
-	h.tangle(must(rule("R")), of("R"), of("X"), rule("X")) // first those of the new rule, then those of the old
+	h.tangle(must(rule("R")), of("R"), of("X"), rule("X"))                          // first those of the new rule, then those of the old
 	h.ok(h.ChangeSchema(h.ctx, SchemaChange{Families: []pim.Family{deepFamily()}})) // an option that products show stays
 	h.tangle(must(hue("red", "blue")), of("S"), of("R"), hue("red"))
 	must(hue("red", "blue"))()
