@@ -12,11 +12,17 @@ import (
 // have to follow the log, and so about how long a change takes to be found.
 const indexEvery = time.Second
 
+// indexRest bounds the rest of a step beside an import, and with it by how much the first
+// step after the import is late.
+const indexRest = 5 * time.Second
+
 // index lets what lists are found by follow the log until ctx ends. Every process
 // asks, and the row that says how far it was followed lets one of them do it; a
 // step is a transaction, so nothing is lost with a process. While there are edits, the
 // walks over the whole catalogue that a new channel or another family begins go in
-// small pieces, with a rest after each: what they are for is nobody's edit.
+// small pieces, with a rest after each: what they are for is nobody's edit. And while
+// this process imports, each step has its rest: the import is done the sooner, and then
+// what it has left is followed without one.
 func (r *Runner) index(ctx context.Context, what string, step func(ctx context.Context, most int) (postgres.Indexed, error)) {
 	for {
 		select {
@@ -34,10 +40,17 @@ func (r *Runner) index(ctx context.Context, what string, step func(ctx context.C
 			if err != nil && ctx.Err() == nil {
 				r.log.WarnContext(ctx, "follow the log", "index", what, "err", err)
 			}
+			var rest time.Duration
 			if more = did.More; polite && did.Walked > 0 {
+				rest = restAfter(time.Since(began) * time.Duration(did.Walked) / time.Duration(did.Walked+did.Followed))
+			}
+			if r.importing.Load() > 0 {
+				rest = min(resting*time.Since(began), indexRest)
+			}
+			if rest > 0 {
 				select {
 				case <-ctx.Done():
-				case <-time.After(restAfter(time.Since(began) * time.Duration(did.Walked) / time.Duration(did.Walked+did.Followed))):
+				case <-time.After(rest):
 				}
 			}
 		}

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -70,6 +71,7 @@ type Runner struct {
 
 	tally      tally
 	courtesy   *courtesy
+	importing  atomic.Int32 // imports under way in this process
 	notifiers  *Notifiers
 	watchEvery time.Duration
 	gather     time.Duration
@@ -228,6 +230,8 @@ func (w *importWorker) step(ctx context.Context, l postgres.Lease) (next, error)
 		case <-ctx.Done():
 		}
 	}()
+	w.r.importing.Add(1)
+	defer w.r.importing.Add(-1)
 	err = w.importer.Run(ctx, l)
 	if postgres.IsPoison(err) {
 		w.r.log.ErrorContext(ctx, "import", "import", l.Channel, "err", err)

@@ -153,7 +153,7 @@ told as materialized ( -- prices in the order in which they come; the usual one 
 logged as (
     insert into event (product_id, rev, lanes, type, actor, data)
     select product_id, o.rev, 2, 'price.changed', case when by_rules then 'price-rules' else @actor end, t.data
-    from offers o join told t using (product_id) order by by_rules, product_id
+    from offers o full join told t using (product_id) order by by_rules, product_id -- each has its other; in full: see sqlEdit
 ),
 queued as (insert into outbox (product_id, lanes, priority) select product_id, 2, @priority::smallint from offers order by product_id),
 derived as ( -- what the caller does not derive at once, under its lock: see price_derive.go of first offers

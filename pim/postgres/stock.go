@@ -118,17 +118,17 @@ told as materialized (
 ),
 logged as (
     insert into event (product_id, rev, lanes, type, actor, data)
-    select product_id, o.rev, 2, 'stock.changed', @actor, t.data from offers o join told t using (product_id)
+    select product_id, o.rev, 2, 'stock.changed', @actor, t.data from offers o full join told t using (product_id)
 ),
 queued as (
     insert into outbox (product_id, lanes, priority)
-    select product_id, 2, case when t.sold_out then 2 else @priority::smallint end from offers o join told t using (product_id)
+    select product_id, 2, case when t.sold_out then 2 else @priority::smallint end from offers o full join told t using (product_id)
 )
 select a.at, coalesce(o.stock_rev, po.stock_rev, 0), coalesce(a.fault, case when f.at is not null then 'changed' else '' end), a.delta,
        coalesce(case when t.at is not null then a.new_on_hand else a.old_on_hand end, 0), coalesce(case when t.at is not null then a.new_reserved else a.old_reserved end, 0),
        case when t.at is not null then a.new_as_of else a.old_as_of end, case when t.at is not null then a.new_sequence else a.old_sequence end
-from able a left join taken t using (at) left join fresh f using (at)
-left join offers o on o.product_id = a.product_id left join product_offer po on po.product_id = a.product_id`
+from able a full join taken t using (at) full join fresh f using (at) -- which are some of them; in full: see sqlEdit
+full join offers o on o.product_id = a.product_id left join product_offer po on po.product_id = a.product_id`
 
 // mostPieces bounds a stock level, as pim.CheckStock does.
 const mostPieces = 1_000_000_000_000
