@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"image"
@@ -92,6 +93,7 @@ func TestKilledWhileRendering(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		defer func() { _ = lock.Rollback(context.WithoutCancel(ctx)) }() // long over, if all went well: else the store's end would wait for it
 		if _, err := lock.Exec(ctx, `select from rendition r where original = (
 			select original from rendition where get_byte(original, 0) & 3 = $1 group by 1 order by min(id) offset $2 limit 1) for update`, shard, at); err != nil {
 			t.Fatal(err)
