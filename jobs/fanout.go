@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	// fanoutRows is how many outbox rows one statement takes at most.
+	// fanoutRows is of how many products one statement takes outbox rows at most.
 	fanoutRows = 2000
 	// markRows is how many products one statement marks for a new channel at most.
 	markRows = 5000
@@ -88,7 +88,7 @@ func (f *fanner) step(ctx context.Context, l postgres.Lease) (next, error) {
 	}
 	f.changes.took(time.Since(began), share)
 	f.woke(m)
-	left := m.Taken == limit // were there fewer than could be taken: what is committed after this look pokes
+	left := m.Taken >= limit // were there fewer than could be taken: what is committed after this look pokes
 	if !m.More {
 		return next{again: left, idle: m.Taken == 0}, nil
 	}

@@ -25,7 +25,8 @@ type Marked struct {
 	Derived int
 }
 
-// sqlFanout is hop two: it takes outbox rows, groups them by product, lets a
+// sqlFanout is hop two: it takes outbox rows, groups them by product (an import
+// leaves up to three rows of each: of the product, its prices and its stock), lets a
 // model's change touch its variants, also those below its sub-models, and marks the listings of every channel
 // and lane that the change touches. Rows are written in the order in which
 // all lock them: product, channel, lane. Holding the consumer's row keeps the
@@ -43,25 +44,27 @@ const sqlFanout = `
 with fence as (
     select from consumer where kind = 'fanout' and channel_id = 0 and lane = 0 and epoch = @epoch and not released for key share
 ),
+ahead as ( -- without a join, which a plan for few rows makes of loops in a loop
+    select place, dense_rank() over (order by first) as nth
+    from (select place, min(n) over (partition by product_id) as first
+          from (select ctid as place, product_id, row_number() over (order by priority desc, id) as n
+                from outbox where @only::bigint = 0 or id = @only order by priority desc, id limit @limit * 3) o) o
+),
 taken as (
-    delete from outbox where ctid = any(array(select ctid from outbox where @only::bigint = 0 or id = @only order by priority desc, id limit @limit))
-      and exists (select from fence)
+    delete from outbox where ctid = any(array(select place from ahead where nth <= @limit)) and exists (select from fence)
     returning product_id, lanes, priority, at, channel_id
 ),
 touched as (
     select product_id, bit_or(lanes) as lanes, max(priority) as priority, min(at) as at, bool_or(gone) as gone,
            case when bool_and(channel_id is not null) then array_agg(channel_id) end as channels, -- null: all
-           max(case when priority < 2 then priority else (channel_id is null)::int end) as beside -- where it is not sold out
+           max(case when priority < 2 then priority else (channel_id is null)::int end) as beside, -- where it is not sold out
+           array(select w.channel_id from product p join publication w on w.product_id in ` + selfAndAbove + ` and ` + windowClosed + ` where p.id = t.product_id) as closed
     from (
         select t.product_id, t.lanes, t.priority, t.at, t.channel_id, p.deleted_at is not null or not p.enabled or ` + disabledAbove + ` as gone
         from taken t join product p on p.id = t.product_id
         union all
-        select v.id, case when t.lanes & 3 = 3 then t.lanes else t.lanes & ~2 end, least(t.priority, 1), t.at, t.channel_id, not p.enabled
-        from taken t join product p on p.id = t.product_id join product v on v.parent_id = t.product_id and v.deleted_at is null
-        union all
-        select v.id, case when t.lanes & 3 = 3 then t.lanes else t.lanes & ~2 end, least(t.priority, 1), t.at, t.channel_id, not p.enabled
-        from taken t join product p on p.id = t.product_id and p.family_variant is not null
-        join product m on m.parent_id = t.product_id and m.family_variant is not null join product v on v.parent_id = m.id and v.deleted_at is null
+        select v.id, case when t.lanes & 3 = 3 then t.lanes else t.lanes & ~2 end, least(t.priority, 1), t.at, t.channel_id, not v.above
+        from taken t cross join lateral (` + variantsBelow + `) v where t.lanes & ~2 <> 0
     ) t group by product_id
 ),
 marked as (
@@ -70,7 +73,7 @@ marked as (
            case when q.priority = 2 then now() else now() + c.debounce * interval '1 second' end, q.priority
     from channel c cross join (values (1::smallint), (2::smallint), (4::smallint)) lane (lane) cross join touched t
     cross join lateral (select t.product_id, c.id as channel_id) l
-    cross join lateral (select t.gone or ` + gonePublication + ` as gone) g
+    cross join lateral (select t.gone or c.id = any(t.closed) as gone) g
     cross join lateral (select case when lane.lane = 2 and g.gone then 2 when t.priority < 2 or lane.lane = 2 and ` + soldOut + ` then t.priority else t.beside end::smallint as priority) q
     where c.deleted_at is null and (t.channels is null or c.id = any(t.channels))
       and ((t.lanes & 1 <> 0 and c.marks_content & lane.lane <> 0) or (t.lanes & 2 <> 0 and c.marks_offer & lane.lane <> 0)
@@ -91,7 +94,7 @@ marked as (
 derived as (
     insert into derive as d (product_id, due_at)
     select t.product_id, case when max(t.priority) >= 1 then now() - interval '1 hour' else now() end
-    from taken t join product p on p.id = t.product_id where t.channel_id is null
+    from taken t join product p on p.id = t.product_id where t.channel_id is null and (select derives <> 0 from catalogue)
     group by 1 having bit_or(t.lanes) & (select derives | (derives >> 3) from catalogue) <> 0 order by 1
     on conflict (product_id) do update set want = d.want + 1, due_at = least(d.due_at, excluded.due_at)
     returning 1
@@ -100,12 +103,20 @@ select (select count(*) from taken), exists (select from fence), exists (select 
        (select count(*) from derived), m.*
 from (select) one left join (` + markedByDrain + `) m on true`
 
+// variantsBelow are the variants that stand below the product of t, and whether it is enabled. Each is found
+// by its parent's key: offset 0 is a fence to the planner, which would else read all variants
+// there are for each row that was taken, where it expects a few of either.
+const variantsBelow = `
+select v.id, p.enabled as above from product p cross join lateral (select id from product v where v.parent_id = p.id and v.deleted_at is null offset 0) v
+where p.id = t.product_id
+union all
+select v.id, p.enabled from product p cross join lateral (select id from product m where m.parent_id = p.id and m.family_variant is not null offset 0) m
+cross join lateral (select id from product v where v.parent_id = m.id and v.deleted_at is null offset 0) v
+where p.id = t.product_id and p.family_variant is not null`
+
 // disabledAbove: a model above product p is disabled, below which p may have been
 // moved just now.
 const disabledAbove = `exists (select from product m where m.id = p.parent_id and (not m.enabled or exists (select from product r where r.id = m.parent_id and not r.enabled)))`
-
-// gonePublication: touched product t is not published on channel c.
-const gonePublication = `exists (select from product p where p.id = t.product_id and ` + notPublished + `c.id))`
 
 // markedByDrain counts marked listings, and tells which drains may send now:
 // to wake those of a paused, throttled or broken channel is of no use.
@@ -115,8 +126,9 @@ select m.channel_id, m.lane, count(*), bool_or(c.enabled and coalesce(c.throttle
 from marked m cross join lateral (select m.turn) q join channel c on c.id = m.channel_id
 left join consumer k on k.kind = 'drain' and k.channel_id = m.channel_id and k.lane = m.lane group by 1, 2`
 
-// FanOut works off up to limit outbox rows under the lease. Taken 0: there was
-// nothing to do.
+// FanOut works off, under the lease, the outbox rows of up to limit products, at most
+// three times as many as that. Taken 0: there was nothing to do; less than limit: nothing
+// is left.
 func (s *Store) FanOut(ctx context.Context, l Lease, limit int) (Marked, error) {
 	return s.mark(ctx, s.work, sqlFanout, pgx.NamedArgs{"epoch": l.Epoch, "limit": limit, "only": 0})
 }
