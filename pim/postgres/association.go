@@ -162,11 +162,14 @@ const (
 	// the channel, itself or what it is a variant of, and sub-models, which are on none.
 	sqlShownAssociations = `
 select p.sku, u.type, u.sku, coalesce(u.quantity, 0) from product p cross join ` + associationsBeside + `
-join product target on target.sku = u.sku and target.deleted_at is null and target.enabled
-left join product above on above.id = target.parent_id left join product top on top.id = above.parent_id
-where coalesce(above.enabled, true) and coalesce(top.enabled, true) and (target.parent_id is null or target.family_variant is null)
-    and not exists (select from publication w where w.product_id in (target.id, above.id, top.id) and w.channel_id = @channel and ` + windowClosed + `)
-    and p.sku = any(@skus::text[]) order by p.sku, u.type, u.side, u.position, u.sku collate "C"`
+cross join lateral (
+    select target.id from product target left join product above on above.id = target.parent_id left join product top on top.id = above.parent_id
+    where target.sku = u.sku and target.deleted_at is null and target.enabled and coalesce(above.enabled, true) and coalesce(top.enabled, true)
+        and (target.parent_id is null or target.family_variant is null)
+        and not exists (select from publication w where w.product_id in (target.id, above.id, top.id) and w.channel_id = @channel and ` + windowClosed + `)
+    offset 0 -- each by its keys
+) target
+where p.sku = any(@skus::text[]) order by p.sku, u.type, u.side, u.position, u.sku collate "C"`
 )
 
 // associations are the associations of products that are there, and of deleted ones
@@ -251,23 +254,20 @@ with taken as (
     select id, product_id, at, after from association_change order by id limit @changes for update skip locked
 ),
 came as (
-    select t.id as change, t.at, t.after, t.product_id, p.sku from taken t join product p on p.id = t.product_id
+    select t.id as change, t.at, t.after, t.product_id, p.sku from taken t cross join lateral (select sku from product p where p.id = t.product_id offset 0) p
     union all
-    select t.id, t.at, t.after, v.id, v.sku from taken t join product v on v.parent_id = t.product_id and v.deleted_at is null
-    union all
-    select t.id, t.at, t.after, w.id, w.sku from taken t join product v on v.parent_id = t.product_id and v.family_variant is not null
-    join product w on w.parent_id = v.id and w.deleted_at is null
+    select t.id, t.at, t.after, v.id, v.sku from taken t cross join lateral (` + variantsBelow + `) v
 ),
 found as (
     select f.change, f.id, min(f.at) as at from (
         select c.change, a.product_id as id, c.at from came c cross join lateral ( -- no more of each are looked at than are taken
-            select distinct a.product_id from association a join product p on p.id = a.product_id and p.deleted_at is null
+            select distinct a.product_id from association a cross join lateral (select from product p where p.id = a.product_id and p.deleted_at is null offset 0) p
             where a.target = c.sku and a.product_id > c.after order by 1 limit @limit
         ) a
         union all
         select c.change, o.id, c.at from came c join association a on a.product_id = c.product_id
         join association_type k on k.code = a.type and k.definition @> '{"two_way": true}' join product o on o.sku = a.target where o.id > c.after
-    ) f join product p on p.id = f.id and p.deleted_at is null
+    ) f cross join lateral (select from product p where p.id = f.id and p.deleted_at is null offset 0) p -- by its key
     where ` + associationsShown + `
     group by 1, 2 order by 1, 2 limit @limit
 ),

@@ -169,7 +169,7 @@ const sqlLockProducts = `
 select from product where id = any(array(
     select id from product where sku = any(@skus)
     union all
-    select unnest(array[p.parent_id, parent.parent_id]) from product p join product parent on parent.id = p.parent_id where p.sku = any(@leaving)))
+    select unnest(array[p.parent_id, (select parent.parent_id from product parent where parent.id = p.parent_id)]) from product p where p.sku = any(@leaving)))
 order by id for no key update`
 
 // lockEdited locks them before edits are worked out.

@@ -81,7 +81,7 @@ marked as (
            or (t.lanes & 16 <> 0 and c.marks_records & lane.lane <> 0) or (t.lanes & 32 <> 0 and c.marks_associations & lane.lane <> 0)
            or (t.lanes & 64 <> 0 and (c.marks_content | c.marks_offer | c.marks_media) & lane.lane <> 0
                and exists (select from publication w join product p on p.id = t.product_id where w.product_id in ` + selfAndAbove + ` and w.channel_id = c.id)
-               and (lane.lane = 1 or exists (select from listing x where x.product_id = t.product_id and x.channel_id = c.id and x.lane = lane.lane)))
+               and (lane.lane = 1 or coalesce((select true from listing x where x.product_id = t.product_id and x.channel_id = c.id and x.lane = lane.lane limit 1), false)))
            or (t.lanes & 65 <> 0 and lane.lane = 2 and (c.marks_content | c.marks_offer | c.marks_media) & 2 <> 0 and c.policy ->> 'withdrawal' = 'zero_stock' and g.gone))
     order by t.product_id, c.id, lane.lane
     on conflict (product_id, channel_id, lane) do update set
@@ -107,11 +107,11 @@ from (select) one left join (` + markedByDrain + `) m on true`
 // by its parent's key: offset 0 is a fence to the planner, which would else read all variants
 // there are for each row that was taken, where it expects a few of either.
 const variantsBelow = `
-select v.id, p.enabled as above from product p cross join lateral (select id from product v where v.parent_id = p.id and v.deleted_at is null offset 0) v
+select v.id, v.sku, p.enabled as above from product p cross join lateral (select id, sku from product v where v.parent_id = p.id and v.deleted_at is null offset 0) v
 where p.id = t.product_id
 union all
-select v.id, p.enabled from product p cross join lateral (select id from product m where m.parent_id = p.id and m.family_variant is not null offset 0) m
-cross join lateral (select id from product v where v.parent_id = m.id and v.deleted_at is null offset 0) v
+select v.id, v.sku, p.enabled from product p cross join lateral (select id from product m where m.parent_id = p.id and m.family_variant is not null offset 0) m
+cross join lateral (select id, sku from product v where v.parent_id = m.id and v.deleted_at is null offset 0) v
 where p.id = t.product_id and p.family_variant is not null`
 
 // disabledAbove: a model above product p is disabled, below which p may have been

@@ -257,9 +257,8 @@ func timeOf(s string) *time.Time {
 }
 
 const sqlLockOffersOf = `
-select o.product_id from product_offer o
-where o.product_id in (select id from product where id = any(@ids::bigint[]) union ` + belowIDs + `)
-order by o.product_id for no key update`
+select o.product_id from (select id from product where id = any(@ids::bigint[]) union ` + belowIDs + ` order by 1) i
+cross join lateral (select o.product_id from product_offer o where o.product_id = i.id for no key update) o`
 
 // pricesAtATime is how many products have their prices derived in one go.
 const pricesAtATime = 1000

@@ -49,8 +49,9 @@ on conflict (key) do update set after_id = 0`
 	sqlPriceWalkNext = `select key, after_id, scope from price_walk order by key limit 1 for update`
 
 	// sqlPriceWalkPage locks the offers of the next products of a walk, in the order
-	// of all who do.
-	sqlPriceWalkPage = `select o.product_id from ` + scopeOf + ` and o.product_id > @after order by o.product_id limit @limit for no key update of o`
+	// of all who do. Both begin behind the walk's place: a merge of the two would else read
+	// one of them from its beginning, each time.
+	sqlPriceWalkPage = `select o.product_id from ` + scopeOf + ` and o.product_id > @after and p.id > @after order by o.product_id limit @limit for no key update of o`
 
 	sqlPriceWalkOn   = `update price_walk set after_id = @after where key = @key`
 	sqlPriceWalkDone = `delete from price_walk where key = @key`

@@ -174,12 +174,16 @@ with ` + fenceOfDrain + `,
 waiting as (
     select v.id from product v where ` + belowReborn + `
     union
-    select v.id from product v join product parent on parent.id = v.parent_id where v.id = any(@orphans::bigint[]) and exists (
+    select o.id from unnest(@orphans::bigint[]) o (id) cross join lateral (
+        select id, parent_id from product where id = (select v.parent_id from product v where v.id = o.id) offset 0
+    ) parent where exists (
         select from listing c where c.product_id = coalesce(parent.parent_id, parent.id) and c.channel_id = @channel and c.lane = 1 and not ` + awaited + `)
 ),
 updated as (
-    update listing l set due_at = now() from fence, waiting w
-    where l.product_id = w.id and l.channel_id = @channel and l.lane = 1 and l.dirty and l.born <= 0 and l.due_at > now() and l.token is null and l.error is null
+    update listing l set due_at = now() from fence, ( -- by its key, and not among all that are due later
+        select x.ctid as place from waiting w cross join lateral (select ctid, * from listing x where x.product_id = w.id and x.channel_id = @channel and x.lane = 1 offset 0) x
+        where x.dirty and x.born <= 0 and x.due_at > now() and x.token is null and x.error is null
+    ) x where l.ctid = x.place
     returning 1
 )
 select count(*) from updated`

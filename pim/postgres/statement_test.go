@@ -135,6 +135,7 @@ type node struct {
 	Type     string `json:"Node Type"`
 	Relation string `json:"Relation Name"`
 	Index    string `json:"Index Name"`
+	Cond     string `json:"Index Cond"`
 	Plans    []node
 }
 
@@ -277,6 +278,9 @@ func (h *house) fill(channel pim.ChannelID, n int) {
 	h.exec(`vacuum analyze`)
 }
 
+// large are the indexes, of tables that grow with the catalogue, of which no part is small.
+var large = regexp.MustCompile(`^(product|product_offer|listing|price|stock|event|association|record)_(pkey|sku_key|parent|product|target)$`)
+
 func (h *house) checkPlans(of string) {
 	h.Helper()
 	for name, want := range map[string]struct {
@@ -329,6 +333,7 @@ func (h *house) checkPlans(of string) {
 		"age":       {sqlDropExchanges, "", ""},
 		"watched":   {sqlWatched, "listing_rejected", "channel product alert"},
 		"retry":     {sqlRetryParked, "listing_rejected", "channel location"},
+		"walk":      {sqlPriceWalkPage, "product_offer_pkey product_pkey", ""},
 	} {
 		args := pgx.NamedArgs{}
 		for _, p := range placeholder.FindAllString(want.sql, -1) {
@@ -342,6 +347,9 @@ func (h *house) checkPlans(of string) {
 			}
 			if n.Type == "Seq Scan" && !strings.Contains(" "+want.free+" ", " "+n.Relation+" ") {
 				h.Errorf("%s: %s reads all of %s", of, name, n.Relation)
+			}
+			if n.Cond == "" && large.MatchString(n.Index) {
+				h.Errorf("%s: %s reads all of %s", of, name, n.Index)
 			}
 		})
 		for index := range strings.FieldsSeq(want.index) {
