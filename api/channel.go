@@ -22,7 +22,7 @@ const tagChannels = "channels"
 // Channel is a channel as the API shows it: secrets never come back.
 type Channel struct {
 	Code           pim.ChannelCode `json:"code"`
-	Connector      string          `json:"connector"`
+	Connector      string          `json:"connector" doc:"none: it has no target, and nothing is sent until it is given another one"`
 	Locale         pim.Locale      `json:"locale"`
 	Currency       pim.Currency    `json:"currency"`
 	PriceList      string          `json:"price_list"`
@@ -31,13 +31,13 @@ type Channel struct {
 	Renditions     []string        `json:"renditions" doc:"Codes of the renditions that it shows: the first is its pictures, its mapping may name the others; none: originals"`
 	Config         object          `json:"config" doc:"Shaped by the connector, without its secrets"`
 	Secrets        []string        `json:"secrets" doc:"Names of the secrets that are set"`
-	Mapping        object          `json:"mapping" doc:"Lane → field of the channel's document → CEL expression, and the tables that expressions look into"`
+	Mapping        object          `json:"mapping,omitempty" doc:"Lane → field of the channel's document → CEL expression, and the tables that expressions look into; absent, as the limits and enabled, without a connector"`
 	Policy         pim.Policy      `json:"policy" doc:"How it is treated; what is left out is the default"`
-	Batch          int             `json:"batch"`
-	Concurrency    int             `json:"concurrency"`
-	TimeoutSeconds float64         `json:"timeout_seconds"`
-	SettleSeconds  float64         `json:"settle_seconds"`
-	Enabled        bool            `json:"enabled" doc:"false: paused"`
+	Batch          int             `json:"batch,omitempty"`
+	Concurrency    int             `json:"concurrency,omitempty"`
+	TimeoutSeconds float64         `json:"timeout_seconds,omitempty"`
+	SettleSeconds  float64         `json:"settle_seconds,omitempty"`
+	Enabled        *bool           `json:"enabled,omitempty" doc:"false: paused"`
 	Test           bool            `json:"test" doc:"It is a test: it alone is shown what providers for tests have translated or written"`
 	AllowPrivate   bool            `json:"allow_private" doc:"Its targets may be on loopback and private addresses: set by a process that allows them"`
 	Version        int64           `json:"version" doc:"Of the settings: what the ETag names"`
@@ -48,7 +48,7 @@ type Channel struct {
 
 // ChannelStatus is how a channel fares.
 type ChannelStatus struct {
-	State          string     `json:"state" enum:"ok,paused,down,auth,throttled,budget,quota,rate" doc:"down: the target failed three times or more, and is probed until it answers. auth: it refuses our credentials, and is asked seldom until they are changed. The others until throttled_until: the target said that it is too much, or that its budget is used up; or the channel's own quota or rate is"`
+	State          string     `json:"state" enum:"ok,no_connector,paused,down,auth,throttled,budget,quota,rate" doc:"no_connector: it has no target. down: the target failed three times or more, and is probed until it answers. auth: it refuses our credentials, and is asked seldom until they are changed. The others until throttled_until: the target said that it is too much, or that its budget is used up; or the channel's own quota or rate is"`
 	Fails          int        `json:"fails" doc:"Failures of the target in a row"`
 	Allowed        int        `json:"allowed" doc:"Calls in flight that are allowed now"`
 	NextProbeAt    *time.Time `json:"next_probe_at,omitempty"`
@@ -91,9 +91,10 @@ func (s *server) registerChannels() {
 	handle(s, op("list-channels", http.MethodGet, "/v1/channels", tagChannels, "List all channels by code"), s.listChannels)
 	handle(s, op("get-channel", http.MethodGet, "/v1/channels/{code}", tagChannels, "Get a channel"), s.getChannel)
 	handle(s, op("create-channel", http.MethodPost, "/v1/channels", tagChannels, "Create a channel and publish the whole catalogue to it",
+		says("One with the connector none has no target: nothing is sent for it until a PUT or PATCH gives it another connector, to which the whole catalogue is published then."),
 		status(http.StatusCreated), takesJSON[jobs.ChannelSpec](s)), s.createChannel)
 	handle(s, op("put-channel", http.MethodPut, "/v1/channels/{code}", tagChannels, "Replace a channel's settings",
-		says("Secrets that the body leaves out stay, and so does whether it is paused. What differs afterwards is sent."),
+		says("Secrets that the body leaves out stay, and so does whether it is paused. What differs afterwards is sent. A channel's connector stays, unless it is none."),
 		takesJSON[jobs.ChannelSpec](s, "code", "connector")), s.putChannel)
 	handle(s, op("patch-channel", http.MethodPatch, "/v1/channels/{code}", tagChannels, "Change what the body names of a channel's settings (JSON merge patch)",
 		takes(maxEdit, map[string]*huma.Schema{typeMerge: anyObject(), typeJSON: anyObject()})), s.patchChannel)
@@ -120,10 +121,13 @@ func anyObject() *huma.Schema {
 
 func (s *server) viewChannel(c *postgres.Channel) Channel {
 	config, secrets := s.Channels.Public(c)
+	if !c.HasConnector() {
+		return viewUnsent(c, config)
+	}
 	v := Channel{
 		Code: c.Code, Connector: c.Connector, Locale: c.Locale, Currency: c.Currency, PriceList: c.PriceList, CategoryRoot: c.CategoryRoot, Locations: none(c.Locations),
 		Renditions: none(c.Renditions), Config: object(config), Secrets: none(secrets), Mapping: object(c.Mapping), Policy: c.Policy, Batch: c.Batch, Concurrency: c.Concurrency,
-		TimeoutSeconds: c.Timeout.Seconds(), SettleSeconds: c.Settle.Seconds(), Enabled: c.Enabled, Test: c.Test, AllowPrivate: c.AllowPrivate,
+		TimeoutSeconds: c.Timeout.Seconds(), SettleSeconds: c.Settle.Seconds(), Enabled: &c.Enabled, Test: c.Test, AllowPrivate: c.AllowPrivate,
 		Version: c.Version, CreatedAt: c.CreatedAt, Warnings: jobs.Warnings(c),
 		Status: ChannelStatus{
 			State: "ok", Fails: c.Fails, Allowed: c.Allowed, NextProbeAt: c.NextProbeAt, ThrottledUntil: c.ThrottledUntil,
@@ -140,6 +144,16 @@ func (s *server) viewChannel(c *postgres.Channel) Channel {
 		v.Status.Held = append(v.Status.Held, HeldLane{Lane: h.Lane.String(), For: h.For, Until: h.Until})
 	}
 	return v
+}
+
+// viewUnsent is a channel without a connector, without what it gets with one: whoever
+// puts back what was shown, with a connector, gets that one's own.
+func viewUnsent(c *postgres.Channel, config json.RawMessage) Channel {
+	return Channel{
+		Code: c.Code, Connector: c.Connector, Locale: c.Locale, Currency: c.Currency, PriceList: c.PriceList, CategoryRoot: c.CategoryRoot, Locations: none(c.Locations),
+		Renditions: none(c.Renditions), Config: object(config), Secrets: []string{}, Policy: c.Policy, Test: c.Test, Version: c.Version, CreatedAt: c.CreatedAt,
+		Status: ChannelStatus{State: string(jobs.ReasonNoConnector)},
+	}
 }
 
 func (s *server) answerChannel(c *postgres.Channel) *channelAnswer {
@@ -171,8 +185,12 @@ func (s *server) getChannel(ctx context.Context, in *CodePath) (*channelAnswer, 
 // back beside the rest, for jobs.Channels to tell with those that it finds; the
 // error is of a v that is no object.
 func ReadChannel(v any, given map[string]string) (jobs.ChannelSpec, []pim.Problem, error) {
-	if _, ok := v.(map[string]any); !ok {
+	whole, ok := v.(map[string]any)
+	if !ok {
 		return jobs.ChannelSpec{}, nil, &pim.Invalid{Problems: []pim.Problem{{Code: "field.type", Detail: "an object is expected, not " + kindOf(v)}}}
+	}
+	if whole["config"] == nil && whole["connector"] == pim.NoConnector { // it has none to be left out by mistake
+		whole["config"] = map[string]any{}
 	}
 	spec, err := bind[jobs.ChannelSpec](v, given)
 	if invalid, ok := errors.AsType[*pim.Invalid](err); ok {
@@ -206,7 +224,7 @@ func (s *server) putChannel(ctx context.Context, in *putChannel) (*channelAnswer
 		if body["connector"] == nil {
 			body["connector"] = old.Connector
 		}
-		if body["enabled"] == nil {
+		if body["enabled"] == nil && old.HasConnector() {
 			body["enabled"] = old.Enabled
 		}
 		return body, nil
@@ -226,11 +244,15 @@ func (s *server) patchChannel(ctx context.Context, in *putChannel) (*channelAnsw
 // settings are a channel's as a PUT would bring them, without secrets.
 func (s *server) settings(c *postgres.Channel) (map[string]any, error) {
 	config, _ := s.Channels.Public(c)
-	raw, err := json.Marshal(map[string]any{
+	now := map[string]any{
 		"code": c.Code, "connector": c.Connector, "locale": c.Locale, "currency": c.Currency, "price_list": c.PriceList, "category_root": c.CategoryRoot,
-		"locations": none(c.Locations), "renditions": none(c.Renditions), "config": config, "mapping": c.Mapping, "policy": c.Policy, "batch": c.Batch, "concurrency": c.Concurrency,
-		"timeout_seconds": c.Timeout.Seconds(), "settle_seconds": c.Settle.Seconds(), "enabled": c.Enabled, "test": c.Test,
-	})
+		"locations": none(c.Locations), "renditions": none(c.Renditions), "config": config, "policy": c.Policy, "test": c.Test,
+	}
+	if c.HasConnector() {
+		now["mapping"], now["enabled"], now["batch"], now["concurrency"] = c.Mapping, c.Enabled, c.Batch, c.Concurrency
+		now["timeout_seconds"], now["settle_seconds"] = c.Timeout.Seconds(), c.Settle.Seconds()
+	}
+	raw, err := json.Marshal(now)
 	if err != nil {
 		return nil, err
 	}

@@ -43,7 +43,7 @@ func TestChannelLife(t *testing.T) {
 
 	var c Channel
 	r := k.hide(k.want(k.channel("sink", target.URL), 201, &c))
-	if c.Code != "sink" || len(c.Secrets) != 1 || c.Secrets[0] != "secret" || r.Header.Get("Location") != "/v1/channels/sink" || !c.Enabled || c.Batch == 0 || len(c.Mapping) < 10 {
+	if c.Code != "sink" || len(c.Secrets) != 1 || c.Secrets[0] != "secret" || r.Header.Get("Location") != "/v1/channels/sink" || !*c.Enabled || c.Batch == 0 || len(c.Mapping) < 10 {
 		t.Fatalf("created as %s", r.body)
 	}
 	k.want(k.channel("sink", target.URL), 409, nil)
@@ -76,15 +76,15 @@ func TestChannelLife(t *testing.T) {
 	}
 	// Paused it stays through a PUT that does not speak of it.
 	k.want(k.do(ChannelManager, "POST", "/v1/channels/sink/pause", nil), 200, &c)
-	if c.Enabled || c.Status.State != "paused" {
+	if *c.Enabled || c.Status.State != "paused" {
 		t.Errorf("paused: %+v", c.Status)
 	}
 	k.want(k.do(ChannelManager, "PUT", "/v1/channels/sink", map[string]any{"locale": "de-DE", "currency": "EUR", "config": map[string]any{"url": target.URL}}), 200, &c)
-	if c.Enabled || c.Locale != "de-DE" || len(c.Secrets) != 1 || c.Batch == 7 {
+	if *c.Enabled || c.Locale != "de-DE" || len(c.Secrets) != 1 || c.Batch == 7 {
 		t.Errorf("put: %+v", c)
 	}
 	k.want(k.do(ChannelManager, "POST", "/v1/channels/sink/resume", nil), 200, &c)
-	if !c.Enabled || c.Status.State != "ok" {
+	if !*c.Enabled || c.Status.State != "ok" {
 		t.Errorf("resumed: %+v", c.Status)
 	}
 	k.mu.Lock()

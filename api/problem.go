@@ -201,6 +201,9 @@ func (s *server) problem(ctx context.Context, err error) *Problem {
 		return problem(http.StatusPreconditionFailed, "stale", "it has changed since the revision that the request names")
 	case errors.Is(err, postgres.ErrExists):
 		return problem(http.StatusConflict, "exists", "that name is taken")
+	case errors.Is(err, postgres.ErrNoConnector):
+		return problem(http.StatusConflict, "no-connector",
+			"the channel has no connector, so there is no target to send to or to ask: give it one, with PATCH /v1/channels/{code}, in connector and config")
 	case errors.Is(err, postgres.ErrInUse):
 		return problem(http.StatusConflict, "in-use", "others still refer to it")
 	case errors.Is(err, postgres.ErrKeyReused):

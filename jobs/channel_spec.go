@@ -24,7 +24,7 @@ import (
 // it from JSON refuses a limit that is written down as 0.
 type ChannelSpec struct {
 	Code           pim.ChannelCode     `json:"code"`
-	Connector      string              `json:"connector"`
+	Connector      string              `json:"connector" doc:"One of GET /v1/connectors; none: it has no target"`
 	Locale         pim.Locale          `json:"locale"`
 	Currency       pim.Currency        `json:"currency"`
 	PriceList      string              `json:"price_list,omitempty"`
@@ -53,6 +53,10 @@ func SpecOf(ch *postgres.Channel) (ChannelSpec, error) {
 		Locations: ch.Locations, Renditions: ch.Renditions, Config: ch.Config, Mapping: &connectors.Mapping{}, Batch: ch.Batch, Concurrency: ch.Concurrency,
 		TimeoutSeconds: ch.Timeout.Seconds(), SettleSeconds: ch.Settle.Seconds(), Policy: ch.Policy, Enabled: &ch.Enabled, Test: &ch.Test,
 	}
+	if !ch.HasConnector() { // what it is to be sent by comes with one
+		spec.Mapping, spec.Batch, spec.Concurrency, spec.TimeoutSeconds, spec.SettleSeconds, spec.Enabled = nil, 0, 0, 0, 0, nil
+		return spec, nil
+	}
 	if err := json.Unmarshal(ch.Mapping, spec.Mapping); err != nil {
 		return spec, fmt.Errorf("decode the mapping of channel %s: %w", ch.Code, err)
 	}
@@ -71,7 +75,7 @@ const (
 )
 
 // Create checks a spec and creates its channel, to which the whole catalogue
-// is then published. known are problems that the caller found while it read the
+// is then published, if it has a connector. known are problems that the caller found while it read the
 // spec: they are told with those found here, and nothing is stored. The error is
 // *pim.Invalid with pointers into the spec's JSON, or wraps postgres.ErrExists.
 func (c *Channels) Create(ctx context.Context, spec ChannelSpec, known ...pim.Problem) (*postgres.Channel, error) {
@@ -86,7 +90,8 @@ func (c *Channels) Create(ctx context.Context, spec ChannelSpec, known ...pim.Pr
 }
 
 // Update checks a spec and replaces the settings of the channel code with it;
-// its code and connector stay. version, when not 0, is the one that the caller
+// its code stays, and so does its connector, unless it has none yet: then the whole
+// catalogue is published to it, as to a new channel. version, when not 0, is the one that the caller
 // saw (postgres.ErrStale); known are problems as for Create. Listings are
 // rendered anew, and what differs is sent.
 func (c *Channels) Update(ctx context.Context, code pim.ChannelCode, spec ChannelSpec, version int64, known ...pim.Problem) (*postgres.Channel, error) {
@@ -99,7 +104,7 @@ func (c *Channels) Update(ctx context.Context, code pim.ChannelCode, spec Channe
 	}
 	spec.Code = code
 	spec.Connector = cmp.Or(spec.Connector, old.Connector)
-	if spec.Enabled == nil {
+	if spec.Enabled == nil && old.HasConnector() {
 		spec.Enabled = &old.Enabled
 	}
 	if spec.Test == nil {
@@ -111,6 +116,9 @@ func (c *Channels) Update(ctx context.Context, code pim.ChannelCode, spec Channe
 	}
 	ch.ID, ch.Version = old.ID, old.Version
 	ch.Anew = !sameJSON(ch.Config, old.Config) // it may be another target, which holds nothing of what was acknowledged
+	if !old.HasConnector() {
+		ch.Anew, ch.Connects = false, ch.HasConnector()
+	}
 	return c.store.UpdateChannel(ctx, *ch)
 }
 
@@ -139,12 +147,17 @@ func (c *Channels) build(ctx context.Context, spec ChannelSpec, old *postgres.Ch
 	problems = append(problems, more...)
 	kind, err := c.registry.Kind(spec.Connector)
 	switch {
-	case old != nil && spec.Connector != old.Connector:
+	case old != nil && spec.Connector != old.Connector && old.HasConnector():
 		// What else the spec says is meant for the other connector.
-		problems = append(problems, pim.Problem{Pointer: "/connector", Code: "connector.fixed", Detail: "the connector of a channel stays; create another channel"})
+		problems = append(problems, pim.Problem{Pointer: "/connector", Code: "connector.fixed", Detail: connectorStays(spec.Connector)})
 	case err != nil:
 		problems = append(problems, pim.Problem{Pointer: "/connector", Code: "connector.unknown", Detail: err.Error()})
+	case !ch.HasConnector():
+		problems = append(problems, bare(ch, spec, known)...)
 	default:
+		if old != nil && !old.HasConnector() {
+			old = nil // of what a connector is told it has nothing
+		}
 		more, err := c.fit(schema, kind, ch, spec, old, known)
 		if err != nil {
 			return nil, err

@@ -90,10 +90,14 @@ func (t *Target) Scope(now time.Time) connectors.Scope {
 }
 
 // Test asks the channel's target whether it is there and takes our
-// credentials. The error is a *connectors.Error for what the target said.
+// credentials. The error is a *connectors.Error for what the target said,
+// postgres.ErrNoConnector where there is none.
 func (c *Channels) Test(ctx context.Context, code pim.ChannelCode) error {
 	ch, err := c.store.Channel(ctx, code)
 	if err != nil {
+		return err
+	}
+	if err := needsConnector(ch); err != nil {
 		return err
 	}
 	t, err := c.target(ch)

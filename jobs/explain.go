@@ -21,7 +21,7 @@ type Explanation struct {
 	// OnTarget is of the first lane that the channel's mapping has.
 	OnTarget OnTarget `json:"on_target" enum:"live,accepted,no,uncertain" doc:"What the target holds, as far as it said: live: it shows it; accepted: it has it and says no more; uncertain: an answer was lost, or is still to come"`
 	Because
-	Lanes []LaneExplanation `json:"lanes" doc:"None of a product that there is not"`
+	Lanes []LaneExplanation `json:"lanes" doc:"None of a product that there is not, or on a channel without a connector"`
 }
 
 // Because is why something is as it is.
@@ -138,6 +138,10 @@ func (c *Channels) Explain(ctx context.Context, code pim.ChannelCode, sku pim.SK
 	out := &Explanation{Channel: code, SKU: sku, At: e.Now, OnTarget: OnTargetNo, Lanes: []LaneExplanation{}}
 	if e.Product == nil {
 		out.Because = Because{Reason: ReasonUnknownProduct, Text: "there is no product with this SKU"}
+		return out, nil
+	}
+	if !e.Channel.HasConnector() { // no lane has a listing, and no consumer
+		out.Because = Because{Reason: ReasonNoConnector, Text: "the channel has no connector: nothing is sent until it is given one"}
 		return out, nil
 	}
 	if kind, err := c.registry.Kind(e.Channel.Connector); err == nil {

@@ -30,10 +30,11 @@ const (
 	ReasonSoldOut      Reason = "sold_out"      // it left the channel, whose policy has the target keep it with a stock of 0
 
 	ReasonUnknownProduct Reason = "unknown_product"
-	ReasonParked         Reason = "parked"     // the target refused it, and nothing has changed since
-	ReasonIncomplete     Reason = "incomplete" // our own check refused it, and nothing has changed since
-	ReasonPriceHeld      Reason = "price_held" // the target has what is in force, and another price is held until somebody approves it
-	ReasonUnlisted       Reason = "unlisted"   // nothing has had it listed yet
+	ReasonNoConnector    Reason = "no_connector" // the channel has none: nothing is ever sent
+	ReasonParked         Reason = "parked"       // the target refused it, and nothing has changed since
+	ReasonIncomplete     Reason = "incomplete"   // our own check refused it, and nothing has changed since
+	ReasonPriceHeld      Reason = "price_held"   // the target has what is in force, and another price is held until somebody approves it
+	ReasonUnlisted       Reason = "unlisted"     // nothing has had it listed yet
 
 	ReasonFanout       Reason = "fanout"        // its change is still to be fanned out to channels
 	ReasonFanoutFailed Reason = "fanout_failed" // its change could not be, and is set aside
@@ -66,7 +67,7 @@ const (
 // Reasons in the order in which people read them.
 var Reasons = []Reason{
 	ReasonLive, ReasonAccepted, ReasonNoDifference, ReasonEmpty, ReasonNotMapped, ReasonDeleted, ReasonDisabled, ReasonNotPublished, ReasonSubModel, ReasonWithdrawn, ReasonSoldOut,
-	ReasonUnknownProduct, ReasonParked, ReasonIncomplete, ReasonPriceHeld, ReasonUnlisted, ReasonFanout, ReasonFanoutFailed, ReasonMarking,
+	ReasonUnknownProduct, ReasonNoConnector, ReasonParked, ReasonIncomplete, ReasonPriceHeld, ReasonUnlisted, ReasonFanout, ReasonFanoutFailed, ReasonMarking,
 	ReasonPaused, ReasonAuth, ReasonBreakerOpen, ReasonFailing, ReasonThrottled, ReasonBudget, ReasonQuota, ReasonRate, ReasonWindow, ReasonHeld,
 	ReasonPending, ReasonWaitsForContent, ReasonWaitsForParent, ReasonWaitsForPictures, ReasonWaitsForText, ReasonSettling, ReasonConflict, ReasonRetrying, ReasonDebounce, ReasonQueued, ReasonNoWorker,
 }

@@ -17,7 +17,7 @@ type Forecast struct {
 	At      time.Time       `json:"at"`
 	Backlog int64           `json:"backlog" doc:"Listings of all lanes that are to be sent or asked for"`
 	ETA     *time.Time      `json:"eta" doc:"When all lanes are done with what waits now; null: nobody can say, see reason"`
-	Reason  string          `json:"reason,omitempty" enum:"paused,down,auth,publishing,window,quota,no_rate" doc:"Why there is no eta: no_rate, nothing was finished within the last hours"`
+	Reason  string          `json:"reason,omitempty" enum:"no_connector,paused,down,auth,publishing,window,quota,no_rate" doc:"Why there is no eta: no_connector, nothing is ever sent; no_rate, nothing was finished within the last hours"`
 	Lanes   []LaneForecast  `json:"lanes"`
 }
 
@@ -58,6 +58,10 @@ func (c *Channels) Forecast(ctx context.Context, code pim.ChannelCode) (*Forecas
 	ch, err := c.store.Channel(ctx, code)
 	if err != nil {
 		return nil, err
+	}
+	if !ch.HasConnector() {
+		now, err := c.store.Now(ctx)
+		return &Forecast{Channel: ch.Code, At: now, Reason: string(ReasonNoConnector), Lanes: []LaneForecast{}}, err
 	}
 	b, err := c.store.Backlog(ctx, ch.ID)
 	if err != nil {

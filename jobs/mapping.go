@@ -77,10 +77,14 @@ func (c *Channels) changeMapping(ctx context.Context, code pim.ChannelCode, acto
 }
 
 // trial makes a channel ready to look through: as it is, or with another
-// mapping, which is checked as if it were saved. Nothing is sent through it.
+// mapping, which is checked as if it were saved. Nothing is sent through it. The
+// error may be postgres.ErrNoConnector: there is nobody to make documents for.
 func (c *Channels) trial(ctx context.Context, code pim.ChannelCode, m *connectors.Mapping) (saved, tried *Target, err error) {
 	ch, err := c.store.Channel(ctx, code)
 	if err != nil {
+		return nil, nil, err
+	}
+	if err := needsConnector(ch); err != nil {
 		return nil, nil, err
 	}
 	schema, err := c.store.RefreshSchema(ctx)

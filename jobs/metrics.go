@@ -294,6 +294,9 @@ func (c *stateCollector) readAll(ctx context.Context) (out []prometheus.Metric, 
 	}
 	now := time.Now()
 	for _, ch := range channels {
+		if !ch.HasConnector() {
+			continue // nothing works for it
+		}
 		code := string(ch.Code)
 		out = append(out, gauge(descBreaker, truth(ch.Fails >= postgres.BreakerFails), code),
 			gauge(descPaused, truth(!ch.Enabled), code), gauge(descAllowed, float64(ch.Allowed), code),

@@ -77,7 +77,7 @@ func (c *Channels) Readiness(ctx context.Context, sku pim.SKU, channels []pim.Ch
 		for _, locale := range asked {
 			r := in(ch.Code, locale)
 			if locale == ch.Locale {
-				err := c.preflight(ctx, sku, &r)
+				err := c.preflight(ctx, ch, sku, &r)
 				if errors.Is(err, postgres.ErrNotFound) {
 					if _, gone := c.store.Channel(ctx, ch.Code); errors.Is(gone, postgres.ErrNotFound) {
 						on = nil // deleted meanwhile
@@ -104,8 +104,14 @@ func (c *Channels) Readiness(ctx context.Context, sku pim.SKU, channels []pim.Ch
 	return list, nil
 }
 
-// preflight asks what the channel has against the product as it is.
-func (c *Channels) preflight(ctx context.Context, sku pim.SKU, r *Readiness) error {
+// preflight asks what the channel has against the product as it is. Without a
+// connector it has nothing: what the family requires is all that there is.
+func (c *Channels) preflight(ctx context.Context, ch *postgres.Channel, sku pim.SKU, r *Readiness) error {
+	if !ch.HasConnector() {
+		ready := r.Complete()
+		r.Ready = &ready
+		return nil
+	}
 	seen, err := c.Preview(ctx, r.Channel, sku, nil)
 	if closed, ok := errors.AsType[*ClosedError](err); ok {
 		// The others' answers are not to be had for it.

@@ -16,6 +16,9 @@ func (c *Channels) Reconcile(ctx context.Context, code pim.ChannelCode, skus []p
 	if err != nil {
 		return nil, err
 	}
+	if err := needsConnector(ch); err != nil {
+		return nil, err
+	}
 	t, err := c.target(ch)
 	if err != nil {
 		return nil, err

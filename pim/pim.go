@@ -25,6 +25,11 @@ type ChannelID int64
 // ChannelCode names a channel for people: lower-case letters, digits, '-', '_'.
 type ChannelCode string
 
+// NoConnector is the connector of a channel without a target: what families require
+// on it, its scoped values and its readiness are there, and nothing is sent for it
+// until it is given another one.
+const NoConnector = "none"
+
 // Locale is a BCP 47 tag as written in the store, such as "en-GB".
 type Locale string
 

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"os"
 	"strconv"
 	"strings"
@@ -27,6 +28,7 @@ type channelCmd struct {
 	List     channelListCmd     `cmd:"" help:"List channels and where they stand."`
 	Show     channelShowCmd     `cmd:"" help:"Show a channel's settings and mapping, without secrets."`
 	Create   channelCreateCmd   `cmd:"" help:"Create a channel; the whole catalogue is published to it."`
+	Connect  channelConnectCmd  `cmd:"" help:"Give a channel without a connector one; the whole catalogue is published to it."`
 	Test     channelTestCmd     `cmd:"" help:"Ask a channel's target whether it is there and takes our credentials."`
 	Pause    channelPauseCmd    `cmd:"" help:"Stop sending to a channel; what changes meanwhile waits."`
 	Resume   channelResumeCmd   `cmd:"" help:"Send to a channel again, at once."`
@@ -77,6 +79,8 @@ type settings struct {
 func channelState(ch *postgres.Channel, now time.Time) string {
 	why, _ := ch.Rests(now)
 	switch {
+	case !ch.HasConnector():
+		return "no connector"
 	case !ch.Enabled:
 		return "paused"
 	case why == postgres.HoldDown:
@@ -192,7 +196,7 @@ type channelCreateCmd struct {
 	keyset
 	Code      pim.ChannelCode `arg:"" optional:"" help:"The channel's code; with --file it may come from there."`
 	File      string          `placeholder:"FILE" type:"path" help:"JSON file with all settings, as POST /v1/channels takes them; - is standard input."`
-	Connector string          `help:"The connector, for example webhook."`
+	Connector string          `help:"The connector, for example webhook; none is a channel without a target."`
 	Locale    pim.Locale      `help:"The locale, for example en-GB."`
 	Currency  pim.Currency    `help:"The currency, for example EUR."`
 	Root      string          `name:"category-root" placeholder:"CODE" help:"What it shows of categories are this one and those below it."`
@@ -230,6 +234,10 @@ func (k channelCreateCmd) Run(ctx context.Context, c console, log *slog.Logger) 
 		return fmt.Errorf("there is a channel %s already", spec.Code)
 	}
 	if err != nil {
+		return err
+	}
+	if !ch.HasConnector() {
+		_, err = fmt.Fprintf(c.out, "Channel %s is created, without a connector: nothing is sent until it is given one (sluice channel connect %[1]s).\n", ch.Code)
 		return err
 	}
 	wake(ctx, log, store, ch.Code)
@@ -270,26 +278,37 @@ func (k channelCreateCmd) spec(in io.Reader) (spec jobs.ChannelSpec, problems []
 	if whole["config"] == nil {
 		config, ok = map[string]any{}, true
 	}
-	for _, s := range k.Set {
-		name, value, is := strings.Cut(s, "=")
-		if !is {
-			return spec, nil, fmt.Errorf("--set %s: KEY=VALUE is expected", s)
-		}
-		if file, is := strings.CutPrefix(value, "@"); is {
-			text, err := readBounded(file, in)
-			if err != nil {
-				return spec, nil, err
-			}
-			value = strings.TrimRight(string(text), "\r\n")
-		}
-		if ok {
-			config[name] = value
-		}
+	said, err := readSettings(k.Set, in)
+	if err != nil {
+		return spec, nil, err
+	}
+	if ok {
+		maps.Copy(config, said)
 	}
 	if ok { // else the file's config is no object, which is told below
 		whole["config"] = config
 	}
 	return api.ReadChannel(whole, nil)
+}
+
+// readSettings reads what --set says.
+func readSettings(set []string, in io.Reader) (config map[string]any, err error) {
+	config = map[string]any{}
+	for _, s := range set {
+		name, value, is := strings.Cut(s, "=")
+		if !is {
+			return nil, fmt.Errorf("--set %s: KEY=VALUE is expected", s)
+		}
+		if file, is := strings.CutPrefix(value, "@"); is {
+			text, err := readBounded(file, in)
+			if err != nil {
+				return nil, err
+			}
+			value = strings.TrimRight(string(text), "\r\n")
+		}
+		config[name] = value
+	}
+	return config, nil
 }
 
 // readBounded reads a small file, or standard input for "-".

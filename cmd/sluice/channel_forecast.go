@@ -36,6 +36,10 @@ func (f channelForecastCmd) Run(ctx context.Context, c console) error {
 		e.SetIndent("", "  ")
 		return e.Encode(v)
 	}
+	if len(v.Lanes) == 0 {
+		_, err := fmt.Fprintf(c.out, "No end can be told: %s.\n", v.Reason)
+		return err
+	}
 	for _, l := range v.Lanes {
 		line := fmt.Sprintf("%s: %d due, %d later, %d wait for content", l.Lane, l.Due, l.Later, l.Content)
 		if l.Rate > 0 {

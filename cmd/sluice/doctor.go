@@ -292,6 +292,8 @@ func examineState(d *diagnosis, area string, ch *postgres.Channel, now time.Time
 		next = "in " + until.Sub(now).Round(time.Second).String()
 	}
 	switch {
+	case !ch.HasConnector():
+		d.add(area, levelNote, "it has no connector: nothing is sent until it is given one")
 	case !ch.Enabled:
 		d.add(area, levelNote, "it is paused")
 	case why == postgres.HoldAuth:

@@ -8,7 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
+
+	"github.com/sluicehub/sluice/pim/postgres"
 )
 
 type restoredCmd struct {
@@ -36,6 +39,7 @@ func (r restoredCmd) Run(ctx context.Context, c console, log *slog.Logger) error
 	if err != nil {
 		return err
 	}
+	channels = slices.DeleteFunc(channels, func(c *postgres.Channel) bool { return !c.HasConnector() })
 	products, _, err := store.CountProducts(ctx)
 	if err != nil {
 		return err

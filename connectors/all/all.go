@@ -7,6 +7,7 @@ import (
 	"github.com/sluicehub/sluice/connectors/bol"
 	"github.com/sluicehub/sluice/connectors/feed"
 	"github.com/sluicehub/sluice/connectors/medusa"
+	"github.com/sluicehub/sluice/connectors/none"
 	"github.com/sluicehub/sluice/connectors/tryton"
 	"github.com/sluicehub/sluice/connectors/webhook"
 	"github.com/sluicehub/sluice/connectors/woocommerce"
@@ -18,6 +19,7 @@ func Registry() *connectors.Registry {
 		bol.Kind,
 		feed.Kind,
 		medusa.Kind,
+		none.Kind,
 		tryton.Kind,
 		webhook.Kind,
 		woocommerce.Kind,

@@ -8,13 +8,14 @@ import (
 
 	"github.com/sluicehub/sluice/connectors"
 	"github.com/sluicehub/sluice/connectors/all"
+	"github.com/sluicehub/sluice/pim"
 )
 
 // What the registry's readers (API, drains, console) count on for every kind.
 func TestKinds(t *testing.T) {
 	name := regexp.MustCompile(`^[a-z][a-z0-9_]{1,30}$`)
 	for _, k := range all.Registry().Kinds() {
-		if !name.MatchString(k.Name) || k.Title == "" || len(k.Lanes) == 0 {
+		if !name.MatchString(k.Name) || k.Title == "" || len(k.Lanes) == 0 && k.Name != pim.NoConnector {
 			t.Errorf("kind %+v", k)
 		}
 		if l := k.Limits; l.Batch < 1 || l.Concurrency < 1 || l.Timeout <= 0 || l.Settle <= 0 {

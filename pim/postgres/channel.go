@@ -42,6 +42,8 @@ type Channel struct {
 	Pulls bool // its target is read as well, see PullState; set, not read back
 	Look  bool // of an update: listings are looked at again, those that were refused too; set, not read back
 	Anew  bool // of an update: it may be another target, which holds nothing; set, not read back
+	// Connects, of an update: it has had no connector so far; set, not read back.
+	Connects bool
 	// Actor and Note are of a changed mapping; set, not read back.
 	Actor, Note string
 	CreatedAt   time.Time
@@ -58,6 +60,9 @@ type Channel struct {
 	Marking        bool // its first or a renewed marking of all products is under way
 	Pull           *PullStatus
 }
+
+// HasConnector reports whether there is a target behind the channel.
+func (c *Channel) HasConnector() bool { return c.Connector != pim.NoConnector }
 
 // Marks says which of a channel's lanes an event of each lane touches, as the
 // mapping reads them.
@@ -113,10 +118,14 @@ returning id`
 with made as (insert into reconcile (channel_id) values (@channel) on conflict (channel_id) do nothing)
 insert into consumer (kind, channel_id, lane) select 'drain', @channel, unnest(array[1, 2, 4]::smallint[])
 union all select 'reconcile', @channel, 0`
-	sqlCreateFlow = `insert into flow (channel_id) values (@channel)`
+	// sqlUnmarkChannel is for a channel without a connector: no listing is marked for
+	// it, so the catalogue need not be gone through.
+	sqlUnmarkChannel = `update channel set mark_after = null where id = @channel`
+	sqlCreateFlow    = `insert into flow (channel_id) values (@channel)`
 )
 
-// CreateChannel creates a channel and has the whole catalogue published to it.
+// CreateChannel creates a channel and has the whole catalogue published to it, if
+// it has a connector.
 // ErrExists when the code is taken.
 func (s *Store) CreateChannel(ctx context.Context, c Channel) (*Channel, error) {
 	var next *pim.Schema
@@ -134,7 +143,7 @@ func (s *Store) CreateChannel(ctx context.Context, c Channel) (*Channel, error) 
 		if err := sellsIn(ctx, tx, &c); err != nil {
 			return err
 		}
-		if _, err := tx.Exec(ctx, sqlCreateDrains, pgx.NamedArgs{"channel": c.ID}); err != nil {
+		if err := works(ctx, tx, &c, true); err != nil {
 			return err
 		}
 		if err := keepMapping(ctx, tx, &c); err != nil {
@@ -165,6 +174,20 @@ func (s *Store) CreateChannel(ctx context.Context, c Channel) (*Channel, error) 
 	s.nudged()
 	_ = s.spreadNow(ctx) // else the consumer derive does it
 	return s.Channel(ctx, c.Code)
+}
+
+// works makes who works for a channel that has a connector, of one that is new or
+// had none so far. For one without nobody does, and it has no listings: both cost,
+// and nothing would ever come of them.
+func works(ctx context.Context, tx pgx.Tx, c *Channel, fresh bool) (err error) {
+	args := pgx.NamedArgs{"channel": c.ID}
+	switch {
+	case !c.HasConnector():
+		_, err = tx.Exec(ctx, sqlUnmarkChannel, args)
+	case fresh:
+		_, err = tx.Exec(ctx, sqlCreateDrains, args)
+	}
+	return err
 }
 
 // withoutRoot is err, a *pim.Invalid where the category root is not there: it was
@@ -214,7 +237,7 @@ func (s *Store) Channels(ctx context.Context) ([]*Channel, error) {
 const sqlUpdateChannel = `
 update channel set version = version + ((locale, currency, price_list, category_root, locations, renditions, config, secrets, mapping, batch, concurrency, timeout_ms, settle_ms, enabled, allow_private, test, policy)
         is distinct from (@locale, @currency, @price_list, nullif(@category_root, ''), @locations::text[], @renditions::text[], @config::jsonb, @secrets::bytea, @mapping::jsonb, @batch, @concurrency, @timeout, @settle, @enabled, @allow_private, @test, @policy::jsonb))::int,
-    locale = @locale, currency = @currency, price_list = @price_list, category_root = nullif(@category_root, ''), locations = @locations, renditions = @renditions, config = @config,
+    connector = @connector, locale = @locale, currency = @currency, price_list = @price_list, category_root = nullif(@category_root, ''), locations = @locations, renditions = @renditions, config = @config,
     secrets = @secrets, mapping = @mapping, marks_content = @marks_content, marks_offer = @marks_offer, marks_media = @marks_media, marks_tree = @marks_tree, marks_records = @marks_records, marks_associations = @marks_associations,
     batch = @batch, concurrency = @concurrency, timeout_ms = @timeout, settle_ms = @settle, enabled = @enabled, allow_private = @allow_private, test = @test, policy = @policy,
     allowed = least(allowed, @concurrency), mark_after = case when @anew::boolean or @look::boolean or (locale, currency, price_list, category_root, renditions, config, mapping, test, policy #> '{flow,debounce_seconds}', policy -> 'withdrawal')
@@ -226,7 +249,8 @@ where id = @id and version = @version and deleted_at is null`
 // otherwise). Where they change what is shown, or with c.Look, it renders every
 // listing anew, and only what differs is sent, or was refused. With
 // c.Anew it is a full resync as well, in the same transaction: else a crash in
-// between would leave what the old target acknowledged as the new one's.
+// between would leave what the old target acknowledged as the new one's. With
+// c.Connects the whole catalogue is published to it, as to a new channel.
 func (s *Store) UpdateChannel(ctx context.Context, c Channel) (*Channel, error) {
 	pull := sqlDropPull
 	if c.Pulls {
@@ -242,6 +266,9 @@ func (s *Store) UpdateChannel(ctx context.Context, c Channel) (*Channel, error) 
 	}
 	err = s.changeChannel(ctx, first, sqlUpdateChannel, c.args(), ErrStale, func(tx pgx.Tx, _ *pim.Schema) error {
 		if err := sellsIn(ctx, tx, &c); err != nil {
+			return err
+		}
+		if err := works(ctx, tx, &c, c.Connects); err != nil {
 			return err
 		}
 		if err := restock(tx); err != nil {
@@ -280,7 +307,18 @@ where code = @code and deleted_at is null`
 	sqlAnewChannel   = `update channel set mark_after = 0, mark_anew = greatest(mark_anew, 1) where code = @code and deleted_at is null`
 )
 
-// PauseChannel stops sending to a channel; its listings are marked as ever.
+// connected reads a channel that something is to be done with its target of:
+// ErrNotFound, or ErrNoConnector. It may be given one at any time, and never loses it.
+func (s *Store) connected(ctx context.Context, code pim.ChannelCode) error {
+	ch, err := s.Channel(ctx, code)
+	if err == nil && !ch.HasConnector() {
+		err = fmt.Errorf("channel %s: %w", code, ErrNoConnector)
+	}
+	return err
+}
+
+// PauseChannel stops sending to a channel; its listings are marked as ever. The
+// error is ErrNoConnector where nothing is sent anyway, as that of all commands.
 func (s *Store) PauseChannel(ctx context.Context, code pim.ChannelCode) error {
 	return s.namedChannel(ctx, "pause", sqlPauseChannel, code)
 }
@@ -288,6 +326,9 @@ func (s *Store) PauseChannel(ctx context.Context, code pim.ChannelCode) error {
 // ResumeChannel sends again, at once: breaker, throttle and what else it rested
 // for are reset.
 func (s *Store) ResumeChannel(ctx context.Context, code pim.ChannelCode) error {
+	if err := s.connected(ctx, code); err != nil {
+		return err
+	}
 	if err := s.changeChannel(ctx, sqlUnholdLanes, sqlResumeChannel, pgx.NamedArgs{"code": code}, ErrNotFound); err != nil {
 		return fmt.Errorf("resume channel %s: %w", code, err)
 	}
@@ -320,6 +361,9 @@ func (s *Store) ResyncChannel(ctx context.Context, code pim.ChannelCode, full bo
 	if !full {
 		return s.namedChannel(ctx, "resync", sqlResyncChannel, code)
 	}
+	if err := s.connected(ctx, code); err != nil {
+		return err
+	}
 	args := pgx.NamedArgs{"code": code}
 	err := s.changeChannel(ctx, sqlFenceChannel, sqlAnewChannel, args, ErrNotFound, func(tx pgx.Tx, _ *pim.Schema) error {
 		if _, err := tx.Exec(ctx, sqlForgetPulled, args); err != nil {
@@ -343,6 +387,9 @@ update consumer k set epoch = epoch + 1, gen = gen + 1, released = true, unsure_
 from held where k.kind = held.kind and k.lane = held.lane and k.channel_id = (select id from channel where code = @code and deleted_at is null)`
 
 func (s *Store) namedChannel(ctx context.Context, what, sql string, code pim.ChannelCode) error {
+	if err := s.connected(ctx, code); err != nil {
+		return err
+	}
 	if err := s.changeChannel(ctx, "", sql, pgx.NamedArgs{"code": code}, ErrNotFound); err != nil {
 		return fmt.Errorf("%s channel %s: %w", what, code, err)
 	}

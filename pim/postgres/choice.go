@@ -159,6 +159,9 @@ func (s *Store) RetryListings(ctx context.Context, c ListingChoice) (int64, erro
 type command struct{ sql, span, end string }
 
 func (s *Store) command(ctx context.Context, do command, c ListingChoice, full, parked bool) (total int64, err error) {
+	if err := s.connected(ctx, c.Channel); err != nil {
+		return 0, err
+	}
 	// What a filter asks for is compiled, and the statement not kept: see docs/decisions/023.
 	given, mode := pgx.NamedArgs{}, pgx.QueryExecModeCacheStatement
 	if c.Where != nil {

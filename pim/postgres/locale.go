@@ -20,7 +20,7 @@ where l.code = i.code returning l.code, l.rev`
 	// same is not sent.
 	sqlMarkLocales = `
 update channel set mark_after = 0
-where deleted_at is null and (locale = any(@locales::text[]) or mapping::text ~ '(text|value) *\(')`
+where deleted_at is null and connector <> '` + pim.NoConnector + `' and (locale = any(@locales::text[]) or mapping::text ~ '(text|value) *\(')`
 )
 
 // withFallbacks are a schema's fallbacks after a change; "" takes one away.

@@ -332,7 +332,7 @@ from channel c join reconcile r on r.channel_id = c.id where c.code = @code and 
 func (s *Store) StartReconcile(ctx context.Context, code pim.ChannelCode, skus []pim.SKU, repair bool, actor string) error {
 	tag, err := s.pool.Exec(ctx, sqlStartReconcile, pgx.NamedArgs{"code": code, "skus": skus, "repair": repair, "actor": actor})
 	if err == nil && tag.RowsAffected() == 0 {
-		if _, err = s.Channel(ctx, code); err == nil {
+		if err = s.connected(ctx, code); err == nil {
 			err = ErrExists
 		}
 	}
@@ -364,7 +364,10 @@ func (s *Store) ReconcileStatus(ctx context.Context, code pim.ChannelCode) (*pim
 	)
 	err := s.pool.QueryRow(ctx, sqlReconcileStatus, pgx.NamedArgs{"code": code}).Scan(&st.LookedAt, &st.PassedAt, &st.Fails, &st.Error, &st.Drifts,
 		&run.Number, &running, &cancelled, &run.SKUs, &run.Repair, &run.Actor, &asked, &run.EndedAt, &run.Products, &run.Seen, &run.Same, &run.Drifted, &run.Repaired, &run.LeftOut, &run.Unread)
-	if errors.Is(err, pgx.ErrNoRows) {
+	if errors.Is(err, pgx.ErrNoRows) { // of a channel without a connector nothing was ever read
+		if err = s.connected(ctx, code); errors.Is(err, ErrNoConnector) {
+			return &st, nil
+		}
 		return nil, fmt.Errorf("channel %s: %w", code, ErrNotFound)
 	}
 	if err != nil {

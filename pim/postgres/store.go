@@ -26,6 +26,8 @@ var (
 	ErrStale = errors.New("the revision has changed meanwhile")
 	// ErrExists: a row of that code or SKU is there already.
 	ErrExists = errors.New("exists already")
+	// ErrNoConnector is of what only a channel with a target can do.
+	ErrNoConnector = errors.New("the channel has no connector, so there is no target to send to or to ask: give it one first")
 	// ErrInUse: others refer to the row.
 	ErrInUse = errors.New("is still in use")
 	// ErrFenced: the lease was lost; another holder works now.

@@ -88,7 +88,7 @@ func (s *stand) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "/v1/connectors", "/v1/provider-kinds", "/v1/notifier-kinds":
 		say(200, map[string]any{"items": []any{map[string]any{"name": "webhook", "config_schema": map[string]any{"properties": map[string]any{
 			"url": map[string]any{"type": "string"}, "secret": map[string]any{"type": "string", "writeOnly": true},
-		}}, "limits": map[string]any{"batch": 100}, "mapping": map[string]any{}}}})
+		}}, "lanes": []any{"content"}, "limits": map[string]any{"batch": 100}, "mapping": map[string]any{}}}})
 		return
 	}
 	kept, ok := s.kept[r.URL.Path]

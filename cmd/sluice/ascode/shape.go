@@ -53,6 +53,7 @@ func (h *House) readShapes(ctx context.Context, k *Kind) (map[string]shaped, err
 	var page struct {
 		Items []struct {
 			Name    string         `json:"name"`
+			Lanes   []string       `json:"lanes"`
 			Limits  map[string]any `json:"limits"`
 			Mapping any            `json:"mapping"`
 			Config  struct {
@@ -77,7 +78,9 @@ func (h *House) readShapes(ctx context.Context, k *Kind) (map[string]shaped, err
 				s.secrets = append(s.secrets, name)
 			}
 		}
-		if i.Mapping != nil { // a channel's; its limits are those of the connector where it has none
+		if i.Mapping != nil && len(i.Lanes) == 0 { // of a channel without a target
+			s.defaults["price_list"] = "default"
+		} else if i.Mapping != nil { // a channel's; its limits are those of the connector where it has none
 			maps.Copy(s.defaults, i.Limits)
 			if isEmpty(i.Mapping) {
 				i.Mapping = usual
