@@ -305,6 +305,11 @@ func (i importCmd) finish(c console, run postgres.ImportRun, report string, took
 	} else {
 		_, err = fmt.Fprintf(c.out, "%d rows in %s: %d created, %d changed, %d unchanged, %d rejected, %d warnings.\nReport: %s\n",
 			o.Rows, took.Round(10*time.Millisecond), o.Created, o.Changed, o.Unchanged, o.Rejected, o.Warnings, report)
+		if i.counts != nil && i.counts.Created != (akeneo.Created{}) {
+			m := i.counts.Created
+			fmt.Fprintf(c.out, "Made before: %d attributes, %d families, %d categories, %d locales, %d currencies, %d channels.\n",
+				m.Attributes, m.Families, m.Categories, m.Locales, m.Currencies, m.Channels)
+		}
 		if i.DryRun {
 			fmt.Fprintln(c.out, "This was a dry run: nothing was stored.")
 		}

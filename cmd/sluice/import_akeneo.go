@@ -13,6 +13,8 @@ import (
 	"reflect"
 	"time"
 
+	"github.com/sluicehub/sluice/connectors"
+	"github.com/sluicehub/sluice/connectors/all"
 	"github.com/sluicehub/sluice/jobs"
 	"github.com/sluicehub/sluice/jobs/importing"
 	"github.com/sluicehub/sluice/jobs/importing/akeneo"
@@ -86,6 +88,9 @@ func (i importCmd) folder(ctx context.Context, c console, log *slog.Logger) erro
 			return err
 		}
 	}
+	if err := makeChannels(ctx, store, f); err != nil {
+		return err
+	}
 	without := ""
 	if i.Keyset == "" && len(f.Media()) > 0 {
 		without = "SLUICE_KEYSET is not set, and it seals what leads to files: no picture was taken; with it, the same import again adds them"
@@ -110,6 +115,21 @@ func (i importCmd) folder(ctx context.Context, c console, log *slog.Logger) erro
 	run.Warnings += int64(len(found))
 	i.counts = &f.Counts
 	return i.finish(c, run, report, time.Since(began))
+}
+
+// makeChannels makes the channels that the store lacks, before products have values
+// for them.
+func makeChannels(ctx context.Context, store *postgres.Store, f *akeneo.Folder) error {
+	channels := jobs.NewChannels(store, all.Registry(), nil, connectors.Env{Version: versionText()}) // they have no secrets
+	for _, c := range f.Channels() {
+		_, err := channels.Create(ctx, jobs.ChannelSpec{
+			Code: c.Code, Connector: pim.NoConnector, Locale: c.Locale, Currency: c.Currency, CategoryRoot: c.CategoryRoot, Actor: actorImport,
+		})
+		if err != nil && !errors.Is(err, postgres.ErrExists) { // somebody was faster
+			return fmt.Errorf("make channel %s: %w", c.Code, err)
+		}
+	}
+	return nil
 }
 
 // keepFiles stores the files that products name, each content once.
@@ -189,8 +209,8 @@ func (i importCmd) tellFolder(c console, f *akeneo.Folder, change postgres.Schem
 	if n := f.Counts.Folded; n > 0 {
 		folded = fmt.Sprintf(", of which %d are folded into their variants", n)
 	}
-	_, err := fmt.Fprintf(c.out, "%d products and %d models%s.\n%d attributes, %d families, %d locales and %d currencies would be added or changed.\n"+
+	_, err := fmt.Fprintf(c.out, "%d products and %d models%s.\n%d attributes, %d families, %d locales and %d currencies would be added or changed, and %d channels made.\n"+
 		"Report: %s\nThis was a dry run: nothing was stored.\n",
-		f.Counts.Products, f.Counts.ProductModels, folded, len(change.Attributes), len(change.Families), len(change.Locales), len(change.Currencies), report)
+		f.Counts.Products, f.Counts.ProductModels, folded, len(change.Attributes), len(change.Families), len(change.Locales), len(change.Currencies), f.Counts.Created.Channels, report)
 	return err
 }

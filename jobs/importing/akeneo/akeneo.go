@@ -55,6 +55,20 @@ type Counts struct {
 	Products         int `json:"products"`
 	Media            int `json:"media"` // paths that products name
 	MediaMissing     int `json:"media_missing"`
+
+	Created Created `json:"created"`
+}
+
+// Created counts what the store lacked, and was made; of a dry run, what would be.
+type Created struct {
+	AttributeGroups  int `json:"attribute_groups"`
+	Attributes       int `json:"attributes"`
+	Families         int `json:"families"`
+	Categories       int `json:"categories"`
+	AssociationTypes int `json:"association_types"`
+	Locales          int `json:"locales"`
+	Currencies       int `json:"currencies"`
+	Channels         int `json:"channels"`
 }
 
 // Folder is an Akeneo export that was looked through once.
@@ -68,8 +82,7 @@ type Folder struct {
 	families   map[string]*family
 	famOrder   []string
 	variants   map[string]*variant
-	channels   []string
-	trees      []string        // "master of print": those of the channels
+	channels   []channel
 	assoc      map[string]bool // association types
 	identifier string          // code of the attribute that is the SKU
 	linkTypes  []pim.AssociationType
@@ -80,13 +93,16 @@ type Folder struct {
 	currencies []pim.Currency
 	models     map[string]*model // by code in small letters
 	modelOrder []string
-	used       map[string]map[string]bool // family → attributes that its products fill
-	filled     map[string]map[string]bool // scopable attribute → channels with a value
-	orphans    int                        // products without a family
-	assets     map[string]string          // path → asset code
-	missing    map[string]bool            // paths of no file
-	folded     []Finding                  // of models that are
-	noted      map[string]*Finding        // that stand for many
+	used       map[string]map[string]bool  // family → attributes that its products fill
+	filled     map[string]map[string]*seen // scopable attribute → channels with a value
+	orphans    int                         // products without a family
+	assets     map[string]string           // path → asset code
+	missing    map[string]bool             // paths of no file
+	folded     []Finding                   // of models that are
+	made       []Channel                   // that the store lacks
+	scopes     map[pim.ChannelCode]bool    // channels that there are then
+	settled    []Finding                   // of channels, and of values for others
+	noted      map[string]*Finding         // that stand for many
 	times      map[string]int
 }
 
@@ -109,7 +125,7 @@ const maxModels = 1_000_000
 func Open(fsys fs.FS) (*Folder, error) {
 	f := &Folder{
 		fsys: fsys, attributes: map[string]*attribute{}, families: map[string]*family{}, variants: map[string]*variant{}, assoc: map[string]bool{}, catLines: map[string]int{},
-		locales: map[string]pim.Locale{}, models: map[string]*model{}, used: map[string]map[string]bool{}, filled: map[string]map[string]bool{},
+		locales: map[string]pim.Locale{}, models: map[string]*model{}, used: map[string]map[string]bool{}, filled: map[string]map[string]*seen{},
 		assets: map[string]string{}, missing: map[string]bool{}, noted: map[string]*Finding{}, times: map[string]int{},
 	}
 	for _, step := range []struct {
@@ -133,26 +149,11 @@ func Open(fsys fs.FS) (*Folder, error) {
 		}
 	}
 	f.mendModels()
-	f.foldModels()
+	f.settle(&pim.Schema{})
 	f.Counts.Attributes, f.Counts.Families, f.Counts.FamilyVariants = len(f.order), len(f.families), len(f.variants)
 	f.Counts.Locales, f.Counts.Currencies, f.Counts.Channels = len(f.locales), len(f.currencies), len(f.channels)
 	f.Counts.ProductModels = len(f.models)
-	if len(f.channels) > 0 {
-		f.note(Finding{
-			File: "channels.csv", Code: "akeneo.channel", Severity: pim.SeverityWarning, Value: strings.Join(f.channels, ", "),
-			Text: "channels are no targets: none is created. Values of a channel are in attributes of their own, such as description_print; what a channel requires counts for a channel of the same code, when there is one" + f.ownTrees(),
-		})
-	}
 	return f, nil
-}
-
-// ownTrees says how channels here are to show what those of the folder do; "" where
-// the folder does not say which tree each has.
-func (f *Folder) ownTrees() string {
-	if len(f.trees) == 0 {
-		return ""
-	}
-	return "; a channel shows one tree of categories alone by its category_root: here " + strings.Join(f.trees, ", ")
 }
 
 // line is a record of a file.
@@ -312,7 +313,7 @@ func (f *Folder) noteOnce(kind string, x Finding) {
 
 // Report gives all findings, once the products were written.
 func (f *Folder) Report() []Finding {
-	out := slices.Concat(f.Findings, f.folded)
+	out := slices.Concat(f.Findings, f.folded, f.settled)
 	kinds := make([]string, 0, len(f.noted))
 	for kind := range f.noted {
 		kinds = append(kinds, kind)
@@ -332,24 +333,6 @@ func (f *Folder) Report() []Finding {
 func localeOf(code string) (pim.Locale, bool) {
 	l := pim.Locale(strings.ReplaceAll(code, "_", "-"))
 	return l, pim.ValidLocale(l) == nil
-}
-
-func (f *Folder) channel(l *line) error {
-	f.channels = append(f.channels, l.get("code"))
-	if tree := l.get("tree"); tree != "" {
-		f.trees = append(f.trees, tree+" of "+l.get("code"))
-	}
-	for _, code := range l.list("locales") {
-		if locale, ok := localeOf(code); ok {
-			f.locales[code] = locale
-		} else {
-			f.note(Finding{File: l.file, Line: l.at, Column: "locales", Value: code, Code: "locale", Text: "the locale is no BCP 47 tag: its texts are not taken"})
-		}
-	}
-	for _, code := range l.list("currencies") {
-		f.currency(l, pim.Currency(code))
-	}
-	return nil
 }
 
 func (f *Folder) currency(l *line, c pim.Currency) bool {
@@ -401,6 +384,24 @@ func (f *Folder) Change(have *pim.Schema) (change postgres.SchemaChange, ok bool
 		}
 	}
 	change.Groups = f.lackedGroups(have, change.Attributes)
+	f.Counts.Created = Created{
+		AttributeGroups: len(change.Groups), Locales: len(change.Locales), Currencies: len(change.Currencies), Channels: len(f.made), AssociationTypes: len(f.AssociationTypes(have)),
+	}
+	for i := range change.Attributes {
+		if have.Attributes[change.Attributes[i].Code] == nil {
+			f.Counts.Created.Attributes++
+		}
+	}
+	for i := range change.Families {
+		if have.Families[change.Families[i].Code] == nil {
+			f.Counts.Created.Families++
+		}
+	}
+	for i := range f.categories {
+		if have.Tree.Category(f.categories[i].Code) == nil {
+			f.Counts.Created.Categories++
+		}
+	}
 	return change, len(change.Groups)+len(change.Attributes)+len(change.Families)+len(change.Locales)+len(change.Currencies) > 0
 }
 

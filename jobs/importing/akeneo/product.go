@@ -121,14 +121,6 @@ func (c *content) associate(t string, l *line, column string) {
 	}
 }
 
-// place is where a column's values go.
-func (c *column) place() string {
-	if c.attr.scopable {
-		return scopedCode(c.attr.Code, c.channel)
-	}
-	return c.attr.Code
-}
-
 // read takes a record apart. told: its findings were told in the survey.
 func (f *Folder) read(l *line, cols []column, sku string, told bool) content {
 	out := content{values: map[string]any{}, prices: map[pim.Currency]string{}, categories: l.list("categories")}
@@ -147,18 +139,27 @@ func (f *Folder) read(l *line, cols []column, sku string, told bool) content {
 			continue
 		}
 		v := f.value(l, c, text, sku, told)
-		if c.locale == "" {
-			out.values[c.place()] = v
-			continue
+		into, at := out.values, c.attr.Code
+		for _, scope := range []string{c.channel, string(f.locales[c.locale])} {
+			if scope == "" {
+				continue
+			}
+			below, _ := into[at].(map[string]any)
+			if below == nil {
+				below = map[string]any{}
+				into[at] = below
+			}
+			into, at = below, scope
 		}
-		m, _ := out.values[c.place()].(map[string]any)
-		if m == nil {
-			m = map[string]any{}
-			out.values[c.place()] = m
-		}
-		m[string(f.locales[c.locale])] = v
+		into[at] = v
 	}
 	return out
+}
+
+// measure is a value with its unit.
+type measure struct {
+	Amount any    `json:"amount"`
+	Unit   string `json:"unit"`
 }
 
 // value reads a cell in the shape that the store's attribute takes; what it
@@ -209,7 +210,7 @@ func (f *Folder) value(l *line, c *column, text, sku string, told bool) any {
 				}
 			}
 		}
-		return map[string]any{"amount": number(plain), "unit": unit}
+		return measure{number(plain), unit}
 	case asMedia:
 		return f.media(l, c, plain, sku, told)
 	}
@@ -314,14 +315,14 @@ func (f *Folder) model(l *line) error {
 	cols := f.columns(l)
 	m.content = f.read(l, cols, code, false)
 	m.categories = slices.Clone(m.categories)
-	f.fills(m.family, cols, l)
+	f.fills(m.family, cols, l, code)
 	f.models[key] = m
 	f.modelOrder = append(f.modelOrder, key)
 	return nil
 }
 
-// fills notes which attributes a family's products have.
-func (f *Folder) fills(family string, cols []column, l *line) {
+// fills notes which attributes a family's products have, and on which channels.
+func (f *Folder) fills(family string, cols []column, l *line, sku string) {
 	used := f.used[family]
 	if used == nil {
 		used = map[string]bool{}
@@ -335,12 +336,18 @@ func (f *Folder) fills(family string, cols []column, l *line) {
 		if c.assoc != "" {
 			continue
 		}
-		if used[c.attr.Code] = true; c.attr.scopable {
-			if f.filled[c.attr.Code] == nil {
-				f.filled[c.attr.Code] = map[string]bool{}
-			}
-			f.filled[c.attr.Code][c.channel] = true
+		if used[c.attr.Code] = true; !c.attr.scopable {
+			continue
 		}
+		on := f.filled[c.attr.Code]
+		if on == nil {
+			on = map[string]*seen{}
+			f.filled[c.attr.Code] = on
+		}
+		if on[c.channel] == nil {
+			on[c.channel] = &seen{Finding: Finding{File: l.file, Line: l.at, SKU: sku, Column: c.name, Value: c.channel}}
+		}
+		on[c.channel].times++
 	}
 }
 
@@ -357,7 +364,7 @@ func (f *Folder) survey(l *line) error {
 	}
 	cols := f.columns(l)
 	f.read(l, cols, sku, false)
-	f.fills(family, cols, l)
+	f.fills(family, cols, l, sku)
 	for _, name := range l.names {
 		if (name == "groups" || strings.HasSuffix(name, "-groups")) && l.get(name) != "" {
 			f.noteOnce("groups", Finding{File: l.file, Line: l.at, SKU: sku, Column: name, Value: l.get(name), Code: "akeneo.group", Text: "groups of products are not taken"})

@@ -59,6 +59,7 @@ type attribute struct {
 	pim.Attribute
 	kind     kind
 	scopable bool
+	split    bool // the store has it as one attribute for each channel
 	metric   bool
 	lines    bool              // a text area, whose line ends some exports write as \n
 	options  map[string]string // in small letters → code
@@ -71,6 +72,7 @@ func (f *Folder) attribute(l *line) error {
 	k, known := kinds[l.get("type")]
 	a := &attribute{kind: k, scopable: l.get("scopable") == "1", lines: l.get("type") == "pim_catalog_textarea", options: map[string]string{}}
 	a.Code, a.Group, a.Labels, a.Localizable = code, l.get("group"), l.labels(), l.get("localizable") == "1"
+	a.Scopable = a.scopable
 	if a.Group != "" && !isCode("attribute group", a.Group) {
 		f.note(Finding{File: l.file, Line: l.at, Column: "group", Value: a.Group, Code: "attribute_group.code", Text: "no attribute group can be called so: the attribute is in none"})
 		a.Group = ""
@@ -197,22 +199,22 @@ func (f *Folder) variant(l *line) error {
 	return nil
 }
 
-// scopedCode is the attribute that holds a scopable one's values for a channel.
+// scopedCode is the attribute that holds a split one's values for a channel.
 func scopedCode(code, channel string) string { return code + "_" + channel }
 
 // wanted are the store's attributes of one of Akeneo's: none of an identifier
-// or of prices, one for each channel that some product fills of a scopable one.
+// or of prices, one for each channel that some product fills of a split one.
 func (a *attribute) wanted(f *Folder) []pim.Attribute {
 	switch {
 	case a.kind == asIdentifier || a.kind == asPrices:
 		return nil
-	case !a.scopable:
+	case !a.split:
 		return []pim.Attribute{a.Attribute}
 	}
 	var out []pim.Attribute
 	for _, channel := range slices.Sorted(maps.Keys(f.filled[a.Code])) {
 		scoped := a.Attribute
-		scoped.Code = scopedCode(a.Code, channel)
+		scoped.Code, scoped.Scopable = scopedCode(a.Code, channel), false
 		scoped.Labels = map[pim.Locale]string{}
 		for l, text := range a.Labels {
 			scoped.Labels[l] = text + " (" + channel + ")"
@@ -253,7 +255,7 @@ func (f *Folder) wantedFamilies() []pim.Family {
 			if a := f.attributes[m]; a != nil {
 				for _, want := range a.wanted(f) {
 					required := fam.required[m]
-					if a.scopable {
+					if a.split {
 						required = slices.DeleteFunc(slices.Clone(required), func(c pim.ChannelCode) bool { return want.Code != scopedCode(m, string(c)) })
 					}
 					add(want.Code, required)
@@ -302,9 +304,13 @@ func (f *Folder) familyVariant(v *variant, members map[string]bool) pim.FamilyVa
 	return out
 }
 
-// settle looks at how the store has the folder's family variants: one without
-// levels stays so, and the models below models are folded into their variants.
+// settle looks at what the store has: of family variants one without levels stays
+// so, and the models below models are folded into their variants; scopable attributes
+// that are split by channels stay so, too.
 func (f *Folder) settle(have *pim.Schema) {
+	f.settled = nil
+	f.planChannels(have)
+	f.planScopes(have)
 	for _, v := range f.variants {
 		if own := have.Families[v.family].Variant(v.code); own != nil {
 			v.folded = len(own.Levels) == 0

@@ -107,7 +107,13 @@ func (f *Folder) level(root *model) func(code string) int {
 		if level, known := levels[code]; known {
 			return level
 		}
-		level, _ := made.LevelOf(code)
+		at := code
+		if a := f.attributes[code]; a != nil && a.split { // those of all channels stand at one level
+			if parts := a.wanted(f); len(parts) > 0 {
+				at = parts[0].Code
+			}
+		}
+		level, _ := made.LevelOf(at)
 		levels[code] = level
 		return level
 	}
@@ -119,8 +125,8 @@ type record struct {
 	Enabled                            *bool
 }
 
-// inherit takes what a model has and the record has not: of a localizable
-// attribute locale by locale.
+// inherit takes what a model has and the record has not: of an attribute with
+// scopes channel by channel and locale by locale.
 func (r *record) inherit(from content) {
 	for code, v := range from.values {
 		r.values[code] = laidOver(v, r.values[code])
@@ -167,40 +173,43 @@ func (r *record) forget(levelOf func(code string) int, level int, above ...conte
 	}
 }
 
-// perLocale is a value's texts by locale; nil where it is another value.
-func perLocale(v any) map[string]any {
-	m, _ := v.(map[string]any)
-	if m["unit"] != nil {
-		return nil
-	}
-	return m
-}
-
-// laidOver lays a value over another, locale by locale.
+// laidOver lays a value over another, channel by channel and locale by locale.
 func laidOver(under, over any) any {
-	theirs, mine := perLocale(under), perLocale(over)
+	theirs, scoped := under.(map[string]any)
+	mine, both := over.(map[string]any)
 	switch {
 	case over == nil:
 		return under
-	case theirs == nil || mine == nil:
+	case !scoped || !both:
 		return over
 	}
 	merged := maps.Clone(theirs)
-	maps.Copy(merged, mine)
+	for scope, v := range mine {
+		merged[scope] = laidOver(theirs[scope], v)
+	}
 	return merged
 }
 
-// without is what a value has that another has not, locale by locale; nil: nothing.
+// without is what a value has that another has not, channel by channel and locale by
+// locale; nil: nothing.
 func without(v, other any) any {
 	if reflect.DeepEqual(v, other) {
 		return nil
 	}
-	mine, theirs := perLocale(v), perLocale(other)
-	if mine == nil || theirs == nil {
+	mine, scoped := v.(map[string]any)
+	theirs, both := other.(map[string]any)
+	if !scoped || !both {
 		return v
 	}
-	rest := maps.Clone(mine)
-	maps.DeleteFunc(rest, func(locale string, text any) bool { return reflect.DeepEqual(text, theirs[locale]) })
+	rest := map[string]any{}
+	for scope, own := range mine {
+		if own = without(own, theirs[scope]); own != nil {
+			rest[scope] = own
+		}
+	}
+	if len(rest) == 0 {
+		return nil
+	}
 	return rest
 }
 
@@ -245,7 +254,7 @@ func (f *Folder) line(w *bufio.Writer, r record) error {
 	if len(prices) > 0 {
 		errs = append(errs, member(importing.PricesColumn, prices))
 	}
-	values := f.resolved(r.values)
+	values := f.scoped(f.resolved(r.values))
 	for _, code := range slices.Sorted(maps.Keys(values)) {
 		errs = append(errs, member(importing.AttributeColumn(code, "", ""), values[code]))
 	}
