@@ -102,8 +102,9 @@ type ResourceBatchAnswer struct {
 type ResourceResult struct {
 	Code     string        `json:"code"`
 	Status   string        `json:"status" enum:"created,stored,deleted,rejected"`
-	Revision int64         `json:"revision,omitempty" doc:"What an ETag would name"`
+	Revision int64         `json:"revision,omitempty" doc:"What an ETag would name; of a stale row the one there is"`
 	Problems []pim.Problem `json:"problems,omitempty"`
+	Differs  []Difference  `json:"differs,omitempty" doc:"Of a row that was rejected as stale: where it differs from what stands now"`
 }
 
 type resourceBatch struct {
@@ -170,7 +171,7 @@ func (c *collection) batch(ctx context.Context, in *resourceBatch) (*answer[Reso
 			}
 		}
 		if p != nil {
-			r.Status, r.Problems = "rejected", rowProblems(i, p)
+			r.Status, r.Revision, r.Differs, r.Problems = "rejected", p.Revision, p.Differs, rowProblems(i, p)
 		}
 		switch r.Status {
 		case "created":

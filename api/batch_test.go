@@ -66,7 +66,7 @@ func TestBatchOfResources(t *testing.T) {
 		home:created:1
 		lamps:created:1
 		home:stored:2
-		home:rejected:0 /4=stale
+		home:rejected:2 /4=stale
 		home:rejected:0 /5=in-use
 		lamps:deleted:0`)
 	check(Editor, "/v1/price-lists:batch", `[{"code":"trade","labels":{"en-GB":"Trade"}},{"code":"sale"}]`, `
@@ -83,7 +83,7 @@ func TestBatchOfResources(t *testing.T) {
 		shop:created:1
 		bad:rejected:0 /1/locale=locale.unknown
 		shop:stored:2
-		shop:rejected:0 /3=stale
+		shop:rejected:2 /3=stale
 		shop:deleted:0`)
 	// Roles are those of what the rows are.
 	k.want(k.do(Viewer, "POST", "/v1/attributes:batch", `[]`), 403, nil)
@@ -115,7 +115,7 @@ func TestBatchStandsOnItsRows(t *testing.T) {
 		shoes:rejected:0 /5/parent=category.cycle
 		gifts:created:1
 		shoes:stored:2
-		shoes:rejected:0 /8=stale
+		shoes:rejected:2 /8=stale
 		laces:created:1
 		boots:rejected:0 /10=in-use
 		laces:deleted:0

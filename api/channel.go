@@ -95,7 +95,7 @@ func (s *server) registerChannels() {
 		status(http.StatusCreated), takesJSON[jobs.ChannelSpec](s)), s.createChannel)
 	handle(s, op("put-channel", http.MethodPut, "/v1/channels/{code}", tagChannels, "Replace a channel's settings",
 		says("Secrets that the body leaves out stay, and so does whether it is paused. What differs afterwards is sent. A channel's connector stays, unless it is none."),
-		takesJSON[jobs.ChannelSpec](s, "code", "connector")), s.putChannel)
+		keeps("connector", "enabled", "test"), means(s.meantChannel), takesJSON[jobs.ChannelSpec](s, "code", "connector")), s.putChannel)
 	handle(s, op("patch-channel", http.MethodPatch, "/v1/channels/{code}", tagChannels, "Change what the body names of a channel's settings (JSON merge patch)",
 		takes(maxEdit, map[string]*huma.Schema{typeMerge: anyObject(), typeJSON: anyObject()})), s.patchChannel)
 	deletes(s, op("delete-channel", http.MethodDelete, "/v1/channels/{code}", tagChannels, "Delete a channel; its target keeps what it has"),
@@ -262,6 +262,26 @@ func (s *server) settings(c *postgres.Channel) (map[string]any, error) {
 	}
 	m, _ := v.(map[string]any)
 	return m, nil
+}
+
+// meantChannel is a body of PUT with the defaults of what it leaves out.
+func (s *server) meantChannel(shown, body map[string]any) (map[string]any, error) {
+	name, _ := shown["connector"].(string)
+	kind, err := s.Registry.Kind(name)
+	if err != nil {
+		return nil, err
+	}
+	l := kind.Limits
+	defaults := map[string]any{
+		"batch": l.Batch, "concurrency": l.Concurrency, "timeout_seconds": l.Timeout.Seconds(), "settle_seconds": l.Settle.Seconds(), "price_list": "default",
+		"mapping": jobs.DefaultMapping(kind),
+	}
+	whole, err := asMembers(defaults)
+	if err != nil {
+		return nil, err
+	}
+	maps.Copy(whole, body)
+	return whole, nil
 }
 
 // mergeSettings is a merge patch but for one thing: a null in config that

@@ -25,6 +25,7 @@ const putPrefix, patchPrefix = "put-", "patch-"
 const (
 	metaShown = "shown" // the member of what GET answers that PUT takes; none: all of it
 	metaKept  = "kept"  // members that PUT leaves as they are where its body has none
+	metaMeans = "means" // what a body stands for, see means
 )
 
 // shownAs says of a PUT that its body is a member of what GET answers.
@@ -36,6 +37,12 @@ func shownAs(member string) func(*huma.Operation) {
 // where its body has none.
 func keeps(members ...string) func(*huma.Operation) {
 	return func(o *huma.Operation) { o.Metadata[metaKept] = members }
+}
+
+// means says of a PUT what its body stands for, beside what GET shows: with the
+// defaults of what is left out, where those are not nothing.
+func means(of func(shown, body map[string]any) (map[string]any, error)) func(*huma.Operation) {
+	return func(o *huma.Operation) { o.Metadata[metaMeans] = of }
 }
 
 const patchText = "What the body names changes, null takes back to what PUT makes of a member that is left out, and the rest stays, secrets too."
@@ -52,13 +59,8 @@ func (s *server) registerPatches() {
 			continue
 		}
 		p := &patched{server: s, get: get, put: put}
-		p.shown, _ = put.op.Metadata[metaShown].(string)
-		shows := get.body
-		if p.shown != "" {
-			shows = memberType(shows, p.shown)
-		}
 		taken := s.members(&put.op)
-		p.members = slices.DeleteFunc(membersOf(shows), func(name string) bool { return taken[name] == nil })
+		p.members = slices.DeleteFunc(shows(get, put), func(name string) bool { return taken[name] == nil })
 		if kept, is := put.op.Metadata[metaKept].([]string); is {
 			if p.kept = kept; len(kept) == 0 {
 				p.kept = p.members
@@ -109,11 +111,28 @@ func memberType(t reflect.Type, name string) reflect.Type {
 	panic("api: no member " + name + " in " + t.String())
 }
 
+// shows are the members of what GET shows that a PUT of the same may take.
+func shows(get, put single) []string {
+	t := get.body
+	if member, _ := put.op.Metadata[metaShown].(string); member != "" {
+		t = memberType(t, member)
+	}
+	return membersOf(t)
+}
+
+// shownBy are those members of one answer of GET.
+func shownBy(now any, put single) (map[string]any, error) {
+	shown, err := asMembers(reflect.Indirect(reflect.ValueOf(now)).FieldByName("Body").Interface())
+	if member, _ := put.op.Metadata[metaShown].(string); member != "" {
+		shown, _ = shown[member].(map[string]any)
+	}
+	return shown, err
+}
+
 // patched is what a patch works on.
 type patched struct {
 	*server
 	get, put single
-	shown    string
 	members  []string // that GET shows and PUT takes
 	kept     []string
 }
@@ -177,12 +196,9 @@ func (p *patched) check(v any, code string) (map[string]any, error) {
 // merged is the body of the PUT that makes of now what a patch says. What PUT keeps
 // anyway is told to it only where the patch names it.
 func (p *patched) merged(now any, body map[string]any) (map[string]any, error) {
-	shown, err := asMembers(reflect.Indirect(reflect.ValueOf(now)).FieldByName("Body").Interface())
+	shown, err := shownBy(now, p.put)
 	if err != nil {
 		return nil, err
-	}
-	if p.shown != "" {
-		shown, _ = shown[p.shown].(map[string]any)
 	}
 	whole := map[string]any{}
 	for _, name := range p.members {

@@ -31,6 +31,7 @@ type Problem struct {
 	// Of a 412.
 	Revision int64             `json:"revision,omitempty" doc:"The revision there is, as ETag says it"`
 	Changes  []pim.FieldChange `json:"changes,omitempty" doc:"Of a product or record: what others changed since the revision that If-Match names, where that is known"`
+	Differs  []Difference      `json:"differs,omitempty" doc:"Of a PUT or PATCH of what has no history, such as a definition: where it would make another thing of what stands now, at most 100"`
 
 	header http.Header
 }

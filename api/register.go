@@ -121,6 +121,7 @@ func schemaOf[T any](s *server, optional ...string) *huma.Schema {
 // handle registers an operation whose errors become problems.
 func handle[I, O any](s *server, o huma.Operation, h func(context.Context, *I) (*O, error)) {
 	body, slow := o.RequestBody, o.Metadata[metaSlow] != nil
+	h = compared(s, o, h)
 	keep(s, o, h)
 	if _, bare := any((*I)(nil)).(*struct{}); bare && o.Method == http.MethodGet && isList[O]() {
 		listing(s, o, h)

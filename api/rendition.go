@@ -42,7 +42,7 @@ func (s *server) registerRenditions() {
 	handle(s, op("put-rendition", http.MethodPut, "/v1/renditions/{code}", tagMedia, "Say what shall be made of images under a name", creates,
 		says("The body is a definition, or a preset with what differs from it. Where channels show it, what is missing is made at once, "+
 			"and the channels go on showing nothing in between but what is made."),
-		shownAs("definition"), takesJSON[RenditionSpec](s, "require")), s.putRendition)
+		shownAs("definition"), means(meantRendition), takesJSON[RenditionSpec](s, "require")), s.putRendition)
 	deletes(s, op("delete-rendition", http.MethodDelete, "/v1/renditions/{code}", tagMedia, "Delete a rendition definition that no channel shows"),
 		func(ctx context.Context, code string, rev int64) error {
 			if _, err := s.media(); err != nil {
@@ -83,6 +83,15 @@ func (s *server) listRenditions(ctx context.Context, in *sortedPages) (*answer[p
 		}
 	}
 	return pageOf(items, next), nil
+}
+
+// meantRendition is a body of PUT without a preset, and with its defaults.
+func meantRendition(_, body map[string]any) (map[string]any, error) {
+	d, err := ReadRendition(written(body))
+	if err != nil {
+		return nil, err
+	}
+	return asMembers(d)
 }
 
 // renditionAnswer is a definition with its revision as entity tag.

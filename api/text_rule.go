@@ -3,10 +3,12 @@ package api
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http"
 	"slices"
 	"time"
 
+	"github.com/sluicehub/sluice/jobs"
 	"github.com/sluicehub/sluice/pim"
 	"github.com/sluicehub/sluice/pim/postgres"
 )
@@ -32,7 +34,7 @@ func (s *server) registerTextRules() {
 	handle(s, op("get-text-rule", http.MethodGet, "/v1/text-rules/{code}", tagTexts, "Get a rule for texts"), s.getTextRule)
 	handle(s, op("put-text-rule", http.MethodPut, "/v1/text-rules/{code}", tagTexts, "Say what machines translate or write", creates,
 		says("All products of its families are looked at at once, and what is missing is made. The same again changes nothing. Providers are asked whether they have the rule's pairs of languages; what they have not is told in warnings."),
-		takesLong,
+		takesLong, means(meantTextRule),
 		takesJSON[postgres.TextRule](s, "code")), s.putTextRule)
 	deletes(s, op("delete-text-rule", http.MethodDelete, "/v1/text-rules/{code}", tagTexts, "Delete a rule for texts; the texts stay"),
 		func(ctx context.Context, code string, rev int64) error {
@@ -42,6 +44,15 @@ func (s *server) registerTextRules() {
 			}
 			return err
 		})
+}
+
+// meantTextRule is a body of PUT with the review that it leaves out.
+func meantTextRule(_, body map[string]any) (map[string]any, error) {
+	whole := maps.Clone(body)
+	if action, _ := body["action"].(string); body["review"] == nil {
+		whole["review"] = jobs.UsualReview(postgres.TextAction(action))
+	}
+	return whole, nil
 }
 
 // ViewTextRule is a rule as the API shows it.

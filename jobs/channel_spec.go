@@ -177,10 +177,7 @@ func (c *Channels) fit(schema *pim.Schema, kind *connectors.Kind, ch *postgres.C
 	if w := ch.Policy.Withdrawal; slices.Contains(pim.Withdrawals, w) && !slices.Contains(kind.Withdrawals, w) {
 		problems = append(problems, pim.Problem{Pointer: "/policy/withdrawal", Code: "withdrawal.connector", Detail: cannotWithdraw(kind, w)})
 	}
-	mapping := kind.Mapping
-	if mapping.Lanes() == 0 {
-		mapping = connectors.DefaultMapping()
-	}
+	mapping := DefaultMapping(kind)
 	if spec.Mapping != nil {
 		mapping = *spec.Mapping
 	}

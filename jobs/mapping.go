@@ -29,6 +29,14 @@ func clipNote(s string) string {
 // meanwhile.
 const changeRaces = 5
 
+// DefaultMapping is the mapping of a channel of this kind that says none itself.
+func DefaultMapping(kind *connectors.Kind) connectors.Mapping {
+	if kind.Mapping.Lanes() == 0 {
+		return connectors.DefaultMapping()
+	}
+	return kind.Mapping
+}
+
 // SetMapping changes nothing of a channel but its mapping; the change is kept
 // as a version, by actor and with a note. The error is as Update's.
 func (c *Channels) SetMapping(ctx context.Context, code pim.ChannelCode, m connectors.Mapping, actor, note string) (*postgres.Channel, error) {

@@ -82,15 +82,20 @@ func (t *Texts) PutRule(ctx context.Context, r postgres.TextRule, ifMatch int64)
 		return r, false, err
 	}
 	if r.Review == "" {
-		r.Review = postgres.ReviewAuto
-		if r.Action == postgres.TextGenerate {
-			r.Review = postgres.ReviewProposal
-		}
+		r.Review = UsualReview(r.Action)
 	}
 	if problems := t.checkRule(book, &r); len(problems) > 0 {
 		return r, false, &pim.Invalid{Problems: problems}
 	}
 	return t.store.PutTextRule(ctx, r, ifMatch)
+}
+
+// UsualReview is the review of a rule that says none.
+func UsualReview(action postgres.TextAction) string {
+	if action == postgres.TextGenerate {
+		return postgres.ReviewProposal
+	}
+	return postgres.ReviewAuto
 }
 
 func (t *Texts) checkRule(b *ruleBook, r *postgres.TextRule) (problems []pim.Problem) {

@@ -108,7 +108,7 @@ func (c *checker) ruled(a *attributeIndex, v, held any) (clean any, changed bool
 		c.rules(a, clean)
 	}
 	faults := c.problems[before:]
-	if len(faults) == 0 || held == nil || !equalJSON(v, held) && (clean == nil || !equalJSON(clean, held)) ||
+	if len(faults) == 0 || held == nil || !EqualJSON(v, held) && (clean == nil || !EqualJSON(clean, held)) ||
 		slices.ContainsFunc(faults, func(p Problem) bool { return !mendable[p.Code] }) {
 		return clean, changed
 	}

@@ -47,10 +47,10 @@ func TestTables(t *testing.T) {
 		if faultsOf(err) != c.faults {
 			t.Errorf("%.200s: %s", c.in, faultsOf(err))
 		}
-		if err == nil && string(AppendJSON(nil, clean)) != c.want && !equalJSON(map[string]any(clean), map[string]any(jsonValues(t, c.want))) {
+		if err == nil && string(AppendJSON(nil, clean)) != c.want && !EqualJSON(map[string]any(clean), map[string]any(jsonValues(t, c.want))) {
 			t.Errorf("%s: %s", c.in, AppendJSON(nil, clean))
 		}
-		if again, _, err := s.CheckValues("all", clean, "/values"); clean != nil && (err != nil || !equalJSON(map[string]any(again), map[string]any(clean))) {
+		if again, _, err := s.CheckValues("all", clean, "/values"); clean != nil && (err != nil || !EqualJSON(map[string]any(again), map[string]any(clean))) {
 			t.Errorf("%s is not clean: %v, %v", c.in, again, err)
 		}
 	}
@@ -61,7 +61,7 @@ func TestTables(t *testing.T) {
 	}
 	// A column that goes leaves what is stored.
 	held := jsonValues(t, `{"nutrition":[{"nutrient":"fat","gone":1}]}`)
-	if clean, warnings, err := s.CheckEdit("all", held, held, "/values"); err != nil || len(warnings) != 1 || warnings[0].Code != "column.unknown" || !equalJSON(map[string]any(clean), map[string]any(held)) {
+	if clean, warnings, err := s.CheckEdit("all", held, held, "/values"); err != nil || len(warnings) != 1 || warnings[0].Code != "column.unknown" || !EqualJSON(map[string]any(clean), map[string]any(held)) {
 		t.Errorf("%v, %v, %v", clean, warnings, err)
 	}
 }

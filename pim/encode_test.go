@@ -20,7 +20,7 @@ func TestAppendJSON(t *testing.T) {
 		want := value.Draw(t, "value")
 		raw := AppendJSON([]byte("x"), want)[1:]
 		got, err := DecodeJSON(raw, 0)
-		if err != nil || !equalJSON(want, got) {
+		if err != nil || !EqualJSON(want, got) {
 			t.Fatalf("%#v became %s, and that %#v (%v)", want, raw, got, err)
 		}
 	})

@@ -105,7 +105,7 @@ func (s *Schema) scopesOf(code string) (n int) {
 
 // eachScope adds what differs below field, scope by scope.
 func eachScope(field string, old, new any, scopes int, add func(string, any, any)) {
-	if equalJSON(old, new) {
+	if EqualJSON(old, new) {
 		return
 	}
 	before, was := object(old)

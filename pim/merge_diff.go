@@ -27,7 +27,7 @@ func Diff(old, new Values, s *Schema) (changed map[string]Change, lanes Lanes) {
 		lanes |= Lanes(lane)
 	}
 	for code, before := range old {
-		if after := new[code]; !equalJSON(before, after) {
+		if after := new[code]; !EqualJSON(before, after) {
 			note(code, before, after)
 		}
 	}
@@ -39,8 +39,8 @@ func Diff(old, new Values, s *Schema) (changed map[string]Change, lanes Lanes) {
 	return changed, lanes
 }
 
-// equalJSON compares decoded JSON.
-func equalJSON(a, b any) bool {
+// EqualJSON compares decoded JSON; numbers by what they are worth.
+func EqualJSON(a, b any) bool {
 	switch a := a.(type) {
 	case nil:
 		return b == nil
@@ -59,7 +59,7 @@ func equalJSON(a, b any) bool {
 			return false
 		}
 		for i := range a {
-			if !equalJSON(a[i], l[i]) {
+			if !EqualJSON(a[i], l[i]) {
 				return false
 			}
 		}
@@ -71,7 +71,7 @@ func equalJSON(a, b any) bool {
 		}
 		for k, v := range a {
 			w, has := m[k]
-			if !has || !equalJSON(v, w) {
+			if !has || !EqualJSON(v, w) {
 				return false
 			}
 		}
