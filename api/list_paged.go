@@ -67,7 +67,7 @@ func walked[I, O any](h func(context.Context, *I) (*O, error)) func(context.Cont
 			return out, list(out), nil
 		}
 		if s, ok := any(in).(interface{ order() string }); ok && s.order() != "" {
-			all, err := gather(read, fits)
+			all, err := (&sieve[O]{read: read, fits: fits}).all()
 			if err == nil {
 				err = list(all).arrange(Arranging{Cursor: asked.Cursor, Limit: asked.Limit, Sort: s.order()})
 			}
@@ -76,74 +76,80 @@ func walked[I, O any](h func(context.Context, *I) (*O, error)) func(context.Cont
 		if p.Filter == "" {
 			return h(ctx, in)
 		}
-		return walk(asked, read, fits)
+		return (&sieve[O]{read: read, fits: fits}).walk(asked)
 	}
 }
 
-// pageReader reads the page behind a cursor.
-type pageReader[O any] func(cursor string, limit int) (*O, arranger, error)
+// sieve is what fits a condition of a list that is read page by page.
+type sieve[O any] struct {
+	read func(cursor string, limit int) (*O, arranger, error) // the page behind a cursor
+	fits func(arranger) ([]int, error)                        // which items of a page
 
-// walk reads pages until as many items were found as are asked for.
-func walk[O any](asked Paging, read pageReader[O], fits func(arranger) ([]int, error)) (found *O, err error) {
-	var sum arranger
-	cursor, size, room := asked.Cursor, asked.Limit, asked.Limit
-	for seen := 0; ; {
-		out, list, err := read(cursor, size)
+	found      *O       // the first page, with what fits of the others
+	sum        arranger // its list
+	seen, kept int      // items that were read, and those that fit
+}
+
+// page reads the page behind a cursor, of at most size items of which at most room
+// fit: cursors stand behind whole pages, so one with more is read again as long as it
+// is to be. next is where the list goes on; "": it does not.
+func (s *sieve[O]) page(cursor string, size, room int) (next string, err error) {
+	for {
+		out, list, err := s.read(cursor, size)
 		if err != nil {
-			return nil, err
+			return "", err
 		}
-		at, err := fits(list)
+		at, err := s.fits(list)
 		if err != nil {
-			return nil, err
+			return "", err
 		}
 		if len(at) > room {
-			// Cursors stand behind whole pages, so the page is read again as long as it is to be.
 			size = at[room-1] + 1
 			continue
 		}
 		n, next := list.extent()
 		list.keep(at)
-		if found == nil {
-			found, sum = out, list
+		if s.found == nil {
+			s.found, s.sum = out, list
 		} else {
-			sum.add(list)
+			s.sum.add(list)
 		}
-		seen, room, cursor = seen+n, room-len(at), next
-		if room == 0 || next == "" || n == 0 || seen >= maxWalked {
-			return found, nil
+		s.seen, s.kept = s.seen+n, s.kept+len(at)
+		if n == 0 { // the log's end has a cursor, too
+			next = ""
 		}
-		size = min(1000, max(room, 4*size), maxWalked-seen)
+		return next, nil
 	}
 }
 
-// gather reads all items that fit, for them to be put in order.
-func gather[O any](read pageReader[O], fits func(arranger) ([]int, error)) (found *O, err error) {
-	var sum arranger
-	kept := 0
-	for cursor, seen := "", 0; ; {
-		out, list, err := read(cursor, 1000)
+// walk reads pages until as many items were found as are asked for.
+func (s *sieve[O]) walk(asked Paging) (*O, error) {
+	for cursor, size := asked.Cursor, asked.Limit; ; {
+		next, err := s.page(cursor, size, asked.Limit-s.kept)
 		if err != nil {
 			return nil, err
 		}
-		at, err := fits(list)
-		if err != nil {
-			return nil, err
+		if s.kept == asked.Limit || next == "" || s.seen >= maxWalked {
+			return s.found, nil
 		}
-		n, next := list.extent()
-		list.keep(at)
-		if found == nil {
-			found, sum = out, list
-		} else {
-			sum.add(list)
-		}
-		seen, kept, cursor = seen+n, kept+len(at), next
+		cursor, size = next, min(1000, max(asked.Limit-s.kept, 4*size), maxWalked-s.seen)
+	}
+}
+
+// all reads all items that fit, for them to be put in order.
+func (s *sieve[O]) all() (*O, error) {
+	for cursor := ""; ; {
+		next, err := s.page(cursor, 1000, 1000)
 		switch {
-		case kept > maxSorted, seen >= maxSortedRead && next != "":
+		case err != nil:
+			return nil, err
+		case s.kept > maxSorted, s.seen >= maxSortedRead && next != "":
 			return nil, badParameter("query.sort", "sort.many", fmt.Sprintf("at most %d items that fit, of %d that are read, are put in another order; narrow the list", maxSorted, maxSortedRead))
-		case next == "" || n == 0:
-			sum.ends()
-			return found, nil
+		case next == "":
+			s.sum.ends()
+			return s.found, nil
 		}
+		cursor = next
 	}
 }
 

@@ -141,6 +141,9 @@ func TestWalk(t *testing.T) {
 		a.Body.Next = next
 		return a, &a.Body, nil
 	}
+	sieved := func(fits func(arranger) ([]int, error)) *sieve[answer[page[item]]] {
+		return &sieve[answer[page[item]]]{read: numbers, fits: fits}
+	}
 	found := func(filter, cursor string, limit int) ([]item, string) {
 		t.Helper()
 		read = 0
@@ -148,7 +151,7 @@ func TestWalk(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		a, err := walk(Paging{Cursor: cursor, Limit: limit}, numbers, fits)
+		a, err := sieved(fits).walk(Paging{Cursor: cursor, Limit: limit})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -176,12 +179,12 @@ func TestWalk(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = gather(numbers, none)
+	_, err = sieved(none).all()
 	if p, ok := errors.AsType[*Problem](err); !ok || p.Errors[0].Code != "sort.many" {
 		t.Errorf("50,000 are sorted: %v", err)
 	}
 	few, _ := new(page[item]).fitting("n > 49990")
-	if a, err := gather(numbers, few); err != nil || len(a.Body.Items) != 9 || a.Body.Next != "" {
+	if a, err := sieved(few).all(); err != nil || len(a.Body.Items) != 9 || a.Body.Next != "" {
 		t.Errorf("%v", err)
 	}
 }
