@@ -152,7 +152,7 @@ func (s *server) listProducts(ctx context.Context, in *listProducts) (*answer[pa
 	if err != nil {
 		return nil, inCursor(err)
 	}
-	items, err := s.viewProducts(ctx, list...)
+	items, err := viewProducts(ctx, s.Store, list...)
 	if err != nil {
 		return nil, err
 	}

@@ -45,7 +45,7 @@ func FuzzMergePatchBody(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		was := string(body)
-		e, err := decodeEdit(body, "P", postgres.Patch)
+		e, err := ReadProduct(body, "P", postgres.Patch)
 		if string(body) != was {
 			t.Fatal("the body was changed")
 		}

@@ -119,15 +119,11 @@ func (s *server) getProduct(ctx context.Context, in *getProduct) (*productAnswer
 	if err != nil {
 		return nil, err
 	}
-	p, err := s.Store.Product(ctx, sku)
+	p, err := ShowProduct(ctx, s.Store, sku)
 	if err != nil {
 		return nil, err
 	}
-	views, err := s.viewProducts(ctx, p)
-	if err != nil {
-		return nil, err
-	}
-	return &productAnswer{ETag: etag(p.Rev), Body: views[0]}, nil
+	return &productAnswer{ETag: etag(p.Revision), Body: p}, nil
 }
 
 // edit is PUT and PATCH.
@@ -136,7 +132,7 @@ func (s *server) edit(ctx context.Context, sku string, mode postgres.EditMode, i
 	if err != nil {
 		return nil, err
 	}
-	e, err := decodeEdit(body, id, mode)
+	e, err := ReadProduct(body, id, mode)
 	if err != nil {
 		return nil, err
 	}

@@ -11,7 +11,7 @@ import (
 	"github.com/sluicehub/sluice/pim/postgres"
 )
 
-// ProductEdit describes the body of an edit. It is never made: decodeEdit
+// ProductEdit describes the body of an edit. It is never made: ReadProduct
 // reads the body straight into what the store takes.
 type ProductEdit struct {
 	SKU           string        `json:"sku,omitempty" doc:"As in the address, if given at all"`
@@ -24,10 +24,10 @@ type ProductEdit struct {
 	Values        object        `json:"values,omitempty" doc:"Attribute code → value; a localizable one is an object of locale → value, a scopable one of channel code → value. In a merge patch null removes."`
 }
 
-// decodeEdit reads the body of a PUT or PATCH of sku, in one pass over raw. All
+// ReadProduct reads the body of a PUT or PATCH of sku, in one pass over raw. All
 // faults of the body itself come at once as *pim.Invalid; what its values mean
 // is the store's to check.
-func decodeEdit(raw []byte, sku pim.SKU, mode postgres.EditMode) (postgres.Edit, error) {
+func ReadProduct(raw []byte, sku pim.SKU, mode postgres.EditMode) (postgres.Edit, error) {
 	e := postgres.Edit{SKU: sku, Mode: mode}
 	v, err := pim.DecodeJSON(raw, pim.MaxDepth+1)
 	if err != nil {
@@ -40,7 +40,7 @@ func decodeEdit(raw []byte, sku pim.SKU, mode postgres.EditMode) (postgres.Edit,
 	return editOf(m, sku, mode)
 }
 
-// editOf is decodeEdit of what is decoded already.
+// editOf is ReadProduct of what is decoded already.
 func editOf(m map[string]any, sku pim.SKU, mode postgres.EditMode) (postgres.Edit, error) {
 	e := postgres.Edit{SKU: sku, Mode: mode}
 	var b binder

@@ -86,16 +86,29 @@ type Stock struct {
 // shownDecimals is how many digits after the point an amount keeps at least.
 const shownDecimals = 2
 
+// ShowProduct reads a product as the API shows it. postgres.ErrNotFound.
+func ShowProduct(ctx context.Context, store *postgres.Store, sku pim.SKU) (*Product, error) {
+	p, err := store.Product(ctx, sku)
+	if err != nil {
+		return nil, err
+	}
+	views, err := viewProducts(ctx, store, p)
+	if err != nil {
+		return nil, err
+	}
+	return views[0], nil
+}
+
 // viewProducts shows products. Stored values that the schema does not take are
 // looked at once more with the newest: another process may have changed it.
-func (s *server) viewProducts(ctx context.Context, list ...*postgres.FullProduct) ([]*Product, error) {
-	schema, newest := s.Store.Schema(), false
+func viewProducts(ctx context.Context, store *postgres.Store, list ...*postgres.FullProduct) ([]*Product, error) {
+	schema, newest := store.Schema(), false
 	views := make([]*Product, len(list))
 	for i, p := range list {
 		warnings, fits := warningsOf(p, schema)
 		if !fits && !newest {
 			var err error
-			if schema, err = s.Store.RefreshSchema(ctx); err != nil {
+			if schema, err = store.RefreshSchema(ctx); err != nil {
 				return nil, err
 			}
 			newest = true

@@ -46,6 +46,7 @@ type cli struct {
 	Provider   providerCmd   `cmd:"" help:"List and set translation and text services."`
 	PriceList  priceListCmd  `cmd:"" help:"Keep price lists."`
 	Publish    publishCmd    `cmd:"" name:"publication" help:"Say from when and until when products are published on channels."`
+	Price      priceCmd      `cmd:"" help:"Set products' prices."`
 	PriceRule  priceRuleCmd  `cmd:"" help:"Say how prices are derived from others."`
 	Location   locationCmd   `cmd:"" help:"Keep the locations that stock is at."`
 	Stock      stockCmd      `cmd:"" help:"See a product's stock and what channels show of it, and change it."`
@@ -63,7 +64,7 @@ type cli struct {
 	Category   categoryCmd   `cmd:"" help:"Keep trees of categories."`
 	Unit       unitCmd       `cmd:"" help:"List the units that measurements are taken in."`
 	Locale     localeCmd     `cmd:"" help:"Keep locales, and say what they fall back to."`
-	Product    productCmd    `cmd:"" help:"Find products, see how they changed, and bring them back."`
+	Product    productCmd    `cmd:"" help:"Find, show and change products, see how they changed, and bring them back."`
 	Import     importCmd     `cmd:"" help:"Import products from a file of CSV, JSON Lines or a JSON array."`
 	Export     exportCmd     `cmd:"" help:"Write products as a file, which an import takes back."`
 	Explain    explainCmd    `cmd:"" help:"Say why a product is or is not live on a channel."`

@@ -15,6 +15,9 @@ import (
 
 type productCmd struct {
 	List      productListCmd      `cmd:"" help:"Find products by a filter."`
+	Show      productShowCmd      `cmd:"" help:"Show a product, with its prices, its stock and where it stands on channels."`
+	Put       productPutCmd       `cmd:"" help:"Create, replace or patch a product."`
+	Delete    productDeleteCmd    `cmd:"" help:"Delete a product, and take it off every channel."`
 	History   productHistoryCmd   `cmd:"" help:"List a product's changes, newest first."`
 	Diff      productDiffCmd      `cmd:"" help:"Say what two revisions of a product differ in."`
 	Restore   productRestoreCmd   `cmd:"" help:"Bring a deleted product back, or make a product what it was at a revision."`
