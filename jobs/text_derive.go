@@ -81,6 +81,11 @@ func (t *Texts) book(ctx context.Context) (*ruleBook, error) {
 	if err != nil {
 		return nil, err
 	}
+	return t.bookOf(ctx, rules)
+}
+
+// bookOf is a book of these rules, with the providers and the schema as they are.
+func (t *Texts) bookOf(ctx context.Context, rules []postgres.TextRule) (*ruleBook, error) {
 	providers, err := t.store.Providers(ctx)
 	if err != nil {
 		return nil, err

@@ -27,7 +27,7 @@ func (t *Texts) RuleWarnings(ctx context.Context, r postgres.TextRule) ([]pim.Pr
 	if r.Action != postgres.TextTranslate {
 		return nil, nil
 	}
-	book, err := t.book(ctx)
+	book, err := t.bookOf(ctx, nil) // of a batch, each row would read all rules
 	if err != nil {
 		return nil, err
 	}

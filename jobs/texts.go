@@ -77,7 +77,7 @@ const (
 // nothing. ifMatch, when not 0, is the revision that it must have
 // (postgres.ErrStale). The error is a *pim.Invalid of all that is wrong with it.
 func (t *Texts) PutRule(ctx context.Context, r postgres.TextRule, ifMatch int64) (_ postgres.TextRule, created bool, err error) {
-	book, err := t.book(ctx)
+	book, err := t.bookOf(ctx, nil) // of a batch, each row would read all rules
 	if err != nil {
 		return r, false, err
 	}

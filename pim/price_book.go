@@ -74,7 +74,7 @@ func NewPriceBook(lists []PriceList, rules []PriceRule) (*PriceBook, error) {
 			}
 			l = &bookList{code: r.PriceList, base: of.BaseList(), currencies: of.Currencies}
 			if l.base == "" {
-				return nil, invalid("/price_list", "price_list.base", fmt.Sprintf("price list %s has no base to derive prices from", quote(l.code)))
+				return nil, NoBase(l.code)
 			}
 			made[r.PriceList] = l
 			reads[l.code], reads[l.base] = true, true
@@ -107,7 +107,7 @@ func NewPriceBook(lists []PriceList, rules []PriceRule) (*PriceBook, error) {
 			return nil
 		}
 		if state[code] == under {
-			return invalid("/price_list", "price_list.cycle", fmt.Sprintf("price list %s would be made of itself", quote(code)))
+			return MadeOfItself(code)
 		}
 		state[code] = under
 		needs := []string{l.base}
@@ -134,6 +134,16 @@ func NewPriceBook(lists []PriceList, rules []PriceRule) (*PriceBook, error) {
 		}
 	}
 	return book, nil
+}
+
+// NoBase is the refusal of a rule of a list that has nothing to make prices of.
+func NoBase(list string) *Invalid {
+	return invalid("/price_list", "price_list.base", fmt.Sprintf("price list %s has no base to derive prices from", quote(list)))
+}
+
+// MadeOfItself is the refusal of a rule by which a list's prices are made of its own.
+func MadeOfItself(list string) *Invalid {
+	return invalid("/price_list", "price_list.cycle", fmt.Sprintf("price list %s would be made of itself", quote(list)))
 }
 
 func newBookRule(r *PriceRule) (*bookRule, error) {

@@ -323,10 +323,11 @@ func sellsIn(ctx context.Context, tx pgx.Tx, c *Channel) error {
 // ruleLocales checks, behind a lock that deletions of locales wait for, that those
 // of a rule are still there.
 func (s *Store) ruleLocales(ctx context.Context, tx pgx.Tx, rule TextRule) error {
-	if _, err := tx.Exec(ctx, sqlShareCatalogue); err != nil {
+	var version int64
+	if err := tx.QueryRow(ctx, sqlShareCatalogue).Scan(&version); err != nil {
 		return err
 	}
-	schema, err := s.loadSchema(ctx, tx)
+	schema, err := s.schemaOf(ctx, tx, version)
 	if err != nil {
 		return err
 	}

@@ -87,7 +87,7 @@ func (s *Store) PutPriceRule(ctx context.Context, rule pim.PriceRule, ifMatch in
 		if err != nil || tag.RowsAffected() == 0 {
 			return nil, err
 		}
-		if _, err := readBook(tx.QueryRow(ctx, sqlPriceBook)); err != nil { // lists made of each other
+		if err := madeOfOthers(ctx, tx, &rule); err != nil {
 			return nil, err
 		}
 		scopes := []pim.PriceRule{rule}
@@ -101,6 +101,58 @@ func (s *Store) PutPriceRule(ctx context.Context, rule pim.PriceRule, ifMatch in
 	}
 	now, err = s.PriceRule(ctx, rule.Code)
 	return now, created, err
+}
+
+// sqlMadeOf says of what the prices of a list are made, by rules that are enabled: what
+// base it has (none: no rule makes any), and whether the list itself is among what that
+// and @cost are made of.
+const sqlMadeOf = `
+with recursive base (list, base) as (
+    select code, coalesce(nullif(definition ->> 'base', ''), case when code <> 'default' then 'default' else '' end) from price_list
+), made (list) as (
+    select base from base where list = @list
+  union
+    select @cost::text
+  union
+    select needs.list from made m cross join lateral (
+        select b.base from base b where b.list = m.list
+      union all
+        select r.definition -> 'margin' ->> 'price_list' from price_rule r
+        where r.definition ->> 'price_list' = m.list and r.definition ? 'margin' and not r.definition @> '{"enabled": false}'
+    ) needs (list)
+    where exists (select from price_rule r where r.definition ->> 'price_list' = m.list and not r.definition @> '{"enabled": false}')
+)
+select coalesce((select base from base where list = @list), ''),
+       exists (select from price_rule where definition ->> 'price_list' = @list and not definition @> '{"enabled": false}'),
+       exists (select from made where list = @list)`
+
+// madeOfOthers refuses a rule that makes a list of itself, or one of nothing. Of all
+// rules it looks at those alone whose lists the rule's own is made of: the others were
+// looked at when they were made.
+func madeOfOthers(ctx context.Context, tx pgx.Tx, rule *pim.PriceRule) error {
+	if !rule.On() {
+		return nil
+	}
+	cost := ""
+	if rule.Margin != nil {
+		cost = rule.Margin.PriceList
+	}
+	var (
+		base         string
+		made, itself bool
+	)
+	if err := tx.QueryRow(ctx, sqlMadeOf, pgx.NamedArgs{"list": rule.PriceList, "cost": cost}).Scan(&base, &made, &itself); err != nil {
+		return err
+	}
+	switch {
+	case !made:
+		return nil
+	case base == "":
+		return pim.NoBase(rule.PriceList)
+	case itself:
+		return pim.MadeOfItself(rule.PriceList)
+	}
+	return nil
 }
 
 // DeletePriceRule removes a rule, and with the next deriving the prices that it
@@ -257,7 +309,7 @@ func (s *Store) PutPriceList(ctx context.Context, list pim.PriceList, ifMatch in
 		if old.BaseList() == list.BaseList() && slices.Equal(old.Currencies, list.Currencies) || created {
 			return next, nil
 		}
-		if _, err := readBook(tx.QueryRow(ctx, sqlPriceBook)); err != nil {
+		if err := madeOfOthers(ctx, tx, &pim.PriceRule{PriceList: list.Code}); err != nil {
 			if invalid, ok := errors.AsType[*pim.Invalid](err); ok {
 				for i := range invalid.Problems {
 					invalid.Problems[i].Pointer = "/base"
