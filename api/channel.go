@@ -128,7 +128,7 @@ func (s *server) viewChannel(c *postgres.Channel) Channel {
 		Code: c.Code, Connector: c.Connector, Locale: c.Locale, Currency: c.Currency, PriceList: c.PriceList, CategoryRoot: c.CategoryRoot, Locations: none(c.Locations),
 		Renditions: none(c.Renditions), Config: object(config), Secrets: none(secrets), Mapping: object(c.Mapping), Policy: c.Policy, Batch: c.Batch, Concurrency: c.Concurrency,
 		TimeoutSeconds: c.Timeout.Seconds(), SettleSeconds: c.Settle.Seconds(), Enabled: &c.Enabled, Test: c.Test, AllowPrivate: c.AllowPrivate,
-		Version: c.Version, CreatedAt: c.CreatedAt, Warnings: jobs.Warnings(c),
+		Version: c.Version, CreatedAt: c.CreatedAt, Warnings: s.Channels.Warnings(c),
 		Status: ChannelStatus{
 			State: "ok", Fails: c.Fails, Allowed: c.Allowed, NextProbeAt: c.NextProbeAt, ThrottledUntil: c.ThrottledUntil,
 			LastError: c.LastError, RequestsToday: c.RequestsToday, Publishing: c.Marking, Pull: c.Pull,

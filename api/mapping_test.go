@@ -206,4 +206,9 @@ func TestChannelWarning(t *testing.T) {
 	if k.want(k.channel("there", "https://shop.example/x"), 201, &c); len(c.Warnings) != 0 {
 		t.Errorf("%q", c.Warnings)
 	}
+	// A connector's own doubts are told with each answer, for as long as they last.
+	k.want(k.do(ChannelManager, "POST", "/v1/channels", `{"code":"feed","connector":"feed","locale":"en-GB","currency":"EUR","config":{"folder":"/no/such/folder"}}`), 201, nil)
+	if k.want(k.do(Viewer, "GET", "/v1/channels/feed", nil), 200, &c); len(c.Warnings) != 2 || !strings.Contains(c.Warnings[1], "is not there") {
+		t.Errorf("%q", c.Warnings)
+	}
 }

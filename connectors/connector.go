@@ -214,6 +214,10 @@ type Kind struct {
 	// included. A bad config is a *pim.Invalid with pointers into it and all
 	// its problems at once (see ConfigCheck).
 	New func(config json.RawMessage, env Env) (Connector, error)
+	// Doubts, where it is not nil, says in sentences what will keep a channel with this
+	// config, which New takes, from arriving anywhere, as far as that can be seen without
+	// asking the target. The config has no secrets.
+	Doubts func(config json.RawMessage, allowPrivate bool) []string
 }
 
 // Env is what the process and the channel lend to a connector.

@@ -13,19 +13,21 @@ import (
 )
 
 // Warnings tell what a channel's settings will not do as they stand, though
-// nothing forbids them: addresses on this machine or in a private network,
-// which the channel is not permitted to send to. Only what the config itself
-// says is looked at; what a name resolves to may change at any time, and is
-// judged when a connection is made.
-func Warnings(ch *postgres.Channel) []string {
+// nothing forbids them: what its connector doubts, and addresses on this machine or in
+// a private network, which the channel is not permitted to send to. Nobody's target is
+// asked, and of addresses only what the config itself says is looked at; what a name
+// resolves to may change at any time, and is judged when a connection is made.
+func (c *Channels) Warnings(ch *postgres.Channel) (list []string) {
+	if kind, err := c.registry.Kind(ch.Connector); err == nil && kind.Doubts != nil {
+		list = kind.Doubts(ch.Config, ch.AllowPrivate)
+	}
 	if ch.AllowPrivate {
-		return nil
+		return list
 	}
 	var config map[string]any
 	if json.Unmarshal(ch.Config, &config) != nil {
-		return nil
+		return list
 	}
-	var list []string
 	for _, name := range slices.Sorted(maps.Keys(config)) {
 		if text, ok := config[name].(string); ok && isPrivate(text) {
 			list = append(list, fmt.Sprintf(

@@ -241,7 +241,7 @@ func (k channelCreateCmd) Run(ctx context.Context, c console, log *slog.Logger) 
 		return err
 	}
 	wake(ctx, log, store, ch.Code)
-	for _, w := range jobs.Warnings(ch) {
+	for _, w := range channels.Warnings(ch) {
 		fmt.Fprintf(c.err, "sluice: warning: %s\n", w)
 	}
 	_, err = fmt.Fprintf(c.out, "Channel %s is created; running workers publish the catalogue to it.\n", ch.Code)

@@ -54,6 +54,7 @@ var Kind = &connectors.Kind{
 	MaxBatch:    2000,
 	Versions:    true,
 	Withdrawals: []pim.Withdrawal{pim.WithdrawDelete},
+	Doubts:      doubts,
 	Mapping: connectors.Mapping{Content: map[string]string{
 		"title":                   "firstOf([values.name, sku]).truncate(150)",
 		"description":             "firstOf([stripTags(values.description), values.name, sku]).truncate(5000)",

@@ -249,5 +249,9 @@ func (f *folder) check(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if !writable(f.path) {
+		_ = root.Close()
+		return trouble("writing to the folder: %w", fs.ErrPermission)
+	}
 	return root.Close()
 }

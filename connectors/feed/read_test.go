@@ -2,7 +2,9 @@ package feed_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -58,6 +60,39 @@ func TestManyBlocks(t *testing.T) {
 			if h.Presence != connectors.Absent {
 				t.Errorf("%s: what is not there reads as %+v", format, h)
 			}
+		}
+	}
+}
+
+// What is wrong with a folder is told before anything is sent there.
+func TestFolderDoubts(t *testing.T) {
+	dir := t.TempDir()
+	file, closed := filepath.Join(dir, "file"), filepath.Join(dir, "closed")
+	if err := errors.Join(os.WriteFile(file, nil, 0o600), os.Mkdir(closed, 0o500)); err != nil {
+		t.Fatal(err)
+	}
+	type doubted struct {
+		config  string
+		private bool
+		want    string
+	}
+	cases := []doubted{
+		{fmt.Sprintf(`{"folder":%q}`, dir), true, ""},
+		{fmt.Sprintf(`{"folder":%q}`, dir), false, "--allow-private-targets"},
+		{fmt.Sprintf(`{"folder":%q}`, file), true, "but a file"},
+		{fmt.Sprintf(`{"folder":%q}`, filepath.Join(dir, "none")), true, "is not there"},
+		{`{"bucket":"b","access_key":"k"}`, true, ""},
+	}
+	if os.Geteuid() != 0 { // who may write anywhere
+		cases = append(cases, doubted{fmt.Sprintf(`{"folder":%q}`, closed), true, "cannot be written"})
+		if err := inFolder(t, closed, newClock(), nil).Probe(t.Context()); err == nil || !connectors.Certain(err) {
+			t.Errorf("probe of a folder that cannot be written: %v", err)
+		}
+	}
+	for _, c := range cases {
+		got := feed.Kind.Doubts(json.RawMessage(c.config), c.private)
+		if (c.want == "") != (len(got) == 0) || !strings.Contains(strings.Join(got, " "), c.want) {
+			t.Errorf("%s, private %t: %q, want %q", c.config, c.private, got, c.want)
 		}
 	}
 }
