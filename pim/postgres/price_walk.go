@@ -12,17 +12,18 @@ import (
 )
 
 // Where a rule or a price list is another one, the products that it may be for have
-// their prices derived anew, behind its commit. Few of them are put into derive. Many
-// are walked over: a row of price_walk remembers how far that is, and the consumer of
-// derive goes on with it, beside the set. So who changes a rule, whom all who set
-// prices wait for, writes a row, and not one for each product.
+// their prices derived anew, behind its commit. They are walked over: a row of price_walk
+// remembers how far that is, and the consumer of derive goes on with it, beside the set.
+// So who changes a rule, whom all who set prices wait for, writes a row, and not one for
+// each product. Few of them are put into derive as well, where they wait for no walk.
 //
 // A walk misses nothing: whoever changes a rule again sends it back to its beginning,
 // and waits for the step that is under way. A product that gets its first offer behind
-// the place where the walk is gets it by sqlPrices, which sees the rule.
+// the place where the walk is gets it by sqlPrices, which sees the rule. The few
+// alone would not do: they are found in the midst of the change, and what an edit brings
+// into the rule's families or categories after that may be derived before the rule is there.
 
-// fewDerived is up to how many products are put into derive. They do not wait for the
-// walks of others.
+// fewDerived is up to how many products are put into derive.
 const fewDerived = 1000
 
 // scopeOf is a product p, with an offer o, that rules of a scope may be for. Which
@@ -42,7 +43,7 @@ put as (
     insert into derive as d (product_id) select id from few where not (select so from many) order by 1
     on conflict (product_id) do update set want = d.want + 1
 )
-insert into price_walk as w (key, scope) select md5(@scope::jsonb::text), @scope from many where so
+insert into price_walk as w (key, scope) select md5(@scope::jsonb::text), @scope
 on conflict (key) do update set after_id = 0`
 
 	sqlPriceWalks    = `select exists (select from price_walk)`

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/sluicehub/sluice/pim"
 )
 
@@ -104,22 +106,22 @@ func TestWalkWaitsForTheRule(t *testing.T) {
 	h.wantPrices("P1", "dealer EUR 5.00 r", "default EUR 10")
 }
 
-// A scope has its own walk, and few products of one none.
+// A scope has its own walk, and few products of one do not wait for it.
 func TestWalksHaveScopes(t *testing.T) {
 	t.Parallel()
 	h := walked(t, 4)
 	h.fewDerived = 1
 	l := h.lease(Consumer{Kind: Derive})
 	h.rule(`{"code":"some","price_list":"dealer","percent":-10,"skus":["P1","P3"]}`)
-	h.rule(`{"code":"one","price_list":"dealer","percent":-20,"skus":["P2"]}`)
-	if n := h.number(`select count(*) + 10 * (select count(*) from price_walk) from derive`); n != 11 {
-		t.Errorf("%d products and 10 times walks", n)
-	}
 	h.walks(l, 1, 1, true)
 	h.walks(l, 1, 1, true)
 	h.wantPrices("P1", "dealer EUR 9.00 some", "default EUR 10")
 	h.wantPrices("P2", "default EUR 10")
 	h.wantPrices("P3", "dealer EUR 9.00 some", "default EUR 10")
+	h.rule(`{"code":"one","price_list":"dealer","percent":-20,"skus":["P2"]}`)
+	if n := h.number(`select count(*) + 10 * (select count(*) from price_walk) from derive`); n != 21 {
+		t.Errorf("%d products and 10 times walks", n)
+	}
 	h.derivesOn()
 	h.wantPrices("P0", "default EUR 10")
 	h.wantPrices("P2", "dealer EUR 8.00 one", "default EUR 10")
@@ -136,4 +138,32 @@ func TestWalksHaveScopes(t *testing.T) {
 	h.derivesOn()
 	h.wantPrices("P1", "dealer EUR 8.50 some", "default EUR 10")
 	h.wantPrices("P3", "default EUR 10")
+}
+
+// What an edit brings into a rule's scope while the rule is being changed, and what is
+// derived before it is there, is derived by it all the same.
+func TestComesIntoTheScopeMeanwhile(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.list(pim.PriceList{Code: "dealer"})
+	h.do(thing("P", Put, `{}`))
+	h.set(price("P", "EUR", "10"))
+	h.deriveAll()
+	rule := pim.PriceRule{Code: "sale", PriceList: "dealer", Percent: "-10", Categories: []string{"sale"}}
+	err := h.reprice(h.ctx, func(tx pgx.Tx, schema *pim.Schema) (*pim.Schema, error) {
+		if _, err := tx.Exec(h.ctx, sqlPutPriceRule, pgx.NamedArgs{"code": rule.Code, "definition": mustJSON(rule)}); err != nil {
+			return nil, err
+		}
+		if err := h.derivePricesOf(h.ctx, tx, []pim.PriceRule{rule}); err != nil {
+			return nil, err
+		}
+		h.do(Edit{SKU: "P", Mode: Patch, Categories: &rule.Categories})
+		h.deriveAll()
+		return withRules(schema), nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.deriveAll()
+	h.wantPrices("P", "dealer EUR 9.00 sale", "default EUR 10")
 }

@@ -192,9 +192,10 @@ func (s *Store) Lots(ctx context.Context) ([]LotCounts, error) {
 	return list, nil
 }
 
-// Of a walk's products it is known how many come, not which of them the rule is for.
+// Of a walk's products it is known how many come, not which of them the rule is for; of
+// many walks they are counted once.
 const sqlDeriveRows = `
-select (select count(*) from derive) + (select count(*) from price_walk w join product_offer o on o.product_id > w.after_id)`
+select (select count(*) from derive) + (select count(*) from product_offer where product_id > (select min(after_id) from price_walk))`
 
 // DeriveRows counts the products whose assets, texts and derived prices are still to
 // be looked at.
