@@ -1,6 +1,7 @@
 package api
 
 import (
+	"encoding/base64"
 	"fmt"
 	"net/url"
 	"strings"
@@ -56,6 +57,10 @@ func TestListsOfOffers(t *testing.T) {
 		t.Error(items)
 	}
 	k.refused(k.do(Viewer, "GET", "/v1/prices?cursor=x", nil), 422, "query.cursor", "cursor")
+	for _, place := range []string{`{"i":-1}`, `{"i":1,"n":-1}`, `{"i":1,"f":"0000-01-01T00:00:00Z"}`, `{"i":1,"f":"never"}`, `{"i":1,"a":"\u0000"}`} {
+		k.refused(k.do(Viewer, "GET", "/v1/prices?cursor="+base64.RawURLEncoding.EncodeToString([]byte(place)), nil), 422, "query.cursor", "cursor")
+	}
+	k.want(k.do(Viewer, "GET", "/v1/prices?cursor="+base64.RawURLEncoding.EncodeToString([]byte(`{"i":1,"n":99999999999}`)), nil), 200, nil)
 
 	k.want(k.channel("shop", "https://shop.example/hook"), 201, nil)
 	k.want(k.do(Editor, "POST", "/v1/publication:batch", `[{"sku":"P0","channel":"shop","from":"2090-01-01T00:00:00Z"},{"sku":"P1","channel":"shop","to":"2090-01-01T00:00:00Z"},{"sku":"P3","channel":"shop","from":"2090-01-01T00:00:00Z"}]`), 200, nil)

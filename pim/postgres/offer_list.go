@@ -21,7 +21,7 @@ const (
 select r.product_id, p.sku, r.price_list, r.currency, r.min_quantity, r.amount::text, nullif(r.valid_from, '-infinity'), nullif(r.valid_to, 'infinity'), r.rules
 from price r join product p on p.id = r.product_id
 where p.deleted_at is null and (@sku = '' or p.sku = @sku) and (@price_list = '' or r.price_list = @price_list) and (@currency = '' or r.currency = @currency)
-  and (r.product_id, r.price_list, r.currency, r.min_quantity, r.valid_from) > (@id::bigint, @after_a::text, @after_b::text, @after_n::int, @after_at::timestamptz)
+  and (r.product_id, r.price_list, r.currency, r.min_quantity, r.valid_from) > (@id::bigint, @after_a::text, @after_b::text, @after_n::bigint, @after_at::timestamptz)
 order by r.product_id, r.price_list, r.currency, r.min_quantity, r.valid_from limit @limit`
 
 	sqlListStock = `
@@ -84,10 +84,12 @@ func readKeyPlace(text string) (p keyPlace, err error) {
 	if err == nil {
 		err = json.Unmarshal(raw, &p)
 	}
+	var from time.Time
 	if err == nil && p.From != "" {
-		_, err = time.Parse(time.RFC3339Nano, p.From)
+		from, err = time.Parse(time.RFC3339Nano, p.From)
 	}
-	if err != nil || p.ID < 0 || storable(p.A) != p.A || storable(p.B) != p.B {
+	// PostgreSQL writes no year 0.
+	if err != nil || p.ID < 0 || p.N < 0 || p.From != "" && from.UTC().Year() < 1 || storable(p.A) != p.A || storable(p.B) != p.B {
 		_, err = cursor("-")
 	}
 	return p, err
