@@ -46,6 +46,9 @@ func keep[I, O any](s *server, o huma.Operation, h func(context.Context, *I) (*O
 	if o.RequestBody != nil && o.RequestBody.Content[typeJSON] == nil {
 		return
 	}
+	if _, itself := any(new(I)).(huma.Resolver); itself { // it reads a request, which a row has none of
+		return
+	}
 	key := o.Method + " " + o.Path
 	if !memberPath.MatchString(o.Path) && o.Method != http.MethodPost {
 		return

@@ -277,3 +277,19 @@ func TestBatchOfProducts(t *testing.T) {
 		S:rejected:3:0 /0=stale`)
 	k.want(k.do(Integration, "POST", "/v1/products:batch", `[]`), 403, nil)
 }
+
+// Each batch that there is can work its rows off.
+func TestBatchesTakeTheirRows(t *testing.T) {
+	t.Parallel()
+	k := newKit(t).seed()
+	for _, o := range operations(k.s.api.OpenAPI()) {
+		if !strings.HasSuffix(o.OperationID, batchSuffix) {
+			continue
+		}
+		for _, row := range []string{`{"code":"x1"}`, `{"code":"x1","if_match":1}`, `{"code":"x1","delete":true}`} {
+			if a, got := k.resources(Admin, o.Path, "["+row+"]"); strings.Contains(got, "internal") {
+				t.Errorf("%s of %s: %+v", o.OperationID, row, a)
+			}
+		}
+	}
+}
