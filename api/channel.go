@@ -266,15 +266,19 @@ func (s *server) settings(c *postgres.Channel) (map[string]any, error) {
 
 // meantChannel is a body of PUT with the defaults of what it leaves out.
 func (s *server) meantChannel(shown, body map[string]any) (map[string]any, error) {
-	name, _ := shown["connector"].(string)
+	name, ok := body["connector"].(string)
+	if !ok {
+		name, _ = shown["connector"].(string)
+	}
 	kind, err := s.Registry.Kind(name)
 	if err != nil {
 		return nil, err
 	}
-	l := kind.Limits
-	defaults := map[string]any{
-		"batch": l.Batch, "concurrency": l.Concurrency, "timeout_seconds": l.Timeout.Seconds(), "settle_seconds": l.Settle.Seconds(), "price_list": "default",
-		"mapping": jobs.DefaultMapping(kind),
+	defaults := map[string]any{"price_list": "default"}
+	if l := kind.Limits; name != pim.NoConnector {
+		maps.Copy(defaults, map[string]any{
+			"batch": l.Batch, "concurrency": l.Concurrency, "timeout_seconds": l.Timeout.Seconds(), "settle_seconds": l.Settle.Seconds(), "mapping": jobs.DefaultMapping(kind),
+		})
 	}
 	whole, err := asMembers(defaults)
 	if err != nil {

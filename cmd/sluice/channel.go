@@ -200,6 +200,8 @@ type channelCreateCmd struct {
 	Locale    pim.Locale      `help:"The locale, for example en-GB."`
 	Currency  pim.Currency    `help:"The currency, for example EUR."`
 	Root      string          `name:"category-root" placeholder:"CODE" help:"What it shows of categories are this one and those below it."`
+	PriceList string          `placeholder:"CODE" help:"The price list that it sells by; left out, default."`
+	Locations []string        `name:"location" placeholder:"CODE" help:"A location whose stock it sells; can be repeated. Left out, all."`
 	Set       []string        `sep:"none" placeholder:"KEY=VALUE" help:"A setting of the connector; can be repeated. KEY=@FILE takes the value from a file, which keeps secrets off the command line."`
 
 	AllowPrivateTargets bool `env:"SLUICE_ALLOW_PRIVATE_TARGETS" help:"Let this channel send to loopback and private addresses."`
@@ -268,11 +270,18 @@ func (k channelCreateCmd) spec(in io.Reader) (spec jobs.ChannelSpec, problems []
 		}
 	}
 	for name, value := range map[string]string{
-		"code": string(k.Code), "connector": k.Connector, "locale": string(k.Locale), "currency": string(k.Currency), "category_root": k.Root,
+		"code": string(k.Code), "connector": k.Connector, "locale": string(k.Locale), "currency": string(k.Currency), "category_root": k.Root, "price_list": k.PriceList,
 	} {
 		if value != "" {
 			whole[name] = value
 		}
+	}
+	if len(k.Locations) > 0 {
+		sells := make([]any, len(k.Locations))
+		for i, l := range k.Locations {
+			sells[i] = l
+		}
+		whole["locations"] = sells
 	}
 	config, ok := whole["config"].(map[string]any)
 	if whole["config"] == nil {

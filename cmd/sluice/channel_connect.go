@@ -68,7 +68,7 @@ func (k channelConnectCmd) Run(ctx context.Context, c console, log *slog.Logger)
 		return fmt.Errorf("--connector %s: channel %s has none already", k.Connector, ch.Code)
 	}
 	wake(ctx, log, store, ch.Code)
-	for _, w := range jobs.Warnings(ch) {
+	for _, w := range channels.Warnings(ch) {
 		fmt.Fprintf(c.err, "sluice: warning: %s\n", w)
 	}
 	_, err = fmt.Fprintf(c.out, "Channel %s has the connector %s; running workers publish the catalogue to it.\n", ch.Code, ch.Connector)

@@ -76,7 +76,8 @@ func TestMappingCommands(t *testing.T) {
 	}
 }
 
-// A channel is told its root of categories when it is created.
+// A channel is told when it is created what it shows of categories, and by which prices
+// and of which stock it sells.
 func TestCreateWithCategoryRoot(t *testing.T) {
 	t.Parallel()
 	keys := filepath.Join(t.TempDir(), "keyset.json")
@@ -86,15 +87,19 @@ func TestCreateWithCategoryRoot(t *testing.T) {
 	env := []string{"DATABASE_URL=" + dbtest.New(t), "SLUICE_KEYSET=" + keys}
 	create := []string{
 		"channel", "create", "x", "--connector", "webhook", "--locale", "en-GB", "--currency", "EUR", "--category-root", "web",
-		"--set", "url=https://x.example", "--set", "secret=whsec_" + strings.Repeat("QUJD", 10),
+		"--price-list", "dealer", "--location", "default", "--location", "leeds", "--set", "url=https://x.example", "--set", "secret=whsec_" + strings.Repeat("QUJD", 10),
 	}
 	commanded(t, env, 0, "category", "put", "sales")
-	if _, stderr, status := output(t, env, create...); status != 1 || !strings.Contains(stderr, "/category_root") {
-		t.Errorf("one that is not there: status %d, %s", status, stderr)
+	for _, what := range []string{"/category_root", "/price_list", "/locations"} {
+		if _, stderr, status := output(t, env, create...); status != 1 || !strings.Contains(stderr, what) {
+			t.Errorf("%s that is not there: status %d, %s", what, status, stderr)
+		}
 	}
 	commanded(t, env, 0, "category", "put", "web")
+	commanded(t, env, 0, "price-list", "put", "dealer")
+	commanded(t, env, 0, "location", "put", "leeds")
 	commanded(t, env, 0, create...)
-	if said := commanded(t, env, 0, "channel", "show", "x"); !strings.Contains(said, `"category_root": "web"`) {
+	if said := commanded(t, env, 0, "channel", "show", "x"); !strings.Contains(said, `"category_root": "web"`) || !strings.Contains(said, `"price_list": "dealer"`) || !strings.Contains(said, `"leeds"`) {
 		t.Error(said)
 	}
 	commanded(t, env, 1, "category", "delete", "web")
