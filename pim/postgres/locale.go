@@ -17,10 +17,10 @@ where l.code = i.code returning l.code, l.rev`
 
 	// sqlMarkLocales has the channels look at their listings again that show a
 	// locale: their own, or one that their mapping may name. What comes out the
-	// same is not sent.
+	// same is not sent. One without a connector (pim.NoConnector) has none.
 	sqlMarkLocales = `
 update channel set mark_after = 0
-where deleted_at is null and connector <> '` + pim.NoConnector + `' and (locale = any(@locales::text[]) or mapping::text ~ '(text|value) *\(')`
+where deleted_at is null and connector <> 'none' and (locale = any(@locales::text[]) or mapping::text ~ '(text|value) *\(')`
 )
 
 // withFallbacks are a schema's fallbacks after a change; "" takes one away.

@@ -7,8 +7,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-
-	"github.com/sluicehub/sluice/pim"
 )
 
 const (
@@ -112,7 +110,7 @@ update catalogue set revision_floor = revision_floor + 1000
     + 3 * (select coalesce(greatest(0, extract(epoch from clock_timestamp() - max(at)) * 1000), 0)::bigint from event)
     + (select 3 * coalesce(max(rev), 0) + 3 * coalesce(max(media_rev), 0) from product) + (select coalesce(max(rev), 0) from product_offer)
 returning revision_floor`
-	sqlMarkAll  = `update channel set mark_after = 0, mark_anew = 2 where deleted_at is null and connector <> '` + pim.NoConnector + `'`
+	sqlMarkAll  = `update channel set mark_after = 0, mark_anew = 2 where deleted_at is null and connector <> 'none'` // pim.NoConnector
 	sqlFenceAll = `
 with held as (select kind, channel_id, lane from consumer where kind in ('drain', 'pull', 'reconcile') order by kind, channel_id, lane for update)
 update consumer k set epoch = epoch + 1, gen = gen + 1, released = true, unsure_at = now(), holder = ''
