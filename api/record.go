@@ -132,7 +132,7 @@ func (s *server) registerRecords() {
 		takes(maxEdit, map[string]*huma.Schema{typeMerge: patch, typeJSON: patch})), func(ctx context.Context, in *editRecord) (*recordEdited, error) {
 		return s.editRecord(ctx, in, postgres.Patch)
 	})
-	handle(s, op("delete-record", http.MethodDelete, pathRecord, tagSchema, "Delete a record that no product names"), s.deleteRecord)
+	handle(s, op("delete-record", http.MethodDelete, pathRecord, tagSchema, "Delete a record that no product and no other record names"), s.deleteRecord)
 	handle(s, op("edit-records", http.MethodPost, pathRecords+":batch", tagSchema, "Create or change up to 1,000 records, each row for itself",
 		says("The body is a JSON array, or NDJSON, of records with their codes. Each row is a merge patch; a record that is not there is made."), takesRows[RecordSpec](s)), s.editRecords)
 	handle(s, op("import-records", http.MethodPost, pathRecords+".csv", tagSchema, "Create and change records by a CSV file, each row for itself",

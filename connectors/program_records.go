@@ -17,34 +17,68 @@ func (v *view) allRecords() map[string]any {
 			continue
 		}
 		found, _ := v.lookUp(code, string(v.scope.Channel), string(v.scope.Locale))
-		switch found := found.(type) {
-		case string:
-			if r := v.record(a.Entity, found); r != nil {
-				v.records[code] = r
-			}
-		case []any:
-			list := make([]any, 0, len(found))
-			for _, el := range found {
-				if named, ok := el.(string); ok {
-					if r := v.record(a.Entity, named); r != nil {
-						list = append(list, r)
-					}
-				}
-			}
-			v.records[code] = list
+		if shown := v.recordsNamed(a.Entity, found, v.record); shown != nil {
+			v.records[code] = shown
 		}
 	}
 	return v.records
 }
 
-// record is what expressions see of a record: its code, what it is called in the
-// channel's locale or by its fallbacks (its code where it has no label there), its labels, and its
-// values in that locale. nil: there is none.
-func (v *view) record(entity, code string) any {
-	r := v.subject.Records[pim.RecordRef(entity, code)]
-	if r == nil {
-		return nil
+// recordsNamed are the record, or the records, of an entity that a value names. nil:
+// there is none.
+func (v *view) recordsNamed(entity string, found any, show func(entity string, r *Record) map[string]any) any {
+	switch found := found.(type) {
+	case string:
+		if r := v.subject.Records[pim.RecordRef(entity, found)]; r != nil {
+			return show(entity, r)
+		}
+	case []any:
+		list := make([]any, 0, len(found))
+		for _, el := range found {
+			if named, ok := el.(string); ok {
+				if r := v.subject.Records[pim.RecordRef(entity, named)]; r != nil {
+					list = append(list, show(entity, r))
+				}
+			}
+		}
+		return list
 	}
+	return nil
+}
+
+// record is what expressions see of a record that the product names: recordAlone, and,
+// where its entity refers to others, the records that it names, by its attributes.
+func (v *view) record(entity string, r *Record) map[string]any {
+	shown := v.recordAlone(entity, r)
+	e := v.schema.Entities[entity]
+	if e == nil {
+		return shown
+	}
+	var records map[string]any
+	for i := range e.Attributes {
+		a := &e.Attributes[i]
+		if a.Type != pim.TypeEntity && a.Type != pim.TypeEntities {
+			continue
+		}
+		if records == nil {
+			records = map[string]any{}
+			shown["records"] = records
+		}
+		found, ok := r.Values[a.Code]
+		if ok && a.Localizable {
+			found, _ = v.inChain(found, v.scope.Locale)
+		}
+		if named := v.recordsNamed(a.Entity, found, v.recordAlone); named != nil {
+			records[a.Code] = named
+		}
+	}
+	return shown
+}
+
+// recordAlone is of a record its code, what it is called in the channel's locale or by
+// its fallbacks (its code where it has no label there), its labels, and its values in
+// that locale.
+func (v *view) recordAlone(entity string, r *Record) map[string]any {
 	label, labels := r.Code, make(map[string]any, len(r.Labels))
 	for _, l := range v.schema.Chain(v.scope.Locale) {
 		if text := r.Labels[l]; text != "" {

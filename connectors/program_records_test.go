@@ -52,6 +52,45 @@ func TestRecordsInMappings(t *testing.T) {
 	}
 }
 
+// What a record that the product names names itself is seen, and no further.
+func TestRecordsOfRecordsInMappings(t *testing.T) {
+	schema := &pim.Schema{
+		Attributes: map[string]*pim.Attribute{"brand": {Code: "brand", Type: pim.TypeEntity, Entity: "brand"}},
+		Entities: map[string]*pim.ReferenceEntity{
+			"brand": {Code: "brand", Attributes: []pim.Attribute{
+				{Code: "maker", Type: pim.TypeEntity, Entity: "maker", Localizable: true}, {Code: "kin", Type: pim.TypeEntities, Entity: "brand"}, {Code: "gone", Type: pim.TypeEntity, Entity: "maker"},
+			}},
+			"maker": {Code: "maker", Attributes: []pim.Attribute{{Code: "logo", Type: pim.TypeMedia}, {Code: "of", Type: pim.TypeEntity, Entity: "maker"}}},
+		},
+	}
+	s := &Subject{
+		SKU: "P", Values: pim.Values{"brand": "acme"},
+		Records: map[string]*Record{
+			"brand/acme":  {Code: "acme", Values: pim.Values{"maker": map[string]any{"en-GB": "ajax"}, "kin": []any{"acme", "nobody", "umbra"}, "gone": "nobody"}},
+			"brand/umbra": {Code: "umbra", Labels: map[pim.Locale]string{"en-GB": "Umbra"}},
+			"maker/ajax":  {Code: "ajax", Labels: map[pim.Locale]string{"en-GB": "Ajax"}, Values: pim.Values{"logo": "ajax-logo", "of": "ajax"}},
+		},
+		Pictures: map[string]*Picture{"ajax-logo": {URL: "https://media.example/logo.png"}},
+	}
+	p, err := Compile(Mapping{Content: map[string]string{
+		"maker": "records.brand.records.maker.label", "logo": "records.brand.records.maker.values.logo", "code": "records.brand.values.maker",
+		"kin": "records.brand.records.kin.map(k, k.label)", "gone": "records.brand.records.gone.label", "of": "records.brand.records.maker.values.of",
+		"further": "records.brand.records.maker.records.of.label", "alone": "records.brand.records.maker",
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc, err := p.Render(t.Context(), pim.Content, s, schema, Scope{Locale: "en-GB", Now: time.Unix(0, 0)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `{"alone":{"code":"ajax","label":"Ajax","labels":{"en-GB":"Ajax"},"values":{"logo":"https://media.example/logo.png","of":"ajax"}},` +
+		`"code":"ajax","kin":["acme","Umbra"],"logo":"https://media.example/logo.png","maker":"Ajax","of":"ajax"}`
+	if string(doc) != want {
+		t.Errorf("%s\nwant %s", doc, want)
+	}
+}
+
 func TestAssociationsInMappings(t *testing.T) {
 	p, err := Compile(Mapping{Content: map[string]string{
 		"up": "associations.UP", "none": "associations.NONE", "pack": "associations.PACK.map(p, p.sku + ' x ' + string(p.quantity))",

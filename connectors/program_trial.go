@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"time"
 
@@ -158,6 +159,8 @@ func trialRecords(codes []string, value any) map[string]any {
 		values[fmt.Sprintf("attribute_%d", i)] = "Some words that say little"
 	}
 	one := map[string]any{"code": "record", "label": "A record with a long name", "labels": map[string]any{"en-GB": "A record with a long name"}, "values": values}
+	named := maps.Clone(one)
+	one["records"] = map[string]any{"attribute_0": named}
 	records := map[string]any{}
 	for _, code := range codes {
 		records[code] = one

@@ -8,8 +8,8 @@ import (
 	"github.com/sluicehub/sluice/pim"
 )
 
-// relate reads the records that subjects name. It stands behind their claim, so
-// that whatever made a listing due is seen.
+// relate reads the records that subjects name, and those that these name. It stands
+// behind their claim, so that whatever made a listing due is seen.
 func (c *Channels) relate(ctx context.Context, subjects []*connectors.Subject, schema *pim.Schema) error {
 	of := make([][]string, len(subjects))
 	var refs []string
@@ -22,19 +22,17 @@ func (c *Channels) relate(ctx context.Context, subjects []*connectors.Subject, s
 	if len(refs) == 0 {
 		return nil
 	}
-	slices.Sort(refs)
-	list, err := c.store.RecordsOf(ctx, slices.Compact(refs))
-	if err != nil {
+	known, named := map[string]*connectors.Record{}, map[string][]string{}
+	if err := c.readRecords(ctx, schema, refs, known, named); err != nil {
 		return err
 	}
-	known := make(map[string]*connectors.Record, len(list))
-	for i := range list {
-		r := &list[i]
-		values, err := pim.DecodeStored(r.Values)
-		if err != nil {
-			return undecodable("values of record "+r.Code, pim.SKU(r.Entity), err)
-		}
-		known[pim.RecordRef(r.Entity, r.Code)] = &connectors.Record{Code: r.Code, Labels: r.Labels, Values: values}
+	var further []string
+	for _, list := range named {
+		further = append(further, list...)
+	}
+	further = slices.DeleteFunc(further, func(ref string) bool { return known[ref] != nil })
+	if err := c.readRecords(ctx, schema, further, known, map[string][]string{}); err != nil {
+		return err
 	}
 	for i, s := range subjects {
 		if len(of[i]) == 0 {
@@ -42,9 +40,42 @@ func (c *Channels) relate(ctx context.Context, subjects []*connectors.Subject, s
 		}
 		s.Records = make(map[string]*connectors.Record, len(of[i]))
 		for _, ref := range of[i] {
-			if r := known[ref]; r != nil {
-				s.Records[ref] = r
+			for _, ref := range append([]string{ref}, named[ref]...) {
+				if r := known[ref]; r != nil {
+					s.Records[ref] = r
+				}
 			}
+		}
+	}
+	return nil
+}
+
+// readRecords adds records to known, and to named which others each of them names.
+func (c *Channels) readRecords(ctx context.Context, schema *pim.Schema, refs []string, known map[string]*connectors.Record, named map[string][]string) error {
+	if len(refs) == 0 {
+		return nil
+	}
+	slices.Sort(refs)
+	list, err := c.store.RecordsOf(ctx, slices.Compact(refs))
+	if err != nil {
+		return err
+	}
+	of := map[string]*pim.Schema{} // of entities whose attributes refer to records
+	for code, e := range schema.Entities {
+		if slices.ContainsFunc(e.Attributes, func(a pim.Attribute) bool { return a.Entity != "" }) {
+			of[code] = schema.RecordSchema(code)
+		}
+	}
+	for i := range list {
+		r := &list[i]
+		values, err := pim.DecodeStored(r.Values)
+		if err != nil {
+			return undecodable("values of record "+r.Code, pim.SKU(r.Entity), err)
+		}
+		ref := pim.RecordRef(r.Entity, r.Code)
+		known[ref] = &connectors.Record{Code: r.Code, Labels: r.Labels, Values: values}
+		if s := of[r.Entity]; s != nil {
+			named[ref] = s.RecordRefs(values)
 		}
 	}
 	return nil

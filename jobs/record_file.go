@@ -156,7 +156,7 @@ func recordCell(a *pim.Attribute, cell string) any {
 		case "false", "0":
 			return false
 		}
-	case pim.TypeOptions:
+	case pim.TypeOptions, pim.TypeEntities:
 		return splitCell(cell, ",;|")
 	case pim.TypeMedia:
 		if links := splitCell(cell, "|\n"); len(links) > 1 {

@@ -87,3 +87,53 @@ func TestRecordReachesChannel(t *testing.T) {
 		t.Errorf("a product of another brand was sent %d more", n-others)
 	}
 }
+
+// So does one that a record names which products name: by one step, and no further.
+func TestRecordOfRecordReachesChannel(t *testing.T) {
+	t.Parallel()
+	r := newRoad(t)
+	r.brands()
+	edit := func(entity, code, label string, values pim.Values) {
+		t.Helper()
+		e := postgres.RecordEdit{Code: code, Mode: postgres.Merge, Labels: map[pim.Locale]string{"en-GB": label}, Values: values}
+		if res, err := r.store.EditRecords(r.ctx, "test", entity, []postgres.RecordEdit{e}); err != nil || res[0].Err != nil {
+			t.Fatal(err, res)
+		}
+	}
+	for _, e := range []pim.ReferenceEntity{
+		{Code: "land"},
+		{Code: "maker", Attributes: []pim.Attribute{{Code: "land", Type: pim.TypeEntity, Entity: "land"}}},
+		{Code: "brand", Attributes: []pim.Attribute{{Code: "country", Type: pim.TypeText}, {Code: "maker", Type: pim.TypeEntity, Entity: "maker"}}},
+	} {
+		if _, _, err := r.store.PutReferenceEntity(r.ctx, e, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	shows := r.channel("shows", webhooktest.Options{}, func(s *jobs.ChannelSpec) {
+		s.Mapping = &connectors.Mapping{Content: map[string]string{"sku": "sku", "brand": "records.brand.label + ' by ' + records.brand.records.maker.label + ' of ' + records.brand.records.maker.values.land"}}
+	})
+	r.work()
+	edit("land", "nl", "Netherlands", nil)
+	edit("maker", "ajax", "Ajax", pim.Values{"land": "nl"})
+	edit("brand", "acme", "Acme", pim.Values{"maker": "ajax"})
+	edit("brand", "umbra", "Umbra", pim.Values{"maker": "ajax"})
+	r.naming("A", pim.Values{"brand": "acme"})
+	r.naming("U", pim.Values{"brand": "umbra"})
+	r.naming("N", pim.Values{})
+	r.settled("shows")
+	if a := brandOf(shows, "A"); a != "Acme by Ajax of nl" {
+		t.Fatalf("at first: %q", a)
+	}
+	none := len(shows.History("N", pim.Content))
+	edit("maker", "ajax", "AJAX", nil)
+	r.settled("shows")
+	if a, u := brandOf(shows, "A"), brandOf(shows, "U"); a != "Acme by AJAX of nl" || u != "Umbra by AJAX of nl" {
+		t.Errorf("changed: %q, %q", a, u)
+	}
+	sent := len(shows.History("A", pim.Content))
+	edit("land", "nl", "Holland", nil) // two steps away: nobody shows it
+	r.settled("shows")
+	if n, m := len(shows.History("A", pim.Content)), len(shows.History("N", pim.Content)); n != sent || m != none {
+		t.Errorf("%d and %d more were sent", n-sent, m-none)
+	}
+}

@@ -19,7 +19,7 @@ type ReferenceEntity struct {
 	Code   string            `json:"code"`
 	Labels map[Locale]string `json:"labels,omitempty"`
 	// Attributes are the entity's own, and no product's.
-	Attributes []Attribute `json:"attributes,omitempty" maxItems:"200" doc:"What its records have values of, beside their labels: of all types but those that refer to products and records, never scopable"`
+	Attributes []Attribute `json:"attributes,omitempty" maxItems:"200" doc:"What its records have values of, beside their labels: of all types but table and reference, never scopable. Mappings see the records that records name, and of these their codes alone"`
 }
 
 // Record is one thing of a reference entity: a brand.
@@ -37,12 +37,12 @@ type Record struct {
 func RecordRef(entity, code string) string { return entity + "/" + code }
 
 // entityTypes are the types that attributes of an entity may have.
-var entityTypes = []AttributeType{TypeText, TypeRichText, TypeNumber, TypeBoolean, TypeDate, TypeOption, TypeOptions, TypeMedia}
+var entityTypes = []AttributeType{TypeText, TypeRichText, TypeNumber, TypeBoolean, TypeDate, TypeOption, TypeOptions, TypeMedia, TypeEntity, TypeEntities}
 
 // CheckEntity checks a reference entity's definition. It gives every problem, at
 // most 100, with its pointer below pointer, where the entity's JSON stands. An
-// attribute that the schema's entity of this code has keeps its type, unit and
-// localizable: records have values of it.
+// attribute that the schema's entity of this code has keeps its type, unit, entity and
+// localizable: records have values of it. An entity may refer to itself.
 func (s *Schema) CheckEntity(e *ReferenceEntity, pointer string) []Problem {
 	var ps problems
 	ps.note("/code", "entity.code", ValidCode("reference entity", e.Code))
@@ -56,6 +56,14 @@ func (s *Schema) CheckEntity(e *ReferenceEntity, pointer string) []Problem {
 		for _, a := range was.Attributes {
 			old[a.Code] = a
 		}
+	}
+	if s.Entities[e.Code] == nil {
+		s = s.Copy()
+		s.Entities = maps.Clone(s.Entities)
+		if s.Entities == nil {
+			s.Entities = map[string]*ReferenceEntity{}
+		}
+		s.Entities[e.Code] = e
 	}
 	seen := map[string]bool{}
 	for i := range e.Attributes {
@@ -76,8 +84,8 @@ func (s *Schema) CheckEntity(e *ReferenceEntity, pointer string) []Problem {
 		if a.Group != "" {
 			ps.add(at+"/group", "entity.group", "an attribute of a reference entity is in no attribute group")
 		}
-		if was, there := old[a.Code]; there && (was.Type != a.Type || was.Unit != a.Unit || was.Localizable != a.Localizable) {
-			ps.add(at, "entity.shape", "the attribute is there: its type, unit and localizable stay as they are")
+		if was, there := old[a.Code]; there && (was.Type != a.Type || was.Unit != a.Unit || was.Entity != a.Entity || was.Localizable != a.Localizable) {
+			ps.add(at, "entity.shape", "the attribute is there: its type, unit, entity and localizable stay as they are")
 		}
 		if seen[a.Code] {
 			ps.add(at+"/code", "attribute.duplicate", fmt.Sprintf("attribute %s stands more than once", quote(a.Code)))
@@ -135,8 +143,8 @@ func (s *Schema) CheckRecord(entity, code string, labels map[Locale]string, valu
 	return clean, warnings, nil
 }
 
-// RecordRefs are the keys of the records that a product's values name, in all
-// scopes and in order, each once.
+// RecordRefs are the keys of the records that a product's values name, or by a schema
+// that RecordSchema gave a record's, in all scopes and in order, each once.
 func (s *Schema) RecordRefs(v Values) []string {
 	var refs []string
 	for _, a := range s.lookup().referring {

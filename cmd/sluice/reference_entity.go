@@ -91,7 +91,7 @@ func (d entityDeleteCmd) Run(ctx context.Context, c console, log *slog.Logger) e
 type recordCmd struct {
 	List    recordListCmd    `cmd:"" help:"List the records of a reference entity."`
 	Put     recordPutCmd     `cmd:"" help:"Create or change a record."`
-	Delete  recordDeleteCmd  `cmd:"" help:"Delete a record that no product names."`
+	Delete  recordDeleteCmd  `cmd:"" help:"Delete a record that no product and no other record names."`
 	Import  recordImportCmd  `cmd:"" help:"Create and change records by a CSV file."`
 	History recordHistoryCmd `cmd:"" help:"See how a record changed."`
 	Restore recordRestoreCmd `cmd:"" help:"Make a record what it was at a revision; a deleted one comes back."`
@@ -162,7 +162,7 @@ func (recordPutCmd) run(ctx context.Context, c console, log *slog.Logger, entity
 		case errors.Is(err, postgres.ErrNotFound):
 			return fmt.Errorf("there is no record %s of reference entity %s", e.Code, entity)
 		case errors.Is(err, postgres.ErrInUse):
-			return fmt.Errorf("products name record %s of reference entity %s", e.Code, entity)
+			return fmt.Errorf("products or other records name record %s of reference entity %s", e.Code, entity)
 		case err != nil:
 			return err
 		}

@@ -58,4 +58,21 @@ func TestRecordsOnTheCommandLine(t *testing.T) {
 	said(0, "at revision 4", "record", "restore", "brand", "acme", "2")
 	said(1, "has records", "reference-entity", "delete", "brand")
 	said(0, "country", "reference-entity", "list", "--json")
+
+	// Entities are made after those that they refer to, and go before them; records name records by codes.
+	kinds := file("kinds.yaml", "resource: reference-entity\ncode: line\nattributes: [{code: makers, type: entities, entity: maker}, {code: after, type: entity, entity: line}]\n---\n"+
+		"resource: reference-entity\ncode: maker\nattributes: [{code: land, type: entity, entity: nation}]\n---\nresource: reference-entity\ncode: nation\n")
+	said(0, "nation", "apply", "-f", kinds, "--yes")
+	said(0, "1 created", "record", "import", "nation", file("nation.csv", "code\nnl\n"))
+	said(0, "2 created", "record", "import", "maker", file("maker.csv", "code;land\najax;nl\nacme;\n"))
+	said(1, "1 created, 0 changed, 0 unchanged, 1 refused", "record", "import", "line", file("line.csv", "code;makers;after\none;ajax,acme;\ntwo;nobody;one\n"))
+	said(0, "2 unchanged", "record", "import", "maker", filepath.Join(dir, "maker.csv"))
+	said(1, "products or other records name record ajax", "record", "delete", "maker", "ajax")
+	said(0, "is deleted", "record", "delete", "line", "one")
+	said(0, "is deleted", "record", "delete", "maker", "ajax")
+	said(0, "is deleted", "record", "delete", "maker", "acme")
+	said(0, "is deleted", "record", "delete", "nation", "nl")
+	said(1, "attributes name it", "reference-entity", "delete", "maker")
+	said(0, "nation", "apply", "-f", file("one.yaml", "resource: reference-entity\ncode: brand\n"), "--prune", "--yes")
+	said(1, "there is no", "reference-entity", "delete", "nation")
 }

@@ -122,8 +122,8 @@ func (s *Store) PutReferenceEntity(ctx context.Context, e pim.ReferenceEntity, i
 	return now, created, nil
 }
 
-// DeleteReferenceEntity removes a reference entity. ErrInUse while attributes name
-// it or it has records; ErrStale where ifMatch is not 0 and not its revision;
+// DeleteReferenceEntity removes a reference entity. ErrInUse while attributes, of
+// products or of other entities, name it or it has records; ErrStale where ifMatch is not 0 and not its revision;
 // ErrNotFound.
 func (s *Store) DeleteReferenceEntity(ctx context.Context, code string, ifMatch int64) error {
 	return s.drop(ctx, sqlDropEntity, storable(code), ifMatch, func(ctx context.Context, tx pgx.Tx, next *pim.Schema) (bool, error) {
@@ -131,10 +131,8 @@ func (s *Store) DeleteReferenceEntity(ctx context.Context, code string, ifMatch 
 		if err := leaves(err, e.Rev, ifMatch); err != nil {
 			return false, err
 		}
-		for _, a := range next.Attributes {
-			if a.Entity == code {
-				return true, nil
-			}
+		if referred(next, code) {
+			return true, nil
 		}
 		next.Entities = takenFrom(next.Entities, code)
 		return e.Records > 0, nil
@@ -153,14 +151,18 @@ func entitiesByCode(raw []byte) (map[string]*pim.ReferenceEntity, error) {
 	return out, nil
 }
 
-// Referring are the codes of the attributes that refer to an entity's records, in
-// order.
-func Referring(schema *pim.Schema, entity string) (codes []string) {
-	for code, a := range schema.Attributes {
+// referred reports whether an attribute, of a product or of another entity, refers to an
+// entity's records.
+func referred(schema *pim.Schema, entity string) bool {
+	for _, a := range schema.Attributes {
 		if a.Entity == entity {
-			codes = append(codes, code)
+			return true
 		}
 	}
-	slices.Sort(codes)
-	return codes
+	for code, e := range schema.Entities {
+		if code != entity && slices.ContainsFunc(e.Attributes, func(a pim.Attribute) bool { return a.Entity == entity }) {
+			return true
+		}
+	}
+	return false
 }

@@ -106,7 +106,7 @@ type RecordEdit struct {
 }
 
 // RecordResult is what became of one RecordEdit. Err is ErrNotFound, ErrStale,
-// ErrExists, ErrInUse (products name it), *pim.Invalid, or nil.
+// ErrExists, ErrInUse (products or other records name it), *pim.Invalid, or nil.
 type RecordResult struct {
 	Code     string
 	Rev      int64
@@ -125,20 +125,23 @@ const (
 	sqlShareCatalogue = `select version from catalogue for key share`
 	sqlLockRecords    = `select ref from record where ref = any(@refs::text[]) order by ref for update`
 	sqlRecordsInUse   = `
-select ref from unnest(@refs::text[]) ref
-where coalesce((select true from product p where p.records @> array[ref] and p.records <> '{}' and p.deleted_at is null limit 1), false)`
+select u.ref from unnest(@refs::text[]) u (ref)
+where coalesce((select true from product p where p.records @> array[u.ref] and p.records <> '{}' and p.deleted_at is null limit 1), false)
+   or coalesce((select true from record r where r.records @> array[u.ref] and r.records <> '{}' and r.ref <> u.ref limit 1), false)`
+	// sqlHoldRecords keeps records from being deleted until what names them is written.
+	sqlHoldRecords = `select ref from record where ref = any(@refs::text[]) order by ref for key share`
 
 	sqlWriteRecords = `
 with input as (
-    select * from unnest(@refs::text[], @codes::text[], @labels::jsonb[], @values::jsonb[], @media::jsonb[], @types::text[], @data::jsonb[])
-        i (ref, code, labels, values, media, type, data)
+    select * from unnest(@refs::text[], @codes::text[], @labels::jsonb[], @values::jsonb[], @media::jsonb[], @records::jsonb[], @types::text[], @data::jsonb[])
+        i (ref, code, labels, values, media, records, type, data)
 ),
 put as (
-    insert into record as r (ref, entity, code, rev, labels, values, media)
+    insert into record as r (ref, entity, code, rev, labels, values, media, records)
     select i.ref, @entity, i.code, 1 + coalesce((select max(e.rev) from record_event e where e.ref = i.ref), 0), i.labels, i.values,
-           array(select jsonb_array_elements_text(i.media))
+           array(select jsonb_array_elements_text(i.media)), array(select jsonb_array_elements_text(i.records))
     from input i where i.type <> 'record.deleted' order by i.ref
-    on conflict (ref) do update set labels = excluded.labels, values = excluded.values, media = excluded.media, rev = r.rev + 1, updated_at = now()
+    on conflict (ref) do update set labels = excluded.labels, values = excluded.values, media = excluded.media, records = excluded.records, rev = r.rev + 1, updated_at = now()
     returning r.ref, r.rev
 ),
 gone as (
@@ -166,7 +169,7 @@ func (s *Store) EditRecords(ctx context.Context, actor, entity string, edits []R
 		return nil, fmt.Errorf("edit %d records of %s: at most %d go at once", len(edits), entity, MaxRecordEdits)
 	}
 	var results []RecordResult
-	err := inTx(ctx, s.pool, func(tx pgx.Tx) error {
+	err := s.untangledTx(ctx, func(tx pgx.Tx) error { // editors of entities that name each other's records hold them in any order
 		if _, err := tx.Exec(ctx, sqlShareCatalogue); err != nil {
 			return err
 		}
@@ -203,17 +206,19 @@ type recordWriter struct {
 	schema  *pim.Schema
 	entity  string
 	have    map[string]pim.Record // by code
-	used    map[string]bool       // keys that products name
+	used    map[string]bool       // keys that products, or other records, name
+	there   map[string]bool       // keys of records, among those that are named here, which nobody deletes meanwhile
 	results []RecordResult
 
-	refs, codes, types          []string
-	labels, values, media, data []json.RawMessage
-	at                          map[string]int // key → index of the edit that is written
+	refs, codes, types   []string
+	labels, values, data []json.RawMessage
+	media, records       []json.RawMessage
+	at                   map[string]int // key → index of the edit that is written
 }
 
 func (s *Store) recordWriter(ctx context.Context, tx pgx.Tx, schema *pim.Schema, entity string, edits []RecordEdit) (*recordWriter, error) {
 	w := &recordWriter{
-		schema: schema, entity: entity, have: map[string]pim.Record{}, used: map[string]bool{}, results: make([]RecordResult, len(edits)), at: map[string]int{},
+		schema: schema, entity: entity, have: map[string]pim.Record{}, used: map[string]bool{}, there: map[string]bool{}, results: make([]RecordResult, len(edits)), at: map[string]int{},
 	}
 	refs, deleted := make([]string, 0, len(edits)), []string{}
 	for i := range edits {
@@ -242,10 +247,54 @@ func (s *Store) recordWriter(ctx context.Context, tx pgx.Tx, schema *pim.Schema,
 		}
 	}
 	list, err := s.recordsOf(ctx, tx, refs)
+	if err != nil {
+		return nil, err
+	}
 	for _, r := range list {
 		w.have[r.Code] = r
 	}
-	return w, err
+	return w, w.hold(ctx, tx, edits)
+}
+
+// hold keeps the records that edits name, or that what is edited names already.
+func (w *recordWriter) hold(ctx context.Context, tx pgx.Tx, edits []RecordEdit) error {
+	named := []string{}
+	for i := range edits {
+		if edits[i].Mode != Delete {
+			named = append(named, w.schema.RecordRefs(edits[i].Values)...)
+		}
+	}
+	for _, r := range w.have {
+		if values, err := w.stored(r); err == nil { // else the edit is told
+			named = append(named, w.schema.RecordRefs(values)...)
+		}
+	}
+	named = slices.DeleteFunc(named, func(ref string) bool { return storable(ref) != ref })
+	if len(named) == 0 {
+		return nil
+	}
+	rows, err := tx.Query(ctx, sqlHoldRecords, pgx.NamedArgs{"refs": named})
+	if err != nil {
+		return err
+	}
+	held, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	for _, ref := range held {
+		w.there[ref] = true
+	}
+	return err
+}
+
+// unknown are the problems of records that values name and that there are not, once
+// the edits that stand further up are through. A record may name itself.
+func (w *recordWriter) unknown(self string, values pim.Values) (problems []pim.Problem) {
+	places := w.schema.RecordPlaces(values, "/values")
+	for _, ref := range w.schema.RecordRefs(values) {
+		if ref != self && !w.there[ref] {
+			entity, code := pim.SplitRef(ref)
+			problems = append(problems, pim.Problem{Pointer: places[ref], Code: "record.unknown", Detail: fmt.Sprintf("reference entity %s has no record %q", entity, code)})
+		}
+	}
+	return problems
 }
 
 // work fills the edit's result, and notes what is to be written.
@@ -278,6 +327,7 @@ func (w *recordWriter) work(i int, e *RecordEdit) {
 	}
 	if e.Mode == Delete {
 		r.Rev, r.Changed = was.Rev+1, true
+		delete(w.there, ref)
 		w.note(i, ref, pim.EventRecordDeleted, recordChanges(w.schema, was.Labels, nil, before, nil), was.Labels, before)
 		return
 	}
@@ -294,6 +344,11 @@ func (w *recordWriter) work(i int, e *RecordEdit) {
 		}
 	}
 	clean, warnings, err := w.schema.CheckRecord(w.entity, e.Code, labels, values, before)
+	if err == nil {
+		if gone := w.unknown(ref, clean); len(gone) > 0 {
+			err = &pim.Invalid{Problems: gone}
+		}
+	}
 	if err != nil {
 		r.Err = err
 		return
@@ -354,6 +409,15 @@ func (w *recordWriter) note(i int, ref, event string, data recordChange, labels 
 	w.refs, w.codes, w.types = append(w.refs, ref), append(w.codes, w.results[i].Code), append(w.types, event)
 	w.labels, w.values = append(w.labels, mustJSON(orEmpty(labels))), append(w.values, pim.AppendJSON(nil, values))
 	w.media, w.data = append(w.media, texts(w.schema.RecordMedia(values))), append(w.data, mustJSON(data))
+	refs := []string{}
+	if event != pim.EventRecordDeleted {
+		refs = slices.Concat(refs, w.schema.RecordRefs(values))
+		w.there[ref] = true // for those further down
+	}
+	for _, named := range refs {
+		w.used[named] = w.used[named] || named != ref // nor may those further down delete it
+	}
+	w.records = append(w.records, texts(refs))
 }
 
 func (w *recordWriter) write(ctx context.Context, tx pgx.Tx, actor string) error {
@@ -361,7 +425,7 @@ func (w *recordWriter) write(ctx context.Context, tx pgx.Tx, actor string) error
 		return nil
 	}
 	rows, err := tx.Query(ctx, sqlWriteRecords, pgx.NamedArgs{
-		"entity": w.entity, "actor": actor, "refs": w.refs, "codes": w.codes, "types": w.types, "labels": w.labels, "values": w.values, "media": w.media, "data": w.data,
+		"entity": w.entity, "actor": actor, "refs": w.refs, "codes": w.codes, "types": w.types, "labels": w.labels, "values": w.values, "media": w.media, "records": w.records, "data": w.data,
 	})
 	if err != nil {
 		return err

@@ -123,7 +123,7 @@ func (s *Store) UntouchedRecord(entity string, changes []pim.FieldChange, e *Rec
 
 // RestoreRecord makes a record what it was at a revision, of a deletion what it was
 // when it went; a deleted one comes back. What its entity has no attribute for any
-// more is left out. ErrNotFound: there is no such revision, or it is not kept.
+// more is left out, and so are records that it named and that are gone. ErrNotFound: there is no such revision, or it is not kept.
 func (s *Store) RestoreRecord(ctx context.Context, actor, entity, code string, rev, ifMatch int64) (RecordResult, error) {
 	var (
 		kind           string
@@ -153,9 +153,20 @@ func (s *Store) RestoreRecord(ctx context.Context, actor, entity, code string, r
 		return RecordResult{}, fmt.Errorf("reference entity %s: %w", entity, ErrNotFound)
 	}
 	e.Values = (&recordWriter{schema: of}).known(was)
+	missing, err := missingRecords(ctx, s.pool, of.RecordRefs(e.Values))
+	if err != nil {
+		return RecordResult{}, fmt.Errorf("look for the records that record %s of %s names: %w", code, entity, err)
+	}
+	delete(missing, pim.RecordRef(entity, code))
+	all := e.Values
+	e.Values = of.WithoutRecords(all, missing)
 	results, err := s.EditRecords(ctx, actor, entity, []RecordEdit{e})
 	if err != nil {
 		return RecordResult{}, err
 	}
-	return results[0], results[0].Err
+	r := results[0]
+	for _, c := range of.RecordChanges(nil, nil, all, e.Values) {
+		r.Warnings = append(r.Warnings, pim.Problem{Pointer: "/values", Code: "restore.left_out", Detail: fmt.Sprintf("%s is left out: there is no such record any more", c.Field)})
+	}
+	return r, r.Err
 }

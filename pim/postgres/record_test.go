@@ -259,6 +259,9 @@ func TestRecordChangesTouchTheirProducts(t *testing.T) {
 			rt.Fatal(err)
 		}
 		limit := rapid.IntRange(1, 4).Draw(rt, "limit")
+		if _, err := h.spreadRecords(h.ctx); err != nil {
+			rt.Fatal(err)
+		}
 		for {
 			taken, _, err := h.openRecords(h.ctx, limit)
 			if err != nil {
@@ -313,7 +316,7 @@ func TestReferenceEntities(t *testing.T) {
 	bad := pim.ReferenceEntity{Code: "brand", Attributes: []pim.Attribute{
 		{Code: "country", Type: pim.TypeNumber},
 		{Code: "story", Type: pim.TypeText, Localizable: true, Scopable: true, Group: "none"},
-		{Code: "friend", Type: pim.TypeEntity, Entity: "brand"},
+		{Code: "friend", Type: pim.TypeReference},
 		{Code: "friend", Type: pim.TypeText},
 	}}
 	_, _, err := h.PutReferenceEntity(h.ctx, bad, 0)

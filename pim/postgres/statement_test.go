@@ -271,6 +271,7 @@ func (h *house) fill(channel pim.ChannelID, n int) {
 	h.exec(`insert into outbox (product_id, lanes) select id, 1 from product`)
 	h.exec(`insert into reference_entity (code, definition) values ('brand', '{"code": "brand"}') on conflict do nothing`)
 	h.exec(`insert into record (ref, entity, code, rev) select 'brand/' || n, 'brand', n, 1 from generate_series((select count(*) + 1 from record), $1::int) n`, n)
+	h.exec(`update record set records = array['brand/' || length(code)] where records = '{}' and code like '%7'`)
 	h.exec(`insert into association_type (code, definition) values ('UP', '{"code": "UP"}') on conflict do nothing`)
 	h.exec(`insert into association (product_id, type, target, position) select id, 'UP', 'P-' || id + 1, 0 from product on conflict do nothing`)
 	h.exec(`update product set records = array['brand/' || id % 50] where id % 3 = 0 and records = '{}'`)
@@ -311,6 +312,8 @@ func (h *house) checkPlans(of string) {
 		"preview":   {sqlSurveyOne, "product_sku_key listing_pkey", "channel consumer location"},
 		"product":   {sqlProduct, "product_sku_key association_target", "association_type location"},
 		"records":   {sqlRecordChanges, "", "record_change channel"},
+		"spread":    {sqlSpreadChange, "record_records", "record_change"},
+		"named":     {sqlRecordsInUse, "product_records record_records", ""},
 		"keys":      {sqlRecordKeys, "record_pkey", ""},
 		"comes":     {sqlAssociationChanges, "association_target", "association_change association_type channel"},
 		"links":     {sqlAssociations, "product_sku_key association_target", "association_type"},

@@ -17,7 +17,9 @@ type Kind struct {
 	Plural string // the last part of its address, and the name of its file in a dump
 	view   string // the member of what GET answers that PUT takes; "" is all of it
 	stays  string // the one that is always there
-	above  string // the field that names another of the kind, which is made before it
+	// above gives the others of the kind that one names, which are made before it; nil: it
+	// names none.
+	above func(fields map[string]any) []string
 
 	shapes string   // the last part of the address of what shapes its config
 	by     string   // the field that names one of those
@@ -31,19 +33,39 @@ const (
 	all          = "*"
 )
 
+// member gives what a field names.
+func member(field string) func(map[string]any) []string {
+	return func(fields map[string]any) []string {
+		code, _ := fields[field].(string)
+		return []string{code}
+	}
+}
+
+// referred are the reference entities that the attributes of one refer to.
+func referred(fields map[string]any) (codes []string) {
+	list, _ := fields["attributes"].([]any)
+	for _, a := range list {
+		attribute, _ := a.(map[string]any)
+		if code, _ := attribute["entity"].(string); code != "" {
+			codes = append(codes, code)
+		}
+	}
+	return codes
+}
+
 // Kinds are in the order in which they are made: what others refer to comes first.
 // Within one, documents are in the order of the files.
 var Kinds = []Kind{
-	{Name: "locale", Plural: "locales", above: "fallback"},
+	{Name: "locale", Plural: "locales", above: member("fallback")},
 	{Name: "currency", Plural: "currencies"},
-	{Name: "price-list", Plural: "price-lists", above: "base", stays: "default"},
+	{Name: "price-list", Plural: "price-lists", above: member("base"), stays: "default"},
 	{Name: "location", Plural: "locations", exact: []string{"enabled"}, stays: "default"},
 	{Name: "attribute-group", Plural: "attribute-groups"},
-	{Name: "reference-entity", Plural: "reference-entities"},
+	{Name: "reference-entity", Plural: "reference-entities", above: referred},
 	{Name: "association-type", Plural: "association-types"},
 	{Name: "attribute", Plural: "attributes"},
 	{Name: "family", Plural: "families"},
-	{Name: "category", Plural: "categories", above: "parent"},
+	{Name: "category", Plural: "categories", above: member("parent")},
 	{Name: "rendition", Plural: "renditions", view: "definition", unseen: []string{"preset"}},
 	{Name: "import-profile", Plural: "import-profiles"},
 	{

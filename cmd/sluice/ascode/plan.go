@@ -112,7 +112,7 @@ func (h *House) Compare(ctx context.Context, documents []*Document, o Options) (
 			return nil, err
 		}
 		gone := slices.DeleteFunc(codes, func(code string) bool { return named[k][code] || code == k.stays })
-		if k.above != "" {
+		if k.above != nil {
 			if gone, err = h.below(ctx, k, gone); err != nil {
 				return nil, err
 			}
@@ -140,15 +140,20 @@ func inOrder(documents []*Document) []*Document {
 	for _, d := range documents {
 		named[d.String()] = d
 	}
-	depth := func(d *Document) (n int) {
-		for d.Kind.above != "" && n <= len(documents) { // a ring is for the API to refuse
-			above, _ := d.Fields[d.Kind.above].(string)
-			next := named[(&Document{Kind: d.Kind, Code: above}).String()]
-			if next == nil {
-				break
-			}
-			d, n = next, n+1
+	depths := map[*Document]int{}
+	var depth func(d *Document) int
+	depth = func(d *Document) int {
+		if n, known := depths[d]; known || d.Kind.above == nil {
+			return n
 		}
+		depths[d] = 0 // a ring is for the API to refuse
+		n := 0
+		for _, code := range d.Kind.above(d.Fields) {
+			if next := named[(&Document{Kind: d.Kind, Code: code}).String()]; next != nil && next != d {
+				n = max(n, depth(next)+1)
+			}
+		}
+		depths[d] = n
 		return n
 	}
 	list := slices.Clone(documents)
