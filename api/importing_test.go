@@ -123,6 +123,7 @@ func TestImportUpload(t *testing.T) {
 		k.want(k.do(Viewer, "GET", at, nil), 404, nil)
 	}
 	k.refused(k.do(Viewer, "GET", importAddress(raw.ID)+"/report?cursor=x", nil), 422, "query.cursor", "cursor")
+	k.want(k.do(Viewer, "GET", importAddress(raw.ID)+"/report?cursor=1.99999999999", nil), 200, nil)
 	k.refused(k.do(Viewer, "GET", "/v1/imports/0", nil), 422, "path.id", "parameter")
 }
 

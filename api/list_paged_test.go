@@ -1,6 +1,7 @@
 package api
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -221,6 +222,35 @@ func TestEveryListIsFiltered(t *testing.T) {
 	}
 	if seen < 20 {
 		t.Errorf("%d lists", seen)
+	}
+}
+
+// A cursor that no list gave is the client's fault, whatever it says.
+func TestForgedCursors(t *testing.T) {
+	t.Parallel()
+	k := newKit(t).seed()
+	k.want(k.do(Editor, "PUT", "/v1/products/A", `{"family":"shoe"}`), 201, nil)
+	k.want(k.channel("shop", "https://shop.example/hook"), 201, nil)
+	place := strings.NewReplacer("{sku}", "A", "{code}", "shop", "{channel}", "shop", "{entity}", "brand", "{id}", "1")
+	cursors := []string{"0", "1", "9223372036854775807", "1.1", "1.99999999999", "1.1.1", "1.1.99999", "99999999999999999999.1"}
+	for _, text := range []string{
+		`null`, `[]`, `{}`, `{"i":1,"n":99999999999}`, `{"i":1,"f":"0000-01-01T00:00:00Z"}`, `["",null]`, `["",1]`, `["",99999999999999999999]`, `["","\u0000"]`,
+		`["sku","\u0000"]`, `["updated_at","0000-01-01T00:00:00Z"]`, `["match","1","1","99999999999999999999"]`, `["match","1","NaN","1"]`,
+	} {
+		cursors = append(cursors, base64.RawURLEncoding.EncodeToString([]byte(text)))
+	}
+	for path, item := range k.s.api.OpenAPI().Paths {
+		if item.Get == nil || !slices.ContainsFunc(item.Get.Parameters, func(p *huma.Param) bool { return p.Name == "cursor" }) {
+			continue
+		}
+		for _, c := range cursors {
+			for _, other := range []string{"", "&sort=updated_at", "&sort=sku", "&sort=code", "&search=a&locale=en-GB"} {
+				r := k.do(Admin, http.MethodGet, place.Replace(path)+"?cursor="+c+other, nil)
+				if r.StatusCode >= 500 && r.StatusCode != http.StatusServiceUnavailable { // no media here
+					t.Errorf("%s?cursor=%s%s: %d %s", path, c, other, r.StatusCode, r.body)
+				}
+			}
+		}
 	}
 }
 

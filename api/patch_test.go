@@ -78,6 +78,7 @@ func TestPatchOfDefinitions(t *testing.T) {
 		k.refused(k.do(Admin, "PATCH", path, `{"code":"y"}`), 422, "/code", "field.address")
 		k.refused(k.do(Admin, "PATCH", path, `[]`), 422, "", "field.type")
 		k.want(k.do(Admin, "PATCH", path, `{}`, "If-Match", `"999"`), 412, nil)
+		k.want(k.do(Admin, "PATCH", path, `{}`, "If-Match", `"9223372036854775807"`), 412, nil)
 		k.want(k.do(Viewer, "PATCH", path, `{}`), 403, nil)
 		k.want(k.do(Admin, "PATCH", m[1]+"/nl-BE", `{}`), 404, nil)
 		if strings.Contains(sample, `"labels":{`) {
@@ -239,6 +240,7 @@ func TestDeletionsAtARevision(t *testing.T) {
 		}
 		tag := k.want(k.do(Viewer, "GET", path, nil), 200, nil).Header.Get("ETag")
 		k.want(k.do(Admin, "DELETE", path, nil, "If-Match", `"999"`), 412, nil)
+		k.want(k.do(Admin, "DELETE", path, nil, "If-Match", `"9223372036854775807"`), 412, nil)
 		k.want(k.do(Viewer, "GET", path, nil), 200, nil)
 		k.want(k.do(Admin, "DELETE", path, nil, "If-Match", tag), 204, nil)
 		k.want(k.do(Viewer, "GET", path, nil), 404, nil)

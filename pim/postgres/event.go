@@ -23,7 +23,7 @@ order by e.xid, e.id limit @limit`
 const sqlHistory = `
 select e.xid::text, e.id, e.at, e.type, p.sku, e.rev, e.lanes, e.actor, e.data
 from event e join product p on p.id = e.product_id
-where p.sku = @sku and (@id = 0 or e.id < @id)
+where p.sku = @sku and (@id::bigint = 0 or e.id < @id)
 order by e.id desc limit @limit`
 
 // Events reads one page of the event log, oldest first, and the cursor behind

@@ -105,7 +105,7 @@ func (s *Store) ImportRun(ctx context.Context, id int64) (ImportRun, error) {
 	return run, nil
 }
 
-const sqlImports = `select ` + importColumns + ` from import where @before = 0 or id < @before order by id desc limit @limit`
+const sqlImports = `select ` + importColumns + ` from import where @before::bigint = 0 or id < @before order by id desc limit @limit`
 
 // ImportRuns lists imports, newest first.
 func (s *Store) ImportRuns(ctx context.Context, page Page) (list []ImportRun, next string, err error) {
@@ -230,7 +230,7 @@ func (s *Store) FinishImport(ctx context.Context, l Lease, cause string) error {
 
 const sqlReport = `
 select row, severity, coalesce(sku, ''), coalesce(column_, ''), coalesce(value, ''), code, problem
-from import_report where import_id = @id and (row, seq) > (@row, @seq) order by row, seq limit @limit`
+from import_report where import_id = @id and (row, seq) > (@row, @seq::bigint) order by row, seq limit @limit`
 
 // ImportReport reads the report of an import behind the finding numbered
 // after, in the order of rows.
