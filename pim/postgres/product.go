@@ -70,7 +70,7 @@ func (p *FullProduct) Level() int {
 // belowIDs are the products below those of @ids: variants, sub-models, and their variants.
 const belowIDs = `
 select id from product where parent_id = any(@ids::bigint[])
-union select v.id from product m join product v on v.parent_id = m.id where m.parent_id = any(@ids::bigint[])`
+union select v.id from product m cross join lateral (select id from product v where v.parent_id = m.id offset 0) v where m.parent_id = any(@ids::bigint[])`
 
 const productColumns = `
 p.id, p.sku, coalesce(parent.sku, '') as parent, p.family, coalesce(p.family_variant, '') as family_variant, p.enabled,

@@ -274,6 +274,7 @@ func (h *house) fill(channel pim.ChannelID, n int) {
 	h.exec(`update record set records = array['brand/' || length(code)] where records = '{}' and code like '%7'`)
 	h.exec(`insert into association_type (code, definition) values ('UP', '{"code": "UP"}') on conflict do nothing`)
 	h.exec(`insert into association (product_id, type, target, position) select id, 'UP', 'P-' || id + 1, 0 from product on conflict do nothing`)
+	h.exec(`update product set parent_id = id - 1 where id % 4 = 0 and parent_id is null`)
 	h.exec(`update product set records = array['brand/' || id % 50] where id % 3 = 0 and records = '{}'`)
 	h.exec(`insert into listing (channel_id, lane, product_id, dirty) select $1, lane, id, id % 10 = 0 from product, (values (1), (2), (4)) l (lane) on conflict do nothing`, channel)
 	h.exec(`vacuum analyze`)
