@@ -44,7 +44,7 @@ func (r *road) imported(filename, content string, o importing.Options) postgres.
 // channel that sells by one, once; and nothing else moves anywhere.
 func TestERPFileMovesDerivedPrices(t *testing.T) {
 	t.Parallel()
-	const inFile, others = 2_000, 100
+	const inFile, others = 10_000, 100
 	r := newRoad(t)
 	for _, l := range []pim.PriceList{{Code: "dealer"}, {Code: "friends", Base: "dealer"}, {Code: "fixed"}} {
 		if _, _, err := r.store.PutPriceList(r.ctx, l, 0); err != nil {
