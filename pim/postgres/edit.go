@@ -131,8 +131,8 @@ type write struct {
 // moved, whose SKU was created meanwhile, or whose parent is not what it was,
 // is left alone and does not come back; if the schema's version moved, all are.
 //
-// Rows are locked in the order of their ids, and never FOR UPDATE: prices and
-// stock, whose foreign keys look at the row, would wait for editors.
+// Rows are locked in the order of their ids, and never FOR UPDATE: what has a foreign
+// key to the row, such as windows and associations, would wait for editors.
 //
 // The revision that a target sees of a variant is its own plus its parents'.
 // A tombstone has none, so a deletion takes their revisions in; a variant that

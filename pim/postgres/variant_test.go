@@ -168,8 +168,8 @@ func TestParentWaitsForAVariantInFlight(t *testing.T) {
 	}
 }
 
-// Prices and stock wait for no editor: an edit's lock is not in the way of
-// their foreign keys.
+// Prices and stock wait for no editor: an edit's lock is not in their way, who
+// look at no product's row but to read it.
 func TestOffersWaitForNoEditor(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
