@@ -42,7 +42,7 @@ type Channel struct {
 	AllowPrivate   bool            `json:"allow_private" doc:"Its targets may be on loopback and private addresses: set by a process that allows them"`
 	Version        int64           `json:"version" doc:"Of the settings: what the ETag names"`
 	Status         ChannelStatus   `json:"status"`
-	Warnings       []string        `json:"warnings,omitempty" doc:"What these settings will not do as they stand, such as sending to a private address without the permission"`
+	Warnings       []string        `json:"warnings,omitempty" doc:"What these settings will not do as they stand, such as sending to a private address without the permission; not in lists"`
 	CreatedAt      time.Time       `json:"created_at"`
 }
 
@@ -128,7 +128,7 @@ func (s *server) viewChannel(c *postgres.Channel) Channel {
 		Code: c.Code, Connector: c.Connector, Locale: c.Locale, Currency: c.Currency, PriceList: c.PriceList, CategoryRoot: c.CategoryRoot, Locations: none(c.Locations),
 		Renditions: none(c.Renditions), Config: object(config), Secrets: none(secrets), Mapping: object(c.Mapping), Policy: c.Policy, Batch: c.Batch, Concurrency: c.Concurrency,
 		TimeoutSeconds: c.Timeout.Seconds(), SettleSeconds: c.Settle.Seconds(), Enabled: &c.Enabled, Test: c.Test, AllowPrivate: c.AllowPrivate,
-		Version: c.Version, CreatedAt: c.CreatedAt, Warnings: s.Channels.Warnings(c),
+		Version: c.Version, CreatedAt: c.CreatedAt,
 		Status: ChannelStatus{
 			State: "ok", Fails: c.Fails, Allowed: c.Allowed, NextProbeAt: c.NextProbeAt, ThrottledUntil: c.ThrottledUntil,
 			LastError: c.LastError, RequestsToday: c.RequestsToday, Publishing: c.Marking, Pull: c.Pull,
@@ -157,7 +157,9 @@ func viewUnsent(c *postgres.Channel, config json.RawMessage) Channel {
 }
 
 func (s *server) answerChannel(c *postgres.Channel) *channelAnswer {
-	return &channelAnswer{Status: http.StatusOK, ETag: etag(c.Version), Body: s.viewChannel(c)}
+	v := s.viewChannel(c)
+	v.Warnings = s.Channels.Warnings(c) // not of a list: they may look at a folder, and a disk that does not answer would keep all others from it
+	return &channelAnswer{Status: http.StatusOK, ETag: etag(c.Version), Body: v}
 }
 
 func (s *server) listChannels(ctx context.Context, _ *struct{}) (*answer[page[Channel]], error) {

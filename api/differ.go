@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -81,6 +82,13 @@ func (s *server) differing(ctx context.Context, o *huma.Operation, in reflect.Va
 		if sent, err = means(shown, sent); err != nil {
 			return p // a body that says nothing
 		}
+		if shown, err = means(shown, shown); err != nil {
+			return p
+		}
+	}
+	t := get.body
+	if member, _ := put.op.Metadata[metaShown].(string); member != "" {
+		t = memberType(t, member)
 	}
 	taken := s.members(&put.op)
 	var d differences
@@ -95,7 +103,7 @@ func (s *server) differing(ctx context.Context, o *huma.Operation, in reflect.Va
 		if left && !named || put.run != nil && taken[name] == nil {
 			continue
 		}
-		d.find(pim.JoinPointer("", name), sent[name], shown[name])
+		d.find(pim.JoinPointer("", name), below(t, name), sent[name], shown[name])
 	}
 	p.Differs = d.list
 	return p
@@ -107,10 +115,11 @@ type differences struct {
 	secret []string // places of what is not shown, and differs from nothing
 }
 
-// find notes where sent is another thing than current. What is not there is the same
-// as what is empty.
-func (d *differences) find(at string, sent, current any) {
-	if len(d.list) == maxFaults || slices.Contains(d.secret, at) || empty(sent) && empty(current) {
+// find notes where sent is another thing than current, of a member of type t, nil where
+// that is not known. What is not there is the same as what is empty, but for a flag or
+// number that may be left out: there it says something else than false and 0.
+func (d *differences) find(at string, t reflect.Type, sent, current any) {
+	if len(d.list) == maxFaults || slices.Contains(d.secret, at) || empty(sent) && empty(current) && (!mayBeLeftOut(t) || (sent == nil) == (current == nil)) {
 		return
 	}
 	a, ok := objectOrNone(sent)
@@ -119,13 +128,38 @@ func (d *differences) find(at string, sent, current any) {
 		names := slices.AppendSeq(slices.Collect(maps.Keys(a)), maps.Keys(b))
 		slices.Sort(names)
 		for _, name := range slices.Compact(names) {
-			d.find(pim.JoinPointer(at, name), a[name], b[name])
+			d.find(pim.JoinPointer(at, name), below(t, name), a[name], b[name])
 		}
 		return
 	}
 	if !same(sent, current) {
 		d.list = append(d.list, Difference{at, current})
 	}
+}
+
+// below is the type of a member of t, nil where there is none.
+func below(t reflect.Type, name string) reflect.Type {
+	if t != nil && t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	switch {
+	case t == nil:
+		return nil
+	case t.Kind() == reflect.Map:
+		return t.Elem()
+	case t.Kind() != reflect.Struct:
+		return nil
+	}
+	for _, f := range reflect.VisibleFields(t) {
+		if said, _, _ := strings.Cut(f.Tag.Get("json"), ","); said == name {
+			return f.Type
+		}
+	}
+	return nil
+}
+
+func mayBeLeftOut(t reflect.Type) bool {
+	return t != nil && t.Kind() == reflect.Pointer && t.Elem().Kind() != reflect.Struct
 }
 
 func objectOrNone(v any) (map[string]any, bool) {
@@ -141,7 +175,7 @@ func same(a, b any) bool {
 	if list && lists {
 		return slices.EqualFunc(x, y, func(a, b any) bool {
 			var d differences
-			d.find("", a, b)
+			d.find("", nil, a, b)
 			return len(d.list) == 0
 		})
 	}

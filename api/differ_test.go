@@ -73,7 +73,13 @@ func TestDifferences(t *testing.T) {
 		t.Errorf("%d were tried", tried)
 	}
 
+	k.want(k.do(Admin, "PUT", "/v1/locations/shut", `{"enabled":false}`), 201, nil)
+	k.want(k.do(Admin, "PUT", "/v1/attributes/whole", `{"type":"number","decimals":0}`), 201, nil)
 	for _, c := range []struct{ method, path, body, want string }{
+		{"PUT", "/v1/locations/shut", `{}`, "/enabled false"}, // it would be open again
+		{"PATCH", "/v1/locations/shut", `{"enabled":null}`, "/enabled false"},
+		{"PATCH", "/v1/locations/x", `{"enabled":true}`, ""},
+		{"PUT", "/v1/attributes/whole", `{"type":"number"}`, "/decimals 0"},
 		{"PUT", "/v1/attributes/x", `{"type":"option","options":[{"code":"s"},{"code":"l"}]}`, "/labels/de-DE Neu, /labels/en-GB Size, /options [map[code:s] map[code:m]]"},
 		{"PATCH", "/v1/attributes/x", `{"options":[{"code":"s","labels":{}},{"code":"m"}],"max_length":0,"group":null}`, ""},
 		{"PATCH", "/v1/attributes/x", `{"group":"texts"}`, "/group <nil>"},

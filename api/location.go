@@ -48,7 +48,7 @@ type ChannelSale struct {
 func (s *server) registerLocations() {
 	handle(s, op("list-locations", http.MethodGet, "/v1/locations", tagOffers, "List all stock locations by code"), s.listLocations)
 	handle(s, op("get-location", http.MethodGet, "/v1/locations/{code}", tagOffers, "Get a stock location"), s.getLocation)
-	handle(s, op("put-location", http.MethodPut, "/v1/locations/{code}", tagOffers, "Create or replace a stock location", creates, takesLong,
+	handle(s, op("put-location", http.MethodPut, "/v1/locations/{code}", tagOffers, "Create or replace a stock location", creates, takesLong, means(meantEnabled),
 		says("Without a body it is made with its code alone, and left as it is when it is there. What channels show differently by it is sent, and nothing else."),
 		mayTakeJSON[pim.Location](s, "code")), s.putLocation)
 	deletes(s, op("delete-location", http.MethodDelete, "/v1/locations/{code}", tagOffers, "Delete a stock location where nothing was ever kept and that no channel names"),

@@ -45,6 +45,15 @@ func means(of func(shown, body map[string]any) (map[string]any, error)) func(*hu
 	return func(o *huma.Operation) { o.Metadata[metaMeans] = of }
 }
 
+// meantEnabled is a body of what is enabled where it does not say.
+func meantEnabled(_, body map[string]any) (map[string]any, error) {
+	whole := maps.Clone(body)
+	if whole["enabled"] == nil {
+		whole["enabled"] = true
+	}
+	return whole, nil
+}
+
 const patchText = "What the body names changes, null takes back to what PUT makes of a member that is left out, and the rest stays, secrets too."
 
 // registerPatches makes a patch of each collection with a GET and a PUT by code that

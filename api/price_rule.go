@@ -56,7 +56,7 @@ func (s *server) registerPriceRules() {
 
 	handle(s, op("list-price-rules", http.MethodGet, "/v1/price-rules", tagOffers, "List all price rules by code"), s.listPriceRules)
 	handle(s, op("get-price-rule", http.MethodGet, "/v1/price-rules/{code}", tagOffers, "Get a price rule"), s.getPriceRule)
-	handle(s, op("put-price-rule", http.MethodPut, "/v1/price-rules/{code}", tagOffers, "Create or replace a price rule", creates, takesLong,
+	handle(s, op("put-price-rule", http.MethodPut, "/v1/price-rules/{code}", tagOffers, "Create or replace a price rule", creates, takesLong, means(meantEnabled),
 		says("The prices that it makes, or made, are derived anew at once, and what has moved goes to the channels. The same again changes nothing. Prices that are set by hand win over rules."),
 		takesJSON[pim.PriceRule](s, "code")), s.putPriceRule)
 	deletes(s, op("delete-price-rule", http.MethodDelete, "/v1/price-rules/{code}", tagOffers, "Delete a price rule, and the prices that it made", takesLong),

@@ -69,11 +69,50 @@ where e.definition is distinct from excluded.definition`
 insert into record_change (refs)
 select array_agg(ref order by ref) from (select ref, (row_number() over (order by ref) - 1) / @part::int as part from record where entity = @code) r
 group by part order by part`
+
+	// sqlForgetReferences takes the values of attributes out of records, and makes of
+	// what is left anew which records they name: codes are all texts in the values of
+	// attributes that refer to records, whether lists or by locale.
+	sqlForgetReferences = `
+update record r set values = r.values - @attributes::text[], records = array(
+    select distinct a.entity || '/' || (named #>> '{}') from unnest(@codes::text[], @entities::text[]) a (code, entity)
+    cross join lateral jsonb_path_query(r.values -> a.code, 'strict $.**') named where jsonb_typeof(named) = 'string' and a.code <> all(@attributes::text[]))
+where r.entity = @code and r.values ?| @attributes::text[]`
 )
 
+// forgetReferences has records lose their values of attributes that refer to records and
+// that come or go: such a value keeps the record that it names, where nobody would see
+// why, and what stood there before the attribute came names records that may be gone.
+func forgetReferences(ctx context.Context, tx pgx.Tx, old, now *pim.ReferenceEntity) error {
+	refers := func(a pim.Attribute) bool { return a.Type == pim.TypeEntity || a.Type == pim.TypeEntities }
+	lacks := func(e *pim.ReferenceEntity, code string) bool {
+		return !slices.ContainsFunc(e.Attributes, func(a pim.Attribute) bool { return a.Code == code })
+	}
+	forget, codes, entities := []string{}, []string{}, []string{}
+	for _, a := range old.Attributes {
+		if refers(a) && lacks(now, a.Code) {
+			forget = append(forget, a.Code)
+		}
+	}
+	for _, a := range now.Attributes {
+		if !refers(a) {
+			continue
+		}
+		codes, entities = append(codes, a.Code), append(entities, a.Entity)
+		if lacks(old, a.Code) {
+			forget = append(forget, a.Code)
+		}
+	}
+	if len(forget) == 0 {
+		return nil
+	}
+	_, err := tx.Exec(ctx, sqlForgetReferences, pgx.NamedArgs{"code": now.Code, "attributes": forget, "codes": codes, "entities": entities})
+	return err
+}
+
 // PutReferenceEntity checks (*pim.Invalid) and stores a reference entity. Values of
-// attributes that it loses stay in its records, unseen, until these are edited; an
-// option that a record has stays.
+// attributes that it loses stay in its records, unseen, until these are edited, but for
+// those that refer to records; an option that a record has stays.
 // Where its attributes are others, products that show its records are looked at
 // again. The same again changes nothing. ifMatch, when not 0, is the revision that
 // it must have (ErrStale).
@@ -103,6 +142,9 @@ func (s *Store) PutReferenceEntity(ctx context.Context, e pim.ReferenceEntity, i
 			return err
 		}
 		if string(mustJSON(old.Attributes)) != string(mustJSON(e.Attributes)) {
+			if err := forgetReferences(ctx, tx, &old.ReferenceEntity, &e); err != nil {
+				return err
+			}
 			if _, err := tx.Exec(ctx, sqlEntityChange, args); err != nil {
 				return err
 			}

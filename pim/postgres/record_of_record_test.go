@@ -202,3 +202,33 @@ func TestRecordChangesTouchByOneStep(t *testing.T) {
 		}
 	})
 }
+
+// A reference goes with its attribute: nothing that nobody sees keeps the record, nor comes
+// back as the name of another. What other attributes name is kept as before.
+func TestReferencesGoWithTheirAttribute(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.makers()
+	h.recordsOf("maker", RecordEdit{Code: "ajax"})
+	h.recordsOf("brand", RecordEdit{Code: "c"})
+	h.recordsOf("brand", RecordEdit{Code: "acme", Values: pim.Values{"maker": "ajax", "country": "NL", "kin": map[string]any{"en-GB": []any{"c"}}}})
+	brand := pim.ReferenceEntity{Code: "brand", Attributes: []pim.Attribute{{Code: "country", Type: pim.TypeText}, {Code: "kin", Type: pim.TypeEntities, Entity: "brand", Localizable: true}}}
+	put := func(e pim.ReferenceEntity) {
+		t.Helper()
+		if _, _, err := h.PutReferenceEntity(h.ctx, e, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(brand)
+	if got := h.recordsOf("maker", RecordEdit{Code: "ajax", Mode: Delete}); got != "ajax 2 " {
+		t.Errorf("what nobody shows any more: %s", got)
+	}
+	if got := h.recordsOf("brand", RecordEdit{Code: "c", Mode: Delete}); !strings.Contains(got, ErrInUse.Error()) {
+		t.Errorf("what acme names still: %s", got)
+	}
+	brand.Attributes = append(brand.Attributes, pim.Attribute{Code: "maker", Type: pim.TypeEntity, Entity: "maker"})
+	put(brand)
+	if got := h.recordsOf("brand", RecordEdit{Code: "acme", Mode: Patch, Values: pim.Values{"country": "BE"}}); got != "acme 2 " {
+		t.Errorf("an edit once the attribute is back: %s", got)
+	}
+}

@@ -118,6 +118,16 @@ func (c *channel) others() string {
 		strings.Join(more, ", "), c.code, locale, currency)
 }
 
+// named are the codes of the folder's channels beside others: a channel of which nothing
+// is filled today may have been filled once.
+func (f *Folder) named(others []string) []string {
+	codes := slices.Clone(others)
+	for _, c := range f.channels {
+		codes = append(codes, c.code)
+	}
+	return codes
+}
+
 // planScopes says, of each scopable attribute, whether the store has it as one, or
 // split by channels. So it was in earlier releases, and so it stays where they have
 // made it: values are not moved. What is of a channel that there is not is told, where
@@ -132,7 +142,7 @@ func (f *Folder) planScopes(have *pim.Schema) {
 		if own := have.Attributes[code]; own != nil {
 			a.split = !own.Scopable
 		} else {
-			a.split = slices.ContainsFunc(filled, func(channel string) bool { return have.Attributes[scopedCode(code, channel)] != nil })
+			a.split = slices.ContainsFunc(f.named(filled), func(channel string) bool { return have.Attributes[scopedCode(code, channel)] != nil })
 		}
 		for _, channel := range filled {
 			if a.split || f.scopes[pim.ChannelCode(channel)] {
