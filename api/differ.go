@@ -119,7 +119,7 @@ type differences struct {
 // that is not known. What is not there is the same as what is empty, but for a flag or
 // number that may be left out: there it says something else than false and 0.
 func (d *differences) find(at string, t reflect.Type, sent, current any) {
-	if len(d.list) == maxFaults || slices.Contains(d.secret, at) || empty(sent) && empty(current) && (!mayBeLeftOut(t) || (sent == nil) == (current == nil)) {
+	if len(d.list) == maxFaults || slices.Contains(d.secret, at) || pim.EmptyJSON(sent) && pim.EmptyJSON(current) && (!mayBeLeftOut(t) || (sent == nil) == (current == nil)) {
 		return
 	}
 	a, ok := objectOrNone(sent)
@@ -200,28 +200,4 @@ func asNumber(s string) any {
 		return s
 	}
 	return json.Number(s)
-}
-
-// empty reports whether a member that says this may as well be left out.
-func empty(v any) bool {
-	switch v := v.(type) {
-	case nil:
-		return true
-	case bool:
-		return !v
-	case string:
-		return v == ""
-	case json.Number:
-		return pim.EqualJSON(v, json.Number("0"))
-	case []any:
-		return len(v) == 0
-	case map[string]any:
-		for _, w := range v {
-			if !empty(w) {
-				return false
-			}
-		}
-		return true
-	}
-	return false
 }

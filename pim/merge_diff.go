@@ -39,6 +39,31 @@ func Diff(old, new Values, s *Schema) (changed map[string]Change, lanes Lanes) {
 	return changed, lanes
 }
 
+// EmptyJSON reports whether a member of decoded JSON that says this says no more than one
+// that is left out: null, false, 0, or what holds nothing but such.
+func EmptyJSON(v any) bool {
+	switch v := v.(type) {
+	case nil:
+		return true
+	case bool:
+		return !v
+	case string:
+		return v == ""
+	case json.Number:
+		return EqualJSON(v, json.Number("0"))
+	case []any:
+		return len(v) == 0
+	case map[string]any:
+		for _, w := range v {
+			if !EmptyJSON(w) {
+				return false
+			}
+		}
+		return true
+	}
+	return false
+}
+
 // EqualJSON compares decoded JSON; numbers by what they are worth.
 func EqualJSON(a, b any) bool {
 	switch a := a.(type) {

@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/sluicehub/sluice/pim"
 )
 
 // Dump writes what there is as documents, one file for each kind, into a folder,
@@ -66,7 +68,7 @@ func (h *House) dump(ctx context.Context, k *Kind, used map[string]bool) ([]byte
 				fields[name] = v
 			default:
 				config, _ := v.(map[string]any)
-				if !isEmpty(v) || len(config) > 0 && slices.Contains(k.exact, name) {
+				if !pim.EmptyJSON(v) || len(config) > 0 && slices.Contains(k.exact, name) {
 					fields[name] = v
 				}
 			}

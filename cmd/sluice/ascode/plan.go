@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	"github.com/govalues/decimal"
+
+	"github.com/sluicehub/sluice/pim"
 )
 
 // Action is what a Change does.
@@ -311,7 +313,7 @@ func differ(field string, was, is any, exact bool, list *[]Difference) {
 	old, oldMap := was.(map[string]any)
 	now, nowMap := is.(map[string]any)
 	switch {
-	case was == nil && is == nil, !exact && isEmpty(was) && isEmpty(is):
+	case was == nil && is == nil, !exact && pim.EmptyJSON(was) && pim.EmptyJSON(is):
 	case (oldMap || was == nil) && (nowMap || is == nil):
 		for _, name := range names(old, now) {
 			differ(field+"."+name, old[name], now[name], exact, list)
@@ -319,30 +321,6 @@ func differ(field string, was, is any, exact bool, list *[]Difference) {
 	case !equal(was, is, exact):
 		*list = append(*list, Difference{field, was, is})
 	}
-}
-
-func isEmpty(v any) bool {
-	switch v := v.(type) {
-	case nil:
-		return true
-	case bool:
-		return !v
-	case string:
-		return v == ""
-	case json.Number:
-		d, err := decimal.Parse(v.String())
-		return err == nil && d.IsZero()
-	case []any:
-		return len(v) == 0
-	case map[string]any:
-		for _, at := range v {
-			if !isEmpty(at) {
-				return false
-			}
-		}
-		return true
-	}
-	return false
 }
 
 // equal compares JSON values; numbers by what they are worth, and objects within

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/sluicehub/sluice/connectors"
+	"github.com/sluicehub/sluice/pim"
 )
 
 // shaped is what a connector, or a kind of provider or notifier, says of the
@@ -82,7 +83,7 @@ func (h *House) readShapes(ctx context.Context, k *Kind) (map[string]shaped, err
 			s.defaults["price_list"] = "default"
 		} else if i.Mapping != nil { // a channel's; its limits are those of the connector where it has none
 			maps.Copy(s.defaults, i.Limits)
-			if isEmpty(i.Mapping) {
+			if pim.EmptyJSON(i.Mapping) {
 				i.Mapping = usual
 			}
 			s.defaults["mapping"], s.defaults["price_list"] = i.Mapping, "default"
